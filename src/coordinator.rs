@@ -1,0 +1,347 @@
+//! The contract over any store, once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
+use uuid::Uuid;
+
+use crate::{
+    Options,
+    campaign::{Candidate, Membership},
+    clock::Clock,
+    desk::{Claim, Desk, Standing},
+    driver::{Command, Driver},
+    election::{Campaign, ElectWatcher, Leader, Member},
+    engine::machine::Machine,
+    error::{Error, Result},
+    guard::{Guard, Release},
+    name::{self, LeaseName, Name, Namespace},
+    options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
+    roster,
+    store::{Key, Kind, Scope, Store},
+    timing::Timing,
+};
+
+/// How many records a handle remembers that it has nothing to do with at present.
+const REMEMBERED: usize = 4096;
+
+/// One handle: the parsed options, and a seat for each record it has to do with.
+#[derive(Debug)]
+pub(crate) struct Core {
+    store: Arc<dyn Store>,
+    options: Options,
+    namespace: Namespace,
+    identity: Name,
+    clock: Clock,
+    seats: Mutex<Seats>,
+    candidates: Mutex<HashSet<(Key, Name)>>,
+}
+
+/// What is kept for one record.
+#[derive(Debug)]
+enum Place {
+    /// A contender at work.
+    Taken(Seat),
+    /// What the last one knew: the next begins there, without a read.
+    Known(Box<Machine>),
+}
+
+/// The way to one contender.
+#[derive(Clone, Debug)]
+struct Seat {
+    commands: mpsc::UnboundedSender<Command>,
+    releases: mpsc::UnboundedSender<Release>,
+    standing: watch::Sender<Standing>,
+}
+
+type Seats = HashMap<(Key, Name), Place>;
+
+impl Core {
+    /// Parses `options`: the only door for names and identities.
+    pub(crate) fn new(store: Arc<dyn Store>, mut options: Options, default_namespace: &str) -> Result<Arc<Self>> {
+        name::parse_prefix(&options.prefix)?;
+        let namespace = Namespace::parse(options.namespace.as_deref().unwrap_or(default_namespace))?;
+        let identity = match &options.identity {
+            Some(identity) => Name::parse("identity", identity)?,
+            None => name::incarnation(),
+        };
+        options.namespace = Some(namespace.to_string());
+        options.identity = Some(identity.to_string());
+        let clock = options.clock;
+        Ok(Arc::new(Self {
+            store,
+            options,
+            namespace,
+            identity,
+            clock,
+            seats: Mutex::default(),
+            candidates: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn backend(&self) -> &'static str {
+        self.store.backend()
+    }
+
+    pub(crate) async fn init(&self) -> Result<()> {
+        self.store.check(&self.namespace).await
+    }
+
+    pub(crate) async fn lock(self: &Arc<Self>, id: &str, options: LockOptions) -> Result<Guard> {
+        runtime()?;
+        options.timing.check()?;
+        let key = self.key("lock name", Kind::Lock, id, None)?;
+        self.claim(&key, &self.identity, options.timing, options.wait).granted().await
+    }
+
+    pub(crate) async fn unlock(&self, id: &str) -> Result<()> {
+        let key = self.key("lock name", Kind::Lock, id, None)?;
+        let not_held = || Error::NotHeld { name: id.to_owned() };
+        let (done, end) = oneshot::channel();
+        {
+            let seats = lock(&self.seats);
+            let Some(Place::Taken(seat)) = seats.get(&((*key).clone(), self.identity.clone())) else {
+                return Err(not_held());
+            };
+            seat.commands.send(Command::Unlock(done)).map_err(|_| not_held())?;
+        }
+        end.await.unwrap_or_else(|_| Err(not_held()))
+    }
+
+    pub(crate) async fn leader(self: &Arc<Self>, name: &str, options: LeaderOptions) -> Result<Leader> {
+        runtime()?;
+        options.timing.check()?;
+        let election = self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
+        let me = match &options.id {
+            Some(id) => Name::parse("candidate id", id)?,
+            None => self.identity.clone(),
+        };
+        if !lock(&self.candidates).insert(((*election).clone(), me.clone())) {
+            return Err(Error::AlreadyCandidate { election: name.to_owned(), id: me.to_string() });
+        }
+        let campaign = watch::Sender::new(Campaign::default());
+        let (resign, resigned) = mpsc::unbounded_channel();
+        let (stands, standing) = oneshot::channel();
+        let leader = Leader::new(me.to_arc(), election.title.to_arc(), campaign.clone(), resign);
+        let candidate = Candidate {
+            core: Arc::clone(self),
+            election,
+            me,
+            timing: options.timing,
+            campaign,
+            resign: resigned,
+            stands: Some(stands),
+            membership: Membership::None,
+        };
+        // It ends when `leader` is resigned or dropped, also if this future is.
+        tokio::spawn(candidate.run());
+        standing.await.unwrap_or_else(|_| Err(Error::Closed { name: name.to_owned() }))?;
+        Ok(leader)
+    }
+
+    pub(crate) fn withdraw(&self, election: &Key, me: &Name) {
+        lock(&self.candidates).remove(&(election.clone(), me.clone()));
+    }
+
+    pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
+        let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
+        let entries = self.store.list(&scope).await?;
+        Ok(roster::members(&scope, &entries))
+    }
+
+    pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
+        runtime()?;
+        let scope = self.elections(options.namespace.as_deref(), options.id.as_deref())?;
+        roster::watch(Arc::clone(&self.store), self.clock, scope).await
+    }
+
+    fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {
+        let lease = |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
+        Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
+    }
+
+    fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
+        chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
+    }
+
+    fn key(&self, what: &'static str, kind: Kind, name: &str, namespace: Option<&str>) -> Result<Arc<Key>> {
+        let title = Name::parse(what, name)?;
+        let lease = LeaseName::of(&self.options.prefix, &title);
+        Ok(Arc::new(Key { namespace: self.namespace(namespace)?, lease, kind, title }))
+    }
+
+    /// Queues `me` for the record `key`; at most `wait` long, for ever if that is `None`.
+    pub(crate) fn claim(self: &Arc<Self>, key: &Arc<Key>, me: &Name, timing: Timing, wait: Option<Duration>) -> Pending {
+        let asked = self.clock.now();
+        let (reply, answer) = oneshot::channel();
+        let claim = Claim { timing, asked, deadline: wait.map(|wait| asked + wait), reply };
+        let mut seats = lock(&self.seats);
+        let seat = self.seat(&mut seats, key, me);
+        // In the same breath as the look-up: an idle contender retires under this lock.
+        let _ = seat.commands.send(Command::Claim(claim));
+        Pending { name: key.title.to_arc(), answer, releases: seat.releases, standing: seat.standing.subscribe() }
+    }
+
+    /// The seat of `me` before the record `key`, with a contender at work.
+    fn seat(self: &Arc<Self>, seats: &mut Seats, key: &Arc<Key>, me: &Name) -> Seat {
+        let place = ((**key).clone(), me.clone());
+        let known = match seats.remove(&place) {
+            Some(Place::Taken(seat)) => {
+                seats.insert(place, Place::Taken(seat.clone()));
+                return seat;
+            }
+            Some(Place::Known(machine)) => Some(*machine),
+            None => None,
+        };
+        let machine = known.unwrap_or_else(|| {
+            let machine = Machine::new(me.to_arc(), Uuid::new_v4().as_u64_pair().0, Timing::default());
+            if matches!(key.kind, Kind::Candidate(_)) { machine.temporary() } else { machine }
+        });
+        let (commands, orders) = mpsc::unbounded_channel();
+        let (releases, released) = mpsc::unbounded_channel();
+        let standing = watch::Sender::new(Standing::default());
+        let desk = Desk::new(key.title.to_arc(), me.to_arc(), self.clock, releases.clone(), standing.clone());
+        let driver = Driver {
+            store: Arc::clone(&self.store),
+            key: Arc::clone(key),
+            clock: self.clock,
+            machine,
+            desk,
+            commands: orders,
+            releases: released,
+        };
+        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()));
+        let seat = Seat { commands, releases, standing };
+        seats.insert(place, Place::Taken(seat.clone()));
+        seat
+    }
+
+    /// Gives up the seat of an idle contender, unless somebody has just come to it.
+    fn retire(&self, place: &(Key, Name), commands: &mpsc::UnboundedReceiver<Command>) -> bool {
+        let mut seats = lock(&self.seats);
+        let idle = commands.is_empty();
+        if idle {
+            seats.remove(place);
+        }
+        idle
+    }
+
+    fn remember(&self, place: (Key, Name), machine: Machine) {
+        let mut seats = lock(&self.seats);
+        if seats.len() >= REMEMBERED {
+            seats.retain(|_, place| matches!(place, Place::Taken(_)));
+        }
+        seats.entry(place).or_insert_with(|| Place::Known(Box::new(machine)));
+    }
+}
+
+/// Runs a contender to its end. It ends by itself: when it is idle, or after its handle has gone and its tenure has ended.
+async fn drive(driver: Driver, core: Weak<Core>, place: (Key, Name)) {
+    let handle = core.clone();
+    let retire = |commands: &mut mpsc::UnboundedReceiver<Command>| {
+        handle.upgrade().is_none_or(|core| core.retire(&place, commands))
+    };
+    let temporary = matches!(place.0.kind, Kind::Candidate(_));
+    let machine = driver.run(retire).await;
+    if let Some(core) = core.upgrade().filter(|_| !temporary) {
+        core.remember(place, machine);
+    }
+}
+
+/// A place in a queue. Dropping it leaves the queue.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    name: Arc<str>,
+    answer: oneshot::Receiver<Result<Guard>>,
+    releases: mpsc::UnboundedSender<Release>,
+    pub(crate) standing: watch::Receiver<Standing>,
+}
+
+impl Pending {
+    /// The guard, once it is this one's turn.
+    pub(crate) async fn granted(&mut self) -> Result<Guard> {
+        (&mut self.answer).await.unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.answer.close();
+        // Names no tenure: the contender wakes and sees that nobody waits here any more.
+        let _ = self.releases.send(Release { tenure: 0, done: None });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under these locks can leave them half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The contenders need a runtime to run on: better said than panicked about.
+fn runtime() -> Result<()> {
+    Handle::try_current().map(drop).map_err(|_| Error::Config {
+        backend: "leasehold",
+        reason: "there is no Tokio runtime here: call it from within one".into(),
+        source: None,
+    })
+}
+
+/// Implements the contract for a newtype with a field `core`.
+macro_rules! implement_sync {
+    ($backend:ty) => {
+        impl crate::Sync for $backend {
+            fn init(&self) -> BoxFuture<'_, Result<()>> {
+                Box::pin(self.core.init())
+            }
+
+            fn options(&self) -> &Options {
+                self.core.options()
+            }
+
+            fn leader<'a>(&'a self, name: &'a str, options: LeaderOptions) -> BoxFuture<'a, Result<Leader>> {
+                Box::pin(self.core.leader(name, options))
+            }
+
+            fn list_members(&self, options: ListMembersOptions) -> BoxFuture<'_, Result<Vec<Member>>> {
+                Box::pin(self.core.list_members(options))
+            }
+
+            fn watch_elect(&self, options: WatchElectOptions) -> BoxFuture<'_, Result<ElectWatcher>> {
+                Box::pin(self.core.watch_elect(options))
+            }
+
+            fn lock<'a>(&'a self, id: &'a str, options: LockOptions) -> BoxFuture<'a, Result<Guard>> {
+                Box::pin(self.core.lock(id, options))
+            }
+
+            fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+                Box::pin(self.core.unlock(id))
+            }
+
+            fn backend(&self) -> &'static str {
+                self.core.backend()
+            }
+        }
+
+        impl fmt::Display for $backend {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let options = self.core.options();
+                let namespace = options.namespace.as_deref().unwrap_or_default();
+                let identity = options.identity.as_deref().unwrap_or_default();
+                write!(f, "{} ({namespace}, {identity})", self.core.backend())
+            }
+        }
+    };
+}
+pub(crate) use implement_sync;

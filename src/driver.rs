@@ -1,0 +1,221 @@
+//! Runs one machine against one store: the only `select!` of a contender, and its only timers.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    clock::{Clock, Moment},
+    desk::{Claim, Desk},
+    engine::{
+        machine::{Failure, Input, Machine, Outcome, Step},
+        record::Write,
+    },
+    error::{Error, Result},
+    guard::Release,
+    store::{Change, Key, Scope, Store, Written},
+};
+
+/// What the handle asks of a contender.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Claim(Claim),
+    /// Release whatever is held.
+    Unlock(oneshot::Sender<Result<()>>),
+}
+
+/// One contender for one record, as a task. Dropping it ends its tenure at once.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) key: Arc<Key>,
+    pub(crate) clock: Clock,
+    pub(crate) machine: Machine,
+    pub(crate) desk: Desk,
+    /// Claims and unlocks, from the handle; closed when that is gone.
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    /// From guards, and wake-ups from waits that were cancelled.
+    pub(crate) releases: mpsc::UnboundedReceiver<Release>,
+}
+
+type Flight = BoxFuture<'static, (Input, Option<Error>)>;
+
+enum Woken {
+    Command(Option<Command>),
+    Release(Release),
+    Answer(Input, Option<Error>),
+    Change(Option<Change>),
+    Timer,
+}
+
+impl Driver {
+    /// Runs until there is nothing to do and `retire` says that nothing more will come. The machine is what is worth keeping.
+    pub(crate) async fn run(mut self, mut retire: impl FnMut(&mut mpsc::UnboundedReceiver<Command>) -> bool) -> Machine {
+        let mut flight: Option<Flight> = None;
+        let mut changes: Option<BoxStream<'static, Change>> = None;
+        let mut open = true;
+        let mut input = Some(Input::Wake);
+        loop {
+            let mut until = self.clock.now();
+            while let Some(next) = input.take() {
+                let now = self.clock.now();
+                until = match self.machine.step(now, next) {
+                    Step::Read => {
+                        flight = Some(self.read());
+                        Moment::NEVER
+                    }
+                    Step::Write(write) => {
+                        flight = Some(self.write(write));
+                        Moment::NEVER
+                    }
+                    Step::Sleep(until) => until,
+                    Step::Done => Moment::NEVER,
+                };
+                self.note_faults(now);
+                input = self.desk.tend(now, &mut self.machine);
+            }
+            self.watch(&mut changes);
+            let now = self.clock.now();
+            if flight.is_none() && self.desk.is_idle() && self.machine.is_done(now) && (!open || retire(&mut self.commands)) {
+                return self.machine;
+            }
+            let until = until.min(self.machine.deadline().unwrap_or(Moment::NEVER)).min(self.desk.due(now));
+            input = Some(match self.wait(open, &mut flight, &mut changes, until.since(now)).await {
+                Woken::Command(Some(Command::Claim(claim))) => {
+                    self.desk.join(claim);
+                    Input::Wake
+                }
+                Woken::Command(Some(Command::Unlock(done))) => self.desk.unlock(self.clock.now(), done),
+                Woken::Command(None) => {
+                    open = false;
+                    self.desk.close(self.clock.now())
+                }
+                Woken::Release(release) => self.desk.release(self.clock.now(), release),
+                Woken::Answer(input, error) => {
+                    flight = None;
+                    self.note(error);
+                    input
+                }
+                Woken::Change(change) => self.changed(change),
+                Woken::Timer => Input::Wake,
+            });
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        open: bool,
+        flight: &mut Option<Flight>,
+        changes: &mut Option<BoxStream<'static, Change>>,
+        pause: Duration,
+    ) -> Woken {
+        tokio::select! {
+            biased;
+            release = self.releases.recv() => Woken::Release(release.unwrap_or(Release { tenure: 0, done: None })),
+            command = self.commands.recv(), if open => Woken::Command(command),
+            (input, error) = async { flight.as_mut().expect("checked").await }, if flight.is_some() => Woken::Answer(input, error),
+            () = sleep(pause.min(FAR)) => Woken::Timer,
+            change = async { changes.as_mut().expect("checked").next().await }, if changes.is_some() => Woken::Change(change),
+        }
+    }
+
+    /// One attempt, on its own timeout, whatever the client below does.
+    fn read(&self) -> Flight {
+        let (store, key, limit) = (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
+        Box::pin(async move {
+            match timeout(limit, store.read(&key)).await.unwrap_or_else(|_| Err(timed_out(&*store, limit))) {
+                Ok(found) => (Input::Read(Ok(found)), None),
+                Err(error) => (Input::Read(Err(failure(&error))), Some(error)),
+            }
+        })
+    }
+
+    fn write(&self, write: Write) -> Flight {
+        let (store, key, limit) = (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
+        Box::pin(async move {
+            let answer = timeout(limit, store.write(&key, &write)).await;
+            match answer.unwrap_or_else(|_| Err(timed_out(&*store, limit))) {
+                Ok(Written::Stored(found)) => (Input::Wrote(Outcome::Stored(found)), None),
+                Ok(Written::Gone) => (Input::Wrote(Outcome::Gone), None),
+                Ok(Written::Conflict) => (Input::Wrote(Outcome::Conflict), None),
+                Err(error) => (Input::Wrote(Outcome::Failed(failure(&error))), Some(error)),
+            }
+        })
+    }
+
+    /// There is a watch from when somebody else's tenure is in the way until the record is held or given up.
+    fn watch(&mut self, changes: &mut Option<BoxStream<'static, Change>>) {
+        if !self.machine.is_contending() {
+            *changes = None;
+        } else if changes.is_none() && self.machine.wants_news() {
+            let scope = Scope::Record(self.key.namespace.clone(), self.key.lease.clone());
+            *changes = Some(self.store.changes(&scope));
+        }
+    }
+
+    fn changed(&mut self, change: Option<Change>) -> Input {
+        match change {
+            Some(Change::All(entries)) => match entries.into_iter().find(|entry| entry.lease == self.key.lease) {
+                Some(entry) => Input::Changed(entry.found),
+                None => Input::Missed,
+            },
+            Some(Change::Set(entry)) if entry.lease == self.key.lease => Input::Changed(entry.found),
+            Some(Change::Gone(lease, version)) if lease == self.key.lease => Input::Deleted(version),
+            Some(Change::Blind(why)) => {
+                tracing::debug!(name = %self.key.title, %why, "no watch, polling instead");
+                Input::Blind
+            }
+            Some(_) => Input::Wake,
+            None => Input::Blind,
+        }
+    }
+
+    fn note(&mut self, error: Option<Error>) {
+        match error {
+            None => self.desk.succeeded(),
+            Some(error) => {
+                tracing::debug!(name = %self.key.title, %error, cause = ?std::error::Error::source(&error), "request failed");
+                self.desk.failed(error);
+            }
+        }
+    }
+
+    /// What no single answer shows.
+    fn note_faults(&mut self, now: Moment) {
+        let name = || self.key.title.to_string();
+        if self.machine.take_altered() {
+            let reason = "it stored something else than was written: is an admission webhook changing Leases?".into();
+            self.desk.failed(Error::Rejected { backend: self.store.backend(), name: name(), reason });
+        }
+        if self.machine.regressed(now) {
+            let reason = format!(
+                "it was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
+                self.machine.highest()
+            );
+            self.desk.failed(Error::Version { name: name(), reason });
+        }
+    }
+}
+
+/// Longer than any timer need be set for.
+const FAR: Duration = Duration::from_secs(365 * 86_400);
+
+fn timed_out(store: &dyn Store, limit: Duration) -> Error {
+    Error::unavailable(store.backend(), NoAnswer(limit))
+}
+
+fn failure(error: &Error) -> Failure {
+    match error {
+        Error::Unavailable { retry_after, .. } => Failure { refused: false, retry_after: *retry_after },
+        _ => Failure { refused: true, retry_after: None },
+    }
+}
+
+/// The attempt's own timeout.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:?}")]
+struct NoAnswer(Duration);

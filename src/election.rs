@@ -1,0 +1,348 @@
+//! What an election consists of: the candidate's handle, its members, its events.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{Stream, StreamExt as _, stream::{self, BoxStream}};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    error::{Error, Result},
+    guard::{Guard, Tenure, WeakGuard},
+};
+
+/// What a candidate is at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum Role {
+    /// It leads.
+    Leader,
+    /// It stands by.
+    Follower,
+}
+
+/// One candidate of one election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Member {
+    /// The election's name.
+    pub election: String,
+    /// The candidate's id.
+    pub id: String,
+    /// Whether it leads.
+    pub role: Role,
+    /// The namespace of the election.
+    pub namespace: String,
+    /// The fencing token of its tenure, if it leads.
+    pub token: Option<u64>,
+}
+
+/// What changed in an election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "event", content = "member", rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum ElectEvent {
+    /// This member leads now.
+    Elected(Member),
+    /// This member leads no more.
+    Lost(Member),
+    /// This candidate is new.
+    Joined(Member),
+    /// This candidate has left, or was not heard of for its time to live.
+    Left(Member),
+}
+
+impl ElectEvent {
+    /// Whom the event is about.
+    #[must_use]
+    pub const fn member(&self) -> &Member {
+        match self {
+            Self::Elected(member) | Self::Lost(member) | Self::Joined(member) | Self::Left(member) => member,
+        }
+    }
+}
+
+/// A stream of [`ElectEvent`]s that begins with the present state and never ends by itself.
+///
+/// While the backend cannot be watched it is silent; when it can again, what changed meanwhile is told.
+pub struct ElectWatcher(BoxStream<'static, ElectEvent>);
+
+impl ElectWatcher {
+    /// A watcher over any stream of events: for implementations of [`Sync`](crate::Sync).
+    pub fn new(events: impl Stream<Item = ElectEvent> + Send + 'static) -> Self {
+        Self(events.boxed())
+    }
+}
+
+impl Stream for ElectWatcher {
+    type Item = ElectEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ElectEvent>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for ElectWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ElectWatcher").finish_non_exhaustive()
+    }
+}
+
+/// How a candidacy stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum Status {
+    /// Somebody else leads, or nobody does yet.
+    #[default]
+    Follower,
+    /// This candidate leads.
+    Leading,
+    /// It leads still, but a renewal is overdue.
+    InDoubt,
+    /// It has just lost the lead; it campaigns on.
+    Lost,
+    /// It has resigned, or its handle has gone.
+    Resigned,
+}
+
+/// What the campaign in the background shows to its [`Leader`].
+#[derive(Debug, Default)]
+pub(crate) struct Campaign {
+    pub(crate) status: Status,
+    pub(crate) leader: Option<Member>,
+    pub(crate) guard: Lead,
+    pub(crate) error: Option<String>,
+}
+
+/// Where the guard of the present tenure is.
+#[derive(Debug, Default)]
+pub(crate) enum Lead {
+    #[default]
+    None,
+    /// Nobody has asked for it.
+    Ready(Guard),
+    /// With the user.
+    Taken(WeakGuard),
+}
+
+/// A candidate in one election. Dropping it withdraws the candidacy in the background.
+pub struct Leader {
+    id: Arc<str>,
+    election: Arc<str>,
+    campaign: watch::Sender<Campaign>,
+    resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
+}
+
+impl Leader {
+    pub(crate) const fn new(
+        id: Arc<str>,
+        election: Arc<str>,
+        campaign: watch::Sender<Campaign>,
+        resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
+    ) -> Self {
+        Self { id, election, campaign, resign }
+    }
+
+    /// The candidate's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The election's name.
+    #[must_use]
+    pub fn election(&self) -> &str {
+        &self.election
+    }
+
+    /// Waits until this candidate leads, and takes the guard of that tenure.
+    ///
+    /// Dropping the guard steps down, and the candidacy goes on. Who asks again during the same tenure
+    /// shares its guard: the tenure ends when the last is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] once resigned.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn elected(&self) -> Result<Guard> {
+        let mut news = self.campaign.subscribe();
+        loop {
+            let mut taken = None;
+            news.mark_unchanged();
+            self.campaign.send_if_modified(|campaign| {
+                taken = campaign.guard.take();
+                false
+            });
+            if let Some(guard) = taken.filter(|guard| guard.is_held()) {
+                return Ok(guard);
+            }
+            if self.status_now() == Status::Resigned || news.changed().await.is_err() {
+                return Err(self.closed());
+            }
+        }
+    }
+
+    /// Runs `work` while this candidate leads: started with each tenure, dropped on its loss, started
+    /// again when re-elected. Resigns and returns when `work` returns.
+    ///
+    /// `work` is dropped at its next `.await` once the tenure is lost. Code that blocks or computes for long
+    /// must ask [`check`](crate::Tenure::check) itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if resigned meanwhile. The result of `work` is returned also if the release
+    /// after it could not be told to the backend.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use leasehold::{LeaderOptions, Memory, Sync as _};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> leasehold::Result<()> {
+    /// # let sync = Memory::default();
+    /// let leader = sync.leader("billing", LeaderOptions::default()).await?;
+    /// let sum = leader.run(|tenure| async move {
+    ///     tenure.check().expect("leading");
+    ///     40 + 2
+    /// }).await?;
+    /// assert_eq!(sum, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run<T, F, W>(&self, mut work: F) -> Result<T>
+    where
+        T: Send,
+        F: FnMut(Tenure) -> W + Send,
+        W: Future<Output = T> + Send,
+    {
+        loop {
+            let guard = self.elected().await?;
+            let tenure = guard.tenure();
+            let done = tokio::select! {
+                biased;
+                _ = guard.lost() => None,
+                done = work(tenure) => Some(done),
+            };
+            if let Some(done) = done {
+                drop(guard);
+                if let Err(error) = self.resign().await {
+                    tracing::warn!(election = %self.election, %error, "the lead lapses by itself");
+                }
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Steps down if it leads, withdraws the candidacy, and returns when the backend has been told.
+    ///
+    /// End the led work first: from the call on this candidate does not lead any more. Resigning twice is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the backend could not be told: the record lapses by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled it goes on in the background.
+    pub async fn resign(&self) -> Result<()> {
+        let (done, end) = oneshot::channel();
+        if self.resign.send(done).is_err() {
+            return Ok(());
+        }
+        end.await.unwrap_or(Ok(()))
+    }
+
+    /// Who leads, as far as this candidate knows.
+    #[must_use]
+    pub fn primary(&self) -> Option<Member> {
+        self.campaign.borrow().leader.clone()
+    }
+
+    /// Who leads, from now on: begins with the present leader, `None` while there is none.
+    pub fn observe(&self) -> impl Stream<Item = Option<Member>> + Send + Unpin + 'static {
+        self.follow(|campaign| campaign.leader.clone())
+    }
+
+    /// How this candidacy stands, from now on. Ends after [`Status::Resigned`].
+    ///
+    /// A reader that is slower than the changes sees the latest, not each.
+    pub fn status(&self) -> impl Stream<Item = Status> + Send + Unpin + 'static {
+        self.follow(|campaign| campaign.status)
+    }
+
+    /// The last failure of the campaign in the background, until something succeeds.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.campaign.borrow().error.clone()
+    }
+
+    fn status_now(&self) -> Status {
+        self.campaign.borrow().status
+    }
+
+    fn follow<T, F>(&self, look: F) -> impl Stream<Item = T> + Send + Unpin + 'static + use<T, F>
+    where
+        T: Clone + PartialEq + Send + 'static,
+        F: Fn(&Campaign) -> T + Send + 'static,
+    {
+        let start = (self.campaign.subscribe(), None::<T>, look, false);
+        Box::pin(stream::unfold(start, |(mut news, last, look, ended)| async move {
+            if ended {
+                return None;
+            }
+            loop {
+                let (now, resigned) = {
+                    let campaign = news.borrow_and_update();
+                    (look(&campaign), campaign.status == Status::Resigned)
+                };
+                if last.as_ref() != Some(&now) {
+                    return Some((now.clone(), (news, Some(now), look, resigned)));
+                }
+                if resigned || news.changed().await.is_err() {
+                    return None;
+                }
+            }
+        }))
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { name: self.election.to_string() }
+    }
+}
+
+impl Lead {
+    /// The guard for a user, leaving behind what is needed to share it.
+    pub(crate) fn take(&mut self) -> Option<Guard> {
+        let guard = match self {
+            Self::None => None,
+            Self::Ready(guard) => Some(guard.share()),
+            Self::Taken(guard) => guard.upgrade(),
+        }?;
+        *self = Self::Taken(guard.downgrade());
+        Some(guard)
+    }
+}
+
+impl fmt::Debug for Leader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leader")
+            .field("election", &self.election)
+            .field("id", &self.id)
+            .field("status", &self.status_now())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! Seeded bugs: each a mistake that somebody would really make, at the place where they would make it.
+//!
+//! A test that is meant to catch a bug turns it on and must fail; in a shipped build [`seeded`] is a
+//! constant `false` and each of these branches is gone.
+
+/// One mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Bug {
+    /// The hold counts from the arrival of the answer instead of from before the request left.
+    CountFromAnswer,
+    /// A waiter counts by the holder's written time instead of by its own clock since it saw the record.
+    RemoteTimestamps,
+    /// A waiter waits its own time to live instead of the record's.
+    OwnTtl,
+    /// A read that shows one's own identity is taken as holding.
+    AdoptOnRead,
+    /// A release is written over whatever is there.
+    BlindRelease,
+    /// A stale read restarts or changes what was observed.
+    StaleRead,
+    /// An unanswered write is taken as stored.
+    UnknownIsStored,
+    /// The tenure goes on until the release is answered.
+    HoldWhileReleasing,
+    /// A contender that knew the record creates it anew at once when it disappears.
+    CreateAtOnce,
+    /// A second process of the same identity is not told apart by its nonce.
+    IgnoreNonce,
+}
+
+#[cfg(test)]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! { static SEEDED: Cell<Option<Bug>> = const { Cell::new(None) }; }
+
+    /// Runs `test` with `bug` in the code.
+    pub(crate) fn with<T>(bug: Option<Bug>, test: impl FnOnce() -> T) -> T {
+        struct Restore;
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SEEDED.set(None);
+            }
+        }
+        SEEDED.set(bug);
+        let _restore = Restore;
+        test()
+    }
+
+    pub(crate) fn seeded(bug: Bug) -> bool {
+        SEEDED.get() == Some(bug)
+    }
+}
+
+#[cfg(test)]
+pub(crate) use switch::{seeded, with};
+
+/// Whether `bug` is in the code: never, outside a test that seeds it.
+#[cfg(not(test))]
+pub(crate) const fn seeded(_bug: Bug) -> bool {
+    false
+}

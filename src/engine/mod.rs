@@ -1,0 +1,30 @@
+//! The protocol, as a machine without input or output.
+//!
+//! One [`Machine`](machine::Machine) is one contender for one record. It is told what happened
+//! ([`Input`](machine::Input)) and when, and answers with the one thing to do next
+//! ([`Step`](machine::Step)). It knows no clock, no network and no task.
+//!
+//! ```text
+//!                claim                      ours, unanswered or edited beside us
+//!        idle ──────────▶ contend ◀──────────────────────────┐
+//!         ▲                 │  free, absent, or unchanged     │
+//!         │                 ▼  for its own ttl                │
+//!       settle            claim written ──▶ conflict, unknown ──▶ read
+//!         ▲                 │ stored, or recognised on a read
+//!         │ release, loss   ▼
+//!         └────────────── tenure: held ─▶ in doubt ─▶ lost at its deadline, answered or not
+//! ```
+//!
+//! Invariants, each with a test that was seen to fail on a seeded bug (`bugs.rs`):
+//!
+//! - A tenure's deadline is the send instant of a write that is known to be stored, plus the hold.
+//! - A record is taken over only if it is free, or this machine's own, or was seen unchanged (same uid and
+//!   version) on this machine's clock for as long as the record itself says.
+//! - A version below the highest one processed is ignored, wherever it comes from.
+//! - Nothing but a stored write of this very machine begins a tenure: identity and nonce decide, never identity alone.
+//! - At most one request is in flight; a write that was given up may still commit, is remembered while it may, and
+//!   is recognised or outdated.
+
+mod bugs;
+pub(crate) mod machine;
+pub(crate) mod record;

@@ -1,0 +1,201 @@
+//! What can go wrong, sorted by what the caller can do about it.
+
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+
+/// The result of an operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A cause, shared so that one failure can be told to all who wait for its outcome.
+pub type Cause = Arc<dyn StdError + Send + Sync + 'static>;
+
+/// Why an operation did not succeed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name, a duration or another value from the caller cannot be used. Nothing was sent.
+    #[error("{what} {value:?} cannot be used: {bound}")]
+    Invalid {
+        /// What the value was meant to be, for example `lock name`.
+        what: &'static str,
+        /// The value as given, shortened.
+        value: String,
+        /// The bound that it breaks, and by how much.
+        bound: String,
+    },
+
+    /// Somebody else held the lock for as long as the caller was ready to wait.
+    #[error("lock `{name}` is still held by `{holder}` after {waited:?}")]
+    Timeout {
+        /// The lock's name.
+        name: String,
+        /// The identity that held it when the wait ended.
+        holder: String,
+        /// How long the caller waited.
+        waited: Duration,
+    },
+
+    /// The tenure has ended: the work it guards must not go on.
+    #[error("`{name}` is no longer held: {why}")]
+    Lost {
+        /// The lock's or election's name.
+        name: String,
+        /// What ended the tenure.
+        why: Loss,
+    },
+
+    /// This handle does not hold the lock, so there is nothing that it could unlock.
+    #[error("lock `{name}` is not held through this handle: it can only unlock what it locked itself")]
+    NotHeld {
+        /// The lock's name.
+        name: String,
+    },
+
+    /// The same candidate stands already in this election, through this handle.
+    #[error("`{id}` is already a candidate in election `{election}` through this handle: resign it first, or choose another id")]
+    AlreadyCandidate {
+        /// The election's name.
+        election: String,
+        /// The candidate's id.
+        id: String,
+    },
+
+    /// The backend answered that the caller may not do this.
+    #[error("not allowed to {verb} {resource} in namespace `{namespace}`: {reason}")]
+    Refused {
+        /// The verb in the backend's terms, for example `update`.
+        verb: &'static str,
+        /// The resource in the backend's terms, for example `leases.coordination.k8s.io/orders`.
+        resource: String,
+        /// The namespace.
+        namespace: String,
+        /// The backend's own words and the next step.
+        reason: String,
+    },
+
+    /// The namespace does not exist, or is being deleted.
+    #[error("namespace `{namespace}` cannot be used: {reason}")]
+    Namespace {
+        /// The namespace.
+        namespace: String,
+        /// Missing or terminating, and the next step.
+        reason: String,
+    },
+
+    /// The backend answered that the request itself is wrong, or stored something else than was asked.
+    #[error("the {backend} backend rejected the record of `{name}`: {reason}")]
+    Rejected {
+        /// The backend's name.
+        backend: &'static str,
+        /// The record's name.
+        name: String,
+        /// The backend's own words.
+        reason: String,
+    },
+
+    /// The record's version went backwards, as after a restore from backup, or is not a number:
+    /// no fencing token can be drawn from it.
+    #[error("the version of `{name}` cannot serve as a fencing token: {reason}")]
+    Version {
+        /// The record's name.
+        name: String,
+        /// What was seen, and the next step.
+        reason: String,
+    },
+
+    /// The backend did not answer, or not usefully. The outcome of a write is unknown.
+    #[error("the {backend} backend is unavailable")]
+    Unavailable {
+        /// The backend's name.
+        backend: &'static str,
+        /// What happened.
+        source: Cause,
+        /// How long the backend asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+
+    /// The backend could not be set up from its configuration.
+    #[error("the {backend} backend cannot be configured: {reason}")]
+    Config {
+        /// The backend's name.
+        backend: &'static str,
+        /// What is missing, and the next step.
+        reason: String,
+        /// What happened.
+        source: Option<Cause>,
+    },
+
+    /// The handle, or the async runtime that drove it, has shut down.
+    #[error("the handle that drove `{name}` has shut down")]
+    Closed {
+        /// The lock's or election's name.
+        name: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anything being changed by a person.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Lost { .. } | Self::Unavailable { .. } => true,
+            Self::Invalid { .. }
+            | Self::NotHeld { .. }
+            | Self::AlreadyCandidate { .. }
+            | Self::Refused { .. }
+            | Self::Namespace { .. }
+            | Self::Rejected { .. }
+            | Self::Version { .. }
+            | Self::Config { .. }
+            | Self::Closed { .. } => false,
+        }
+    }
+
+    /// A value that cannot be used, cut short so that an error stays one readable line.
+    pub(crate) fn invalid(what: &'static str, value: &str, bound: impl Into<String>) -> Self {
+        const SHOWN: usize = 60;
+        let mut shown: String = value.chars().take(SHOWN).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        Self::Invalid { what, value: shown, bound: bound.into() }
+    }
+
+    pub(crate) fn unavailable(backend: &'static str, source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Unavailable { backend, source: Arc::new(source), retry_after: None }
+    }
+}
+
+/// What ended a tenure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The holder gave it back.
+    #[error("it was released")]
+    Released,
+    /// No renewal was confirmed in time.
+    #[error("no renewal was confirmed within the hold")]
+    Expired,
+    /// The record disappeared from the backend, or was deleted and made anew.
+    #[error("its record was deleted")]
+    Deleted,
+    /// The record names another holder.
+    #[error("the record names another holder")]
+    Taken,
+    /// The record was changed in a way that the holder did not write: an operator, or a second process with this identity.
+    #[error("its record was changed by somebody else")]
+    Altered,
+    /// The task or the runtime that renewed it has ended.
+    #[error("the task that renewed it has ended")]
+    Abandoned,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_shown_short() {
+        let error = Error::invalid("lock name", &"x".repeat(5000), "at most 253 bytes");
+        assert!(error.to_string().len() < 150, "{error}");
+    }
+}

@@ -1,0 +1,341 @@
+//! A tenure in the hands of its user: a deadline that is pulled, never pushed.
+
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    clock::{Clock, Moment},
+    error::{Error, Loss, Result},
+    token::Token,
+};
+
+/// What the user of a guard asks of the task that renews it.
+#[derive(Debug)]
+pub(crate) struct Release {
+    /// Which tenure.
+    pub(crate) tenure: u64,
+    /// Who wants to hear of its end.
+    pub(crate) done: Option<oneshot::Sender<Result<()>>>,
+}
+
+/// How a tenure stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TenureState {
+    /// Held, and renewals are on time.
+    Held,
+    /// Held still, but a renewal is overdue, or the record asks for another holder: a good time to
+    /// begin nothing new. Becomes held again with the next confirmed renewal.
+    InDoubt,
+    /// Over, for good.
+    Lost(Loss),
+}
+
+/// One tenure, seen from inside it: is it still held, for how long, and with which token.
+///
+/// Cheap to clone and to ask. Asking reads a clock and nothing else, so the answer is right also after
+/// the process was paused, with a blocked executor, and with the network gone.
+#[derive(Clone)]
+pub struct Tenure(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    name: Arc<str>,
+    holder: Arc<str>,
+    token: Token,
+    clock: Clock,
+    /// Nanoseconds of a [`Moment`]; zero once lost.
+    until: AtomicU64,
+    doubtful: AtomicU64,
+    /// Told by the driver: changes of the deadline, and the end.
+    news: watch::Sender<Option<Loss>>,
+}
+
+impl Tenure {
+    /// A tenure held until `until`.
+    pub(crate) fn new(id: u64, name: Arc<str>, holder: Arc<str>, token: Token, clock: Clock, until: Moment) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            name,
+            holder,
+            token,
+            clock,
+            until: AtomicU64::new(until.as_nanos()),
+            doubtful: AtomicU64::new(u64::MAX),
+            news: watch::Sender::new(None),
+        }))
+    }
+
+    /// The name of the lock or election.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The identity that stands in the record.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.0.holder
+    }
+
+    /// The fencing token: the same for the whole of this tenure, larger than that of any earlier one.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.0.token
+    }
+
+    /// Whether it is still held, now, on this process's own clock.
+    ///
+    /// # Guarantees
+    ///
+    /// While this is true no other guard of the same record is held anywhere, provided that no two clocks
+    /// run apart by more than the [`Timing`](crate::Timing) leaves, and that nobody deletes or edits the
+    /// record by hand. Once it was false it is never true again.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        !self.remaining().is_zero()
+    }
+
+    /// For how long it is still held if no renewal succeeds; zero once lost.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let now = self.0.clock.now();
+        let until = self.0.until.load(Ordering::Acquire);
+        if now.as_nanos() < until {
+            return Moment::from_nanos(until) - now;
+        }
+        // Seen as lost is lost for good: a renewal confirmed late must not bring it back.
+        match self.0.until.compare_exchange(until, 0, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Duration::ZERO,
+            Err(other) => Moment::from_nanos(other) - now,
+        }
+    }
+
+    /// The token if it is still held: for a line before each step that must not happen twice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] with the reason.
+    pub fn check(&self) -> Result<Token> {
+        if self.is_held() { Ok(self.0.token) } else { Err(Error::Lost { name: self.name().into(), why: self.why() }) }
+    }
+
+    /// Whether it is held, in doubt or lost, now.
+    #[must_use]
+    pub fn state(&self) -> TenureState {
+        if !self.is_held() {
+            TenureState::Lost(self.why())
+        } else if self.0.clock.now().as_nanos() >= self.0.doubtful.load(Ordering::Acquire) {
+            TenureState::InDoubt
+        } else {
+            TenureState::Held
+        }
+    }
+
+    /// Each change of the state, beginning with the present one, ending after `Lost`.
+    pub fn states(&self) -> impl Stream<Item = TenureState> + Send + Unpin + 'static {
+        let start = (self.clone(), self.0.news.subscribe(), None);
+        Box::pin(stream::unfold(start, |(tenure, mut news, last)| async move {
+            if matches!(last, Some(TenureState::Lost(_))) {
+                return None;
+            }
+            let state = loop {
+                news.mark_unchanged();
+                let state = tenure.state();
+                if Some(state) != last {
+                    break state;
+                }
+                tenure.next_news(&mut news).await;
+            };
+            Some((state, (tenure, news, Some(state))))
+        }))
+    }
+
+    /// Returns when the tenure is over, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn lost(&self) -> Loss {
+        let mut news = self.0.news.subscribe();
+        loop {
+            news.mark_unchanged();
+            if !self.is_held() {
+                return self.why();
+            }
+            self.next_news(&mut news).await;
+        }
+    }
+
+    /// Returns when the state may have changed, by what the driver says or by the mere passing of time.
+    async fn next_news(&self, news: &mut watch::Receiver<Option<Loss>>) {
+        let doubtful = Moment::from_nanos(self.0.doubtful.load(Ordering::Acquire)).since(self.0.clock.now());
+        let left = self.remaining();
+        let wake = if doubtful.is_zero() { left } else { left.min(doubtful) };
+        tokio::select! {
+            biased;
+            _ = news.changed() => {}
+            () = tokio::time::sleep(wake) => {}
+        }
+    }
+
+    fn why(&self) -> Loss {
+        self.0.news.borrow().unwrap_or(Loss::Expired)
+    }
+
+    // ---- what the driver says ----
+
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Moves the deadline; false if the holder has seen the tenure end already.
+    pub(crate) fn extend(&self, until: Moment, doubtful: Moment) -> bool {
+        let before = self.0.until.load(Ordering::Acquire);
+        let until = until.as_nanos();
+        let doubt = self.0.doubtful.swap(doubtful.as_nanos(), Ordering::AcqRel);
+        let moved = before != 0 && self.0.until.compare_exchange(before, until, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if before != until || doubt != doubtful.as_nanos() {
+            self.0.news.send_if_modified(|why| why.is_none());
+        }
+        moved
+    }
+
+    /// Ends it, before anything is told to the backend. The first reason stays.
+    pub(crate) fn end(&self, loss: Loss) {
+        self.0.news.send_if_modified(|why| {
+            self.0.until.store(0, Ordering::Release);
+            let first = why.is_none();
+            why.get_or_insert(loss);
+            first
+        });
+    }
+}
+
+impl fmt::Debug for Tenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenure")
+            .field("name", &self.0.name)
+            .field("holder", &self.0.holder)
+            .field("token", &self.0.token)
+            .field("state", &self.state())
+            .finish()
+    }
+}
+
+/// A tenure that ends when this is dropped.
+///
+/// Everything that can be asked of a [`Tenure`] can be asked of its guard. Dropping the guard ends the
+/// tenure at once and frees the record in the background; [`release`](Self::release) waits for that and
+/// says how it went; [`keep`](Self::keep) leaves the lock held.
+#[must_use = "dropping the guard releases the lock"]
+pub struct Guard(Arc<Owner>);
+
+struct Owner {
+    tenure: Tenure,
+    kept: AtomicBool,
+    driver: mpsc::UnboundedSender<Release>,
+}
+
+impl Guard {
+    pub(crate) fn new(tenure: Tenure, driver: mpsc::UnboundedSender<Release>) -> Self {
+        Self(Arc::new(Owner { tenure, kept: AtomicBool::new(false), driver }))
+    }
+
+    /// The tenure, to hand to code that may ask but must not release.
+    #[must_use]
+    pub fn tenure(&self) -> Tenure {
+        self.0.tenure.clone()
+    }
+
+    /// Ends the tenure, then frees the record, and returns when that is done.
+    ///
+    /// End the guarded work first: from the call on the lock is not held any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the backend could not be told: the record is then free when its time
+    /// to live has passed. A tenure that had been lost before is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once called, the release goes on in the background, also if the future is dropped.
+    pub fn release(self) -> impl Future<Output = Result<()>> + Send + 'static {
+        let (done, end) = oneshot::channel();
+        self.0.kept.store(true, Ordering::Release);
+        self.0.tenure.end(Loss::Released);
+        let told = self.0.driver.send(Release { tenure: self.id(), done: Some(done) });
+        let tenure = self.tenure();
+        async move {
+            let closed = || Error::Closed { name: tenure.name().into() };
+            told.map_err(|_| closed())?;
+            end.await.map_err(|_| closed())?
+        }
+    }
+
+    /// Leaves the lock held and renewed, for as long as the handle lives or until
+    /// [`unlock`](crate::Sync::unlock).
+    pub fn keep(self) -> Tenure {
+        self.0.kept.store(true, Ordering::Release);
+        self.tenure()
+    }
+
+    /// Another guard of the same tenure, which ends when the last of them is dropped.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakGuard {
+        WeakGuard(Arc::downgrade(&self.0))
+    }
+}
+
+/// A guard that does not keep its tenure from ending.
+#[derive(Debug)]
+pub(crate) struct WeakGuard(Weak<Owner>);
+
+impl WeakGuard {
+    pub(crate) fn upgrade(&self) -> Option<Guard> {
+        self.0.upgrade().map(Guard)
+    }
+}
+
+impl Deref for Guard {
+    type Target = Tenure;
+
+    fn deref(&self) -> &Tenure {
+        &self.0.tenure
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if !*self.kept.get_mut() {
+            self.tenure.end(Loss::Released);
+            // A driver that is gone has nothing left to free.
+            let _ = self.driver.send(Release { tenure: self.tenure.id(), done: None });
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.tenure.fmt(f)
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tenure.fmt(f)
+    }
+}

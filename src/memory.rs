@@ -1,0 +1,348 @@
+//! The embedded backend: the same protocol over a map in this process.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    num::NonZeroU64,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{future::BoxFuture, stream, stream::BoxStream};
+use tokio::{
+    sync::{broadcast, watch},
+    time::sleep,
+};
+
+use crate::{
+    Clock, ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member, Options, Result,
+    WatchElectOptions,
+    clock::Moment,
+    coordinator::Core,
+    engine::record::{Change as Purpose, Version, Versioned, Write},
+    name::{LeaseName, Namespace},
+    store::{Change, Entry, Key, Kind, Scope, Store, Written},
+};
+
+/// The embedded backend's name.
+const BACKEND: &str = "memory";
+/// How many changes a watch may lag behind before it is told the whole state again.
+const BACKLOG: usize = 256;
+
+/// Locks and elections within one process: for tests, for demonstrations, and for programs that may run without a cluster.
+///
+/// Handles made by [`another`](Self::another) share one store and exclude each other as processes do.
+/// The protocol is the one that runs on Kubernetes; only the store is a map. Time is the async
+/// runtime's, so `tokio::time::pause` works.
+///
+/// ```
+/// use std::time::Duration;
+/// use leasehold::{Error, LockOptions, Memory, Options, Sync as _};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> leasehold::Result<()> {
+/// let a = Memory::default();
+/// let b = a.another(Options::default())?;
+///
+/// let held = a.lock("orders", LockOptions::default()).await?;
+/// let busy = b.lock("orders", LockOptions::default().try_once()).await;
+/// assert!(matches!(busy, Err(Error::Timeout { .. })));
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Memory {
+    core: Arc<Core>,
+    link: Arc<Link>,
+}
+
+/// What goes wrong between one handle and its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The request arrives, and is answered with a refusal.
+    Refuse,
+    /// The request arrives late by this much, and its answer at once.
+    Delay(Duration),
+    /// The request never arrives, and there is no answer.
+    LoseRequest,
+    /// The request is carried out, and its answer never arrives.
+    LoseReply,
+}
+
+impl Memory {
+    /// A handle to a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if a prefix, namespace or identity cannot be used.
+    pub fn new(options: Options) -> Result<Self> {
+        Self::over(Arc::new(World::new()), options)
+    }
+
+    /// Another handle to the same store, as another process would have one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if a prefix, namespace or identity cannot be used.
+    pub fn another(&self, options: Options) -> Result<Self> {
+        Self::over(Arc::clone(&self.link.world), options)
+    }
+
+    /// Makes `fault` happen to the next request of this handle; those injected before come first.
+    pub fn inject(&self, fault: Fault) {
+        lock(&self.link.next).push_back(fault);
+    }
+
+    /// Makes `fault` happen to every request of this handle, and its watches silent, until this is called with `None`.
+    pub fn disturb(&self, fault: Option<Fault>) {
+        self.link.lasting.send_replace(fault);
+    }
+
+    /// Deletes the record of the lock or election `name`, as somebody with `kubectl` might; false if there is none.
+    pub fn delete_record(&self, name: &str) -> bool {
+        let options = self.core.options();
+        let full = format!("{}{name}", options.prefix);
+        let mut world = lock(&self.link.world.records);
+        let found = world.map.keys().find(|(namespace, lease)| {
+            Some(namespace.as_str()) == options.namespace.as_deref() && lease.as_str() == full
+        });
+        let Some(place) = found.cloned() else { return false };
+        self.link.world.remove(&mut world, &place);
+        true
+    }
+
+    fn over(world: Arc<World>, options: Options) -> Result<Self> {
+        let link = Arc::new(Link { world, next: Mutex::default(), lasting: watch::Sender::new(None) });
+        let store = Arc::clone(&link) as Arc<dyn Store>;
+        let core = Core::new(store, options.clock(Clock::Runtime), "default")?;
+        Ok(Self { core, link })
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Options::default()).expect("default options are valid")
+    }
+}
+
+crate::coordinator::implement_sync!(Memory);
+
+/// The records, shared by all handles.
+struct World {
+    records: Mutex<Records>,
+    changes: broadcast::Sender<(Namespace, Change)>,
+}
+
+#[derive(Default)]
+struct Records {
+    map: BTreeMap<(Namespace, LeaseName), Stored>,
+    /// The version of the last change of anything.
+    version: u64,
+}
+
+struct Stored {
+    entry: Entry,
+    written: Moment,
+}
+
+impl Records {
+    fn next_version(&mut self) -> NonZeroU64 {
+        self.version += 1;
+        NonZeroU64::new(self.version).expect("counts from one")
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { records: Mutex::default(), changes: broadcast::Sender::new(BACKLOG) }
+    }
+
+    fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
+        lock(&self.records).map.get(&(namespace.clone(), lease.clone())).map(|stored| Arc::clone(&stored.entry.found))
+    }
+
+    fn write(&self, key: &Key, write: &Write) -> Written {
+        let mut records = lock(&self.records);
+        let place = (key.namespace.clone(), key.lease.clone());
+        let now = records.map.get(&place).map(|stored| stored.entry.found.version.clone());
+        if now.as_ref() != write.base.as_ref().map(|base| &base.version) {
+            return Written::Conflict;
+        }
+        if write.change == Purpose::Free && matches!(key.kind, Kind::Candidate(_)) {
+            self.remove(&mut records, &place);
+            return Written::Gone;
+        }
+        let number = records.next_version();
+        let uid = now.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
+        let found = Arc::new(Versioned {
+            version: Version { number, uid },
+            record: write.record.clone(),
+            age: None,
+            whole: Arc::new(serde_json::Value::Null),
+        });
+        let (title, kind) = (key.title.to_string(), Some(key.kind.clone()));
+        let entry = Entry { lease: key.lease.clone(), kind, title, found: Arc::clone(&found) };
+        records.map.insert(place, Stored { entry: entry.clone(), written: Clock::Runtime.now() });
+        // Nobody may be watching.
+        let _ = self.changes.send((key.namespace.clone(), Change::Set(entry)));
+        Written::Stored(found)
+    }
+
+    fn remove(&self, records: &mut Records, place: &(Namespace, LeaseName)) {
+        let version = records.next_version();
+        if records.map.remove(place).is_some() {
+            let _ = self.changes.send((place.0.clone(), Change::Gone(place.1.clone(), version)));
+        }
+    }
+
+    fn list(&self, scope: &Scope) -> Vec<Entry> {
+        let now = Clock::Runtime.now();
+        let aged = |stored: &Stored| {
+            let found = Versioned { age: Some(now - stored.written), ..(*stored.entry.found).clone() };
+            Entry { found: Arc::new(found), ..stored.entry.clone() }
+        };
+        let records = lock(&self.records);
+        let inside = records.map.iter().filter(|((namespace, _), stored)| holds(scope, namespace, &stored.entry));
+        inside.map(|(_, stored)| aged(stored)).collect()
+    }
+}
+
+fn holds(scope: &Scope, namespace: &Namespace, entry: &Entry) -> bool {
+    match scope {
+        Scope::Record(within, lease) => within == namespace && *lease == entry.lease,
+        Scope::Elections(within, only) => {
+            let election = match &entry.kind {
+                Some(Kind::Election) => Some(&entry.lease),
+                Some(Kind::Candidate(election)) => Some(election),
+                Some(Kind::Lock) | None => None,
+            };
+            within == namespace && election.is_some_and(|election| only.as_ref().is_none_or(|only| only == election))
+        }
+    }
+}
+
+/// One handle's way to the store, with what goes wrong on it.
+struct Link {
+    world: Arc<World>,
+    next: Mutex<VecDeque<Fault>>,
+    lasting: watch::Sender<Option<Fault>>,
+}
+
+impl Link {
+    /// Carries out `request` with whatever is to go wrong.
+    async fn send<T>(&self, verb: &'static str, resource: &str, request: impl Fn(&World) -> T) -> Result<T> {
+        let next = lock(&self.next).pop_front();
+        match next.or_else(|| *self.lasting.borrow()) {
+            None => {}
+            Some(Fault::Delay(by)) => sleep(by).await,
+            Some(Fault::LoseRequest) => std::future::pending().await,
+            Some(Fault::LoseReply) => {
+                request(&self.world);
+                std::future::pending().await
+            }
+            Some(Fault::Refuse) => {
+                return Err(Error::Refused {
+                    verb,
+                    resource: format!("record/{resource}"),
+                    namespace: String::new(),
+                    reason: "a fault was injected".into(),
+                });
+            }
+        }
+        Ok(request(&self.world))
+    }
+}
+
+impl Store for Link {
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn check<'a>(&'a self, _: &'a Namespace) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.send("use", "any", |_| ()))
+    }
+
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
+        Box::pin(self.send("get", key.lease.as_str(), |world| world.read(&key.namespace, &key.lease)))
+    }
+
+    fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
+        let verb = if write.base.is_some() { "update" } else { "create" };
+        Box::pin(self.send(verb, key.lease.as_str(), |world| world.write(key, write)))
+    }
+
+    fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
+        Box::pin(self.send("list", "all", |world| world.list(scope)))
+    }
+
+    fn changes(&self, scope: &Scope) -> BoxStream<'static, Change> {
+        let watch = Watch {
+            world: Arc::clone(&self.world),
+            changes: self.world.changes.subscribe(),
+            lasting: self.lasting.subscribe(),
+            scope: scope.clone(),
+            whole: true,
+        };
+        Box::pin(stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }))
+    }
+}
+
+struct Watch {
+    world: Arc<World>,
+    changes: broadcast::Receiver<(Namespace, Change)>,
+    lasting: watch::Receiver<Option<Fault>>,
+    scope: Scope,
+    /// What is told next is the whole state.
+    whole: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Change {
+        loop {
+            if self.lasting.borrow_and_update().is_some() {
+                self.whole = true;
+                if self.lasting.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            if std::mem::take(&mut self.whole) {
+                self.changes = self.changes.resubscribe();
+                return Change::All(self.world.list(&self.scope));
+            }
+            match self.changes.recv().await {
+                Ok((namespace, change)) if self.concerns(&namespace, &change) => {
+                    if self.lasting.borrow().is_none() {
+                        return change;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => self.whole = true,
+            }
+        }
+    }
+
+    fn concerns(&self, namespace: &Namespace, change: &Change) -> bool {
+        match change {
+            Change::Set(entry) => holds(&self.scope, namespace, entry),
+            // A deletion of something never seen is no news, and harmless.
+            Change::Gone(lease, _) => match &self.scope {
+                Scope::Record(within, only) => within == namespace && only == lease,
+                Scope::Elections(within, _) => within == namespace,
+            },
+            Change::All(_) | Change::Blind(_) => true,
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("fault", &*self.lasting.borrow()).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

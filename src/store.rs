@@ -1,0 +1,110 @@
+//! The seam: what a backend must be able to do for the protocol to run over it.
+
+use std::{fmt, num::NonZeroU64, sync::Arc};
+
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use crate::{
+    engine::record::{Versioned, Write},
+    error::Result,
+    name::{LeaseName, Name, Namespace},
+};
+
+/// Where a record is, and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: Namespace,
+    pub(crate) lease: LeaseName,
+    pub(crate) kind: Kind,
+    /// The name as its user says it: of the lock, or of the election.
+    pub(crate) title: Name,
+}
+
+/// What a record is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Lock,
+    Election,
+    /// Stands in the election whose record has this name.
+    Candidate(LeaseName),
+}
+
+impl Key {
+    /// The candidate's record of `id` in the election `self`.
+    pub(crate) fn candidate(&self, id: &Name) -> Self {
+        Self {
+            namespace: self.namespace.clone(),
+            lease: self.lease.candidate(id),
+            kind: Kind::Candidate(self.lease.clone()),
+            title: self.title.clone(),
+        }
+    }
+}
+
+/// A set of records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// One record, whoever wrote it.
+    Record(Namespace, LeaseName),
+    /// The records of elections and their candidates: of one election, or of all.
+    Elections(Namespace, Option<LeaseName>),
+}
+
+/// A record and what it is for, as far as it says so itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) lease: LeaseName,
+    /// `None` where the record does not say: another program's.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) title: String,
+    pub(crate) found: Arc<Versioned>,
+}
+
+/// What a watch tells. It may tell late, twice, or not at all: nothing but speed depends on it.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// The whole set, from here on.
+    All(Vec<Entry>),
+    /// This is there now.
+    Set(Entry),
+    /// This is gone; the version is that of the deletion.
+    Gone(LeaseName, NonZeroU64),
+    /// There is no watch at present, and why, as a line to log.
+    Blind(String),
+}
+
+/// What became of a conditional write, where that is known.
+#[derive(Clone, Debug)]
+pub(crate) enum Written {
+    Stored(Arc<Versioned>),
+    /// Deleted, as asked.
+    Gone,
+    Conflict,
+}
+
+/// A place for records with compare-and-swap.
+///
+/// # Guarantees that an implementation gives
+///
+/// - `read` answers with a state that was current at some time during the call, or says that it failed.
+/// - `write` is stored only if the record is exactly `base` (version and uid), or absent where there is no base.
+///   An `Err` that is not a refusal leaves open whether it is stored.
+/// - Versions of one name strictly grow with each change, also across deletion.
+/// - What is not in [`Record`](crate::engine::record::Record) is preserved.
+/// - Nothing retries by itself: each call is one attempt, abandoned by dropping its future.
+pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
+    /// The backend's name, for people.
+    fn backend(&self) -> &'static str;
+
+    /// Whether it can be reached and what this handle will need is allowed.
+    fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>>;
+
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
+
+    fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
+
+    fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>>;
+
+    /// Begins with [`Change::All`] or [`Change::Blind`]; never ends. One watch serves all who ask for the same scope.
+    fn changes(&self, scope: &Scope) -> BoxStream<'static, Change>;
+}

@@ -1,0 +1,175 @@
+//! The four durations that a tenure lives by, and the order they must keep.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The shortest time to live: a Lease counts whole seconds.
+const MIN_TTL: Duration = Duration::from_secs(1);
+/// The longest: a crashed holder blocks its lock for this long, so more than a day is surely a slip.
+const MAX_TTL: Duration = Duration::from_secs(86_400);
+/// How far two clocks may run apart, as a share of the time to live, at the very least: one tenth.
+const CLOCK_SHARE: u32 = 10;
+/// How many attempts must fit between the moment a renewal is due and the end of the hold.
+const ATTEMPTS: u32 = 3;
+
+/// When a holder renews, how long it trusts one renewal, and how long others must wait.
+///
+/// | | default | why |
+/// |---|---|---|
+/// | time to live | 15 s | survives a rolling restart of API servers; client-go's default, so operators know it |
+/// | renew every | ttl / 3 | two renewals may fail before anything is in doubt |
+/// | hold | ttl × 13/15 | the rest, 2 s of 15, is for clocks that run apart: up to 15 % |
+/// | attempt timeout | ttl / 10, at most 5 s | three attempts and their pauses fit between a due renewal and the end of the hold |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timing {
+    ttl: Duration,
+    renew: Duration,
+    hold: Duration,
+    attempt: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(15))
+    }
+}
+
+impl Timing {
+    /// The defaults for a time to live of `ttl`, which is rounded up to whole seconds.
+    ///
+    /// A time to live that is zero or longer than a day is refused where the timing is used.
+    #[must_use]
+    pub fn new(ttl: Duration) -> Self {
+        let whole = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
+        let ttl = Duration::from_secs(whole);
+        let shown = ttl.min(MAX_TTL);
+        Self { ttl, renew: shown / 3, hold: shown / 15 * 13, attempt: (shown / 10).min(Duration::from_secs(5)) }
+    }
+
+    /// How often the holder renews.
+    #[must_use]
+    pub const fn renew_every(mut self, renew: Duration) -> Self {
+        self.renew = renew;
+        self
+    }
+
+    /// How long the holder trusts one renewal, counted from before it was sent. At most nine tenths of the time to live.
+    #[must_use]
+    pub const fn hold(mut self, hold: Duration) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// How long one request may take. Three of them must fit between a due renewal and the end of the hold.
+    #[must_use]
+    pub const fn attempt_timeout(mut self, attempt: Duration) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The time to live: how long others must see no renewal before they may take over. Whole seconds.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    pub(crate) const fn renew(&self) -> Duration {
+        self.renew
+    }
+
+    pub(crate) const fn held_for(&self) -> Duration {
+        self.hold
+    }
+
+    pub(crate) const fn attempt(&self) -> Duration {
+        self.attempt
+    }
+
+    /// The one check: every order that safety and availability rest on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] names the duration, the bound and by how much it is missed.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |what, value: Duration, bound: String| Err(Error::invalid(what, &format!("{value:?}"), bound));
+        if self.ttl < MIN_TTL || self.ttl > MAX_TTL {
+            return refuse("time to live", self.ttl, format!("it must be {MIN_TTL:?} to {MAX_TTL:?} (one day)"));
+        }
+        let longest = self.ttl - self.ttl / CLOCK_SHARE;
+        if self.hold > longest {
+            let bound = format!(
+                "with a time to live of {:?} it must be at most {longest:?}, {:?} less: the rest is the margin for clocks that run apart",
+                self.ttl,
+                self.hold.saturating_sub(longest)
+            );
+            return refuse("hold", self.hold, bound);
+        }
+        if self.renew.is_zero() || self.renew >= self.hold {
+            return refuse("renewal interval", self.renew, format!("it must be above zero and less than the hold, {:?}", self.hold));
+        }
+        let budget = self.hold - self.renew;
+        let needed = self.attempt.saturating_mul(ATTEMPTS);
+        if self.attempt.is_zero() || needed > budget {
+            let bound = format!(
+                "it must be above zero, and {ATTEMPTS} attempts ({needed:?}) must fit into the {budget:?} between a due renewal and the end of the hold: {:?} too much",
+                needed.saturating_sub(budget)
+            );
+            return refuse("attempt timeout", self.attempt, bound);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        let timing = Timing::default();
+        assert_eq!((timing.ttl, timing.renew, timing.hold), (secs(15), secs(5), secs(13)));
+        assert_eq!(timing.attempt, Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn a_ttl_below_a_second_is_rounded_up() {
+        assert_eq!(Timing::new(Duration::from_millis(300)).ttl(), secs(1));
+        assert_eq!(Timing::new(Duration::from_millis(2001)).ttl(), secs(3));
+    }
+
+    #[test]
+    fn numbers_out_of_order_are_refused_and_told_by_how_much() {
+        for (timing, told) in [
+            (Timing::new(Duration::ZERO), "time to live \"0ns\" cannot be used: it must be 1s to 86400s"),
+            (Timing::new(secs(315_360_000)), "time to live \"315360000s\""),
+            (Timing::default().hold(secs(14)), "at most 13.5s, 500ms less"),
+            (Timing::default().renew_every(Duration::ZERO), "above zero"),
+            (Timing::default().renew_every(secs(13)), "less than the hold, 13s"),
+            (Timing::default().attempt_timeout(secs(3)), "1s too much"),
+            (Timing::default().attempt_timeout(Duration::ZERO), "above zero"),
+        ] {
+            let error = timing.check().unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_ttl_in_bounds_has_usable_defaults(millis in 1_u64..86_400_000) {
+            Timing::new(Duration::from_millis(millis)).check().unwrap();
+        }
+
+        #[test]
+        fn nothing_overflows(ttl in any::<u64>(), hold in any::<u64>(), renew in any::<u64>(), attempt in any::<u64>()) {
+            let d = Duration::from_secs;
+            let _ = Timing::new(d(ttl)).hold(d(hold)).renew_every(d(renew)).attempt_timeout(d(attempt)).check();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The fencing token.
+
+use std::{fmt, num::NonZeroU64};
+
+use serde::Serialize;
+
+/// A number that grows with every tenure of one name: the `resourceVersion` of the write that acquired it.
+///
+/// Hand it to whatever the lock protects, and let that refuse any token smaller than the largest it
+/// has seen, *from the first read on*: then work of a holder that does not yet know that it lost is refused.
+///
+/// # Guarantees
+///
+/// Strictly grows from tenure to tenure of one name, also across deletion and re-creation of the
+/// Lease, and is the same for the whole of one tenure. Not dense, and not comparable between
+/// clusters or after the cluster's store was restored from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Token(NonZeroU64);
+
+impl Token {
+    pub(crate) const fn new(version: NonZeroU64) -> Self {
+        Self(version)
+    }
+
+    pub(crate) const fn number(self) -> NonZeroU64 {
+        self.0
+    }
+
+    /// The number, to store beside the data or to send along.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Token> for u64 {
+    fn from(token: Token) -> Self {
+        token.get()
+    }
+}

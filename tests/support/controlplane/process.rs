@@ -1,0 +1,85 @@
+//! A server process that does not outlive the test process.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::files::Directory;
+
+/// Starts "$2..." with its output in $1, prints its process id, kills it when the standard
+/// input ends, and itself ends when the server has ended, in whatever way.
+const GUARDIAN: &str = r#"
+log=$1; shift
+"$@" </dev/null >>"$log" 2>&1 &
+server=$!
+exec 3<&0
+echo "$server"
+( read -r _ <&3; kill -KILL "$server" ) &
+watch=$!
+wait "$server"
+kill "$watch"
+"#;
+
+/// A running server. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Process {
+    guardian: Child,
+    life: Option<ChildStdin>,
+    pid: Pid,
+}
+
+impl Process {
+    pub(super) fn spawn(command: &[String], log: &Path, directory: &Directory) -> Self {
+        let mut guardian = Command::new("/bin/sh")
+            .args(["-c", GUARDIAN, "leasehold-guardian"])
+            .arg(log)
+            .args(command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(directory.hold())
+            .process_group(0) // out of reach of Ctrl-C
+            .spawn()
+            .expect("/bin/sh runs");
+        let life = guardian.stdin.take();
+        let mut said = String::new();
+        let stdout = guardian.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut said).expect("the guardian talks");
+        let pid = said.trim().parse().ok().and_then(Pid::from_raw);
+        Self { guardian, life, pid: pid.expect("a process id") }
+    }
+
+    /// Whether the server has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.guardian.try_wait().expect("our child").is_some()
+    }
+
+    /// Stops or continues the server; returns when it has stopped.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        assert!(!self.has_ended(), "the server has ended");
+        kill_process(self.pid, signal).expect("the server runs");
+        while signal == Signal::STOP && !self.stands_still() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether each of its threads has stopped. Where that cannot be seen (no /proc), true.
+    fn stands_still(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.pid.as_raw_nonzero());
+        let Ok(tasks) = std::fs::read_dir(tasks) else { return true };
+        tasks.flatten().all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which may have parentheses of its own.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.life = None;
+        let _ = self.guardian.wait();
+    }
+}

@@ -1,0 +1,6 @@
+//! What the integration tests share.
+#![allow(dead_code, unused_imports, reason = "every test target uses a part of it")]
+
+pub(crate) mod controlplane;
+
+pub(crate) use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
