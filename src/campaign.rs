@@ -81,7 +81,11 @@ impl Candidate {
                 }
                 End::Lost(loss) => {
                     self.show(Status::Lost);
-                    let pause = if loss == Loss::Released { STEPPED_DOWN.min(self.timing.renew()) } else { Duration::ZERO };
+                    let pause = if loss == Loss::Released {
+                        STEPPED_DOWN.min(self.timing.renew())
+                    } else {
+                        Duration::ZERO
+                    };
                     if let Some(resign) = self.pause(pause).await {
                         return self.leave(None, resign).await;
                     }
@@ -138,7 +142,8 @@ impl Candidate {
     fn heed(&mut self, standing: &Standing) {
         let leader = standing.holder.as_ref().map(|holder| self.member(Role::Leader, holder, None));
         self.campaign.send_if_modified(|campaign| {
-            let same = campaign.leader.as_ref().map(|leader| &leader.id) == leader.as_ref().map(|leader| &leader.id);
+            let same = campaign.leader.as_ref().map(|leader| &leader.id)
+                == leader.as_ref().map(|leader| &leader.id);
             let changed = !same || campaign.error != standing.error;
             campaign.leader = leader;
             campaign.error.clone_from(&standing.error);

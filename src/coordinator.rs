@@ -65,9 +65,14 @@ type Seats = HashMap<(Key, Name), Place>;
 
 impl Core {
     /// Parses `options`: the only door for names and identities.
-    pub(crate) fn new(store: Arc<dyn Store>, mut options: Options, default_namespace: &str) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        mut options: Options,
+        default_namespace: &str,
+    ) -> Result<Arc<Self>> {
         name::parse_prefix(&options.prefix)?;
-        let namespace = Namespace::parse(options.namespace.as_deref().unwrap_or(default_namespace))?;
+        let namespace =
+            Namespace::parse(options.namespace.as_deref().unwrap_or(default_namespace))?;
         let identity = match &options.identity {
             Some(identity) => Name::parse("identity", identity)?,
             None => name::incarnation(),
@@ -111,7 +116,8 @@ impl Core {
         let (done, end) = oneshot::channel();
         {
             let seats = lock(&self.seats);
-            let Some(Place::Taken(seat)) = seats.get(&((*key).clone(), self.identity.clone())) else {
+            let Some(Place::Taken(seat)) = seats.get(&((*key).clone(), self.identity.clone()))
+            else {
                 return Err(not_held());
             };
             seat.commands.send(Command::Unlock(done)).map_err(|_| not_held())?;
@@ -119,10 +125,15 @@ impl Core {
         end.await.unwrap_or_else(|_| Err(not_held()))
     }
 
-    pub(crate) async fn leader(self: &Arc<Self>, name: &str, options: LeaderOptions) -> Result<Leader> {
+    pub(crate) async fn leader(
+        self: &Arc<Self>,
+        name: &str,
+        options: LeaderOptions,
+    ) -> Result<Leader> {
         runtime()?;
         options.timing.check()?;
-        let election = self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
+        let election =
+            self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
         let me = match &options.id {
             Some(id) => Name::parse("candidate id", id)?,
             None => self.identity.clone(),
@@ -167,7 +178,8 @@ impl Core {
     }
 
     fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {
-        let lease = |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
+        let lease =
+            |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
         Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
     }
 
@@ -175,14 +187,26 @@ impl Core {
         chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
     }
 
-    fn key(&self, what: &'static str, kind: Kind, name: &str, namespace: Option<&str>) -> Result<Arc<Key>> {
+    fn key(
+        &self,
+        what: &'static str,
+        kind: Kind,
+        name: &str,
+        namespace: Option<&str>,
+    ) -> Result<Arc<Key>> {
         let title = Name::parse(what, name)?;
         let lease = LeaseName::of(&self.options.prefix, &title);
         Ok(Arc::new(Key { namespace: self.namespace(namespace)?, lease, kind, title }))
     }
 
     /// Queues `me` for the record `key`; at most `wait` long, for ever if that is `None`.
-    pub(crate) fn claim(self: &Arc<Self>, key: &Arc<Key>, me: &Name, timing: Timing, wait: Option<Duration>) -> Pending {
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        key: &Arc<Key>,
+        me: &Name,
+        timing: Timing,
+        wait: Option<Duration>,
+    ) -> Pending {
         let asked = self.clock.now();
         let (reply, answer) = oneshot::channel();
         let claim = Claim { timing, asked, deadline: wait.map(|wait| asked + wait), reply };
@@ -190,7 +214,12 @@ impl Core {
         let seat = self.seat(&mut seats, key, me);
         // In the same breath as the look-up: an idle contender retires under this lock.
         let _ = seat.commands.send(Command::Claim(claim));
-        Pending { name: key.title.to_arc(), answer, releases: seat.releases, standing: seat.standing.subscribe() }
+        Pending {
+            name: key.title.to_arc(),
+            answer,
+            releases: seat.releases,
+            standing: seat.standing.subscribe(),
+        }
     }
 
     /// The seat of `me` before the record `key`, with a contender at work.
@@ -205,13 +234,20 @@ impl Core {
             None => None,
         };
         let machine = known.unwrap_or_else(|| {
-            let machine = Machine::new(me.to_arc(), Uuid::new_v4().as_u64_pair().0, Timing::default());
+            let machine =
+                Machine::new(me.to_arc(), Uuid::new_v4().as_u64_pair().0, Timing::default());
             if matches!(key.kind, Kind::Candidate(_)) { machine.temporary() } else { machine }
         });
         let (commands, orders) = mpsc::unbounded_channel();
         let (releases, released) = mpsc::unbounded_channel();
         let standing = watch::Sender::new(Standing::default());
-        let desk = Desk::new(key.title.to_arc(), me.to_arc(), self.clock, releases.clone(), standing.clone());
+        let desk = Desk::new(
+            key.title.to_arc(),
+            me.to_arc(),
+            self.clock,
+            releases.clone(),
+            standing.clone(),
+        );
         let driver = Driver {
             store: Arc::clone(&self.store),
             key: Arc::clone(key),
@@ -271,7 +307,9 @@ pub(crate) struct Pending {
 impl Pending {
     /// The guard, once it is this one's turn.
     pub(crate) async fn granted(&mut self) -> Result<Guard> {
-        (&mut self.answer).await.unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
+        (&mut self.answer)
+            .await
+            .unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
     }
 }
 
@@ -309,19 +347,33 @@ macro_rules! implement_sync {
                 self.core.options()
             }
 
-            fn leader<'a>(&'a self, name: &'a str, options: LeaderOptions) -> BoxFuture<'a, Result<Leader>> {
+            fn leader<'a>(
+                &'a self,
+                name: &'a str,
+                options: LeaderOptions,
+            ) -> BoxFuture<'a, Result<Leader>> {
                 Box::pin(self.core.leader(name, options))
             }
 
-            fn list_members(&self, options: ListMembersOptions) -> BoxFuture<'_, Result<Vec<Member>>> {
+            fn list_members(
+                &self,
+                options: ListMembersOptions,
+            ) -> BoxFuture<'_, Result<Vec<Member>>> {
                 Box::pin(self.core.list_members(options))
             }
 
-            fn watch_elect(&self, options: WatchElectOptions) -> BoxFuture<'_, Result<ElectWatcher>> {
+            fn watch_elect(
+                &self,
+                options: WatchElectOptions,
+            ) -> BoxFuture<'_, Result<ElectWatcher>> {
                 Box::pin(self.core.watch_elect(options))
             }
 
-            fn lock<'a>(&'a self, id: &'a str, options: LockOptions) -> BoxFuture<'a, Result<Guard>> {
+            fn lock<'a>(
+                &'a self,
+                id: &'a str,
+                options: LockOptions,
+            ) -> BoxFuture<'a, Result<Guard>> {
                 Box::pin(self.core.lock(id, options))
             }
 

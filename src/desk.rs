@@ -142,7 +142,9 @@ impl Desk {
                 tenure.end(machine.loss().unwrap_or(Loss::Expired));
                 tracing::warn!(name = %self.name, token = %tenure.token(), why = ?machine.loss(), "lost");
                 self.present = None;
-            } else if !tenure.extend(machine.deadline().unwrap_or(now), machine.doubtful().unwrap_or(now)) {
+            } else if !tenure
+                .extend(machine.deadline().unwrap_or(now), machine.doubtful().unwrap_or(now))
+            {
                 return Some(self.leave(now));
             }
         }
@@ -153,7 +155,8 @@ impl Desk {
             let until = machine.deadline().unwrap_or(now);
             self.tenures += 1;
             let name = Arc::clone(&self.name);
-            let tenure = Tenure::new(self.tenures, name, Arc::clone(&self.me), token, self.clock, until);
+            let tenure =
+                Tenure::new(self.tenures, name, Arc::clone(&self.me), token, self.clock, until);
             tenure.extend(until, machine.doubtful().unwrap_or(until));
             if self.since == Moment::default() {
                 self.since = now;
@@ -175,7 +178,9 @@ impl Desk {
             return None;
         }
         match self.queue.front() {
-            Some(next) if !machine.is_wanted() && now >= self.courtesy => Some(Input::Claim(next.timing)),
+            Some(next) if !machine.is_wanted() && now >= self.courtesy => {
+                Some(Input::Claim(next.timing))
+            }
             None if machine.is_wanted() => Some(Input::Release),
             _ => None,
         }
@@ -189,14 +194,20 @@ impl Desk {
         for claim in self.queue.drain(..) {
             let over = claim.deadline.is_some_and(|deadline| now >= deadline) && known;
             match &self.failure {
-                Some(error) if hopeless && self.present.is_none() || over && machine.is_failing() => {
+                Some(error)
+                    if hopeless && self.present.is_none() || over && machine.is_failing() =>
+                {
                     let _ = claim.reply.send(Err(error.clone()));
                 }
                 _ if over => {
                     let mine = self.present.is_some();
                     let holder = machine.holder().filter(|_| !mine).unwrap_or(&self.me).to_string();
                     let waited = now - claim.asked;
-                    let _ = claim.reply.send(Err(Error::Timeout { name: self.name.to_string(), holder, waited }));
+                    let _ = claim.reply.send(Err(Error::Timeout {
+                        name: self.name.to_string(),
+                        holder,
+                        waited,
+                    }));
                 }
                 _ => kept.push_back(claim),
             }
@@ -233,12 +244,18 @@ impl Desk {
             waits: machine.waits(),
             error: self.failure.as_ref().map(ToString::to_string),
         };
-        self.standing.send_if_modified(|known| *known != standing && { *known = standing; true });
+        self.standing.send_if_modified(|known| {
+            *known != standing && {
+                *known = standing;
+                true
+            }
+        });
     }
 
     /// When something is due here, whatever the machine says.
     pub(crate) fn due(&self, now: Moment) -> Moment {
-        let deadlines = self.queue.iter().filter_map(|claim| claim.deadline).filter(|&deadline| deadline > now);
+        let deadlines =
+            self.queue.iter().filter_map(|claim| claim.deadline).filter(|&deadline| deadline > now);
         let courtesy = (self.courtesy > now && !self.queue.is_empty()).then_some(self.courtesy);
         deadlines.chain(courtesy).min().unwrap_or(Moment::NEVER)
     }

@@ -54,7 +54,10 @@ enum Woken {
 
 impl Driver {
     /// Runs until there is nothing to do and `retire` says that nothing more will come. The machine is what is worth keeping.
-    pub(crate) async fn run(mut self, mut retire: impl FnMut(&mut mpsc::UnboundedReceiver<Command>) -> bool) -> Machine {
+    pub(crate) async fn run(
+        mut self,
+        mut retire: impl FnMut(&mut mpsc::UnboundedReceiver<Command>) -> bool,
+    ) -> Machine {
         let mut flight: Option<Flight> = None;
         let mut changes: Option<BoxStream<'static, Change>> = None;
         let mut open = true;
@@ -80,29 +83,40 @@ impl Driver {
             }
             self.watch(&mut changes);
             let now = self.clock.now();
-            if flight.is_none() && self.desk.is_idle() && self.machine.is_done(now) && (!open || retire(&mut self.commands)) {
+            if flight.is_none()
+                && self.desk.is_idle()
+                && self.machine.is_done(now)
+                && (!open || retire(&mut self.commands))
+            {
                 return self.machine;
             }
-            let until = until.min(self.machine.deadline().unwrap_or(Moment::NEVER)).min(self.desk.due(now));
-            input = Some(match self.wait(open, &mut flight, &mut changes, until.since(now)).await {
-                Woken::Command(Some(Command::Claim(claim))) => {
-                    self.desk.join(claim);
-                    Input::Wake
-                }
-                Woken::Command(Some(Command::Unlock(done))) => self.desk.unlock(self.clock.now(), done),
-                Woken::Command(None) => {
-                    open = false;
-                    self.desk.close(self.clock.now())
-                }
-                Woken::Release(release) => self.desk.release(self.clock.now(), release),
-                Woken::Answer(input, error) => {
-                    flight = None;
-                    self.note(error);
-                    input
-                }
-                Woken::Change(change) => self.changed(change),
-                Woken::Timer => Input::Wake,
-            });
+            let until =
+                until.min(self.machine.deadline().unwrap_or(Moment::NEVER)).min(self.desk.due(now));
+            input =
+                Some(match self.wait(open, &mut flight, &mut changes, until.since(now)).await {
+                    Woken::Command(Some(Command::Claim(claim))) => {
+                        self.desk.join(claim);
+                        Input::Wake
+                    }
+                    Woken::Command(Some(Command::Unlock(done))) => {
+                        self.desk.unlock(self.clock.now(), done)
+                    }
+                    Woken::Command(None) => {
+                        open = false;
+                        self.desk.close(self.clock.now())
+                    }
+                    Woken::Release(release) => self.desk.release(self.clock.now(), release),
+                    Woken::Answer(input, error) => {
+                        flight = None;
+                        self.note(error);
+                        if changes.is_some() {
+                            self.doubt(&input);
+                        }
+                        input
+                    }
+                    Woken::Change(change) => self.changed(change),
+                    Woken::Timer => Input::Wake,
+                });
         }
     }
 
@@ -125,9 +139,13 @@ impl Driver {
 
     /// One attempt, on its own timeout, whatever the client below does.
     fn read(&self) -> Flight {
-        let (store, key, limit) = (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
+        let (store, key, limit) =
+            (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
         Box::pin(async move {
-            match timeout(limit, store.read(&key)).await.unwrap_or_else(|_| Err(timed_out(&*store, limit))) {
+            match timeout(limit, store.read(&key))
+                .await
+                .unwrap_or_else(|_| Err(timed_out(&*store, limit)))
+            {
                 Ok(found) => (Input::Read(Ok(found)), None),
                 Err(error) => (Input::Read(Err(failure(&error))), Some(error)),
             }
@@ -135,7 +153,8 @@ impl Driver {
     }
 
     fn write(&self, write: Write) -> Flight {
-        let (store, key, limit) = (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
+        let (store, key, limit) =
+            (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
         Box::pin(async move {
             let answer = timeout(limit, store.write(&key, &write)).await;
             match answer.unwrap_or_else(|_| Err(timed_out(&*store, limit))) {
@@ -152,19 +171,39 @@ impl Driver {
         if !self.machine.is_contending() {
             *changes = None;
         } else if changes.is_none() && self.machine.wants_news() {
-            let scope = Scope::Record(self.key.namespace.clone(), self.key.lease.clone());
-            *changes = Some(self.store.changes(&scope));
+            *changes = Some(self.store.changes(&self.scope()));
         }
+    }
+
+    /// A read shows a newer state long after the watch should have told of it.
+    fn doubt(&self, input: &Input) {
+        let Input::Read(Ok(Some(found))) = input else { return };
+        if self.machine.is_overdue(self.clock.now())
+            && self.machine.seen().is_some_and(|seen| seen.version != found.version)
+        {
+            tracing::debug!(name = %self.key.title, "the watch is silent, beginning it anew");
+            self.store.doubt(&self.scope());
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Record(self.key.namespace.clone(), self.key.lease.clone())
     }
 
     fn changed(&mut self, change: Option<Change>) -> Input {
         match change {
-            Some(Change::All(entries)) => match entries.into_iter().find(|entry| entry.lease == self.key.lease) {
-                Some(entry) => Input::Changed(entry.found),
-                None => Input::Missed,
-            },
-            Some(Change::Set(entry)) if entry.lease == self.key.lease => Input::Changed(entry.found),
-            Some(Change::Gone(lease, version)) if lease == self.key.lease => Input::Deleted(version),
+            Some(Change::All(entries)) => {
+                match entries.into_iter().find(|entry| entry.lease == self.key.lease) {
+                    Some(entry) => Input::Changed(entry.found),
+                    None => Input::Missed,
+                }
+            }
+            Some(Change::Set(entry)) if entry.lease == self.key.lease => {
+                Input::Changed(entry.found)
+            }
+            Some(Change::Gone(lease, version)) if lease == self.key.lease => {
+                Input::Deleted(version)
+            }
             Some(Change::Blind(why)) => {
                 tracing::debug!(name = %self.key.title, %why, "no watch, polling instead");
                 Input::Blind
@@ -189,7 +228,11 @@ impl Driver {
         let name = || self.key.title.to_string();
         if self.machine.take_altered() {
             let reason = "it stored something else than was written: is an admission webhook changing Leases?".into();
-            self.desk.failed(Error::Rejected { backend: self.store.backend(), name: name(), reason });
+            self.desk.failed(Error::Rejected {
+                backend: self.store.backend(),
+                name: name(),
+                reason,
+            });
         }
         if self.machine.regressed(now) {
             let reason = format!(
@@ -210,7 +253,9 @@ fn timed_out(store: &dyn Store, limit: Duration) -> Error {
 
 fn failure(error: &Error) -> Failure {
     match error {
-        Error::Unavailable { retry_after, .. } => Failure { refused: false, retry_after: *retry_after },
+        Error::Unavailable { retry_after, .. } => {
+            Failure { refused: false, retry_after: *retry_after }
+        }
         _ => Failure { refused: true, retry_after: None },
     }
 }

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::{Stream, StreamExt as _, stream::{self, BoxStream}};
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -66,7 +69,10 @@ impl ElectEvent {
     #[must_use]
     pub const fn member(&self) -> &Member {
         match self {
-            Self::Elected(member) | Self::Lost(member) | Self::Joined(member) | Self::Left(member) => member,
+            Self::Elected(member)
+            | Self::Lost(member)
+            | Self::Joined(member)
+            | Self::Left(member) => member,
         }
     }
 }

@@ -44,14 +44,18 @@ pub enum Error {
     },
 
     /// This handle does not hold the lock, so there is nothing that it could unlock.
-    #[error("lock `{name}` is not held through this handle: it can only unlock what it locked itself")]
+    #[error(
+        "lock `{name}` is not held through this handle: it can only unlock what it locked itself"
+    )]
     NotHeld {
         /// The lock's name.
         name: String,
     },
 
     /// The same candidate stands already in this election, through this handle.
-    #[error("`{id}` is already a candidate in election `{election}` through this handle: resign it first, or choose another id")]
+    #[error(
+        "`{id}` is already a candidate in election `{election}` through this handle: resign it first, or choose another id"
+    )]
     AlreadyCandidate {
         /// The election's name.
         election: String,
@@ -160,7 +164,10 @@ impl Error {
         Self::Invalid { what, value: shown, bound: bound.into() }
     }
 
-    pub(crate) fn unavailable(backend: &'static str, source: impl StdError + Send + Sync + 'static) -> Self {
+    pub(crate) fn unavailable(
+        backend: &'static str,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
         Self::Unavailable { backend, source: Arc::new(source), retry_after: None }
     }
 }

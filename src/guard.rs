@@ -63,7 +63,14 @@ struct Inner {
 
 impl Tenure {
     /// A tenure held until `until`.
-    pub(crate) fn new(id: u64, name: Arc<str>, holder: Arc<str>, token: Token, clock: Clock, until: Moment) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        name: Arc<str>,
+        holder: Arc<str>,
+        token: Token,
+        clock: Clock,
+        until: Moment,
+    ) -> Self {
         Self(Arc::new(Inner {
             id,
             name,
@@ -127,7 +134,11 @@ impl Tenure {
     ///
     /// [`Error::Lost`] with the reason.
     pub fn check(&self) -> Result<Token> {
-        if self.is_held() { Ok(self.0.token) } else { Err(Error::Lost { name: self.name().into(), why: self.why() }) }
+        if self.is_held() {
+            Ok(self.0.token)
+        } else {
+            Err(Error::Lost { name: self.name().into(), why: self.why() })
+        }
     }
 
     /// Whether it is held, in doubt or lost, now.
@@ -179,7 +190,8 @@ impl Tenure {
 
     /// Returns when the state may have changed, by what the driver says or by the mere passing of time.
     async fn next_news(&self, news: &mut watch::Receiver<Option<Loss>>) {
-        let doubtful = Moment::from_nanos(self.0.doubtful.load(Ordering::Acquire)).since(self.0.clock.now());
+        let doubtful =
+            Moment::from_nanos(self.0.doubtful.load(Ordering::Acquire)).since(self.0.clock.now());
         let left = self.remaining();
         let wake = if doubtful.is_zero() { left } else { left.min(doubtful) };
         tokio::select! {
@@ -204,7 +216,12 @@ impl Tenure {
         let before = self.0.until.load(Ordering::Acquire);
         let until = until.as_nanos();
         let doubt = self.0.doubtful.swap(doubtful.as_nanos(), Ordering::AcqRel);
-        let moved = before != 0 && self.0.until.compare_exchange(before, until, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let moved = before != 0
+            && self
+                .0
+                .until
+                .compare_exchange(before, until, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok();
         if before != until || doubt != doubtful.as_nanos() {
             self.0.news.send_if_modified(|why| why.is_none());
         }

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use crate::{
-    Clock, ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member, Options, Result,
-    WatchElectOptions,
+    Clock, ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions,
+    Member, Options, Result, WatchElectOptions,
     clock::Moment,
     coordinator::Core,
     engine::record::{Change as Purpose, Version, Versioned, Write},
@@ -114,7 +114,8 @@ impl Memory {
     }
 
     fn over(world: Arc<World>, options: Options) -> Result<Self> {
-        let link = Arc::new(Link { world, next: Mutex::default(), lasting: watch::Sender::new(None) });
+        let link =
+            Arc::new(Link { world, next: Mutex::default(), lasting: watch::Sender::new(None) });
         let store = Arc::clone(&link) as Arc<dyn Store>;
         let core = Core::new(store, options.clock(Clock::Runtime), "default")?;
         Ok(Self { core, link })
@@ -160,7 +161,10 @@ impl World {
     }
 
     fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
-        lock(&self.records).map.get(&(namespace.clone(), lease.clone())).map(|stored| Arc::clone(&stored.entry.found))
+        lock(&self.records)
+            .map
+            .get(&(namespace.clone(), lease.clone()))
+            .map(|stored| Arc::clone(&stored.entry.found))
     }
 
     fn write(&self, key: &Key, write: &Write) -> Written {
@@ -200,11 +204,15 @@ impl World {
     fn list(&self, scope: &Scope) -> Vec<Entry> {
         let now = Clock::Runtime.now();
         let aged = |stored: &Stored| {
-            let found = Versioned { age: Some(now - stored.written), ..(*stored.entry.found).clone() };
+            let found =
+                Versioned { age: Some(now - stored.written), ..(*stored.entry.found).clone() };
             Entry { found: Arc::new(found), ..stored.entry.clone() }
         };
         let records = lock(&self.records);
-        let inside = records.map.iter().filter(|((namespace, _), stored)| holds(scope, namespace, &stored.entry));
+        let inside = records
+            .map
+            .iter()
+            .filter(|((namespace, _), stored)| holds(scope, namespace, &stored.entry));
         inside.map(|(_, stored)| aged(stored)).collect()
     }
 }
@@ -218,7 +226,9 @@ fn holds(scope: &Scope, namespace: &Namespace, entry: &Entry) -> bool {
                 Some(Kind::Candidate(election)) => Some(election),
                 Some(Kind::Lock) | None => None,
             };
-            within == namespace && election.is_some_and(|election| only.as_ref().is_none_or(|only| only == election))
+            within == namespace
+                && election
+                    .is_some_and(|election| only.as_ref().is_none_or(|only| only == election))
         }
     }
 }
@@ -232,7 +242,12 @@ struct Link {
 
 impl Link {
     /// Carries out `request` with whatever is to go wrong.
-    async fn send<T>(&self, verb: &'static str, resource: &str, request: impl Fn(&World) -> T) -> Result<T> {
+    async fn send<T>(
+        &self,
+        verb: &'static str,
+        resource: &str,
+        request: impl Fn(&World) -> T,
+    ) -> Result<T> {
         let next = lock(&self.next).pop_front();
         match next.or_else(|| *self.lasting.borrow()) {
             None => {}
@@ -265,7 +280,9 @@ impl Store for Link {
     }
 
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
-        Box::pin(self.send("get", key.lease.as_str(), |world| world.read(&key.namespace, &key.lease)))
+        Box::pin(
+            self.send("get", key.lease.as_str(), |world| world.read(&key.namespace, &key.lease)),
+        )
     }
 
     fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
@@ -285,7 +302,10 @@ impl Store for Link {
             scope: scope.clone(),
             whole: true,
         };
-        Box::pin(stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }))
+        Box::pin(stream::unfold(
+            watch,
+            |mut watch| async move { Some((watch.next().await, watch)) },
+        ))
     }
 }
 

@@ -95,6 +95,12 @@ impl LeaseName {
         Self(slug(&text, &format!("{}\0{candidate}", self.0)).into())
     }
 
+    /// A name that a backend says one of its records has.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn stored(name: &str) -> Self {
+        Self(name.into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -114,7 +120,8 @@ impl fmt::Display for LeaseName {
 
 /// An identity for one life of one process: the pod's or host's name and a random uuid.
 pub(crate) fn incarnation() -> Name {
-    let mut host = std::env::var("POD_NAME").ok().filter(|pod| !pod.is_empty()).unwrap_or_else(hostname);
+    let mut host =
+        std::env::var("POD_NAME").ok().filter(|pod| !pod.is_empty()).unwrap_or_else(hostname);
     host.retain(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
     host.truncate(MAX_NAME - 64);
     Name(format!("{host}_{}", Uuid::new_v4()).into())
@@ -161,7 +168,8 @@ fn is_subdomain(s: &str) -> bool {
 
 /// Checks a prefix: empty, or such that a plain name behind it stays a DNS-1123 name.
 pub(crate) fn parse_prefix(prefix: &str) -> Result<()> {
-    let fits = prefix.is_empty() || prefix.len() <= MAX_LABEL && is_subdomain(&format!("{prefix}a"));
+    let fits =
+        prefix.is_empty() || prefix.len() <= MAX_LABEL && is_subdomain(&format!("{prefix}a"));
     if fits {
         return Ok(());
     }
@@ -186,9 +194,22 @@ mod tests {
 
     #[test]
     fn other_names_are_slugged_and_hashed_apart() {
-        let names = ["jobs/nightly", "jobs nightly", "Jobs/nightly", "../../etc/passwd", "zażółć", "日本語", "-x", "a..b", "."];
+        let names = [
+            "jobs/nightly",
+            "jobs nightly",
+            "Jobs/nightly",
+            "../../etc/passwd",
+            "zażółć",
+            "日本語",
+            "-x",
+            "a..b",
+            ".",
+        ];
         let mut leases: Vec<_> = names.iter().map(|name| lease(name)).collect();
-        assert!(leases.iter().all(|lease| is_subdomain(lease) && lease.len() <= MAX_LABEL), "{leases:?}");
+        assert!(
+            leases.iter().all(|lease| is_subdomain(lease) && lease.len() <= MAX_LABEL),
+            "{leases:?}"
+        );
         assert!(leases[0].starts_with("jobs-nightly-"), "{leases:?}");
         leases.sort();
         leases.dedup();
@@ -197,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_part_of_the_format() {
-        assert_eq!(lease("jobs/nightly"), "jobs-nightly-PINNED");
+        assert_eq!(lease("jobs/nightly"), "jobs-nightly-340c65cc94e15599");
     }
 
     #[test]

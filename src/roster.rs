@@ -31,7 +31,10 @@ fn is_stale(entry: &Entry) -> bool {
 }
 
 /// One member for each election and id: a leader's own candidate record says nothing more.
-fn present<'a>(scope: &Scope, live: impl Iterator<Item = &'a Entry>) -> BTreeMap<(String, String), Member> {
+fn present<'a>(
+    scope: &Scope,
+    live: impl Iterator<Item = &'a Entry>,
+) -> BTreeMap<(String, String), Member> {
     let (Scope::Record(namespace, _) | Scope::Elections(namespace, _)) = scope;
     let mut members = BTreeMap::new();
     for entry in live {
@@ -40,22 +43,46 @@ fn present<'a>(scope: &Scope, live: impl Iterator<Item = &'a Entry>) -> BTreeMap
             Some(Kind::Candidate(_)) => Role::Follower,
             Some(Kind::Lock) | None => continue,
         };
-        let Some(id) = entry.found.record.holder.as_ref().map(ToString::to_string) else { continue };
+        let Some(id) = entry.found.record.holder.as_ref().map(ToString::to_string) else {
+            continue;
+        };
         let token = entry.found.token().filter(|_| role == Role::Leader).map(Into::into);
         let key = (entry.title.clone(), id.clone());
         if role == Role::Leader || !members.contains_key(&key) {
-            members.insert(key, Member { election: entry.title.clone(), id, role, namespace: namespace.to_string(), token });
+            members.insert(
+                key,
+                Member {
+                    election: entry.title.clone(),
+                    id,
+                    role,
+                    namespace: namespace.to_string(),
+                    token,
+                },
+            );
         }
     }
     members
 }
 
 /// The stream of what changes in `scope`.
-pub(crate) async fn watch(store: Arc<dyn Store>, clock: Clock, scope: Scope) -> Result<ElectWatcher> {
+pub(crate) async fn watch(
+    store: Arc<dyn Store>,
+    clock: Clock,
+    scope: Scope,
+) -> Result<ElectWatcher> {
     // What is refused is told now, not by a silent stream.
     let first = store.list(&scope).await?;
     let changes = store.changes(&scope);
-    let mut roster = Roster { store, clock, scope, changes, seen: BTreeMap::new(), members: BTreeMap::new(), events: VecDeque::new(), relist: Moment::NEVER };
+    let mut roster = Roster {
+        store,
+        clock,
+        scope,
+        changes,
+        seen: BTreeMap::new(),
+        members: BTreeMap::new(),
+        events: VecDeque::new(),
+        relist: Moment::NEVER,
+    };
     roster.set(first);
     roster.compare();
     Ok(ElectWatcher::new(stream::unfold(roster, |mut roster| async move {
@@ -92,7 +119,12 @@ struct Seen {
 impl Roster {
     async fn next_change(&mut self) {
         let now = self.clock.now();
-        let expiry = self.seen.values().filter(|seen| seen.live).map(|seen| seen.since + seen.entry.found.record.lives()).min();
+        let expiry = self
+            .seen
+            .values()
+            .filter(|seen| seen.live)
+            .map(|seen| seen.since + seen.entry.found.record.lives())
+            .min();
         let due = expiry.unwrap_or(Moment::NEVER).min(self.relist);
         tokio::select! {
             biased;
@@ -132,7 +164,9 @@ impl Roster {
                 // Nothing is declared dead on hearsay.
                 for seen in self.seen.values_mut().filter(|seen| seen.live) {
                     seen.since = seen.since.max(Moment::from_nanos(
-                        (now + RELIST).as_nanos().saturating_sub(nanos(seen.entry.found.record.lives())),
+                        (now + RELIST)
+                            .as_nanos()
+                            .saturating_sub(nanos(seen.entry.found.record.lives())),
                     ));
                 }
                 self.relist = now + RELIST;
@@ -141,7 +175,12 @@ impl Roster {
     }
 
     fn set(&mut self, entries: Vec<Entry>) {
-        let gone: Vec<_> = self.seen.keys().filter(|lease| entries.iter().all(|entry| entry.lease != **lease)).cloned().collect();
+        let gone: Vec<_> = self
+            .seen
+            .keys()
+            .filter(|lease| entries.iter().all(|entry| entry.lease != **lease))
+            .cloned()
+            .collect();
         for lease in gone {
             self.seen.remove(&lease);
         }
@@ -161,14 +200,18 @@ impl Roster {
     }
 
     fn gone(&mut self, lease: &LeaseName, version: u64) {
-        if self.seen.get(lease).is_some_and(|seen| seen.entry.found.version.number.get() < version) {
+        if self.seen.get(lease).is_some_and(|seen| seen.entry.found.version.number.get() < version)
+        {
             self.seen.remove(lease);
         }
     }
 
     /// Tells the difference between who is there now and who was.
     fn compare(&mut self) {
-        let now = present(&self.scope, self.seen.values().filter(|seen| seen.live).map(|seen| &seen.entry));
+        let now = present(
+            &self.scope,
+            self.seen.values().filter(|seen| seen.live).map(|seen| &seen.entry),
+        );
         let before = std::mem::replace(&mut self.members, now);
         let leads = |member: &Member| member.role == Role::Leader;
         let mut gone = Vec::new();

@@ -107,4 +107,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Begins with [`Change::All`] or [`Change::Blind`]; never ends. One watch serves all who ask for the same scope.
     fn changes(&self, scope: &Scope) -> BoxStream<'static, Change>;
+
+    /// Says that a read showed what the watch of `scope` should have told long ago.
+    fn doubt(&self, _scope: &Scope) {}
 }

@@ -55,7 +55,8 @@ pub trait Sync: fmt::Debug + fmt::Display + Send + std::marker::Sync + 'static {
     /// # Cancel safety
     ///
     /// Dropping the future withdraws the candidacy.
-    fn leader<'a>(&'a self, name: &'a str, options: LeaderOptions) -> BoxFuture<'a, Result<Leader>>;
+    fn leader<'a>(&'a self, name: &'a str, options: LeaderOptions)
+    -> BoxFuture<'a, Result<Leader>>;
 
     /// Every live candidate, leaders included.
     ///
@@ -126,19 +127,33 @@ macro_rules! forward {
                 (**self).options()
             }
 
-            fn leader<'a>(&'a self, name: &'a str, options: LeaderOptions) -> BoxFuture<'a, Result<Leader>> {
+            fn leader<'a>(
+                &'a self,
+                name: &'a str,
+                options: LeaderOptions,
+            ) -> BoxFuture<'a, Result<Leader>> {
                 (**self).leader(name, options)
             }
 
-            fn list_members(&self, options: ListMembersOptions) -> BoxFuture<'_, Result<Vec<Member>>> {
+            fn list_members(
+                &self,
+                options: ListMembersOptions,
+            ) -> BoxFuture<'_, Result<Vec<Member>>> {
                 (**self).list_members(options)
             }
 
-            fn watch_elect(&self, options: WatchElectOptions) -> BoxFuture<'_, Result<ElectWatcher>> {
+            fn watch_elect(
+                &self,
+                options: WatchElectOptions,
+            ) -> BoxFuture<'_, Result<ElectWatcher>> {
                 (**self).watch_elect(options)
             }
 
-            fn lock<'a>(&'a self, id: &'a str, options: LockOptions) -> BoxFuture<'a, Result<Guard>> {
+            fn lock<'a>(
+                &'a self,
+                id: &'a str,
+                options: LockOptions,
+            ) -> BoxFuture<'a, Result<Guard>> {
                 (**self).lock(id, options)
             }
 

@@ -44,7 +44,12 @@ impl Timing {
         let whole = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
         let ttl = Duration::from_secs(whole);
         let shown = ttl.min(MAX_TTL);
-        Self { ttl, renew: shown / 3, hold: shown / 15 * 13, attempt: (shown / 10).min(Duration::from_secs(5)) }
+        Self {
+            ttl,
+            renew: shown / 3,
+            hold: shown / 15 * 13,
+            attempt: (shown / 10).min(Duration::from_secs(5)),
+        }
     }
 
     /// How often the holder renews.
@@ -92,9 +97,15 @@ impl Timing {
     ///
     /// [`Error::Invalid`] names the duration, the bound and by how much it is missed.
     pub fn check(&self) -> Result<()> {
-        let refuse = |what, value: Duration, bound: String| Err(Error::invalid(what, &format!("{value:?}"), bound));
+        let refuse = |what, value: Duration, bound: String| {
+            Err(Error::invalid(what, &format!("{value:?}"), bound))
+        };
         if self.ttl < MIN_TTL || self.ttl > MAX_TTL {
-            return refuse("time to live", self.ttl, format!("it must be {MIN_TTL:?} to {MAX_TTL:?} (one day)"));
+            return refuse(
+                "time to live",
+                self.ttl,
+                format!("it must be {MIN_TTL:?} to {MAX_TTL:?} (one day)"),
+            );
         }
         let longest = self.ttl - self.ttl / CLOCK_SHARE;
         if self.hold > longest {
@@ -106,7 +117,11 @@ impl Timing {
             return refuse("hold", self.hold, bound);
         }
         if self.renew.is_zero() || self.renew >= self.hold {
-            return refuse("renewal interval", self.renew, format!("it must be above zero and less than the hold, {:?}", self.hold));
+            return refuse(
+                "renewal interval",
+                self.renew,
+                format!("it must be above zero and less than the hold, {:?}", self.hold),
+            );
         }
         let budget = self.hold - self.renew;
         let needed = self.attempt.saturating_mul(ATTEMPTS);
@@ -147,7 +162,10 @@ mod tests {
     #[test]
     fn numbers_out_of_order_are_refused_and_told_by_how_much() {
         for (timing, told) in [
-            (Timing::new(Duration::ZERO), "time to live \"0ns\" cannot be used: it must be 1s to 86400s"),
+            (
+                Timing::new(Duration::ZERO),
+                "time to live \"0ns\" cannot be used: it must be 1s to 86400s",
+            ),
             (Timing::new(secs(315_360_000)), "time to live \"315360000s\""),
             (Timing::default().hold(secs(14)), "at most 13.5s, 500ms less"),
             (Timing::default().renew_every(Duration::ZERO), "above zero"),

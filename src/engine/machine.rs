@@ -1,10 +1,6 @@
 //! One contender for one record.
 
-use std::{
-    num::NonZeroU64,
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     bugs::{Bug, seeded},
@@ -286,7 +282,19 @@ impl Machine {
     /// Whether news of the record would be of use: somebody else's tenure is in the way.
     pub(crate) fn wants_news(&self) -> bool {
         let foreign = self.seen().is_some_and(|found| self.is_foreign(&found.record));
-        self.is_contending() && (foreign || matches!(self.view, View::Absent { free_at, checked } if checked < free_at))
+        self.is_contending()
+            && (foreign
+                || matches!(self.view, View::Absent { free_at, checked } if checked < free_at))
+    }
+
+    /// Whether somebody else's record has been seen unchanged for as long as it says: a watch, if any, told nothing since.
+    pub(crate) fn is_overdue(&self, now: Moment) -> bool {
+        match &self.view {
+            View::Present { found, since, .. } => {
+                self.is_foreign(&found.record) && now >= *since + found.record.lives()
+            }
+            _ => false,
+        }
     }
 
     /// Whether nothing is held, wanted or left behind.
@@ -357,7 +365,9 @@ impl Machine {
     }
 
     fn read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
-        let Flight::Read(sent_at) = std::mem::replace(&mut self.flight, Flight::None) else { return };
+        let Flight::Read(sent_at) = std::mem::replace(&mut self.flight, Flight::None) else {
+            return;
+        };
         match answer {
             Err(failure) => self.back_off(now, failure),
             Ok(Some(found)) => {
@@ -382,7 +392,10 @@ impl Machine {
     }
 
     fn wrote(&mut self, now: Moment, outcome: Outcome) {
-        let Flight::Write(nonce, change, ttl) = std::mem::replace(&mut self.flight, Flight::None) else { return };
+        let Flight::Write(nonce, change, ttl) = std::mem::replace(&mut self.flight, Flight::None)
+        else {
+            return;
+        };
         match outcome {
             Outcome::Stored(found) => {
                 self.answered();
@@ -392,7 +405,9 @@ impl Machine {
                     self.open.iter_mut().filter(|a| a.nonce == nonce).for_each(|a| a.sent = now);
                 }
                 let echoed = change == Change::Free
-                    || self.is_me(&found.record) && found.record.nonce == Some(nonce) && found.record.ttl == Some(ttl);
+                    || self.is_me(&found.record)
+                        && found.record.nonce == Some(nonce)
+                        && found.record.ttl == Some(ttl);
                 self.observe(now, &found, true);
                 if !echoed {
                     self.altered = true;
@@ -408,7 +423,9 @@ impl Machine {
                 self.conflicts += 1;
                 let attempt = self.open.iter().find(|attempt| attempt.nonce == nonce);
                 // A watch may have told already what the record is now.
-                let base = attempt.and_then(|attempt| attempt.base.as_ref()).map_or(0, |base| base.number.get());
+                let base = attempt
+                    .and_then(|attempt| attempt.base.as_ref())
+                    .map_or(0, |base| base.number.get());
                 let told = self.seen().is_some_and(|found| found.version.number.get() > base);
                 self.reread = !(told && change == Change::Claim);
                 if self.conflicts > 1 {
@@ -442,14 +459,16 @@ impl Machine {
         }
         self.highest = number;
         self.stale_since = None;
-        let mine = self.open.iter().find(|attempt| Some(attempt.nonce) == found.record.nonce).cloned();
+        let mine =
+            self.open.iter().find(|attempt| Some(attempt.nonce) == found.record.nonce).cloned();
         self.open.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
         match &self.tenure {
             Some(_) => self.confirm(now, found, mine.as_ref()),
             None => self.begin(now, found, mine.as_ref()),
         }
         if let Some(tenure) = &mut self.tenure {
-            tenure.yielding = found.record.preferred.as_ref().is_some_and(|preferred| *preferred != self.me);
+            tenure.yielding =
+                found.record.preferred.as_ref().is_some_and(|preferred| *preferred != self.me);
         }
         if self.is_foreign(&found.record) && !seeded(Bug::BlindRelease) {
             self.conflicts = 0;
@@ -467,8 +486,13 @@ impl Machine {
 
     /// A tenure begins if, and only if, `found` is what a claim of this machine stored.
     fn begin(&mut self, now: Moment, found: &Versioned, mine: Option<&Attempt>) {
-        let adopted = Attempt { nonce: Nonce { machine: 0, write: 0 }, sent: now, base: None, claims: true };
-        let mine = if seeded(Bug::AdoptOnRead) && self.is_me(&found.record) { Some(&adopted) } else { mine };
+        let adopted =
+            Attempt { nonce: Nonce { machine: 0, write: 0 }, sent: now, base: None, claims: true };
+        let mine = if seeded(Bug::AdoptOnRead) && self.is_me(&found.record) {
+            Some(&adopted)
+        } else {
+            mine
+        };
         let Some(attempt) = mine.filter(|attempt| attempt.claims && self.wanted) else { return };
         let until = attempt.sent + self.timing.held_for();
         if self.is_me(&found.record) && found.record.ttl == Some(self.timing.ttl()) && now < until {
@@ -522,7 +546,9 @@ impl Machine {
         self.open.retain(|attempt| attempt.base.is_none());
         self.view = match &self.view {
             View::Absent { free_at, .. } => View::Absent { free_at: *free_at, checked: now },
-            View::Present { found, .. } if self.is_foreign(&found.record) && !seeded(Bug::CreateAtOnce) => {
+            View::Present { found, .. }
+                if self.is_foreign(&found.record) && !seeded(Bug::CreateAtOnce) =>
+            {
                 View::Absent { free_at: now + found.record.lives(), checked: now }
             }
             _ => View::Absent { free_at: now, checked: now },
@@ -558,15 +584,26 @@ impl Machine {
             View::Absent { free_at, .. } if now < *free_at => Step::Sleep(*free_at),
             View::Absent { free_at, checked } if checked < free_at => self.ask(),
             View::Absent { .. } => self.write(now, Change::Claim),
-            View::Present { found, .. } if !self.is_foreign(&found.record) => self.write(now, Change::Claim),
+            View::Present { found, .. } if !self.is_foreign(&found.record) => {
+                self.write(now, Change::Claim)
+            }
             View::Present { found, since, checked } => {
-                let lives = if seeded(Bug::OwnTtl) { self.timing.ttl() } else { found.record.lives() };
+                let lives =
+                    if seeded(Bug::OwnTtl) { self.timing.ttl() } else { found.record.lives() };
                 let mut expiry = *since + lives;
                 if seeded(Bug::RemoteTimestamps) {
-                    expiry = Moment::from_nanos(expiry.as_nanos().saturating_sub(nanos(found.age.unwrap_or_default())));
+                    expiry = Moment::from_nanos(
+                        expiry.as_nanos().saturating_sub(nanos(found.age.unwrap_or_default())),
+                    );
                 }
-                let take = expiry + self.spread(found.version.number.get(), (lives / 30).min(Duration::from_millis(500)));
-                let poll = *checked + self.timing.renew() / 2 + self.spread(checked.as_nanos(), self.timing.renew() / 2);
+                let take = expiry
+                    + self.spread(
+                        found.version.number.get(),
+                        (lives / 30).min(Duration::from_millis(500)),
+                    );
+                let poll = *checked
+                    + self.timing.renew() / 2
+                    + self.spread(checked.as_nanos(), self.timing.renew() / 2);
                 if now >= take && *checked >= expiry {
                     self.write(now, Change::Claim)
                 } else if now >= take || self.blind && now >= poll {
@@ -581,7 +618,8 @@ impl Machine {
     /// Nobody wants the tenure: leave nothing of this machine behind, nor anything that may still come.
     fn settle(&mut self, now: Moment) -> Step {
         let pending = !self.open.is_empty();
-        let left = self.seen().is_some_and(|found| self.is_mine(&found.record)) || self.blind_release();
+        let left =
+            self.seen().is_some_and(|found| self.is_mine(&found.record)) || self.blind_release();
         if now >= self.give_up || !pending && !left {
             return Step::Done;
         }
@@ -589,7 +627,9 @@ impl Machine {
             View::Unknown => self.ask(),
             View::Absent { .. } if self.temporary => Step::Done,
             // A claim on somebody's expired record: it is settled when anybody takes or renews that.
-            View::Present { found, checked, .. } if self.is_foreign(&found.record) && !self.blind_release() => {
+            View::Present { found, checked, .. }
+                if self.is_foreign(&found.record) && !self.blind_release() =>
+            {
                 let again = *checked + self.timing.renew();
                 if now < again { Step::Sleep(again) } else { self.ask() }
             }
@@ -624,7 +664,12 @@ impl Machine {
                 self.open.remove(0);
             }
             let version = base.as_ref().map(|found| found.version.clone());
-            self.open.push(Attempt { nonce, sent: now, base: version, claims: change == Change::Claim });
+            self.open.push(Attempt {
+                nonce,
+                sent: now,
+                base: version,
+                claims: change == Change::Claim,
+            });
         }
         self.flight = Flight::Write(nonce, change, self.timing.ttl());
         Step::Write(Write { base, change, record })
@@ -668,12 +713,18 @@ impl Machine {
 
     /// Exponential, jittered, capped; and as long as the backend asks, if a tenure leaves that much.
     fn pause(&mut self, now: Moment, count: u32, failure: Failure) {
-        let cap = if self.tenure.is_some() && !failure.refused { self.timing.attempt() } else { self.timing.renew() };
+        let cap = if self.tenure.is_some() && !failure.refused {
+            self.timing.attempt()
+        } else {
+            self.timing.renew()
+        };
         let doubled = (self.timing.ttl() / 150).saturating_mul(1 << (count - 1).min(10));
         let most = if failure.refused { cap } else { doubled.min(cap) };
         let mut pause = most / 2 + self.spread(now.as_nanos(), most / 2);
         if let Some(asked) = failure.retry_after {
-            let room = self.deadline().map_or(LONGEST_PAUSE, |end| (end - now).saturating_sub(self.timing.attempt() * 2));
+            let room = self
+                .deadline()
+                .map_or(LONGEST_PAUSE, |end| (end - now).saturating_sub(self.timing.attempt() * 2));
             pause = pause.max(asked.min(room));
         }
         self.quiet_until = now + pause;

@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn transitions_never_leave_what_the_field_can_hold() {
-        for (now, next) in [(0, 1), (i32::MAX - 1, i32::MAX), (i32::MAX, 0), (-7, 0), (i32::MIN, 0)] {
+        for (now, next) in [(0, 1), (i32::MAX - 1, i32::MAX), (i32::MAX, 0), (-7, 0), (i32::MIN, 0)]
+        {
             assert_eq!(Record { transitions: now, ..Record::default() }.next_transition(), next);
         }
     }

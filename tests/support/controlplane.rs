@@ -58,7 +58,7 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane of the test's own and waits until it is ready, about 5 s.
+    /// Starts a control plane of the test's own and waits until it is ready, about 3 s.
     pub(crate) async fn start() -> Self {
         let directory = Arc::new(Directory::new());
         match Origin::from_env() {

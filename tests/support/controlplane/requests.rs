@@ -73,7 +73,9 @@ pub(super) fn audit(log: &Path, counts: impl Fn(&Audited) -> bool) -> BTreeMap<S
         name: String,
     }
     let mut found = BTreeMap::new();
-    for line in std::fs::read_to_string(log).expect("an audit log").lines() {
+    let text = std::fs::read_to_string(log).expect("an audit log");
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]); // the next is being written
+    for line in whole.lines() {
         let Event { verb, user, object } = serde_json::from_str(line).expect("an audit event");
         let (namespace, name) = (object.namespace, object.name);
         let request = Audited { verb, user: user.username, namespace, name };

@@ -16,7 +16,7 @@ use super::secrets::{ADMIN, Secrets};
 
 /// How many pairs of ports are tried, should others take them first.
 const ATTEMPTS: usize = 5;
-/// A start takes 5 s on two idle cores.
+/// A start takes 3 s on two idle cores.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
