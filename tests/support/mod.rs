@@ -2,5 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "every test target uses a part of it")]
 
 pub(crate) mod controlplane;
+pub(crate) mod proxy;
 
 pub(crate) use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
+pub(crate) use proxy::{Link, Proxy};
