@@ -11,8 +11,16 @@ mod server;
 #[path = "scripted/wire.rs"]
 mod wire;
 
+#[path = "scripted/broken.rs"]
+mod broken;
+#[path = "scripted/conflicts.rs"]
+mod conflicts;
 #[path = "scripted/counts.rs"]
 mod counts;
+#[path = "scripted/silence.rs"]
+mod silence;
+#[path = "scripted/unavailable.rs"]
+mod unavailable;
 
 mod prelude {
     pub(crate) use std::time::Duration;
@@ -41,6 +49,12 @@ mod prelude {
     /// The lock that these tests are about, waited for as long as it takes.
     pub(crate) async fn take(handle: &Kubernetes) -> Guard {
         handle.lock("orders", LockOptions::default()).await.expect("the lock")
+    }
+
+    /// When the tenure ended, by which reason.
+    pub(crate) async fn end_of(cluster: &Cluster, guard: &Guard) -> (Duration, Loss) {
+        let loss = guard.lost().await;
+        (cluster.now(), loss)
     }
 
     /// At most that long.

@@ -112,14 +112,5 @@ async fn of_two_hundred_contenders_at_one_expiry_one_wins_and_no_loser_asks_more
     let most = names.iter().filter(|name| **name != winner).map(|name| cluster.verbs(name).len());
     let most = most.max().unwrap();
     assert!(most <= 3, "{most} requests by one loser");
-    println_counts(&cluster);
     cluster.assert_no_theft();
-}
-
-fn println_counts(cluster: &Cluster) {
-    let mut counts = std::collections::BTreeMap::<_, usize>::new();
-    for request in cluster.requests() {
-        *counts.entry(request.verb).or_default() += 1;
-    }
-    eprintln!("{counts:?}");
 }
