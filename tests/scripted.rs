@@ -17,6 +17,12 @@ mod broken;
 mod conflicts;
 #[path = "scripted/counts.rs"]
 mod counts;
+#[path = "scripted/edited.rs"]
+mod edited;
+#[path = "scripted/fields.rs"]
+mod fields;
+#[path = "scripted/refused.rs"]
+mod refused;
 #[path = "scripted/silence.rs"]
 mod silence;
 #[path = "scripted/unavailable.rs"]
