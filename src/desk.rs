@@ -47,6 +47,8 @@ pub(crate) struct Desk {
     /// The guard of the present tenure; gone if it was kept.
     guard: Option<WeakGuard>,
     tenures: u64,
+    /// The tenure that was given back last.
+    left: Option<u64>,
     /// Since when the record has been in this process's hands without having been offered to others.
     since: Moment,
     /// Not before then does the next in the queue claim: others come first.
@@ -73,6 +75,7 @@ impl Desk {
             present: None,
             guard: None,
             tenures: 0,
+            left: None,
             since: Moment::default(),
             courtesy: Moment::default(),
             leaving: Vec::new(),
@@ -101,13 +104,18 @@ impl Desk {
 
     /// A guard was dropped or released, or its lock unlocked.
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
-        if self.present.as_ref().is_none_or(|tenure| tenure.id() != release.tenure) {
-            // Lost before: there is nothing to give back.
-            release.done.map(|done| done.send(Ok(())));
-            return Input::Wake;
+        if self.present.as_ref().is_some_and(|tenure| tenure.id() == release.tenure) {
+            self.leaving.extend(release.done);
+            return self.leave(now);
         }
-        self.leaving.extend(release.done);
-        self.leave(now)
+        match release.done {
+            // Its end was seen before this came: the record is still on its way out of these hands.
+            Some(done) if self.left == Some(release.tenure) => self.leaving.push(done),
+            // Lost before: there is nothing to give back.
+            Some(done) => drop(done.send(Ok(()))),
+            None => {}
+        }
+        Input::Wake
     }
 
     /// Releases whatever is held. `None` if nothing is.
@@ -123,6 +131,7 @@ impl Desk {
     fn leave(&mut self, now: Moment) -> Input {
         let Some(tenure) = self.present.take() else { return Input::Wake };
         tenure.end(Loss::Released);
+        self.left = Some(tenure.id());
         self.drop_cancelled();
         match self.queue.front() {
             Some(next) if now - self.since < next.timing.ttl() => return Input::Pass(next.timing),
