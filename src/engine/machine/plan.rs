@@ -159,7 +159,7 @@ impl Machine {
 
     /// Sleeps, but not past what must be told of the present tenure.
     fn sleep(&self, now: Moment, until: Moment) -> Step {
-        let end = self.deadline().unwrap_or(Moment::NEVER);
+        let end = self.deadline().filter(|&end| end > now).unwrap_or(Moment::NEVER);
         let doubt = self.doubtful().filter(|&doubt| doubt > now).unwrap_or(Moment::NEVER);
         Step::Sleep(until.min(end).min(doubt))
     }
