@@ -1,5 +1,7 @@
 //! The Kubernetes backend on a real kube-apiserver and etcd.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test says where it fails, and reads the clock")]
+
 mod support;
 
 #[path = "apiserver/contract.rs"]
