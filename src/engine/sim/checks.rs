@@ -3,7 +3,7 @@
 use super::{
     Event, Sim,
     chaos::nanos,
-    host::{App, Belief},
+    host::{App, Belief, Told},
     network::SEC,
     store::{Author, Commit},
 };
@@ -87,7 +87,9 @@ impl Sim {
         let beliefs = beliefs.filter_map(|(at, belief)| Some((at, belief?)));
         let held: Vec<(usize, Belief)> =
             beliefs.filter(|(_, belief)| belief.until > self.now).collect();
-        let Some(first) = held.iter().map(|(_, belief)| belief.since).min() else { return };
+        let origin =
+            |belief: &Belief| self.acquired(belief.token).map_or(belief.since, |commit| commit.at);
+        let Some(first) = held.iter().map(|(_, belief)| origin(belief)).min() else { return };
         if held.len() > 1 && self.broken.is_none_or(|broken| broken < first) {
             self.fail(Check::Overlap, h, &format!("holds beside another: {held:?}"));
         }
@@ -96,11 +98,7 @@ impl Sim {
     fn check_begin(&mut self, h: usize, token: u64) {
         self.report.tenures += 1;
         let host = &self.hosts[h];
-        // An edit beside the tenure may have come between the write and the read that recognised it.
-        let at = self.store.index(token);
-        let mut commits = at.into_iter().flat_map(|at| self.store.log[..=at].iter().rev());
-        let commit = commits.find(|commit| commit.author != Author::Beside);
-        let claim = commit.and_then(|commit| match commit.author {
+        let claim = self.acquired(token).and_then(|commit| match commit.author {
             Author::Machine { seed, change: Change::Claim, sent } => Some((seed, sent)),
             _ => None,
         });
@@ -118,6 +116,12 @@ impl Sim {
         if !self.tokens.insert(token) || token < last && self.broken.is_none() {
             self.fail(Check::Token, h, "has a token that does not grow");
         }
+    }
+
+    /// The write that `token` is of: an edit beside it may have come between it and the read that recognised it.
+    fn acquired(&self, token: u64) -> Option<&Commit> {
+        let at = self.store.index(token)?;
+        self.store.log[..=at].iter().rev().find(|commit| commit.author != Author::Beside)
     }
 
     fn check_loss(&mut self, h: usize, belief: Belief) {
@@ -146,12 +150,13 @@ impl Sim {
         author: Author,
         write: &Write,
         before: Option<&Commit>,
+        told: Told,
     ) {
         let host = &self.hosts[h];
         let Author::Machine { sent, .. } = author else { return };
         let sent = host.clock.local(sent);
         let Some(found) = before.and_then(|commit| commit.state.as_ref()) else {
-            return self.check_create(h, sent, write.change);
+            return self.check_create(h, sent, write.change, told);
         };
         let record = &found.record;
         let own = record.nonce.is_some_and(|nonce| nonce.machine == host.seed);
@@ -170,12 +175,12 @@ impl Sim {
         }
     }
 
-    fn check_create(&mut self, h: usize, sent: Moment, change: Change) {
-        let host = &self.hosts[h];
-        let Some(lives) = host.told.foreign.filter(|_| !host.told.denied) else { return };
-        let mut later = self.store.after(host.told.number).iter();
-        let Some(deletion) = later.find(|commit| commit.state.is_none()) else { return };
-        let waited = sent - host.clock.local(deletion.at);
+    fn check_create(&mut self, h: usize, sent: Moment, change: Change, told: Told) {
+        let Some(lives) = told.foreign.filter(|_| !told.denied) else { return };
+        let mut later = self.store.after(told.number).iter();
+        let deletion = || later.find(|commit| commit.state.is_none()).map(|commit| commit.at);
+        let Some(deleted) = told.gone.or_else(deletion) else { return };
+        let waited = sent - self.hosts[h].clock.local(deleted);
         if change == Change::Claim && waited < lives {
             self.fail(Check::Create, h, &format!("creates after {waited:?} of {lives:?}"));
         }

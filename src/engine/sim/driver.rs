@@ -73,6 +73,7 @@ impl Sim {
         if number > host.told.number {
             host.bucket.allow(2);
             host.told.denied = false;
+            host.told.gone = None;
         }
         host.told.number = number;
         let record = &found.record;
@@ -200,7 +201,12 @@ impl Sim {
             News::Set(index) => match self.store.shown(index, wall) {
                 Some(found) => Input::Changed(found),
                 None => {
-                    let number = self.store.log[index].number;
+                    let (number, at) = (self.store.log[index].number, self.store.log[index].at);
+                    let told = &mut self.hosts[h].told;
+                    if number > told.number {
+                        told.number = number;
+                        told.gone.get_or_insert(at);
+                    }
                     Input::Deleted(number.try_into().expect("counts from one"))
                 }
             },

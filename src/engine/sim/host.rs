@@ -59,6 +59,8 @@ pub(super) struct Belief {
 pub(super) struct Told {
     pub(super) number: u64,
     pub(super) foreign: Option<Duration>,
+    /// When it was deleted, once a watch has told of that.
+    pub(super) gone: Option<u64>,
     /// A lagging server said since that there is no record.
     pub(super) denied: bool,
 }

@@ -4,6 +4,7 @@ use super::{
     Event, Sim,
     checks::Check,
     faults::Fault,
+    host::Told,
     network::{self, After, Fate},
     store::Author,
 };
@@ -42,6 +43,8 @@ pub(super) struct Request {
     /// Arrives after its sender gave up.
     late: bool,
     after: After,
+    /// What the machine had been told when it decided.
+    told: Told,
 }
 
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
@@ -59,6 +62,7 @@ impl Sim {
         let (id, life, seed, wall) = (host.requests, host.life, host.seed, host.wall(self.now));
         let attempt = host.timing.attempt();
         let give_up = host.clock.when(local + attempt);
+        let told = host.told;
         let cut = host.cut_until > self.now;
         if !host.bucket.add(local, host.timing.renew()) {
             return self.fail(Check::Requests, h, "sends more requests than is allowed");
@@ -81,8 +85,18 @@ impl Sim {
             }
             Fate::Arrives(delay, after) => {
                 let late = delay >= patience;
-                let request =
-                    Request { host: h, life, id, seed, ask, sent: self.now, wall, late, after };
+                let request = Request {
+                    host: h,
+                    life,
+                    id,
+                    seed,
+                    ask,
+                    sent: self.now,
+                    wall,
+                    late,
+                    after,
+                    told,
+                };
                 self.after(delay, Event::Arrive(Box::new(request)));
             }
         }
@@ -148,7 +162,7 @@ impl Sim {
         }
         self.note(self.store.log.len() as u64);
         if self.hosts[request.host].seed == request.seed {
-            self.check_commit(request.host, author, write, before.as_ref());
+            self.check_commit(request.host, author, write, before.as_ref(), request.told);
         }
         self.spread_news();
         let shown =
