@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    coordinator::Core,
+    coordinator::{Core, Registration},
     desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
     error::{Error, Loss, Result},
@@ -40,6 +40,8 @@ pub(crate) struct Candidate {
     /// Told once: the candidacy stands, or why it cannot.
     pub(crate) stands: Option<oneshot::Sender<Result<()>>>,
     pub(crate) membership: Membership,
+    /// Given up before whoever resigned is told, so that it may stand again at once.
+    pub(crate) place: Option<Registration>,
 }
 
 /// The candidate's own record.
@@ -47,10 +49,24 @@ pub(crate) struct Candidate {
 pub(crate) enum Membership {
     #[default]
     None,
-    Joining(BoxFuture<'static, Result<Guard>>),
+    Joining {
+        granted: BoxFuture<'static, Result<Guard>>,
+        standing: watch::Receiver<Standing>,
+        /// A record of the same name is in the way: this candidate's, of a former life.
+        listed: bool,
+    },
     Joined(Guard),
-    /// The backend does not allow it: the candidate stands unlisted.
-    Unlisted,
+    /// The backend does not allow it: the candidate stands unlisted, and asks again from time to time.
+    Unlisted(BoxFuture<'static, ()>),
+}
+
+/// What became of it.
+enum News {
+    Granted(Result<Guard>),
+    /// It is listed already, by its former life.
+    Listed,
+    /// To be written anew: deleted, not renewed in time, or worth another try.
+    Gone,
 }
 
 enum End {
@@ -89,7 +105,6 @@ impl Candidate {
                     if let Some(resign) = self.pause(pause).await {
                         return self.leave(None, resign).await;
                     }
-                    self.show(Status::Follower);
                 }
             }
         }
@@ -149,27 +164,35 @@ impl Candidate {
             campaign.error.clone_from(&standing.error);
             changed
         });
+        if standing.waits {
+            self.show(Status::Follower);
+        }
         if standing.waits && matches!(self.membership, Membership::None) {
             let timing = Timing::new(MEMBER_TTL).renew_every(MEMBER_RENEW);
             let key = Arc::new(self.election.candidate(&self.me));
             let mut claim = self.core.claim(&key, &self.me, timing, None);
-            self.membership = Membership::Joining(Box::pin(async move { claim.granted().await }));
+            self.membership = Membership::Joining {
+                standing: claim.standing.clone(),
+                granted: Box::pin(async move { claim.granted().await }),
+                listed: false,
+            };
         }
     }
 
-    fn joined(&mut self, joined: Option<Result<Guard>>) {
-        self.membership = match joined {
-            Some(Ok(guard)) => Membership::Joined(guard),
-            Some(Err(error)) => {
+    fn joined(&mut self, news: News) {
+        match news {
+            News::Granted(Ok(guard)) => self.membership = Membership::Joined(guard),
+            News::Granted(Err(error)) => {
                 tracing::warn!(election = %self.election.title, %error, "standing unlisted");
-                Membership::Unlisted
+                self.membership = Membership::Unlisted(Box::pin(sleep(MEMBER_TTL)));
             }
-            // Its record was deleted or not renewed in time: write it anew.
-            None => Membership::None,
-        };
-        if !matches!(self.membership, Membership::None) {
-            self.stands(Ok(()));
+            News::Listed => {}
+            News::Gone => {
+                self.membership = Membership::None;
+                return;
+            }
         }
+        self.stands(Ok(()));
     }
 
     /// The guard of the present tenure, wherever it is.
@@ -189,30 +212,45 @@ impl Candidate {
     }
 
     async fn fail(mut self, error: Error) {
-        self.stands(Err(error));
+        let stands = self.stands.take();
         self.leave(None, None).await;
+        if let Some(stands) = stands {
+            let _ = stands.send(Err(error));
+        }
     }
 
     /// Steps down first, then tells the backend, then whoever asked.
     async fn leave(mut self, guard: Option<Guard>, resign: Option<Resign>) {
-        self.campaign.send_modify(|campaign| {
-            campaign.status = Status::Resigned;
-            campaign.guard = Lead::None;
-        });
-        let mut outcome = Ok(());
-        if let Some(guard) = guard {
-            outcome = guard.release().await;
-        }
-        if let Membership::Joined(guard) = std::mem::take(&mut self.membership) {
-            outcome = outcome.and(guard.release().await);
-        }
-        self.core.withdraw(&self.election, &self.me);
+        self.end();
+        let released = guard.map(Guard::release);
+        self.membership = Membership::None;
+        let (key, limit) = (self.election.candidate(&self.me), self.timing.ttl());
+        let (lead, listed) = tokio::join!(
+            async {
+                match released {
+                    Some(released) => released.await,
+                    None => self.core.left(&self.election, &self.me, limit).await,
+                }
+            },
+            self.core.left(&key, &self.me, limit),
+        );
+        let outcome = lead.and(listed);
+        self.place = None;
         self.resign.close();
         let mut asking = resign;
         while let Some(done) = asking {
             let _ = done.send(outcome.clone());
             asking = self.resign.recv().await;
         }
+    }
+
+    /// Shows that the candidacy is over.
+    fn end(&self) {
+        self.campaign.send_modify(|campaign| {
+            campaign.status = Status::Resigned;
+            campaign.guard = Lead::None;
+            campaign.leader.take_if(|leader| leader.id == self.me.as_str());
+        });
     }
 
     async fn pause(&mut self, pause: Duration) -> Option<Option<Resign>> {
@@ -245,15 +283,26 @@ impl Candidate {
 }
 
 impl Membership {
-    /// The outcome of joining; `None` when a membership that stood has ended; never, while there is nothing to wait for.
-    async fn changed(&mut self) -> Option<Result<Guard>> {
+    /// What happens to it next; never, while there is nothing to wait for.
+    async fn changed(&mut self) -> News {
         match self {
-            Self::Joining(claim) => Some(claim.await),
+            Self::Joining { granted, standing, listed } => tokio::select! {
+                biased;
+                granted = granted => News::Granted(granted),
+                () = async { drop(standing.wait_for(|standing| standing.waits).await) }, if !*listed => {
+                    *listed = true;
+                    News::Listed
+                }
+            },
             Self::Joined(guard) => {
                 guard.lost().await;
-                None
+                News::Gone
             }
-            Self::None | Self::Unlisted => std::future::pending().await,
+            Self::Unlisted(pause) => {
+                pause.await;
+                News::Gone
+            }
+            Self::None => std::future::pending().await,
         }
     }
 }
@@ -262,9 +311,9 @@ impl std::fmt::Debug for Membership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::None => "None",
-            Self::Joining(_) => "Joining",
+            Self::Joining { .. } => "Joining",
             Self::Joined(_) => "Joined",
-            Self::Unlisted => "Unlisted",
+            Self::Unlisted(_) => "Unlisted",
         })
     }
 }
@@ -272,9 +321,6 @@ impl std::fmt::Debug for Membership {
 impl Drop for Candidate {
     /// However the task ends, its `Leader` is told.
     fn drop(&mut self) {
-        self.campaign.send_modify(|campaign| {
-            campaign.status = Status::Resigned;
-            campaign.guard = Lead::None;
-        });
+        self.end();
     }
 }

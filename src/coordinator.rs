@@ -16,12 +16,12 @@ use crate::{
     Options,
     campaign::{Candidate, Membership},
     clock::Clock,
-    desk::{Claim, Desk, Standing},
-    driver::{Command, Driver},
+    desk::{Claim, Desk, Pending, Standing},
+    driver::{Command, Driver, answered},
     election::{Campaign, ElectWatcher, Leader, Member},
     engine::machine::Machine,
     error::{Error, Result},
-    guard::{Guard, Release},
+    guard::{Guard, NO_TENURE, Release},
     name::{self, LeaseName, Name, Namespace},
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
@@ -31,6 +31,9 @@ use crate::{
 
 /// How many records a handle remembers that it has nothing to do with at present.
 const REMEMBERED: usize = 4096;
+
+/// How long the check of a backend may take, all its requests together.
+const INIT: Duration = Duration::from_secs(30);
 
 /// One handle: the parsed options, and a seat for each record it has to do with.
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl Core {
     }
 
     pub(crate) async fn init(&self) -> Result<()> {
-        self.store.check(&self.namespace).await
+        answered(&*self.store, INIT, self.store.check(&self.namespace)).await
     }
 
     pub(crate) async fn lock(self: &Arc<Self>, id: &str, options: LockOptions) -> Result<Guard> {
@@ -138,9 +141,9 @@ impl Core {
             Some(id) => Name::parse("candidate id", id)?,
             None => self.identity.clone(),
         };
-        if !lock(&self.candidates).insert(((*election).clone(), me.clone())) {
+        let Some(place) = self.register(&election, &me) else {
             return Err(Error::AlreadyCandidate { election: name.to_owned(), id: me.to_string() });
-        }
+        };
         let campaign = watch::Sender::new(Campaign::default());
         let (resign, resigned) = mpsc::unbounded_channel();
         let (stands, standing) = oneshot::channel();
@@ -154,6 +157,7 @@ impl Core {
             resign: resigned,
             stands: Some(stands),
             membership: Membership::None,
+            place: Some(place),
         };
         // It ends when `leader` is resigned or dropped, also if this future is.
         tokio::spawn(candidate.run());
@@ -161,13 +165,29 @@ impl Core {
         Ok(leader)
     }
 
-    pub(crate) fn withdraw(&self, election: &Key, me: &Name) {
-        lock(&self.candidates).remove(&(election.clone(), me.clone()));
+    fn register(self: &Arc<Self>, election: &Arc<Key>, me: &Name) -> Option<Registration> {
+        let place = ((**election).clone(), me.clone());
+        let new = lock(&self.candidates).insert(place.clone());
+        new.then(|| Registration { core: Arc::clone(self), place })
+    }
+
+    /// Returns once nothing that `me` held or asked for is left in the record `key`.
+    pub(crate) async fn left(&self, key: &Key, me: &Name, limit: Duration) -> Result<()> {
+        let (done, end) = oneshot::channel();
+        {
+            let seats = lock(&self.seats);
+            let Some(Place::Taken(seat)) = seats.get(&(key.clone(), me.clone())) else {
+                return Ok(());
+            };
+            // One that has ended leaves nothing.
+            let _ = seat.releases.send(Release { tenure: NO_TENURE, done: Some(done) });
+        }
+        answered(&*self.store, limit, async { end.await.unwrap_or(Ok(())) }).await
     }
 
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        let entries = self.store.list(&scope).await?;
+        let entries = answered(&*self.store, roster::LIST, self.store.list(&scope)).await?;
         Ok(roster::members(&scope, &entries))
     }
 
@@ -214,24 +234,20 @@ impl Core {
         let seat = self.seat(&mut seats, key, me);
         // In the same breath as the look-up: an idle contender retires under this lock.
         let _ = seat.commands.send(Command::Claim(claim));
-        Pending {
-            name: key.title.to_arc(),
-            answer,
-            releases: seat.releases,
-            standing: seat.standing.subscribe(),
-        }
+        Pending::new(key.title.to_arc(), answer, seat.releases, seat.standing.subscribe())
     }
 
     /// The seat of `me` before the record `key`, with a contender at work.
     fn seat(self: &Arc<Self>, seats: &mut Seats, key: &Arc<Key>, me: &Name) -> Seat {
         let place = ((**key).clone(), me.clone());
         let known = match seats.remove(&place) {
-            Some(Place::Taken(seat)) => {
+            // Its contender may have ended with the runtime that it was on.
+            Some(Place::Taken(seat)) if !seat.commands.is_closed() => {
                 seats.insert(place, Place::Taken(seat.clone()));
                 return seat;
             }
             Some(Place::Known(machine)) => Some(*machine),
-            None => None,
+            Some(Place::Taken(_)) | None => None,
         };
         let machine = known.unwrap_or_else(|| {
             let machine =
@@ -239,7 +255,7 @@ impl Core {
             if matches!(key.kind, Kind::Candidate(_)) { machine.temporary() } else { machine }
         });
         let (commands, orders) = mpsc::unbounded_channel();
-        let (releases, released) = mpsc::unbounded_channel();
+        let (releases, given_back) = mpsc::unbounded_channel();
         let standing = watch::Sender::new(Standing::default());
         let desk = Desk::new(
             key.title.to_arc(),
@@ -255,7 +271,7 @@ impl Core {
             machine,
             desk,
             commands: orders,
-            releases: released,
+            releases: given_back,
         };
         tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()));
         let seat = Seat { commands, releases, standing };
@@ -293,29 +309,16 @@ async fn drive(driver: Driver, core: Weak<Core>, place: (Key, Name)) {
     driver.run(retire).await;
 }
 
-/// A place in a queue. Dropping it leaves the queue.
+/// A candidacy of this handle: the only one of its id in its election, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    name: Arc<str>,
-    answer: oneshot::Receiver<Result<Guard>>,
-    releases: mpsc::UnboundedSender<Release>,
-    pub(crate) standing: watch::Receiver<Standing>,
+pub(crate) struct Registration {
+    core: Arc<Core>,
+    place: (Key, Name),
 }
 
-impl Pending {
-    /// The guard, once it is this one's turn.
-    pub(crate) async fn granted(&mut self) -> Result<Guard> {
-        (&mut self.answer)
-            .await
-            .unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
-    }
-}
-
-impl Drop for Pending {
+impl Drop for Registration {
     fn drop(&mut self) {
-        self.answer.close();
-        // Names no tenure: the contender wakes and sees that nobody waits here any more.
-        let _ = self.releases.send(Release { tenure: 0, done: None });
+        lock(&self.core.candidates).remove(&self.place);
     }
 }
 

@@ -8,8 +8,9 @@ use crate::{
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
     error::{Error, Loss, Result},
-    guard::{Guard, Release, Tenure, WeakGuard},
+    guard::{Guard, NO_TENURE, Release, Tenure, WeakGuard},
     timing::Timing,
+    token::Token,
 };
 
 /// How long the others have to take a record that went from hand to hand in here for a whole time to live.
@@ -47,12 +48,16 @@ pub(crate) struct Desk {
     /// The guard of the present tenure; gone if it was kept.
     guard: Option<WeakGuard>,
     tenures: u64,
-    /// The tenure that was given back last.
-    left: Option<u64>,
     /// Since when the record has been in this process's hands without having been offered to others.
     since: Moment,
+    /// For how long to leave the record to others once it is free.
+    offer: Option<Duration>,
     /// Not before then does the next in the queue claim: others come first.
     courtesy: Moment,
+    /// The terms on which the machine claims, or last did.
+    claimed: Option<Timing>,
+    /// Who held it last, as far as is known, if not this contender.
+    other: Option<Arc<str>>,
     leaving: Vec<oneshot::Sender<Result<()>>>,
     driver: mpsc::UnboundedSender<Release>,
     standing: watch::Sender<Standing>,
@@ -75,9 +80,11 @@ impl Desk {
             present: None,
             guard: None,
             tenures: 0,
-            left: None,
             since: Moment::default(),
+            offer: None,
             courtesy: Moment::default(),
+            claimed: None,
+            other: None,
             leaving: Vec::new(),
             driver,
             standing,
@@ -85,12 +92,14 @@ impl Desk {
         }
     }
 
-    pub(crate) fn join(&mut self, claim: Claim) {
+    pub(crate) fn join(&mut self, claim: Claim, machine: &Machine) -> Input {
         if self.is_idle() {
             // An old failure says nothing about this claim.
             self.failure = None;
         }
         self.queue.push_back(claim);
+        // Nobody has looked since the last one stopped waiting: that holder may be long gone.
+        if machine.waits() && !machine.is_wanted() { Input::Missed } else { Input::Wake }
     }
 
     /// A request failed: what waiters are told if waiting on cannot help.
@@ -99,23 +108,20 @@ impl Desk {
     }
 
     pub(crate) fn succeeded(&mut self) {
-        self.failure = None;
+        // Whoever waits for a release wants to hear what kept it from being told.
+        if self.leaving.is_empty() {
+            self.failure = None;
+        }
     }
 
-    /// A guard was dropped or released, or its lock unlocked.
+    /// A guard was dropped or released, or its lock unlocked; or somebody asks to hear when nothing is left.
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
-        if self.present.as_ref().is_some_and(|tenure| tenure.id() == release.tenure) {
-            self.leaving.extend(release.done);
-            return self.leave(now);
+        self.leaving.extend(release.done);
+        match &self.present {
+            Some(tenure) if tenure.id() == release.tenure => self.leave(now),
+            // Over before: there is nothing to give back.
+            _ => Input::Wake,
         }
-        match release.done {
-            // Its end was seen before this came: the record is still on its way out of these hands.
-            Some(done) if self.left == Some(release.tenure) => self.leaving.push(done),
-            // Lost before: there is nothing to give back.
-            Some(done) => drop(done.send(Ok(()))),
-            None => {}
-        }
-        Input::Wake
     }
 
     /// Releases whatever is held. `None` if nothing is.
@@ -131,26 +137,32 @@ impl Desk {
     fn leave(&mut self, now: Moment) -> Input {
         let Some(tenure) = self.present.take() else { return Input::Wake };
         tenure.end(Loss::Released);
-        self.left = Some(tenure.id());
         self.drop_cancelled();
         match self.queue.front() {
-            Some(next) if now - self.since < next.timing.ttl() => return Input::Pass(next.timing),
+            Some(next) if now - self.since < next.timing.ttl() => {
+                return self.pass(next.timing);
+            }
             // The record has gone from hand to hand in here for long enough.
-            Some(next) => self.courtesy = now + (next.timing.ttl() / 100).min(COURTESY),
+            Some(next) => self.offer = Some((next.timing.ttl() / 100).min(COURTESY)),
             None => {}
         }
         self.since = Moment::default();
         Input::Release
     }
 
+    fn pass(&mut self, timing: Timing) -> Input {
+        self.claimed = Some(timing);
+        Input::Pass(timing)
+    }
+
     /// Brings guards, waiters and machine into line; the machine takes the answer as its next input, until there is none.
     pub(crate) fn tend(&mut self, now: Moment, machine: &mut Machine) -> Option<Input> {
-        let held = machine.holds(now);
         if let Some(tenure) = &self.present {
-            if held != Some(tenure.token()) {
+            if machine.holds(now) != Some(tenure.token()) {
                 tenure.end(machine.loss().unwrap_or(Loss::Expired));
                 tracing::warn!(name = %self.name, token = %tenure.token(), why = ?machine.loss(), "lost");
                 self.present = None;
+                self.since = Moment::default();
             } else if !tenure
                 .extend(machine.deadline().unwrap_or(now), machine.doubtful().unwrap_or(now))
             {
@@ -158,45 +170,71 @@ impl Desk {
             }
         }
         self.drop_cancelled();
-        self.answer_left(now, machine);
-        if let (Some(token), None) = (held, &self.present) {
-            let Some(claim) = self.queue.pop_front() else { return Some(Input::Release) };
-            let until = machine.deadline().unwrap_or(now);
-            self.tenures += 1;
-            let name = Arc::clone(&self.name);
-            let tenure =
-                Tenure::new(self.tenures, name, Arc::clone(&self.me), token, self.clock, until);
-            tenure.extend(until, machine.doubtful().unwrap_or(until));
-            if self.since == Moment::default() {
-                self.since = now;
+        if let (Some(token), None) = (machine.holds(now), &self.present) {
+            match self.queue.pop_front() {
+                None => return Some(Input::Release),
+                Some(claim) if self.claimed == Some(claim.timing) => {
+                    self.grant(now, machine, token, claim);
+                }
+                // Won for one who has left meanwhile, and on other terms.
+                Some(claim) => {
+                    let timing = claim.timing;
+                    self.queue.push_front(claim);
+                    return Some(self.pass(timing));
+                }
             }
-            self.present = Some(tenure.clone());
-            tracing::debug!(name = %self.name, %token, "acquired");
-            let guard = Guard::new(tenure, self.driver.clone());
-            self.guard = Some(guard.downgrade());
-            // If its owner left at this very moment, the guard is dropped here, which releases.
-            let _ = claim.reply.send(Ok(guard));
         }
         self.turn_away(now, machine);
-        self.tell(machine);
-        self.next_claim(now, machine)
+        let next = self.next_claim(now, machine);
+        if next.is_none() {
+            self.answer_left(now, machine);
+            self.tell(machine);
+        }
+        next
+    }
+
+    fn grant(&mut self, now: Moment, machine: &Machine, token: Token, claim: Claim) {
+        let until = machine.deadline().unwrap_or(now);
+        self.tenures += 1;
+        let (name, me) = (Arc::clone(&self.name), Arc::clone(&self.me));
+        let tenure = Tenure::new(self.tenures, name, me, token, self.clock, until);
+        tenure.extend(until, machine.doubtful().unwrap_or(until));
+        if self.since == Moment::default() {
+            self.since = now;
+        }
+        self.present = Some(tenure.clone());
+        tracing::debug!(name = %self.name, %token, "acquired");
+        let guard = Guard::new(tenure, self.driver.clone());
+        self.guard = Some(guard.downgrade());
+        // If its owner left at this very moment, the guard is dropped here, which releases.
+        let _ = claim.reply.send(Ok(guard));
     }
 
     fn next_claim(&mut self, now: Moment, machine: &Machine) -> Option<Input> {
         if self.present.is_some() {
             return None;
         }
-        match self.queue.front() {
-            Some(next) if !machine.is_wanted() && now >= self.courtesy => {
-                Some(Input::Claim(next.timing))
+        if self.offer.is_some() && machine.has_left(now).is_some() {
+            // Free from now on: before that nobody else could have come.
+            self.courtesy = self.offer.take().map_or(now, |offer| now + offer);
+        }
+        let timing = self.queue.front().map(|next| next.timing);
+        match timing {
+            None => machine.is_wanted().then_some(Input::Release),
+            Some(_) if self.offer.is_some() || now < self.courtesy => None,
+            Some(_) if machine.is_wanted() && self.claimed == timing => None,
+            Some(timing) => {
+                self.claimed = Some(timing);
+                Some(Input::Claim(timing))
             }
-            None if machine.is_wanted() => Some(Input::Release),
-            _ => None,
         }
     }
 
     /// Ends the waits that are over: by their deadline, or because waiting cannot help.
     fn turn_away(&mut self, now: Moment, machine: &Machine) {
+        if let Some(holder) = self.foreign(machine) {
+            self.other = Some(holder);
+        }
         let hopeless = self.failure.as_ref().is_some_and(|error| !error.is_transient());
         let known = machine.waits() || machine.is_failing() || self.present.is_some();
         let mut kept = VecDeque::with_capacity(self.queue.len());
@@ -209,8 +247,10 @@ impl Desk {
                     let _ = claim.reply.send(Err(error.clone()));
                 }
                 _ if over => {
-                    let mine = self.present.is_some();
-                    let holder = machine.holder().filter(|_| !mine).unwrap_or(&self.me).to_string();
+                    let holder = match &self.present {
+                        None => self.other.as_ref().unwrap_or(&self.me).to_string(),
+                        Some(_) => self.me.to_string(),
+                    };
                     let waited = now - claim.asked;
                     let _ = claim.reply.send(Err(Error::Timeout {
                         name: self.name.to_string(),
@@ -230,9 +270,8 @@ impl Desk {
             return;
         }
         let answer = match (machine.has_left(now), &self.failure) {
-            (Some(true), _) => Ok(()),
             (Some(false), Some(error)) => Err(error.clone()),
-            (Some(false), None) => Ok(()),
+            (Some(_), _) => Ok(()),
             (None, _) => return,
         };
         for done in self.leaving.drain(..) {
@@ -244,11 +283,16 @@ impl Desk {
         self.queue.retain(|claim| !claim.reply.is_closed());
     }
 
+    /// Whoever else the record names: what is left there of one's own past tenure is nobody's.
+    fn foreign(&self, machine: &Machine) -> Option<Arc<str>> {
+        machine.holder().filter(|holder| **holder != self.me || machine.waits()).cloned()
+    }
+
     fn tell(&self, machine: &Machine) {
         let standing = Standing {
             holder: match &self.present {
                 Some(_) => Some(Arc::clone(&self.me)),
-                None => machine.holder().cloned(),
+                None => self.foreign(machine),
             },
             waits: machine.waits(),
             error: self.failure.as_ref().map(ToString::to_string),
@@ -279,8 +323,8 @@ impl Desk {
         for claim in self.queue.drain(..) {
             let _ = claim.reply.send(Err(Error::Closed { name: self.name.to_string() }));
         }
-        let guarded = self.guard.as_ref().and_then(WeakGuard::upgrade).is_some();
-        if self.present.is_some() && !guarded { self.leave(now) } else { Input::Wake }
+        let owned = self.guard.as_ref().is_some_and(WeakGuard::is_owned);
+        if self.present.is_some() && !owned { self.leave(now) } else { Input::Wake }
     }
 }
 
@@ -290,5 +334,40 @@ impl Drop for Desk {
         if let Some(tenure) = &self.present {
             tenure.end(Loss::Abandoned);
         }
+    }
+}
+
+/// A place in a queue. Dropping it leaves the queue.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    name: Arc<str>,
+    answer: oneshot::Receiver<Result<Guard>>,
+    releases: mpsc::UnboundedSender<Release>,
+    pub(crate) standing: watch::Receiver<Standing>,
+}
+
+impl Pending {
+    pub(crate) const fn new(
+        name: Arc<str>,
+        answer: oneshot::Receiver<Result<Guard>>,
+        releases: mpsc::UnboundedSender<Release>,
+        standing: watch::Receiver<Standing>,
+    ) -> Self {
+        Self { name, answer, releases, standing }
+    }
+
+    /// The guard, once it is this one's turn.
+    pub(crate) async fn granted(&mut self) -> Result<Guard> {
+        (&mut self.answer)
+            .await
+            .unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.answer.close();
+        // Names no tenure: the contender wakes and sees that nobody waits here any more.
+        let _ = self.releases.send(Release { tenure: NO_TENURE, done: None });
     }
 }

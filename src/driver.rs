@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use futures::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
@@ -16,7 +20,7 @@ use crate::{
         record::Write,
     },
     error::{Error, Result},
-    guard::Release,
+    guard::{NO_TENURE, Release},
     store::{Change, Key, Scope, Store, Written},
 };
 
@@ -61,26 +65,9 @@ impl Driver {
         let mut flight: Option<Flight> = None;
         let mut changes: Option<BoxStream<'static, Change>> = None;
         let mut open = true;
-        let mut input = Some(Input::Wake);
+        let mut input = Input::Wake;
         loop {
-            let mut until = self.clock.now();
-            while let Some(next) = input.take() {
-                let now = self.clock.now();
-                until = match self.machine.step(now, next) {
-                    Step::Read => {
-                        flight = Some(self.read());
-                        Moment::NEVER
-                    }
-                    Step::Write(write) => {
-                        flight = Some(self.write(write));
-                        Moment::NEVER
-                    }
-                    Step::Sleep(until) => until,
-                    Step::Done => Moment::NEVER,
-                };
-                self.note_faults(now);
-                input = self.desk.tend(now, &mut self.machine);
-            }
+            let until = self.act(&mut flight, input);
             self.watch(&mut changes);
             let now = self.clock.now();
             if flight.is_none()
@@ -92,31 +79,64 @@ impl Driver {
             }
             let until =
                 until.min(self.machine.deadline().unwrap_or(Moment::NEVER)).min(self.desk.due(now));
-            input =
-                Some(match self.wait(open, &mut flight, &mut changes, until.since(now)).await {
-                    Woken::Command(Some(Command::Claim(claim))) => {
-                        self.desk.join(claim);
-                        Input::Wake
-                    }
-                    Woken::Command(Some(Command::Unlock(done))) => {
-                        self.desk.unlock(self.clock.now(), done)
-                    }
-                    Woken::Command(None) => {
-                        open = false;
-                        self.desk.close(self.clock.now())
-                    }
-                    Woken::Release(release) => self.desk.release(self.clock.now(), release),
-                    Woken::Answer(input, error) => {
-                        flight = None;
-                        self.note(error);
-                        if changes.is_some() {
-                            self.doubt(&input);
-                        }
-                        input
-                    }
-                    Woken::Change(change) => self.changed(change),
-                    Woken::Timer => Input::Wake,
-                });
+            let woken = self.wait(open, &mut flight, &mut changes, until.since(now)).await;
+            match &woken {
+                Woken::Answer(..) => flight = None,
+                Woken::Command(None) => open = false,
+                // It should not end: asking on would spin.
+                Woken::Change(None) => changes = Some(stream::pending().boxed()),
+                _ => {}
+            }
+            input = self.take_in(open, changes.is_some(), woken);
+        }
+    }
+
+    /// Steps the machine until it and the desk agree; says when to step it again.
+    fn act(&mut self, flight: &mut Option<Flight>, input: Input) -> Moment {
+        let mut until = Moment::NEVER;
+        let mut input = Some(input);
+        while let Some(next) = input.take() {
+            let now = self.clock.now();
+            until = match self.machine.step(now, next) {
+                Step::Read => {
+                    *flight = Some(self.read());
+                    Moment::NEVER
+                }
+                Step::Write(write) => {
+                    *flight = Some(self.write(write));
+                    Moment::NEVER
+                }
+                Step::Sleep(until) => until,
+                Step::Done if self.machine.is_done(now) => Moment::NEVER,
+                // Something of its own may still come: it is done when that cannot be any more.
+                Step::Done => now + self.machine.attempt(),
+            };
+            self.note_faults(now);
+            input = self.desk.tend(now, &mut self.machine);
+        }
+        until
+    }
+
+    fn take_in(&mut self, open: bool, watched: bool, woken: Woken) -> Input {
+        let now = self.clock.now();
+        match woken {
+            Woken::Command(Some(Command::Claim(claim))) => self.desk.join(claim, &self.machine),
+            Woken::Command(Some(Command::Unlock(done))) => self.desk.unlock(now, done),
+            Woken::Command(None) => self.desk.close(now),
+            Woken::Release(release) => match self.desk.release(now, release) {
+                // A guard may have been kept after its handle had gone.
+                Input::Wake if !open => self.desk.close(now),
+                input => input,
+            },
+            Woken::Answer(input, error) => {
+                self.note(error);
+                if watched {
+                    self.doubt(&input);
+                }
+                input
+            }
+            Woken::Change(change) => self.changed(change),
+            Woken::Timer => Input::Wake,
         }
     }
 
@@ -129,7 +149,7 @@ impl Driver {
     ) -> Woken {
         tokio::select! {
             biased;
-            release = self.releases.recv() => Woken::Release(release.unwrap_or(Release { tenure: 0, done: None })),
+            release = self.releases.recv() => Woken::Release(release.unwrap_or(Release { tenure: NO_TENURE, done: None })),
             command = self.commands.recv(), if open => Woken::Command(command),
             (input, error) = async { flight.as_mut().expect("checked").await }, if flight.is_some() => Woken::Answer(input, error),
             () = sleep(pause.min(FAR)) => Woken::Timer,
@@ -142,10 +162,7 @@ impl Driver {
         let (store, key, limit) =
             (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
         Box::pin(async move {
-            match timeout(limit, store.read(&key))
-                .await
-                .unwrap_or_else(|_| Err(timed_out(&*store, limit)))
-            {
+            match answered(&*store, limit, store.read(&key)).await {
                 Ok(found) => (Input::Read(Ok(found)), None),
                 Err(error) => (Input::Read(Err(failure(&error))), Some(error)),
             }
@@ -156,8 +173,7 @@ impl Driver {
         let (store, key, limit) =
             (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
         Box::pin(async move {
-            let answer = timeout(limit, store.write(&key, &write)).await;
-            match answer.unwrap_or_else(|_| Err(timed_out(&*store, limit))) {
+            match answered(&*store, limit, store.write(&key, &write)).await {
                 Ok(Written::Stored(found)) => (Input::Wrote(Outcome::Stored(found)), None),
                 Ok(Written::Gone) => (Input::Wrote(Outcome::Gone), None),
                 Ok(Written::Conflict) => (Input::Wrote(Outcome::Conflict), None),
@@ -247,8 +263,14 @@ impl Driver {
 /// Longer than any timer need be set for.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
 
-fn timed_out(store: &dyn Store, limit: Duration) -> Error {
-    Error::unavailable(store.backend(), NoAnswer(limit))
+/// One request, given up after `limit` whatever the client below does.
+pub(crate) async fn answered<T>(
+    store: &dyn Store,
+    limit: Duration,
+    request: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let none = |_| Err(Error::unavailable(store.backend(), NoAnswer(limit)));
+    timeout(limit, request).await.unwrap_or_else(none)
 }
 
 fn failure(error: &Error) -> Failure {

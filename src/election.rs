@@ -116,7 +116,7 @@ pub enum Status {
     Leading,
     /// It leads still, but a renewal is overdue.
     InDoubt,
-    /// It has just lost the lead; it campaigns on.
+    /// It has just lost the lead, and does not yet know who has it; it campaigns on.
     Lost,
     /// It has resigned, or its handle has gone.
     Resigned,

@@ -28,6 +28,9 @@ pub(crate) struct Release {
     pub(crate) done: Option<oneshot::Sender<Result<()>>>,
 }
 
+/// Names none: whoever is told of it only wakes and looks.
+pub(crate) const NO_TENURE: u64 = 0;
+
 /// How a tenure stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -230,6 +233,7 @@ impl Tenure {
 
     /// Ends it, before anything is told to the backend. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
+        let loss = if self.is_held() { loss } else { Loss::Expired };
         self.0.news.send_if_modified(|why| {
             self.0.until.store(0, Ordering::Release);
             let first = why.is_none();
@@ -294,14 +298,23 @@ impl Guard {
         let told = self.0.driver.send(Release { tenure: self.id(), done: Some(done) });
         let tenure = self.tenure();
         async move {
-            let closed = || Error::Closed { name: tenure.name().into() };
-            told.map_err(|_| closed())?;
-            end.await.map_err(|_| closed())?
+            let answer = match told {
+                Ok(()) => end.await.ok(),
+                Err(_) => None,
+            };
+            answer.unwrap_or_else(|| match tenure.why() {
+                Loss::Released | Loss::Abandoned => {
+                    Err(Error::Closed { name: tenure.name().into() })
+                }
+                // It was over before, so that nobody is left who could give it back.
+                Loss::Expired | Loss::Deleted | Loss::Taken | Loss::Altered => Ok(()),
+            })
         }
     }
 
     /// Leaves the lock held and renewed, for as long as the handle lives or until
     /// [`unlock`](crate::Sync::unlock).
+    #[expect(clippy::must_use_candidate, reason = "the tenure is there for who wants to ask it")]
     pub fn keep(self) -> Tenure {
         self.0.kept.store(true, Ordering::Release);
         self.tenure()
@@ -313,17 +326,37 @@ impl Guard {
     }
 
     pub(crate) fn downgrade(&self) -> WeakGuard {
-        WeakGuard(Arc::downgrade(&self.0))
+        WeakGuard {
+            owner: Arc::downgrade(&self.0),
+            tenure: self.tenure(),
+            driver: self.0.driver.clone(),
+        }
     }
 }
 
 /// A guard that does not keep its tenure from ending.
 #[derive(Debug)]
-pub(crate) struct WeakGuard(Weak<Owner>);
+pub(crate) struct WeakGuard {
+    owner: Weak<Owner>,
+    tenure: Tenure,
+    driver: mpsc::UnboundedSender<Release>,
+}
 
 impl WeakGuard {
+    /// A guard of the tenure, if it goes on: shared with its owners, or kept as they left it.
     pub(crate) fn upgrade(&self) -> Option<Guard> {
-        self.0.upgrade().map(Guard)
+        if let Some(owner) = self.owner.upgrade() {
+            return Some(Guard(owner));
+        }
+        self.tenure.is_held().then(|| {
+            let (tenure, driver) = (self.tenure.clone(), self.driver.clone());
+            Guard(Arc::new(Owner { tenure, kept: AtomicBool::new(true), driver }))
+        })
+    }
+
+    /// Whether somebody will end the tenure; not so if it was kept.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owner.upgrade().is_some_and(|owner| !owner.kept.load(Ordering::Acquire))
     }
 }
 
@@ -337,11 +370,14 @@ impl Deref for Guard {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if !*self.kept.get_mut() {
+        let tenure = if *self.kept.get_mut() {
+            NO_TENURE
+        } else {
             self.tenure.end(Loss::Released);
-            // A driver that is gone has nothing left to free.
-            let _ = self.driver.send(Release { tenure: self.tenure.id(), done: None });
-        }
+            self.tenure.id()
+        };
+        // A driver that is gone has nothing left to free; one whose handle is gone does not keep what was kept.
+        let _ = self.driver.send(Release { tenure, done: None });
     }
 }
 

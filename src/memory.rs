@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     num::NonZeroU64,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,7 @@ use crate::{
     clock::Moment,
     coordinator::Core,
     engine::record::{Change as Purpose, Version, Versioned, Write},
-    name::{LeaseName, Namespace},
+    name::{LeaseName, Name, Namespace},
     store::{Change, Entry, Key, Kind, Scope, Store, Written},
 };
 
@@ -63,7 +66,7 @@ pub struct Memory {
 pub enum Fault {
     /// The request arrives, and is answered with a refusal.
     Refuse,
-    /// The request arrives late by this much, and its answer at once.
+    /// The request arrives late by this much, also if it was given up meanwhile, and its answer at once.
     Delay(Duration),
     /// The request never arrives, and there is no answer.
     LoseRequest,
@@ -101,21 +104,33 @@ impl Memory {
     }
 
     /// Deletes the record of the lock or election `name`, as somebody with `kubectl` might; false if there is none.
+    #[expect(clippy::must_use_candidate, reason = "done whether or not anybody asks")]
     pub fn delete_record(&self, name: &str) -> bool {
         let options = self.core.options();
-        let full = format!("{}{name}", options.prefix);
+        let Ok(name) = Name::parse("lock name", name) else { return false };
+        let lease = LeaseName::of(&options.prefix, &name);
         let mut world = lock(&self.link.world.records);
-        let found = world.map.keys().find(|(namespace, lease)| {
-            Some(namespace.as_str()) == options.namespace.as_deref() && lease.as_str() == full
+        let found = world.map.keys().find(|(namespace, found)| {
+            Some(namespace.as_str()) == options.namespace.as_deref() && *found == lease
         });
         let Some(place) = found.cloned() else { return false };
         self.link.world.remove(&mut world, &place);
         true
     }
 
+    /// How many requests this handle has sent so far, watches apart: for a bound in a test.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.link.requests.load(Ordering::Relaxed)
+    }
+
     fn over(world: Arc<World>, options: Options) -> Result<Self> {
-        let link =
-            Arc::new(Link { world, next: Mutex::default(), lasting: watch::Sender::new(None) });
+        let link = Arc::new(Link {
+            world,
+            next: Mutex::default(),
+            lasting: watch::Sender::new(None),
+            requests: AtomicU64::new(0),
+        });
         let store = Arc::clone(&link) as Arc<dyn Store>;
         let core = Core::new(store, options.clock(Clock::Runtime), "default")?;
         Ok(Self { core, link })
@@ -238,35 +253,42 @@ struct Link {
     world: Arc<World>,
     next: Mutex<VecDeque<Fault>>,
     lasting: watch::Sender<Option<Fault>>,
+    requests: AtomicU64,
 }
 
 impl Link {
     /// Carries out `request` with whatever is to go wrong.
-    async fn send<T>(
+    async fn send<T: Send + 'static>(
         &self,
         verb: &'static str,
-        resource: &str,
-        request: impl Fn(&World) -> T,
+        key: Option<&Key>,
+        request: impl FnOnce(&World) -> T + Send + 'static,
     ) -> Result<T> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let next = lock(&self.next).pop_front();
         match next.or_else(|| *self.lasting.borrow()) {
-            None => {}
-            Some(Fault::Delay(by)) => sleep(by).await,
+            None => Ok(request(&self.world)),
+            Some(Fault::Delay(by)) => {
+                let world = Arc::clone(&self.world);
+                // Its own task: a request under way arrives also if its sender has given up.
+                let late = tokio::spawn(async move {
+                    sleep(by).await;
+                    request(&world)
+                });
+                late.await.map_err(|error| Error::unavailable(BACKEND, error))
+            }
             Some(Fault::LoseRequest) => std::future::pending().await,
             Some(Fault::LoseReply) => {
                 request(&self.world);
                 std::future::pending().await
             }
-            Some(Fault::Refuse) => {
-                return Err(Error::Refused {
-                    verb,
-                    resource: format!("record/{resource}"),
-                    namespace: String::new(),
-                    reason: "a fault was injected".into(),
-                });
-            }
+            Some(Fault::Refuse) => Err(Error::Refused {
+                verb,
+                resource: format!("record/{}", key.map_or("*", |key| key.lease.as_str())),
+                namespace: key.map_or("*", |key| key.namespace.as_str()).into(),
+                reason: "a fault was injected".into(),
+            }),
         }
-        Ok(request(&self.world))
     }
 }
 
@@ -276,22 +298,23 @@ impl Store for Link {
     }
 
     fn check<'a>(&'a self, _: &'a Namespace) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.send("use", "any", |_| ()))
+        Box::pin(self.send("use", None, |_| ()))
     }
 
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
-        Box::pin(
-            self.send("get", key.lease.as_str(), |world| world.read(&key.namespace, &key.lease)),
-        )
+        let (namespace, lease) = (key.namespace.clone(), key.lease.clone());
+        Box::pin(self.send("get", Some(key), move |world| world.read(&namespace, &lease)))
     }
 
     fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         let verb = if write.base.is_some() { "update" } else { "create" };
-        Box::pin(self.send(verb, key.lease.as_str(), |world| world.write(key, write)))
+        let (owned, write) = (key.clone(), write.clone());
+        Box::pin(self.send(verb, Some(key), move |world| world.write(&owned, &write)))
     }
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
-        Box::pin(self.send("list", "all", |world| world.list(scope)))
+        let scope = scope.clone();
+        Box::pin(self.send("list", None, move |world| world.list(&scope)))
     }
 
     fn changes(&self, scope: &Scope) -> BoxStream<'static, Change> {

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     clock::{Clock, Moment},
+    driver::answered,
     election::{ElectEvent, ElectWatcher, Member, Role},
     engine::record::Version,
     error::Result,
@@ -20,6 +21,9 @@ use crate::{
 
 /// How often a set that cannot be watched, or whose expiry cannot be confirmed, is listed.
 const RELIST: Duration = Duration::from_secs(5);
+
+/// How long a list may take: of all its pages, and nobody's tenure depends on it.
+pub(crate) const LIST: Duration = Duration::from_secs(10);
 
 /// The live members among `entries`, judged by the time they wrote, with one time to live for clocks that differ.
 pub(crate) fn members(scope: &Scope, entries: &[Entry]) -> Vec<Member> {
@@ -71,7 +75,7 @@ pub(crate) async fn watch(
     scope: Scope,
 ) -> Result<ElectWatcher> {
     // What is refused is told now, not by a silent stream.
-    let first = store.list(&scope).await?;
+    let first = answered(&*store, LIST, store.list(&scope)).await?;
     let changes = store.changes(&scope);
     let mut roster = Roster {
         store,
@@ -139,7 +143,11 @@ impl Roster {
                     tracing::debug!(%why, "no watch on elections, listing instead");
                     self.relist = self.relist.min(now + RELIST);
                 }
-                None => self.relist = self.relist.min(now + RELIST),
+                None => {
+                    // It should not end: asking on would spin.
+                    self.changes = stream::pending().boxed();
+                    self.relist = self.relist.min(now + RELIST);
+                }
             },
             () = sleep(due.since(now).min(Duration::from_secs(86_400))) => self.expire().await,
         }
@@ -147,7 +155,7 @@ impl Roster {
 
     /// Something has not been renewed in time, or there is no watch: a fresh list decides, not silence.
     async fn expire(&mut self) {
-        let listed = self.store.list(&self.scope).await;
+        let listed = answered(&*self.store, LIST, self.store.list(&self.scope)).await;
         let now = self.clock.now();
         match listed {
             Ok(entries) => {

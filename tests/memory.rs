@@ -1,34 +1,85 @@
-//! The embedded backend.
+//! The embedded backend: what every backend must do, and what only this one lets a test do to it.
+
+#[path = "memory/bounds.rs"]
+mod bounds;
+#[path = "memory/elections.rs"]
+mod elections;
+#[path = "memory/faults.rs"]
+mod faults;
+#[path = "memory/queue.rs"]
+mod queue;
+#[path = "memory/tenure.rs"]
+mod tenure;
+
 use std::time::Duration;
 
-use leasehold::{Error, LeaderOptions, LockOptions, Memory, Options, Sync as _};
+use leasehold::{Guard, LockOptions, Memory, Options, Sync as _};
 
-#[tokio::test(start_paused = true)]
-async fn first_thread() {
-    let a = Memory::default();
-    let b = a.another(Options::default()).unwrap();
-    let held = a.lock("orders", LockOptions::default()).await.unwrap();
-    println!("{held:?}");
-    let busy = b.lock("orders", LockOptions::default().try_once()).await;
-    assert!(matches!(busy, Err(Error::Timeout { .. })), "{busy:?}");
-    tokio::time::sleep(Duration::from_secs(100)).await;
-    assert!(held.is_held());
-    let b2 = tokio::spawn(async move {
-        let g = b.lock("orders", LockOptions::default()).await.unwrap();
-        println!("{g:?}");
-        (g, b)
-    });
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let t = held.token();
-    held.release().await.unwrap();
-    let (g, b) = b2.await.unwrap();
-    assert!(g.token() > t);
-    drop(g);
-    let l = b.leader("e", LeaderOptions::default()).await.unwrap();
-    println!("{l:?}");
-    let l2 = a.leader("e", LeaderOptions::default()).await.unwrap();
-    println!("{l2:?} {:?}", a.list_members(Default::default()).await.unwrap());
-    l.resign().await.unwrap();
-    let g = l2.elected().await.unwrap();
-    println!("{g:?} {:?}", a.list_members(Default::default()).await.unwrap());
+/// Two handles to one store, as two processes would have them.
+fn pair() -> (Memory, Memory) {
+    let a = Memory::new(Options::default().identity("a")).unwrap();
+    let b = a.another(Options::default().identity("b")).unwrap();
+    (a, b)
+}
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Takes `x` for the default time to live.
+async fn hold(sync: &Memory) -> Guard {
+    sync.lock("x", LockOptions::default()).await.unwrap()
+}
+
+/// `future`, which must end within a minute of paused time.
+#[track_caller]
+fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    within(secs(60), future)
+}
+
+/// `future`, which must end within `limit` of paused time.
+#[track_caller]
+fn within<F: Future>(limit: Duration, future: F) -> impl Future<Output = F::Output> {
+    let asked = std::panic::Location::caller();
+    async move {
+        let Ok(done) = tokio::time::timeout(limit, future).await else {
+            panic!("{asked}: not within {limit:?}");
+        };
+        done
+    }
+}
+
+/// An instant of paused time.
+#[expect(clippy::disallowed_methods, reason = "what a test measures, it does not decide on")]
+fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+#[cfg(feature = "conformance")]
+mod conformance {
+    use std::sync::Arc;
+
+    use leasehold::{DynSync, conformance};
+
+    use super::pair;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_check_passes_by_value() {
+        let (a, b) = pair();
+        conformance::all(conformance::Pair::new(&a, &b).other("other")).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_check_passes_in_a_box() {
+        let (a, b) = pair();
+        let (a, b): (Box<DynSync>, Box<DynSync>) = (Box::new(a), Box::new(b));
+        conformance::all(conformance::Pair::new(&a, &b)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_check_passes_in_an_arc() {
+        let (a, b) = pair();
+        let (a, b): (Arc<DynSync>, Arc<DynSync>) = (Arc::new(a), Arc::new(b));
+        conformance::all(conformance::Pair::new(&a, &b)).await;
+    }
 }

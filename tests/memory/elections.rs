@@ -1,0 +1,169 @@
+//! Candidacies: what is shared, kept, resigned and started again.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use leasehold::{
+    Error, Fault, LeaderOptions, ListMembersOptions, LockOptions, Options, Role, Status, Sync as _,
+};
+use tokio::time::sleep;
+
+use crate::{pair, secs, soon, within};
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_lead_ends_with_its_candidacy() {
+    let (a, b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let tenure = leader.elected().await.unwrap().keep();
+    let next = b.leader("e", LeaderOptions::default()).await.unwrap();
+
+    leader.resign().await.unwrap();
+
+    assert!(!tenure.is_held());
+    drop(soon(next.elected()).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_lead_can_be_asked_for_again() {
+    let (a, _b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let kept = leader.elected().await.unwrap().keep();
+
+    let again = soon(leader.elected()).await.unwrap();
+    assert_eq!(again.token(), kept.token());
+    drop(again);
+
+    assert!(kept.is_held(), "still kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lead_is_free_when_its_work_has_returned() {
+    let (a, b) = pair();
+    for _ in 0..3 {
+        let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+        a.inject(Fault::Delay(Duration::from_millis(300)));
+        leader.run(|_| std::future::ready(())).await.unwrap();
+
+        b.lock("e", LockOptions::default().try_once()).await.unwrap().release().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lead_is_free_when_it_was_resigned_after_its_guard_was_dropped() {
+    let (a, b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    a.inject(Fault::Delay(Duration::from_millis(300)));
+    drop(guard);
+
+    leader.resign().await.unwrap();
+
+    b.lock("e", LockOptions::default().try_once()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_was_refused_may_stand_again_at_once() {
+    let (a, _b) = pair();
+    a.inject(Fault::Refuse);
+    let error = a.leader("e", LeaderOptions::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+
+    a.leader("e", LeaderOptions::default()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_restarted_under_its_id_stands_though_its_old_record_is_there() {
+    let (a, b) = pair();
+    let _leads = b.leader("e", LeaderOptions::default()).await.unwrap();
+    let fixed = LeaderOptions::default().id("pod-0");
+    let _crashed = a.leader("e", fixed.clone()).await.unwrap();
+    a.disturb(Some(Fault::LoseRequest));
+    let restarted = a.another(Options::default().identity("c")).unwrap();
+
+    let again = within(secs(5), restarted.leader("e", fixed)).await.unwrap();
+
+    sleep(secs(150)).await;
+    let members = b.list_members(ListMembersOptions::default()).await.unwrap();
+    let listed = members.iter().find(|member| member.id == "pod-0").expect("listed as itself");
+    assert_eq!(listed.role, Role::Follower);
+    again.resign().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_may_not_be_listed_asks_again() {
+    let (a, b) = pair();
+    let _leads = b.leader("e", LeaderOptions::default()).await.unwrap();
+    a.inject(Fault::Delay(Duration::ZERO));
+    a.inject(Fault::Refuse);
+    let _unlisted = a.leader("e", LeaderOptions::default()).await.unwrap();
+    assert_eq!(b.list_members(ListMembersOptions::default()).await.unwrap().len(), 1);
+
+    sleep(secs(120)).await;
+
+    assert_eq!(b.list_members(ListMembersOptions::default()).await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_does_not_take_its_own_past_for_a_leader() {
+    let (a, _b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    assert_eq!(leader.primary().map(|member| member.id), Some("a".into()));
+
+    a.disturb(Some(Fault::LoseRequest));
+    guard.lost().await;
+    sleep(secs(60)).await;
+    assert_eq!(leader.primary(), None, "it has lost");
+
+    a.disturb(None);
+    drop(soon(leader.elected()).await.unwrap());
+    leader.resign().await.unwrap();
+    assert_eq!(leader.primary(), None, "it has resigned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_shows_doubt_and_loss() {
+    let (a, _b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let _guard = leader.elected().await.unwrap();
+    let mut status = leader.status();
+    assert_eq!(status.next().await, Some(Status::Leading));
+
+    a.disturb(Some(Fault::LoseRequest));
+
+    assert_eq!(soon(status.next()).await, Some(Status::InDoubt));
+    assert_eq!(soon(status.next()).await, Some(Status::Lost));
+    a.disturb(None);
+    let next = loop {
+        match soon(status.next()).await.unwrap() {
+            Status::Follower => {}
+            other => break other,
+        }
+    };
+    assert_eq!(next, Status::Leading);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidacy_given_up_while_it_joins_leaves_nobody() {
+    for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Delay(secs(3))] {
+        let (a, b) = pair();
+        let leads = b.leader("e", LeaderOptions::default()).await.unwrap();
+        for n in 0..20 {
+            a.inject(Fault::Delay(Duration::ZERO));
+            a.inject(fault);
+            {
+                let mut standing = a.leader("e", LeaderOptions::default());
+                for _ in 0..n {
+                    if futures::future::poll_immediate(&mut standing).await.is_some() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            sleep(secs(70)).await;
+            let members = b.list_members(ListMembersOptions::default()).await.unwrap();
+            assert_eq!(members.len(), 1, "{fault:?}, after {n} polls: {members:?}");
+        }
+        leads.resign().await.unwrap();
+    }
+}

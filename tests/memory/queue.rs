@@ -1,0 +1,121 @@
+//! Tasks that share a handle, and handles that share a store.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::poll_immediate;
+use leasehold::{Error, Fault, LockOptions, Sync as _};
+use tokio::time::sleep;
+
+use crate::{hold, pair, secs, soon, within};
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_looks_again() {
+    let (a, b) = pair();
+    let held = hold(&a).await;
+    b.lock("x", LockOptions::default().try_once()).await.unwrap_err();
+
+    held.release().await.unwrap();
+
+    b.lock("x", LockOptions::default().try_once()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_wait_looks_again() {
+    let (a, b) = pair();
+    let (held, brief) = (hold(&a).await, LockOptions::default().wait(secs(1)));
+    b.lock("x", brief).await.unwrap_err();
+    held.release().await.unwrap();
+    let held = a.another(leasehold::Options::default().identity("c")).unwrap();
+    let _held = hold(&held).await;
+
+    let error = b.lock("x", brief).await.unwrap_err();
+
+    assert!(matches!(&error, Error::Timeout { holder, .. } if holder == "c"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenure_has_the_terms_of_its_own_claim() {
+    let (a, b) = pair();
+    let held = hold(&a).await;
+    let mut first = b.lock("x", LockOptions::default().ttl(secs(60)));
+    let mut second = b.lock("x", LockOptions::default().ttl(secs(2)));
+    assert!(poll_immediate(&mut first).await.is_none());
+    assert!(poll_immediate(&mut second).await.is_none());
+    sleep(secs(1)).await;
+
+    drop(first);
+    held.release().await.unwrap();
+    let guard = soon(second).await.unwrap();
+
+    assert!(guard.remaining() < secs(2), "held for {:?} of a ttl of 2 s", guard.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenure_won_for_one_who_left_is_not_given_to_another_on_its_terms() {
+    let (a, b) = pair();
+    let held = hold(&a).await;
+    let (b, long) = (Arc::new(b), LockOptions::default().ttl(secs(60)));
+    let leaver = tokio::spawn({
+        let b = Arc::clone(&b);
+        async move { b.lock("x", long).await.map(drop) }
+    });
+    sleep(secs(1)).await;
+    let second = tokio::spawn({
+        let b = Arc::clone(&b);
+        async move { b.lock("x", LockOptions::default().ttl(secs(2))).await }
+    });
+    b.inject(Fault::Delay(Duration::from_millis(100)));
+    held.release().await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    leaver.abort(); // while its claim is on its way
+
+    let guard = soon(second).await.unwrap().unwrap();
+
+    assert!(guard.remaining() < secs(2), "held for {:?} of a ttl of 2 s", guard.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_names_whoever_held_a_record_that_was_deleted() {
+    let (a, b) = pair();
+    let _held = hold(&a).await;
+    let mut wait = b.lock("x", LockOptions::default().wait(secs(3)));
+    assert!(poll_immediate(&mut wait).await.is_none());
+    sleep(secs(1)).await;
+
+    assert!(a.delete_record("x"));
+    let error = soon(wait).await.unwrap_err();
+
+    assert!(matches!(&error, Error::Timeout { holder, .. } if holder == "a"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_is_busy_with_itself_offers_the_lock_to_others() {
+    let (a, b) = pair();
+    let a = Arc::new(a);
+    a.disturb(Some(Fault::Delay(Duration::from_millis(200))));
+    (0..100).for_each(|_| b.inject(Fault::Delay(Duration::from_millis(300))));
+    for _ in 0..3 {
+        let a = Arc::clone(&a);
+        tokio::spawn(async move {
+            loop {
+                let guard = hold(&a).await;
+                sleep(Duration::from_millis(30)).await;
+                drop(guard);
+            }
+        });
+    }
+    sleep(secs(1)).await;
+
+    // The offer comes once in a time to live, and lasts longer than B is slower than A.
+    drop(within(secs(50), hold(&b)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slugged_record_can_be_deleted_by_its_name() {
+    let (a, _) = pair();
+    let guard = a.lock("jobs/nightly", LockOptions::default()).await.unwrap();
+
+    assert!(a.delete_record("jobs/nightly"));
+
+    soon(guard.lost()).await;
+}
