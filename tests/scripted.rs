@@ -25,8 +25,14 @@ mod fields;
 mod refused;
 #[path = "scripted/silence.rs"]
 mod silence;
+#[path = "scripted/stale.rs"]
+mod stale;
+#[path = "scripted/storms.rs"]
+mod storms;
 #[path = "scripted/unavailable.rs"]
 mod unavailable;
+#[path = "scripted/watches.rs"]
+mod watches;
 
 mod prelude {
     pub(crate) use std::time::Duration;
