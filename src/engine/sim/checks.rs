@@ -47,8 +47,8 @@ pub(super) struct Violation {
 
 impl Sim {
     pub(super) fn fail(&mut self, check: Check, h: usize, what: &str) {
-        let (now, name) = (self.now, self.hosts.get(h).map_or("elector", |host| &*host.me));
-        let what = format!("at {now} ns host {h} ({name}) {what}");
+        let who = self.hosts.get(h).map_or("nobody", |host| &*host.me);
+        let what = format!("at {} ns {who} {what}", self.now);
         self.report.violation.get_or_insert(Violation { check, what });
     }
 
@@ -190,7 +190,8 @@ impl Sim {
     pub(super) fn liveness_bound(&self) -> u64 {
         let ttls = self.hosts.iter().map(|host| host.timing.ttl());
         let longest = ttls.max().unwrap_or_default();
-        let found = self.store.present();
+        // Whoever knew a record that has been deleted waits for as long as that said.
+        let found = self.store.log.iter().rev().find_map(|commit| commit.state.as_ref());
         let lives = found.map_or(longest, |found| found.record.lives().max(longest));
         // Whoever is preferred has another time to live to come.
         let yields = found.is_some_and(|found| found.record.preferred.is_some());
@@ -202,11 +203,7 @@ impl Sim {
         let holding = |belief: &Belief| belief.until > self.now;
         match self.hosts.iter().find_map(|host| host.belief.filter(holding)) {
             Some(belief) => self.after(20 * SEC, Event::Steady(belief.token)),
-            None => self.fail(
-                Check::Liveness,
-                usize::MAX,
-                "is not the only one without the record: nobody holds it",
-            ),
+            None => self.fail(Check::Liveness, usize::MAX, "holds the record"),
         }
     }
 
@@ -214,11 +211,7 @@ impl Sim {
         let now = self.now;
         let mut beliefs = self.hosts.iter().filter_map(|host| host.belief);
         if !beliefs.any(|belief| belief.token == token && belief.until > now) {
-            self.fail(
-                Check::Liveness,
-                usize::MAX,
-                "sees a tenure lost although nothing goes wrong any more",
-            );
+            self.fail(Check::Liveness, usize::MAX, "holds what nothing could have ended");
         }
         self.queue.clear();
     }

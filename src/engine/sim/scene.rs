@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Event, Report, Sim,
+    Event, Outage, Report, Sim,
     elector::Elector,
     faults::{Fault, Faults},
     host::{Host, HostClock},
@@ -86,7 +86,7 @@ impl Sim {
     pub(super) fn set(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let scene = Scene::of(seed);
-        let mut faults = Faults::default();
+        let mut faults = Faults::NONE;
         let hosts: Vec<Host> =
             (0..rng.between(2, 6)).map(|at| host(&mut rng, &scene, at)).collect();
         if scene.twins {
@@ -103,7 +103,7 @@ impl Sim {
             store: Store::new(),
             faults,
             calm: false,
-            outage_until: 0,
+            outage: Outage::default(),
             broken: None,
             tokens: BTreeSet::new(),
             report: Report {
@@ -111,7 +111,7 @@ impl Sim {
                 events: 0,
                 steps: 0,
                 requests: 0,
-                faults: Faults::default(),
+                faults: Faults::NONE,
                 trace: seed,
                 violation: None,
             },
