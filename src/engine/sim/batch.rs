@@ -29,7 +29,7 @@ const CATCHES: [(Bug, Check); Bug::ALL.len()] = [
     (Bug::ZombieBegins, Check::Withdrawn),
     (Bug::TokenPerWrite, Check::Token),
     (Bug::RestartOnRepeat, Check::Liveness),
-    (Bug::TrustWatch, Check::Liveness),
+    (Bug::TrustWatch, Check::Asleep),
     (Bug::NoBackoff, Check::Requests),
     (Bug::ReadForgives, Check::Requests),
     (Bug::ConflictForgiven, Check::Requests),

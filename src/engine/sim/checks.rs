@@ -30,6 +30,8 @@ pub(super) enum Check {
     Requests,
     /// C6: at most one request at once, and never a sleep that is over before it begins.
     BusyLoop,
+    /// Whoever has nothing to wake it has nothing left to do.
+    Asleep,
     /// A tenure ends before its time only for a reason that is true.
     Loss,
     /// Whoever has read that the record is not theirs steps down at once.
@@ -183,6 +185,17 @@ impl Sim {
         let waited = sent - self.hosts[h].clock.local(deleted);
         if change == Change::Claim && waited < lives {
             self.fail(Check::Create, h, &format!("creates after {waited:?} of {lives:?}"));
+        }
+    }
+
+    /// A machine that waits for nothing must have nothing to do, and know how its release went.
+    pub(super) fn check_sleep(&mut self, h: usize, local: Moment, until: Moment) {
+        let host = &self.hosts[h];
+        let sleeps = host.flight.is_none() && until == Moment::NEVER;
+        if sleeps && !host.machine.is_done(local) {
+            self.fail(Check::Asleep, h, "sleeps for ever with something to do");
+        } else if sleeps && host.machine.has_left(local).is_none() {
+            self.fail(Check::Asleep, h, "never says whether it has left");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::engine::{
     machine::{Failure, Input, Outcome},
-    record::Write,
+    record::{Change, Write},
 };
 
 /// What a host asks of the store.
@@ -168,7 +168,8 @@ impl Sim {
 
     fn write(&mut self, request: &Request, author: Author, write: &Write) -> Outcome {
         let before = self.store.log.last().cloned();
-        if !self.store.put(self.now, request.wall, author, write) {
+        let delete = self.scene.temporary && write.change == Change::Free;
+        if !self.store.put(self.now, request.wall, author, write, delete) {
             return Outcome::Conflict;
         }
         self.note(self.store.log.len() as u64);
