@@ -18,6 +18,8 @@ mod sync;
 mod timing;
 mod token;
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 
