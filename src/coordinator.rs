@@ -279,36 +279,34 @@ impl Core {
         seat
     }
 
-    /// Gives up the seat of an idle contender, unless somebody has just come to it.
-    fn retire(&self, place: &(Key, Name), commands: &mpsc::UnboundedReceiver<Command>) -> bool {
+    /// Gives up the seat of an idle contender, unless somebody has just come to it, and keeps what it knows.
+    fn retire(
+        &self,
+        place: &(Key, Name),
+        commands: &mpsc::UnboundedReceiver<Command>,
+        machine: &Machine,
+    ) -> bool {
         let mut seats = lock(&self.seats);
-        let idle = commands.is_empty();
-        if idle {
-            seats.remove(place);
+        if !commands.is_empty() {
+            return false;
         }
-        idle
-    }
-
-    fn remember(&self, place: (Key, Name), machine: Machine) {
-        let mut seats = lock(&self.seats);
         if seats.len() >= REMEMBERED {
             seats.retain(|_, place| matches!(place, Place::Taken(_)));
         }
-        seats.entry(place).or_insert_with(|| Place::Known(Box::new(machine)));
+        match place.0.kind {
+            Kind::Candidate(_) => seats.remove(place),
+            _ => seats.insert(place.clone(), Place::Known(Box::new(machine.clone()))),
+        };
+        true
     }
 }
 
 /// Runs a contender to its end. It ends by itself: when it is idle, or after its handle has gone and its tenure has ended.
 async fn drive(driver: Driver, core: Weak<Core>, place: (Key, Name)) {
-    let handle = core.clone();
-    let retire = |commands: &mut mpsc::UnboundedReceiver<Command>| {
-        handle.upgrade().is_none_or(|core| core.retire(&place, commands))
+    let retire = |commands: &mpsc::UnboundedReceiver<Command>, machine: &Machine| {
+        core.upgrade().is_none_or(|core| core.retire(&place, commands, machine))
     };
-    let temporary = matches!(place.0.kind, Kind::Candidate(_));
-    let machine = driver.run(retire).await;
-    if let Some(core) = core.upgrade().filter(|_| !temporary) {
-        core.remember(place, machine);
-    }
+    driver.run(retire).await;
 }
 
 /// A candidacy of this handle: the only one of its id in its election, until this is dropped.

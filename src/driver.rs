@@ -57,11 +57,11 @@ enum Woken {
 }
 
 impl Driver {
-    /// Runs until there is nothing to do and `retire` says that nothing more will come. The machine is what is worth keeping.
+    /// Runs until there is nothing to do and `retire` says that nothing more will come.
     pub(crate) async fn run(
         mut self,
-        mut retire: impl FnMut(&mut mpsc::UnboundedReceiver<Command>) -> bool,
-    ) -> Machine {
+        retire: impl Fn(&mpsc::UnboundedReceiver<Command>, &Machine) -> bool,
+    ) {
         let mut flight: Option<Flight> = None;
         let mut changes: Option<BoxStream<'static, Change>> = None;
         let mut open = true;
@@ -73,9 +73,9 @@ impl Driver {
             if flight.is_none()
                 && self.desk.is_idle()
                 && self.machine.is_done(now)
-                && (!open || retire(&mut self.commands))
+                && (!open || retire(&self.commands, &self.machine))
             {
-                return self.machine;
+                return;
             }
             let until =
                 until.min(self.machine.deadline().unwrap_or(Moment::NEVER)).min(self.desk.due(now));
@@ -177,7 +177,12 @@ impl Driver {
                 Ok(Written::Stored(found)) => (Input::Wrote(Outcome::Stored(found)), None),
                 Ok(Written::Gone) => (Input::Wrote(Outcome::Gone), None),
                 Ok(Written::Conflict) => (Input::Wrote(Outcome::Conflict), None),
-                Err(error) => (Input::Wrote(Outcome::Failed(failure(&error))), Some(error)),
+                Err(error) => {
+                    let mut failure = failure(&error);
+                    // Stored, under a version that cannot be read: not a refusal.
+                    failure.refused &= !matches!(error, Error::Version { .. });
+                    (Input::Wrote(Outcome::Failed(failure)), Some(error))
+                }
             }
         })
     }

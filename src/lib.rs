@@ -1,9 +1,10 @@
-//! Distributed locks and leader election for Kubernetes, on Lease objects.
+#![doc = include_str!("../README.md")]
 
 mod campaign;
 mod clock;
 mod coordinator;
 mod desk;
+pub mod docs;
 mod driver;
 mod election;
 mod engine;

@@ -107,7 +107,7 @@ impl Timing {
                 format!("it must be {MIN_TTL:?} to {MAX_TTL:?} (one day)"),
             );
         }
-        let longest = self.ttl - self.ttl / CLOCK_SHARE;
+        let longest = self.ttl / CLOCK_SHARE * (CLOCK_SHARE - 1);
         if self.hold > longest {
             let bound = format!(
                 "with a time to live of {:?} it must be at most {longest:?}, {:?} less: the rest is the margin for clocks that run apart",
@@ -123,7 +123,7 @@ impl Timing {
                 format!("it must be above zero and less than the hold, {:?}", self.hold),
             );
         }
-        let budget = self.hold - self.renew;
+        let budget = self.hold.saturating_sub(self.renew);
         let needed = self.attempt.saturating_mul(ATTEMPTS);
         if self.attempt.is_zero() || needed > budget {
             let bound = format!(

@@ -1,46 +1,131 @@
 //! The Kubernetes backend on a real kube-apiserver and etcd.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test says where it fails, and reads the clock")]
+
 mod support;
 
-use std::time::Duration;
+#[path = "apiserver/contract.rs"]
+mod contract;
+#[path = "apiserver/cut_off.rs"]
+mod cut_off;
+#[path = "apiserver/hands.rs"]
+mod hands;
+#[path = "apiserver/outage.rs"]
+mod outage;
+#[path = "apiserver/permissions.rs"]
+mod permissions;
+#[path = "apiserver/processes.rs"]
+mod processes;
 
-use leasehold::{Error, Kubernetes, LeaderOptions, LockOptions, Options, Sync as _};
-use support::{ADMIN, ControlPlane};
+use std::{collections::BTreeMap, time::Duration};
 
-#[tokio::test]
-async fn first_thread() {
-    let _ = tracing_subscriber::fmt().with_env_filter("leasehold=debug").try_init();
-    let plane = ControlPlane::shared().await;
-    let ns = plane.namespace().await;
-    let a =
-        Kubernetes::from_config(plane.config(ADMIN), Options::default().namespace(&ns)).unwrap();
-    let b =
-        Kubernetes::from_config(plane.config(ADMIN), Options::default().namespace(&ns)).unwrap();
-    a.init().await.unwrap();
-    let held = a.lock("orders", LockOptions::default()).await.unwrap();
-    println!("{held:?}");
-    let busy = b.lock("orders", LockOptions::default().try_once()).await;
-    assert!(matches!(busy, Err(Error::Timeout { .. })), "{busy:?}");
-    println!("{:?}", plane.audit_of(|r| r.namespace == ns));
-    let waiting = tokio::spawn(async move {
-        let guard = b.lock("orders", LockOptions::default()).await.unwrap();
-        (guard, b)
-    });
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    let token = held.token();
-    let t = std::time::Instant::now();
-    held.release().await.unwrap();
-    println!("released {:?}", t.elapsed());
-    let (guard, b) = waiting.await.unwrap();
-    println!("handed over {:?}", t.elapsed());
-    assert!(guard.token() > token);
-    guard.release().await.unwrap();
-    println!("{:?}", plane.audit_of(|r| r.namespace == ns));
-    let la = a.leader("e", LeaderOptions::default()).await.unwrap();
-    let lb = b.leader("e", LeaderOptions::default()).await.unwrap();
-    println!("{la:?} {lb:?} {:?}", a.list_members(Default::default()).await.unwrap());
-    la.resign().await.unwrap();
-    let g = lb.elected().await.unwrap();
-    println!("{g:?} {:?}", a.list_members(Default::default()).await.unwrap());
-    println!("{:?}", plane.audit_of(|r| r.namespace == ns));
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::PostParams};
+use leasehold::{Kubernetes, LockOptions, Options};
+use serde_json::{Value, json};
+use support::{ADMIN, Audited, ControlPlane};
+
+/// A namespace of a test's own on the shared control plane, and handles in it.
+struct Place {
+    plane: &'static ControlPlane,
+    namespace: String,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let plane = ControlPlane::shared().await;
+        Self { plane, namespace: plane.namespace().await }
+    }
+
+    fn options(&self) -> Options {
+        Options::default().namespace(&self.namespace)
+    }
+
+    fn handle(&self) -> Kubernetes {
+        self.handle_of(ADMIN, self.options())
+    }
+
+    fn handle_of(&self, user: &str, options: Options) -> Kubernetes {
+        Kubernetes::from_config(self.plane.config(user), options).expect("usable options")
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.plane.client(ADMIN), &self.namespace)
+    }
+
+    /// Changes a Lease as somebody else would: what is there, edited and put back.
+    async fn edit(&self, name: &str, edit: impl Fn(&mut Lease)) {
+        let leases = self.leases();
+        loop {
+            let mut lease = leases.get(name).await.expect("there is a Lease");
+            edit(&mut lease);
+            match leases.replace(name, &PostParams::default(), &lease).await {
+                Ok(_) => return,
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(error) => panic!("the edit of {name} failed: {error}"),
+            }
+        }
+    }
+
+    /// Makes a Lease as another program would.
+    async fn foreign(&self, name: &str, spec: Value) {
+        let lease = json!({ "metadata": { "name": name }, "spec": spec });
+        let lease = serde_json::from_value(lease).expect("a Lease");
+        self.leases().create(&PostParams::default(), &lease).await.expect("created");
+    }
+
+    /// Waits until the Lease `orders` is so.
+    async fn until(&self, what: &str, so: impl AsyncFn(Lease) -> bool) {
+        for _ in 0..600 {
+            if so(self.leases().get("orders").await.expect("a Lease")).await {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("waited in vain for {what}");
+    }
+
+    /// The requests on Leases here, by verb, as the server counted them on arrival.
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.plane.audit_of(|request| request.namespace == self.namespace)
+    }
+
+    /// Waits until a request of this verb has arrived here.
+    async fn until_requested(&self, verb: &str) {
+        self.until_counted(verb, |request| request.namespace == self.namespace).await;
+    }
+
+    /// Waits until `user` has sent a request of this verb.
+    async fn until_audited(&self, user: &str, verb: &str) {
+        self.until_counted(verb, |request| {
+            request.namespace == self.namespace && request.user == user
+        })
+        .await;
+    }
+
+    async fn until_counted(&self, verb: &str, counts: impl Fn(&Audited) -> bool) {
+        for _ in 0..600 {
+            if self.plane.audit_of(&counts).contains_key(verb) {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("waited in vain for a {verb}");
+    }
+
+    /// The names of all Leases.
+    async fn names(&self) -> Vec<String> {
+        let leases = self.leases().list(&kube::api::ListParams::default()).await.expect("a list");
+        leases.items.into_iter().filter_map(|lease| lease.metadata.name).collect()
+    }
+}
+
+/// How often something on the server is looked for.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Short, so that an expiry is soon.
+const BRIEF: Duration = Duration::from_secs(2);
+
+fn brief() -> LockOptions {
+    LockOptions::default().ttl(BRIEF)
 }

@@ -26,7 +26,32 @@ pub(crate) enum Bug {
     CreateAtOnce,
     /// A second process of the same identity is not told apart by its nonce.
     IgnoreNonce,
+    /// A tenure ends only when something says so, not when its time has passed.
+    NoDeadline,
+    /// A holder that reads of another holder goes on until its deadline.
+    StayOnTaken,
+    /// A conflict on one's own record ends the tenure before a read has told whose write it was.
+    ConflictIsLoss,
+    /// A claim that was withdrawn begins a tenure when it is stored after all.
+    ZombieBegins,
+    /// The token is the version of the last write instead of that of the first.
+    TokenPerWrite,
+    /// A read that shows nothing new starts the wait over.
+    RestartOnRepeat,
+    /// A waiter has no timer of its own: it relies on its watch.
+    TrustWatch,
+    /// What failed is tried again at once.
+    NoBackoff,
 }
+
+/// Whether `bug` is in the code: never, outside a test that seeds it.
+#[cfg(not(test))]
+pub(crate) const fn seeded(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(crate) use switch::{seeded, with};
 
 #[cfg(test)]
 mod switch {
@@ -52,13 +77,4 @@ mod switch {
     pub(crate) fn seeded(bug: Bug) -> bool {
         SEEDED.get() == Some(bug)
     }
-}
-
-#[cfg(test)]
-pub(crate) use switch::{seeded, with};
-
-/// Whether `bug` is in the code: never, outside a test that seeds it.
-#[cfg(not(test))]
-pub(crate) const fn seeded(_bug: Bug) -> bool {
-    false
 }

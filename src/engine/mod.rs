@@ -28,3 +28,5 @@
 mod bugs;
 pub(crate) mod machine;
 pub(crate) mod record;
+#[cfg(test)]
+mod sim;

@@ -38,8 +38,8 @@ impl Failed {
     pub(super) fn into_error(self, asked: &Asked<'_>) -> Error {
         match self {
             Self::Other(error) => error,
-            Self::NotFound => asked.rejected("the server has no such object or resource".into()),
-            Self::Conflict => asked.rejected("the object is in conflict".into()),
+            Self::NotFound => asked.rejected("the server has no such object or resource"),
+            Self::Conflict => asked.rejected("the object is in conflict"),
             Self::Expired => Error::unavailable(
                 BACKEND,
                 Answer { status: StatusCode::GONE, message: "the list has expired".into() },
@@ -90,7 +90,7 @@ impl Asked<'_> {
             | StatusCode::NOT_ACCEPTABLE
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Failed::Other(self.rejected(message)),
+            | StatusCode::UNPROCESSABLE_ENTITY => Failed::Other(self.rejected(&message)),
             _ => {
                 let in_body = details.map(|details| u64::from(details.retry_after_seconds)).filter(|&secs| secs > 0);
                 let in_header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -110,7 +110,7 @@ impl Asked<'_> {
         }
     }
 
-    fn rejected(&self, reason: String) -> Error {
+    fn rejected(&self, reason: &str) -> Error {
         let reason = format!("{} {}: {reason}", self.verb, self.object());
         Error::Rejected {
             backend: BACKEND,

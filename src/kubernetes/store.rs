@@ -1,12 +1,13 @@
 //! Lease objects as a [`Store`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     BACKEND,
@@ -24,6 +25,8 @@ use crate::{
 
 /// The resource, in the server's terms.
 pub(super) const LEASES: &str = "leases.coordination.k8s.io";
+/// The longest that a request may take. What a tenure depends on has its own, shorter timeout.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How many objects one page of a list has.
 const PAGE: usize = 500;
 
@@ -213,8 +216,19 @@ fn escaped(text: &str) -> String {
 }
 
 impl Api {
-    /// Sends one request and reads its whole answer.
+    /// Sends one request and reads its whole answer, for as long as anybody could wait for it.
     pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        asked: &Asked<'_>,
+    ) -> Result<Value, Failed> {
+        let answer = timeout(PATIENCE, self.exchange(method, path, body, asked)).await;
+        answer.unwrap_or_else(|late| Err(Failed::Other(Error::unavailable(BACKEND, late))))
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         path: &str,

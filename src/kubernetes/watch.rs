@@ -81,16 +81,15 @@ impl Watches {
             if let Some(change) = first {
                 return Some((change, (watch, changes, None)));
             }
-            match changes.recv().await {
-                Ok(change) => Some((change, (watch, changes, None))),
-                Err(_) => {
-                    let (all, changes) = {
-                        let known = lock(&watch.known);
-                        (known.all(), watch.changes.subscribe())
-                    };
-                    Some((all, (watch, changes, None)))
-                }
+            if let Ok(change) = changes.recv().await {
+                return Some((change, (watch, changes, None)));
             }
+            // Too slow for the backlog: all of it anew.
+            let (all, changes) = {
+                let known = lock(&watch.known);
+                (known.all(), watch.changes.subscribe())
+            };
+            Some((all, (watch, changes, None)))
         }))
     }
 

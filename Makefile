@@ -1,0 +1,65 @@
+# Two commands for newcomers: `make demo` shows it at work, `make test` proves it.
+# Needs Rust (rustup brings the toolchain that Cargo.toml asks for) and, for the tests and the benchmark, Go.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check-fmt lint docs unit controlplane bench clean tools tools-go
+
+CARGO ?= cargo
+# Feature sets that must each stand by themselves.
+FEATURES := "--no-default-features" "" "--all-features"
+say = @printf '\n== %s\n' "$(1)"
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: tools ## See it at work, without a cluster: under 15 seconds once built
+	@$(CARGO) run --quiet --locked --no-default-features --example demo
+
+test: tools tools-go check-fmt lint docs unit ## Everything that must hold: formatting, lints, docs, tests on a real API server
+	$(call say,all passed)
+
+check-fmt: tools
+	$(call say,formatting)
+	@$(CARGO) fmt --check
+
+lint: tools
+	@for features in $(FEATURES); do \
+		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
+		$(CARGO) clippy --quiet --locked --all-targets $$features -- -D warnings || exit 1; \
+	done
+
+docs: tools
+	$(call say,documentation)
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --all-features
+
+unit: tools tools-go
+	@tests/controlplane/build.sh
+	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
+	@$(CARGO) test --locked --all-features
+	@$(CARGO) test --locked --all-features --examples
+
+controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
+	@tests/controlplane/build.sh
+	@$(CARGO) test --quiet --locked --test controlplane
+
+bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
+	@tests/controlplane/build.sh
+	@$(CARGO) bench --quiet --locked --bench kubernetes
+
+clean: ## Remove what was built
+	@$(CARGO) clean
+
+tools:
+	@for tool in cargo rustfmt clippy-driver; do \
+		command -v $$tool >/dev/null || { \
+			echo "make: $$tool is missing. Install Rust with rustup, with its components rustfmt and clippy." >&2; exit 1; }; \
+	done
+
+tools-go:
+	@if [ -z "$$KUBEBUILDER_ASSETS$$LEASEHOLD_TEST_KUBECONFIG" ] && ! command -v go >/dev/null; then \
+		echo "make: go is missing: the tests build a real kube-apiserver with it. Install Go $$(sed -n 's/^go //p' tests/controlplane/go.mod) or newer, or set" >&2; \
+		echo "      KUBEBUILDER_ASSETS (a directory with etcd and kube-apiserver) or LEASEHOLD_TEST_KUBECONFIG (any cluster)." >&2; exit 1; \
+	fi
+
+comma := ,

@@ -1,0 +1,120 @@
+//! Fail-overs: their requests, and how long nobody leads.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::join_all;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::PostParams};
+use leasehold::{LeaderOptions, LockOptions, Sync as _};
+use serde_json::json;
+
+use super::{ADMIN, Bench, process::Player, quantile};
+use crate::support::since;
+
+fn told(counts: &BTreeMap<String, u64>) -> String {
+    let parts: Vec<_> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
+}
+
+/// A leader resigns; five others stand.
+pub(crate) async fn graceful(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let first = bench.handle(&namespace);
+    let leader = first.leader("billing", LeaderOptions::default()).await.unwrap();
+    let handles: Vec<_> = (0..5).map(|_| bench.handle(&namespace)).collect();
+    let others =
+        join_all(handles.iter().map(|handle| handle.leader("billing", LeaderOptions::default())))
+            .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let count = || bench.plane.audit_of(|request| request.namespace == namespace);
+    let before = count();
+    leader.resign().await.unwrap();
+    let candidates: Vec<_> = others.into_iter().flatten().collect();
+    let elected = futures::future::select_all(
+        candidates.iter().map(|candidate| Box::pin(candidate.elected())),
+    )
+    .await
+    .0;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let spent = since(&before, &count());
+    drop(elected);
+    let note = "1 update is the release, 1 the winner's; the winner deletes its candidate record";
+    bench.row("graceful fail-over, 5 followers, all requests", told(&spent), note);
+}
+
+/// Leaders are killed with -9; one follower each, at defaults.
+pub(crate) async fn crash(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), &namespace);
+    let names: Vec<_> = (0..8).map(|number| format!("crash-{number}")).collect();
+    let leaders: Vec<_> = names
+        .iter()
+        .map(|name| Player::start(bench, &namespace, &format!("lead {name}")))
+        .collect();
+    let followers: Vec<_> = names.iter().map(|_| bench.handle(&namespace)).collect();
+    let standing = join_all(
+        followers
+            .iter()
+            .zip(&names)
+            .map(|(sync, name)| sync.leader(name, LeaderOptions::default())),
+    )
+    .await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    drop(leaders);
+    let count = || bench.plane.audit_of(|request| request.namespace == namespace);
+    let before = count();
+    let renewed = join_all(
+        names
+            .iter()
+            .map(async |name| leases.get(name).await.unwrap().spec.unwrap().renew_time.unwrap().0),
+    )
+    .await;
+    let mut gaps = join_all(standing.iter().zip(renewed).map(async |(candidate, renewed)| {
+        let _guard = candidate.as_ref().unwrap().elected().await.unwrap();
+        // Both read the wall clock of this one machine.
+        #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+        let now = k8s_openapi::jiff::Timestamp::now();
+        Duration::try_from(now.duration_since(renewed)).unwrap()
+    }))
+    .await;
+    let mut spent = since(&before, &count());
+    // The look at each record is this benchmark's own.
+    spent.entry("get".into()).and_modify(|gets| *gets -= names.len() as u64);
+    let figure = format!(
+        "{:.2} s to {:.2} s, p50 {:.2} s",
+        quantile(&mut gaps, 0.0).as_secs_f64(),
+        quantile(&mut gaps, 1.0).as_secs_f64(),
+        quantile(&mut gaps, 0.5).as_secs_f64(),
+    );
+    bench.row("crash fail-over, from the last renewal to the next leader, ttl 15 s", figure, "");
+    bench.row(
+        "crash fail-over, requests of 8 of them",
+        told(&spent),
+        "candidate records renewed meanwhile included",
+    );
+}
+
+/// Two hundred handles wait for one record that expires.
+pub(crate) async fn stampede(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), &namespace);
+    let gone = json!({ "metadata": { "name": "orders" }, "spec": { "holderIdentity": "gone", "leaseDurationSeconds": 20 } });
+    leases.create(&PostParams::default(), &serde_json::from_value(gone).unwrap()).await.unwrap();
+    let handles: Vec<_> = (0..200).map(|_| bench.handle(&namespace)).collect();
+    let wait = LockOptions::default().wait(Duration::from_secs(26));
+    let waiting =
+        async { join_all(handles.iter().map(|handle| handle.lock("orders", wait))).await };
+    let count = || bench.plane.audit_of(|request| request.namespace == namespace);
+    let before = async {
+        // All have looked and watch, and the record is still live.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        count()
+    };
+    let (outcome, before) = tokio::join!(waiting, before);
+    let winners = outcome.iter().filter(|guard| guard.is_ok()).count();
+    let spent = since(&before, &count());
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let each = spent.values().sum::<u64>() as f64 / 200.0;
+    let figure = format!("{winners} winner, {each:.2} requests per contender ({})", told(&spent));
+    bench.row("200 contenders at one expiry", figure, "renewals of the winner included");
+}

@@ -1,0 +1,171 @@
+//! Latencies beside their floors: the requests alone, through the same client.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _, future::select_all};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::{
+    Api,
+    api::{ObjectMeta, PostParams, WatchEvent, WatchParams},
+};
+use leasehold::{Kubernetes, LockOptions, Options, Sync as _};
+
+use super::{ADMIN, Bench, millis, quantile, timed};
+
+const PAIRS: usize = 1000;
+const HAND_OVERS: usize = 40;
+
+/// A Lease as large as ours, to write by hand.
+async fn raw(leases: &Api<Lease>, name: &str) -> Lease {
+    let spec = LeaseSpec { lease_duration_seconds: Some(15), ..LeaseSpec::default() };
+    let annotations = [("leasehold.dev/tenure".into(), "x".repeat(120))].into();
+    let labels = [("leasehold.dev/kind".into(), "lock".into())].into();
+    let metadata = ObjectMeta {
+        name: Some(name.into()),
+        annotations: Some(annotations),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    leases.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await.unwrap()
+}
+
+async fn put(leases: &Api<Lease>, name: &str, mut lease: Lease, holder: &str) -> Lease {
+    lease.spec.get_or_insert_default().holder_identity = Some(holder.into());
+    leases.replace(name, &PostParams::default(), &lease).await.unwrap()
+}
+
+/// Acquire and release of a record that is known, against two conditional PUTs.
+pub(crate) async fn pair(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let client = bench.plane.client(ADMIN);
+    let sync = Kubernetes::new(client.clone(), Options::default().namespace(&namespace)).unwrap();
+    let leases = Api::namespaced(client, &namespace);
+    let mut lease = raw(&leases, "floor").await;
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for turn in 0..PAIRS + 20 {
+        let (time, ()) = timed(async {
+            let guard = sync.lock("ours", LockOptions::default()).await.unwrap();
+            guard.release().await.unwrap();
+        })
+        .await;
+        let (raw, next) = timed(async {
+            let held = put(&leases, "floor", lease, "somebody").await;
+            put(&leases, "floor", held, "").await
+        })
+        .await;
+        lease = next;
+        if turn >= 20 {
+            ours.push(time);
+            floor.push(raw);
+        }
+    }
+    let median = quantile(&mut ours, 0.5).as_secs_f64() / quantile(&mut floor, 0.5).as_secs_f64();
+    let tell = |times: &mut [Duration]| {
+        format!("p50 {}, p99 {}", millis(quantile(times, 0.5)), millis(quantile(times, 0.99)))
+    };
+    let figure = format!("{}: {median:.2} x the floor at p50", tell(&mut ours));
+    bench.row(
+        "uncontended acquire + release, known record",
+        figure,
+        format!("two PUTs: {}", tell(&mut floor)),
+    );
+}
+
+/// From the holder's release to the next guard, against a PUT and the delivery of its watch event.
+pub(crate) async fn hand_over(bench: &mut Bench) {
+    for waiters in [2_usize, 10, 50] {
+        let namespace = bench.plane.namespace().await;
+        let floor = delivery(bench, &namespace).await;
+        let handles: Vec<_> = (0..waiters).map(|_| bench.handle(&namespace)).collect();
+        let mut guard =
+            bench.handle(&namespace).lock("orders", LockOptions::default()).await.unwrap();
+        let mut waiting: Vec<_> =
+            handles.iter().map(|handle| handle.lock("orders", LockOptions::default())).collect();
+        until_watched(bench, &namespace, waiters, &mut waiting).await;
+        let mut times = Vec::new();
+        for _ in 0..HAND_OVERS {
+            let (time, (next, index, rest)) = timed(async {
+                let release = guard.release();
+                let (_, next) = tokio::join!(release, select_all(waiting));
+                next
+            })
+            .await;
+            times.push(time);
+            guard = next.unwrap();
+            waiting = rest;
+            // Who has had its turn waits again, behind a moment for the losers to see who won.
+            waiting.push(handles[index % waiters].lock("orders", LockOptions::default()));
+            if waiting.len() > waiters {
+                waiting.pop();
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        let p50 = quantile(&mut times, 0.5);
+        let ratio = p50.as_secs_f64() / floor.as_secs_f64();
+        let figure = format!(
+            "p50 {}, p99 {}: {ratio:.2} x the floor",
+            millis(p50),
+            millis(quantile(&mut times, 0.99))
+        );
+        bench.row(
+            &format!("hand-over, {waiters} waiting handles"),
+            figure,
+            format!("PUT + watch event: p50 {}", millis(floor)),
+        );
+    }
+}
+
+/// Waits, with all waiters polled, until each has its watch.
+async fn until_watched<F: Future + Unpin>(
+    bench: &Bench,
+    namespace: &str,
+    waiters: usize,
+    waiting: &mut [F],
+) {
+    let watched = async {
+        while bench
+            .plane
+            .audit_of(|request| request.namespace == namespace)
+            .get("watch")
+            .copied()
+            .unwrap_or(0)
+            < waiters as u64
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    let all = futures::future::join_all(waiting.iter_mut());
+    tokio::select! {
+        () = watched => {}
+        _ = all => unreachable!("somebody holds it"),
+    }
+}
+
+/// The median time from sending a PUT to having its event from a watch.
+async fn delivery(bench: &Bench, namespace: &str) -> Duration {
+    let client = bench.plane.client(ADMIN);
+    let leases: Api<Lease> = Api::namespaced(client, namespace);
+    let mut lease = raw(&leases, "floor").await;
+    let from = lease.metadata.resource_version.clone().unwrap();
+    let params = WatchParams::default().fields("metadata.name=floor");
+    let mut events = leases.watch(&params, &from).await.unwrap().boxed();
+    let mut times = Vec::new();
+    for turn in 0..HAND_OVERS {
+        let (time, next) = timed(async {
+            let holder = turn.to_string();
+            let told = async {
+                loop {
+                    if let Some(WatchEvent::Modified(_)) = events.try_next().await.unwrap() {
+                        return;
+                    }
+                }
+            };
+            tokio::join!(put(&leases, "floor", lease, &holder), told).0
+        })
+        .await;
+        lease = next;
+        times.push(time);
+    }
+    quantile(&mut times, 0.5)
+}

@@ -1,0 +1,152 @@
+//! Whole processes: this program again, in the part that a variable names.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use leasehold::{Kubernetes, LeaderOptions, LockOptions, Options, Sync as _};
+
+use super::{ADMIN, Bench, millis, quantile, timed};
+
+const PART: &str = "LEASEHOLD_BENCH_PART";
+const NAMESPACE: &str = "LEASEHOLD_BENCH_NAMESPACE";
+const STARTS: usize = 30;
+
+/// Plays the part that the environment names; false if it names none.
+pub(crate) fn play() -> bool {
+    let Ok(part) = std::env::var(PART) else { return false };
+    // As a small program would: one thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = Options::default().namespace(std::env::var(NAMESPACE).unwrap());
+        let sync = Kubernetes::connect(options).await.unwrap();
+        let (part, argument) = part.split_once(' ').unwrap_or((&part, ""));
+        match part {
+            "lead" => {
+                let leader = sync.leader(argument, LeaderOptions::default()).await.unwrap();
+                let _guard = leader.elected().await.unwrap();
+                said("leading").await;
+            }
+            "follow" => {
+                let _leader = sync.leader(argument, LeaderOptions::default()).await.unwrap();
+                said("following").await;
+            }
+            "hold" => {
+                let locks = (0..argument.parse().unwrap()).map(|n| {
+                    let (sync, name) = (&sync, format!("lock-{n}"));
+                    async move { sync.lock(&name, LockOptions::default()).await.unwrap() }
+                });
+                let _guards = join_all(locks).await;
+                said("holding").await;
+            }
+            other => panic!("no such part: {other}"),
+        }
+    });
+    true
+}
+
+async fn said(word: &str) {
+    println!("{word}");
+    std::future::pending::<()>().await;
+}
+
+/// A process in a part, killed with -9 when dropped.
+pub(crate) struct Player(Child);
+
+impl Player {
+    /// Returns when it has said its word.
+    pub(crate) fn start(bench: &Bench, namespace: &str, part: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .env(PART, part)
+            .env(NAMESPACE, namespace)
+            .env("KUBECONFIG", bench.plane.kubeconfig(ADMIN))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "{part} ended");
+        Self(child)
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Processor time used, in clock ticks of 10 ms.
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let after = stat.rsplit_once(") ").unwrap().1;
+        after.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// From starting the process to its first leadership on a Lease that does not exist yet.
+pub(crate) async fn start(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let mut times = Vec::new();
+    for number in 0..STARTS {
+        let (time, player) =
+            timed(async { Player::start(bench, &namespace, &format!("lead fresh-{number}")) })
+                .await;
+        times.push(time);
+        drop(player);
+    }
+    let figure = format!(
+        "p50 {}, p99 {}",
+        millis(quantile(&mut times, 0.5)),
+        millis(quantile(&mut times, 0.99))
+    );
+    bench.row("process start to first leadership, fresh Lease", figure, "");
+}
+
+/// What a process that only follows keeps in memory.
+pub(crate) async fn follower(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let _leader = Player::start(bench, &namespace, "lead billing");
+    let follower = Player::start(bench, &namespace, "follow billing");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let rss = megabytes(follower.status("VmRSS:"));
+    bench.row("resident memory of a follower", rss, "");
+}
+
+/// What one process that holds many locks costs.
+pub(crate) async fn many(bench: &mut Bench) {
+    for locks in [100_u64, 1000] {
+        let namespace = bench.plane.namespace().await;
+        let (acquired, holder) =
+            timed(async { Player::start(bench, &namespace, &format!("hold {locks}")) }).await;
+        // Past the start, so that what is counted is steady.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let count =
+            || bench.plane.audit_of(|request| request.namespace == namespace).values().sum::<u64>();
+        let (before, ticks) = (count(), holder.ticks());
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let (rate, share) =
+            ((count() - before) as f64 / 30.0, (holder.ticks() - ticks) as f64 / 30.0);
+        let rss = megabytes(holder.status("VmRSS:"));
+        let figure = format!(
+            "{rate:.1} requests/s, {share:.1} % of one core, {rss}; all acquired in {:.2} s",
+            acquired.as_secs_f64()
+        );
+        bench.row(&format!("{locks} locks held by one process"), figure, "");
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn megabytes(kilobytes: u64) -> String {
+    format!("{:.1} MiB", kilobytes as f64 / 1024.0)
+}

@@ -1,0 +1,70 @@
+//! Scene 2: an election, a crash, a resignation.
+
+use leasehold::{LeaderOptions, ListMembersOptions, Memory, Sync as _};
+use tokio::{sync::oneshot, time::sleep};
+
+use crate::{
+    TTL, WORK,
+    process::{handle, process},
+    timeline::{Outcome, Timeline, expect, note, scene},
+};
+
+pub(crate) async fn play(line: &Timeline) -> Outcome {
+    scene("2. AN ELECTION. Three candidates; the one that leads crashes.");
+    let world = Memory::default();
+    let (emil, fay) = (handle(&world, "emil")?, handle(&world, "fay")?);
+    let options = || LeaderOptions::default().ttl(TTL);
+
+    let (kill, killed) = oneshot::channel::<()>();
+    let (tell, told) = oneshot::channel();
+    let (dora, dora_line) = (handle(&world, "dora")?, line.clone());
+    let dead = process(async move || {
+        let leader = dora.leader("billing", options()).await?;
+        let guard = leader.elected().await?;
+        dora_line.began("dora", &guard);
+        let _ = tell.send(guard.tenure());
+        let _ = killed.await;
+        Ok((dora, leader, guard))
+    });
+    let lead = told.await?;
+    let two = emil.leader("billing", options()).await?;
+    let three = fay.leader("billing", options()).await?;
+    let members = emil.list_members(ListMembersOptions::default().election("billing")).await?;
+    let listed: Vec<_> = members.iter().map(|m| format!("{} ({:?})", m.id, m.role)).collect();
+    line.say("emil", format_args!("lists the members: {}", listed.join(", ")));
+    expect(listed.len() == 3, "three candidates, three members")?;
+    sleep(WORK * 3 / 2).await;
+
+    let (crash, good_for) = (line.now(), lead.remaining());
+    line.say("dora", "CRASHES, without a word to anybody");
+    let _ = kill.send(());
+    let remains = dead.await??;
+    line.ended(&lead, crash, "crashed");
+    let (who, guard, loser, other) = tokio::select! {
+        won = two.elected() => ("emil", won?, "fay", &three),
+        won = three.elected() => ("fay", won?, "emil", &two),
+    };
+    line.began(who, &guard);
+    let silent = line.since(crash);
+    note(format!(
+        "{silent:.1?} after the crash. Dora's last renewal was good for another {good_for:.1?}, and nobody can tell a
+crash from a slow network: so the others wait for as long as she may believe that she leads."
+    ));
+    expect(silent >= good_for, "dora could have believed that she still leads")?;
+    drop(remains);
+
+    sleep(WORK).await;
+    line.say(who, "resigns");
+    line.ended(&guard, line.now(), "resigned");
+    let resigned = line.now();
+    if who == "emil" { &two } else { &three }.resign().await?;
+    let guard = other.elected().await?;
+    line.began(loser, &guard);
+    let gap = line.since(resigned);
+    note(format!("Within {gap:.1?}: who resigns says so, and nobody has to wait for the TTL."));
+    expect(gap < TTL / 2, "a resignation took as long as a crash")?;
+    sleep(WORK / 2).await;
+    line.say(loser, "resigns");
+    line.ended(&guard, line.now(), "resigned");
+    Ok(other.resign().await?)
+}

@@ -1,0 +1,58 @@
+//! Scene 3: a holder that is cut off.
+
+use futures::StreamExt as _;
+use leasehold::{Fault, Loss, Memory, Sync as _, TenureState};
+use tokio::time::sleep;
+
+use crate::{
+    WORK,
+    process::{handle, lock_options},
+    timeline::{Outcome, Timeline, expect, note, scene},
+};
+
+pub(crate) async fn play(line: &Timeline) -> Outcome {
+    scene("3. A BROKEN NETWORK. The holder runs, and reaches nobody.");
+    let world = Memory::default();
+    let (gina, hugo) = (handle(&world, "gina")?, handle(&world, "hugo")?);
+    let held = gina.lock("reports", lock_options()).await?;
+    line.began("gina", &held);
+    line.say("hugo", "wants `reports`, waits");
+    let waiting = tokio::spawn(async move {
+        let guard = hugo.lock("reports", lock_options()).await;
+        (guard, hugo)
+    });
+    line.say("gina", "LOSES THE NETWORK: no request of hers arrives any more");
+    gina.disturb(Some(Fault::LoseRequest));
+    let mut states = held.states();
+    let mut last = None;
+    while let Some(state) = states.next().await {
+        match state {
+            TenureState::Held => line.say("gina", "holds, renewals are on time"),
+            TenureState::InDoubt => {
+                line.say("gina", "holds, but a renewal is overdue: begins nothing new");
+            }
+            TenureState::Lost(why) => {
+                line.say("gina", format_args!("HAS LOST it, by her own clock: {why}"));
+            }
+            _ => {}
+        }
+        last = Some(state);
+    }
+    let stopped = line.now();
+    line.ended(&held, stopped, "lost");
+    expect(last == Some(TenureState::Lost(Loss::Expired)), "gina's tenure expires")?;
+    let (next, hugo) = waiting.await?;
+    let next = next?;
+    line.began("hugo", &next);
+    let margin = line.since(stopped);
+    note(format!(
+        "Gina stopped {margin:.0?} before hugo began, without a word between them. A holder counts from
+before it sends a renewal, who waits from after it sees one: so the holder stops first."
+    ));
+    sleep(WORK / 2).await;
+    line.say("hugo", "is done, releases it");
+    line.ended(&next, line.now(), "released");
+    next.release().await?;
+    drop(hugo);
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Scene 4: a holder that is paused, wakes up too late, and is refused.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use leasehold::{Memory, Sync as _, Token};
+use tokio::{sync::oneshot, time::sleep};
+
+use crate::{
+    TTL, WORK,
+    process::{handle, lock_options, process},
+    timeline::{Outcome, Timeline, expect, note, scene},
+};
+
+/// What the lock protects: a ledger that refuses tokens smaller than the largest that it has seen.
+#[derive(Clone, Debug, Default)]
+struct Ledger(Arc<Mutex<(Option<Token>, Vec<&'static str>)>>);
+
+impl Ledger {
+    /// Reads count too: who has read with a token must not be overwritten with an older one.
+    fn read(&self, token: Token) -> Result<Vec<&'static str>, String> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(largest) = state.0.filter(|&largest| token < largest) {
+            return Err(format!("token {token} is refused, {largest} was here before"));
+        }
+        state.0 = Some(token);
+        Ok(state.1.clone())
+    }
+
+    fn write(&self, token: Token, entry: &'static str) -> Result<(), String> {
+        self.read(token)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.push(entry);
+        Ok(())
+    }
+}
+
+pub(crate) async fn play(line: &Timeline) -> Outcome {
+    scene("4. A PAUSE. The holder is frozen in the midst of its work, and does not notice.");
+    let world = Memory::default();
+    let ledger = Ledger::default();
+    let (tell, told) = oneshot::channel();
+    let (ines, ines_line, ines_ledger) = (handle(&world, "ines")?, line.clone(), ledger.clone());
+    let done = process(async move || freezes(&ines, &ines_line, &ines_ledger, tell).await);
+
+    told.await?;
+    let jan = handle(&world, "jan")?;
+    line.say("jan", "wants `ledger`, waits");
+    let guard = jan.lock("ledger", lock_options()).await?;
+    line.began("jan", &guard);
+    ledger.write(guard.check()?, "jan's")?;
+    line.say("jan", format_args!("writes to the ledger with token {}", guard.token()));
+
+    // She wakes up while he is still at it.
+    let stale = done.await??;
+    ledger.write(guard.check()?, "jan's")?;
+    line.say("jan", "writes again, undisturbed, and releases it");
+    line.ended(&guard, line.now(), "released");
+    let entries = ledger.read(guard.token())?;
+    guard.release().await?;
+    note(format!(
+        "`check()` was enough here. Had she been frozen just after it, only the ledger could have told
+that token {stale} is of the past: hand the token to what the lock protects, and let that compare."
+    ));
+    expect(entries == ["jan's", "jan's"], "the ledger has what jan wrote, and nothing else")
+}
+
+/// Takes the lock, is frozen for longer than the TTL, and wants to go on as if nothing had happened.
+async fn freezes(
+    handle: &Memory,
+    line: &Timeline,
+    ledger: &Ledger,
+    tell: oneshot::Sender<()>,
+) -> Outcome<Token> {
+    let guard = handle.lock("ledger", lock_options()).await?;
+    line.began("ines", &guard);
+    let token = guard.check()?;
+    let seen = ledger.read(token)?;
+    line.say("ines", format_args!("reads the ledger with token {token}: {} entries", seen.len()));
+    let _ = tell.send(());
+    sleep(WORK / 2).await;
+
+    line.say("ines", "IS FROZEN: her whole process, renewals too");
+    line.ended(&guard, line.now() + guard.remaining(), "paused, expired");
+    std::thread::sleep(TTL + WORK);
+    line.say("ines", "wakes up, wants to write, and asks her guard first");
+    match guard.check() {
+        Err(error) => line.say("ines", format_args!("is told: {error}")),
+        Ok(_) => return Err("her guard says that she holds what jan holds".into()),
+    }
+    match ledger.write(token, "ines's") {
+        Err(why) => line.say("ledger", format_args!("had she not asked: {why}")),
+        Ok(()) => return Err("the ledger took an old token".into()),
+    }
+    Ok(token)
+}

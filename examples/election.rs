@@ -1,0 +1,90 @@
+//! An election: one candidate leads, the others stand by and see who does; it resigns, another leads.
+//!
+//! ```sh
+//! cargo run --example election                                       # in memory
+//! cargo run --example election -- --kubernetes --namespace default   # on the cluster of the kubeconfig
+//! ```
+//!
+//! On a cluster `kubectl get lease leasehold-example-election` shows who leads.
+
+#![expect(clippy::print_stdout, reason = "a program that talks")]
+
+mod support;
+
+use std::{error::Error, time::Duration};
+
+use futures::StreamExt as _;
+use leasehold::{
+    DynSync, ElectEvent, LeaderOptions, ListMembersOptions, Member, Sync as _, WatchElectOptions,
+};
+
+const ELECTION: &str = "leasehold-example-election";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let backend = support::Backend::from_args()?;
+    // Two handles stand against each other as two processes do.
+    let first = backend.handle().await?;
+    let second = backend.handle().await?;
+    first.init().await?;
+
+    let mut events = first.watch_elect(WatchElectOptions::default().id(ELECTION)).await?;
+    let watching = tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            println!("watch    {}", told(&event));
+        }
+    });
+
+    // Returns once the candidacy stands: it leads already, or it is listed as a follower.
+    let options = LeaderOptions::default().ttl(Duration::from_secs(10));
+    let one = first.leader(ELECTION, options.clone().id("node-1")).await?;
+    let lead = one.elected().await?;
+    println!("{}   leads, token {}", one.id(), lead.token());
+    let two = second.leader(ELECTION, options.id("node-2")).await?;
+    list(&*first).await?;
+
+    let mut seen = two.observe();
+    let observing = tokio::spawn(async move {
+        while let Some(leader) = seen.next().await {
+            let leader = leader.map_or_else(|| "nobody".into(), |leader| leader.id);
+            println!("node-2   sees leading: {leader}");
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    // Before each step that must not happen twice: still leading?
+    lead.check()?;
+    println!("{}   resigns", one.id());
+    one.resign().await?;
+
+    let lead_of_two = two.elected().await?;
+    println!("{}   leads, token {}", two.id(), lead_of_two.token());
+    if lead_of_two.token() <= lead.token() {
+        return Err("a later tenure has the larger token".into());
+    }
+    list(&*second).await?;
+    two.resign().await?;
+    // It ends by itself when its candidate has resigned; the watch goes on until somebody drops it.
+    observing.await?;
+    watching.abort();
+    Ok(())
+}
+
+async fn list(sync: &DynSync) -> leasehold::Result<()> {
+    let members = sync.list_members(ListMembersOptions::default().election(ELECTION)).await?;
+    for Member { id, role, namespace, .. } in members {
+        println!("members  {id} is {role:?} in namespace `{namespace}`");
+    }
+    Ok(())
+}
+
+fn told(event: &ElectEvent) -> String {
+    let id = &event.member().id;
+    match event {
+        ElectEvent::Elected(_) => format!("{id} was elected"),
+        ElectEvent::Lost(_) => format!("{id} leads no more"),
+        ElectEvent::Joined(_) => format!("{id} joined"),
+        ElectEvent::Left(_) => format!("{id} left"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,66 @@
+//! A lock: the second that wants it waits, until the first unlocks.
+//!
+//! ```sh
+//! cargo run --example lock                                       # in memory
+//! cargo run --example lock -- --kubernetes --namespace default   # on the cluster of the kubeconfig
+//! ```
+//!
+//! On a cluster `kubectl get lease leasehold-example-lock` shows who holds it.
+
+#![expect(clippy::print_stdout, reason = "a program that talks")]
+
+mod support;
+
+use std::{error::Error, time::Duration};
+
+use leasehold::{LockOptions, Sync as _};
+
+const LOCK: &str = "leasehold-example-lock";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let backend = support::Backend::from_args()?;
+    // Two handles exclude each other as two processes do.
+    let first = backend.handle().await?;
+    let second = backend.handle().await?;
+    first.init().await?;
+    let options = LockOptions::default().ttl(Duration::from_secs(10));
+
+    let guard = first.lock(LOCK, options).await?;
+    println!("first    holds `{}` as {}, token {}", guard.name(), guard.holder(), guard.token());
+
+    // Who does not want to wait is told who has it.
+    match second.lock(LOCK, options.try_once()).await {
+        Err(error @ leasehold::Error::Timeout { .. }) => println!("second   {error}"),
+        other => return Err(format!("expected to be turned away, got {other:?}").into()),
+    }
+    // Nobody unlocks what somebody else locked.
+    match second.unlock(LOCK).await {
+        Err(error @ leasehold::Error::NotHeld { .. }) => println!("second   {error}"),
+        other => return Err(format!("expected to be refused, got {other:?}").into()),
+    }
+
+    // A guard releases when it is dropped. Kept, it leaves the lock held and renewed until `unlock`.
+    let tenure = guard.keep();
+    println!("second   waits, for half a minute at most");
+    let waiting = second.lock(LOCK, options.wait(Duration::from_secs(30)));
+    let working = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Before each step that must not happen twice.
+        tenure.check()?;
+        println!("first    is done, unlocks");
+        first.unlock(LOCK).await
+    };
+    let (guard, unlocked) = tokio::join!(waiting, working);
+    unlocked?;
+    let guard = guard?;
+    println!("second   holds `{}` as {}, token {}", guard.name(), guard.holder(), guard.token());
+    if guard.token() <= tenure.token() {
+        return Err("a later tenure has the larger token".into());
+    }
+
+    // What dropping the guard does in the background; this waits, and says how it went.
+    guard.release().await?;
+    println!("second   released it; nobody holds it now");
+    Ok(())
+}

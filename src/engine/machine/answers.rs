@@ -1,0 +1,116 @@
+//! What the answers to a machine's own requests mean.
+
+use std::{mem::take, sync::Arc};
+
+use super::{Failure, Flight, Machine, Outcome, Sent};
+use crate::{
+    clock::Moment,
+    engine::{
+        bugs::{Bug, seeded},
+        record::{Change, Nonce, Versioned},
+    },
+    error::Loss,
+};
+
+impl Machine {
+    pub(super) fn read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
+        let Flight::Read(sent) = self.flight else { return };
+        self.flight = Flight::None;
+        match answer {
+            Err(failure) => {
+                self.reread |= sent.missed;
+                self.read_failed(now, failure);
+            }
+            Ok(Some(found)) => {
+                self.reread = sent.missed;
+                let current = self.observe(now, &found, true);
+                if current || sent.highest != self.highest {
+                    self.pace.read_answered();
+                } else {
+                    self.behind(now);
+                }
+            }
+            // An absence has no version: if something newer came in between, only another read can tell.
+            Ok(None) if sent.highest != self.highest => {
+                self.reread = true;
+                self.read_failed(now, Failure::default());
+            }
+            Ok(None) => {
+                self.reread = false;
+                self.pace.read_answered();
+                self.absent(now);
+            }
+        }
+    }
+
+    pub(super) fn wrote(&mut self, now: Moment, outcome: Outcome) {
+        let Flight::Write(sent, nonce, change, ttl) = take(&mut self.flight) else { return };
+        self.reread |= sent.missed;
+        match outcome {
+            Outcome::Stored(found) => {
+                let kept = self.is_me(&found.record)
+                    && found.record.nonce == Some(nonce)
+                    && found.record.ttl == Some(ttl);
+                self.stored(now, sent, nonce, &found);
+                if !kept && change != Change::Free {
+                    self.altered = true;
+                    self.write_failed(now, Failure { refused: true, retry_after: None });
+                }
+            }
+            Outcome::Gone => {
+                self.pace.stored();
+                self.absent(now);
+            }
+            Outcome::Conflict => self.conflict(now, nonce, change),
+            Outcome::Failed(failure) => self.failed(now, nonce, failure),
+        }
+    }
+
+    fn stored(&mut self, now: Moment, sent: Sent, nonce: Nonce, found: &Arc<Versioned>) {
+        self.pace.stored();
+        if seeded(Bug::CountFromAnswer) {
+            self.open
+                .iter_mut()
+                .filter(|open| open.nonce == nonce)
+                .for_each(|open| open.sent = now);
+        }
+        if !self.observe(now, found, true) && sent.highest == self.highest {
+            self.behind(now);
+        }
+    }
+
+    fn conflict(&mut self, now: Moment, nonce: Nonce, change: Change) {
+        if seeded(Bug::ConflictIsLoss) && self.tenure.is_some() {
+            self.end(now, Loss::Altered);
+        }
+        self.write_conflicted(now);
+        let attempt = self.open.iter().find(|attempt| attempt.nonce == nonce);
+        // A watch may have told already what the record is now.
+        let base = attempt.and_then(|attempt| attempt.base.as_ref());
+        let base = base.map_or(0, |base| base.number.get());
+        let told = self.seen().is_some_and(|found| found.version.number.get() > base);
+        self.reread |= !(told && change == Change::Claim);
+    }
+
+    fn failed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {
+        if failure.refused {
+            self.open.retain(|attempt| attempt.nonce != nonce);
+        }
+        if seeded(Bug::UnknownIsStored) {
+            let attempt = self.open.iter().find(|attempt| attempt.nonce == nonce);
+            let sent = attempt.map(|attempt| attempt.sent);
+            if let (Some(tenure), Some(sent)) = (self.tenure.as_mut(), sent) {
+                tenure.until = sent + self.timing.held_for();
+            }
+        }
+        self.reread |= !failure.refused;
+        self.write_failed(now, failure);
+    }
+
+    /// The answer is older than what was known when it was asked for: the server itself is behind.
+    fn behind(&mut self, now: Moment) {
+        self.stale_since.get_or_insert(now);
+        self.reread = true;
+        self.read_failed(now, Failure::default());
+    }
+}

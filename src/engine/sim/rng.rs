@@ -1,0 +1,37 @@
+//! Chance, the same for the same seed on every host and in every build.
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(super) const fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    /// Less than `end`, which is not zero.
+    pub(super) const fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
+
+    pub(super) const fn between(&mut self, start: u64, end: u64) -> u64 {
+        start + self.below(end - start)
+    }
+
+    /// True `share` times in a thousand.
+    pub(super) const fn chance(&mut self, share: u64) -> bool {
+        self.below(1000) < share
+    }
+
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        let at = usize::try_from(self.below(of.len() as u64)).expect("an index");
+        of[at]
+    }
+}

@@ -1,0 +1,101 @@
+//! The contract on real Leases.
+
+use std::time::Duration;
+
+use leasehold::{DynSync, Error, Kubernetes, LockOptions, Options, Sync as _};
+
+use super::{Place, brief};
+
+#[tokio::test]
+async fn an_uncontended_pair_on_a_known_record_is_two_writes() {
+    let place = Place::new().await;
+    let a = place.handle();
+    a.lock("orders", LockOptions::default()).await.unwrap().release().await.unwrap();
+    let before = place.requests();
+
+    a.lock("orders", LockOptions::default()).await.unwrap().release().await.unwrap();
+
+    assert_eq!(
+        crate::support::since(&before, &place.requests()),
+        [("update".to_owned(), 2)].into()
+    );
+}
+
+#[tokio::test]
+async fn a_lock_is_the_lease_of_its_name_and_other_names_stand_in_an_annotation() {
+    let place = Place::new().await;
+    let a = place.handle();
+    let _plain = a.lock("orders", brief()).await.unwrap();
+    let _slugged = a.lock("jobs/nightly", brief()).await.unwrap();
+
+    let names = place.names().await;
+    assert_eq!(names.len(), 2);
+    assert!(names.contains(&"orders".to_owned()), "{names:?}");
+    let slugged = names.iter().find(|name| name.starts_with("jobs-nightly-")).unwrap();
+    let lease = place.leases().get(slugged).await.unwrap();
+    assert_eq!(lease.metadata.annotations.unwrap()["leasehold.dev/name"], "jobs/nightly");
+}
+
+#[tokio::test]
+async fn bad_input_is_an_error_and_leaves_nothing_behind() {
+    let place = Place::new().await;
+    let a = place.handle();
+    for name in ["", &"x".repeat(254), "a\0b", " a"] {
+        assert!(
+            matches!(a.lock(name, LockOptions::default()).await, Err(Error::Invalid { .. })),
+            "{name:?}"
+        );
+    }
+    for ttl in [Duration::ZERO, Duration::from_secs(315_360_000)] {
+        assert!(matches!(
+            a.lock("orders", LockOptions::default().ttl(ttl)).await,
+            Err(Error::Invalid { .. })
+        ));
+    }
+    assert_eq!(place.names().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable_and_says_why() {
+    let place = Place::new().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = place.options().nodes([format!("https://{nobody}")]);
+    let handle = place.handle_of(crate::ADMIN, options);
+
+    for error in [
+        handle.init().await.unwrap_err(),
+        handle.lock("orders", brief().try_once()).await.unwrap_err(),
+    ] {
+        let Error::Unavailable { source, .. } = &error else { panic!("{error:?}") };
+        assert!(error.is_transient());
+        let mut causes =
+            std::iter::successors(Some(&**source as &dyn std::error::Error), |cause| {
+                cause.source()
+            });
+        assert!(causes.any(|cause| cause.to_string().contains("refused")), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_no_url_is_refused() {
+    let place = Place::new().await;
+    for node in ["", "not a url", "ftp://x", "https://", "/just/a/path"] {
+        let refused = Kubernetes::from_config(
+            place.plane.config(crate::ADMIN),
+            place.options().nodes([node]),
+        );
+        assert!(matches!(refused, Err(Error::Invalid { what: "node", .. })), "{node:?}");
+    }
+    let client = place.plane.client(crate::ADMIN);
+    assert!(Kubernetes::new(client, Options::default().nodes(["https://127.0.0.1"])).is_err());
+}
+
+#[tokio::test]
+async fn it_is_an_object_and_says_what_it_is() {
+    let place = Place::new().await;
+    let dynamic: Box<DynSync> =
+        Box::new(place.handle_of(crate::ADMIN, place.options().identity("web-1")));
+    assert_eq!(dynamic.backend(), "kubernetes");
+    assert_eq!(dynamic.to_string(), format!("kubernetes ({}, web-1)", place.namespace));
+    assert_eq!(dynamic.options().namespace.as_deref(), Some(&*place.namespace));
+}

@@ -1,0 +1,156 @@
+//! A holder that is cut off, in the ways that make other electors have two leaders.
+//!
+//! Thirty trials of each at once, each with a lock and a proxy of its own. When the second guard comes,
+//! the first must not be held: since it never is again once it was not, that one look decides.
+
+use std::{future::Future, time::Duration};
+
+use futures::future::join_all;
+use kube::api::DeleteParams;
+use leasehold::{Guard, Kubernetes, LockOptions, Sync as _};
+
+use super::{Place, brief};
+use crate::{
+    ADMIN,
+    support::{Link, Proxy},
+};
+
+const TRIALS: usize = 30;
+
+/// A holder behind a proxy, and a successor that is not.
+struct Trial {
+    name: String,
+    proxy: Proxy,
+    holder: Kubernetes,
+    successor: Kubernetes,
+}
+
+impl Trial {
+    async fn new(place: &Place, number: usize) -> Self {
+        let mut config = place.plane.config(ADMIN);
+        let authority = config.cluster_url.authority().expect("a host").to_string();
+        let proxy = Proxy::start(authority.parse().expect("an address")).await;
+        config.cluster_url = proxy.url().parse().expect("a URL");
+        let holder = Kubernetes::from_config(config, place.options()).unwrap();
+        Self { name: format!("lock-{number}"), proxy, holder, successor: place.handle() }
+    }
+
+    /// The successor's guard, and whether the first one was held at that moment.
+    async fn succeed(&self, first: &Guard) -> (Guard, bool) {
+        let second = self.successor.lock(&self.name, brief()).await.unwrap();
+        let both = first.is_held();
+        (second, both)
+    }
+}
+
+/// Runs all trials of one kind, and counts those with two guards held.
+async fn trials<F: Future<Output = bool>>(run: impl Fn(Trial) -> F) {
+    let place = Place::new().await;
+    let started = join_all((0..TRIALS).map(|number| Trial::new(&place, number))).await;
+    let doubles =
+        join_all(started.into_iter().map(run)).await.into_iter().filter(|&both| both).count();
+    assert_eq!(doubles, 0, "trials of {TRIALS} with two guards held");
+}
+
+#[tokio::test]
+async fn a_link_that_is_cut_never_makes_two_holders() {
+    trials(|trial| async move {
+        let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
+        trial.proxy.set(Link::BLACK_HOLE);
+        trial.succeed(&first).await.1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replies_that_are_held_back_never_make_two_holders() {
+    trials(|trial| async move {
+        let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
+        trial.proxy.set(Link::NO_REPLIES);
+        let lost = first.lost();
+        let (second, both) = trial.succeed(&first).await;
+        lost.await;
+        both || !second.is_held() && second.remaining() > Duration::ZERO
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_link_that_heals_at_the_worst_moment_never_makes_two_holders() {
+    trials(|trial| async move {
+        let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
+        trial.proxy.set(Link::BLACK_HOLE);
+        // Renewals that were held back arrive just when the record is up for taking.
+        let healing = async {
+            first.lost().await;
+            trial.proxy.set(Link::default());
+        };
+        let ((second, both), ()) = tokio::join!(trial.succeed(&first), healing);
+        second.check().unwrap();
+        both || first.is_held()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_deleted_under_a_cut_off_holder_never_makes_two_holders() {
+    let place = Place::new().await;
+    let leases = &place.leases();
+    let started = join_all((0..TRIALS).map(|number| Trial::new(&place, number))).await;
+    let doubles = join_all(started.into_iter().map(|trial| async move {
+        let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
+        // The successor knows the record before it goes: it has seen somebody else hold it.
+        let busy = trial.successor.lock(&trial.name, LockOptions::default().try_once()).await;
+        assert!(busy.is_err());
+        trial.proxy.set(Link::BLACK_HOLE);
+        let waiting = trial.succeed(&first);
+        let at_once = DeleteParams::default();
+        let ((_second, both), deleted) =
+            tokio::join!(waiting, leases.delete(&trial.name, &at_once));
+        deleted.unwrap();
+        both
+    }))
+    .await;
+    assert_eq!(
+        doubles.into_iter().filter(|&both| both).count(),
+        0,
+        "trials of {TRIALS} with two guards held"
+    );
+}
+
+#[tokio::test]
+async fn contenders_at_one_instant_are_never_two() {
+    let place = Place::new().await;
+    let handles: Vec<_> = (0..5).map(|_| place.handle()).collect();
+    for round in 0..TRIALS {
+        // No Lease in the first round of each name; a released one in the second.
+        let name = format!("rush-{}", round / 2);
+        let rush = join_all(
+            handles.iter().map(|handle| handle.lock(&name, LockOptions::default().try_once())),
+        )
+        .await;
+        let guards: Vec<_> = rush.into_iter().flatten().collect();
+        let held = guards.iter().filter(|guard| guard.is_held()).count();
+        assert!(held <= 1, "round {round}: {held} guards held");
+        assert_eq!(guards.len(), held);
+        join_all(guards.into_iter().map(Guard::release)).await;
+    }
+}
+
+#[tokio::test]
+async fn contenders_for_an_expired_lease_are_never_two() {
+    let place = Place::new().await;
+    let foreign = serde_json::json!({ "holderIdentity": "gone", "leaseDurationSeconds": 1 });
+    let rounds = join_all((0..TRIALS).map(async |round| {
+        let name = format!("expired-{round}");
+        place.foreign(&name, foreign.clone()).await;
+        let handles: Vec<_> = (0..5).map(|_| place.handle()).collect();
+        let wait = brief().wait(Duration::from_secs(4));
+        let rush = join_all(handles.iter().map(|handle| handle.lock(&name, wait))).await;
+        let guards: Vec<_> = rush.into_iter().flatten().collect();
+        guards.iter().filter(|guard| guard.is_held()).count()
+    }))
+    .await;
+    assert!(rounds.iter().all(|&held| held <= 1), "{rounds:?}");
+    assert!(rounds.contains(&1), "nobody ever entered");
+}

@@ -1,0 +1,165 @@
+//! What others do to a Lease: operators by hand, and electors that go by client-go's rules.
+
+use k8s_openapi::api::coordination::v1::LeaseSpec;
+use kube::api::{DeleteParams, PostParams};
+use leasehold::{LockOptions, Loss, Sync as _};
+use serde_json::json;
+
+use super::{BRIEF, Place, brief};
+
+fn spec(lease: &mut k8s_openapi::api::coordination::v1::Lease) -> &mut LeaseSpec {
+    lease.spec.get_or_insert_default()
+}
+
+#[tokio::test]
+async fn a_holder_whose_lease_is_deleted_has_lost_before_a_waiter_enters() {
+    let place = Place::new().await;
+    let (a, b) = (place.handle(), place.handle());
+    let held = a.lock("orders", brief()).await.unwrap();
+    let waiting =
+        tokio::spawn(async move { b.lock("orders", brief()).await.map(|guard| (guard, b)) });
+    place.until_requested("watch").await;
+
+    place.leases().delete("orders", &DeleteParams::default()).await.unwrap();
+    let (successor, _b) = waiting.await.unwrap().unwrap();
+
+    assert!(!held.is_held());
+    assert_eq!(held.lost().await, Loss::Deleted);
+    assert!(successor.token() > held.token());
+}
+
+#[tokio::test]
+async fn a_lease_deleted_and_made_anew_is_not_the_one_that_was_held() {
+    let place = Place::new().await;
+    let held = place.handle().lock("orders", brief()).await.unwrap();
+
+    let mut copy = place.leases().get("orders").await.unwrap();
+    place.leases().delete("orders", &DeleteParams::default()).await.unwrap();
+    copy.metadata.uid = None;
+    copy.metadata.resource_version = None;
+    copy.metadata.managed_fields = None;
+    place.leases().create(&PostParams::default(), &copy).await.unwrap();
+
+    assert_eq!(held.lost().await, Loss::Deleted);
+}
+
+#[tokio::test]
+async fn a_holder_that_is_edited_away_has_lost() {
+    let place = Place::new().await;
+    let held = place.handle().lock("orders", brief()).await.unwrap();
+
+    place.edit("orders", |lease| spec(lease).holder_identity = Some("somebody else".into())).await;
+
+    assert_eq!(held.lost().await, Loss::Taken);
+    let lease = place.leases().get("orders").await.unwrap();
+    assert_eq!(
+        lease.spec.unwrap().holder_identity.as_deref(),
+        Some("somebody else"),
+        "nobody else's is touched"
+    );
+}
+
+#[tokio::test]
+async fn a_time_to_live_that_is_edited_ends_the_tenure() {
+    let place = Place::new().await;
+    let held = place.handle().lock("orders", brief()).await.unwrap();
+
+    place.edit("orders", |lease| spec(lease).lease_duration_seconds = Some(1)).await;
+
+    assert_eq!(held.lost().await, Loss::Altered);
+}
+
+#[tokio::test]
+async fn labels_and_annotations_of_others_are_kept_and_harmless() {
+    let place = Place::new().await;
+    let a = place.handle();
+    let held = a.lock("orders", brief()).await.unwrap();
+    let before = place.leases().get("orders").await.unwrap().spec.unwrap().renew_time;
+
+    place
+        .edit("orders", |lease| {
+            lease.metadata.labels.get_or_insert_default().insert("team".into(), "shop".into());
+            lease
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .insert("note".into(), "hands off".into());
+        })
+        .await;
+    place.until("two renewals", async |lease| lease.spec.unwrap().renew_time > before).await;
+    assert!(held.is_held());
+    held.release().await.unwrap();
+
+    let lease = place.leases().get("orders").await.unwrap();
+    assert_eq!(lease.metadata.labels.unwrap()["team"], "shop");
+    assert_eq!(lease.metadata.annotations.unwrap()["note"], "hands off");
+}
+
+#[tokio::test]
+async fn a_lease_released_by_another_elector_is_free_at_once() {
+    for holder in [Some(String::new()), None] {
+        let place = Place::new().await;
+        place
+            .foreign(
+                "orders",
+                json!({ "holderIdentity": "client-go", "leaseDurationSeconds": 3600 }),
+            )
+            .await;
+        let a = place.handle();
+        let waiting = tokio::spawn(async move {
+            a.lock("orders", LockOptions::default()).await.map(|guard| (guard, a))
+        });
+        place.until_requested("watch").await;
+
+        place
+            .edit("orders", |lease| {
+                spec(lease).holder_identity.clone_from(&holder);
+                spec(lease).lease_duration_seconds = Some(1);
+            })
+            .await;
+
+        assert!(waiting.await.unwrap().unwrap().0.is_held());
+    }
+}
+
+#[tokio::test]
+async fn a_lease_of_another_elector_is_taken_only_after_its_own_duration() {
+    let place = Place::new().await;
+    place
+        .foreign("orders", json!({ "holderIdentity": "client-go", "leaseDurationSeconds": 3 }))
+        .await;
+    let (a, asked) = (place.handle(), std::time::Instant::now());
+
+    let guard = a
+        .lock("orders", LockOptions::default().ttl(std::time::Duration::from_secs(1)))
+        .await
+        .unwrap();
+
+    assert!(asked.elapsed() >= std::time::Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(guard.is_held());
+    let lease = place.leases().get("orders").await.unwrap();
+    assert_eq!(lease.spec.unwrap().lease_transitions, Some(1));
+}
+
+#[tokio::test]
+async fn an_elector_that_renews_is_never_robbed() {
+    let place = Place::new().await;
+    place
+        .foreign("orders", json!({ "holderIdentity": "client-go", "leaseDurationSeconds": 1 }))
+        .await;
+    let a = place.handle();
+    let waiting = a.lock("orders", brief().wait(BRIEF * 2));
+    let renewing = async {
+        for n in 0.. {
+            place.edit("orders", |lease| spec(lease).lease_transitions = Some(n)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        }
+    };
+
+    let busy = tokio::select! { busy = waiting => busy, () = renewing => unreachable!() };
+
+    let leasehold::Error::Timeout { holder, .. } = busy.unwrap_err() else {
+        panic!("not a timeout")
+    };
+    assert_eq!(holder, "client-go");
+}

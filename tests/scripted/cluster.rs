@@ -1,0 +1,284 @@
+//! The whole cluster as a test sees it: objects, script, clock, and the log of what was asked.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use leasehold::{Clock, Kubernetes, Options};
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    answer::Answer,
+    script::{Edit, Play, When},
+    server::{Commit, Objects, Phase, Request},
+    wire,
+};
+
+/// How long a request is on its way, and its answer.
+const LATENCY: Duration = Duration::from_millis(1);
+/// How many requests are a loop without a pause.
+const FLOOD: usize = 20_000;
+
+/// An API server in this process, in paused time.
+#[derive(Clone)]
+pub(crate) struct Cluster(Arc<Inner>);
+
+struct Inner {
+    begun: Instant,
+    state: Mutex<State>,
+    news: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: Objects,
+    script: Vec<(When, Play)>,
+    requests: Vec<Request>,
+}
+
+impl Cluster {
+    #[expect(clippy::disallowed_methods, reason = "the cluster's own clock")]
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner {
+            begun: Instant::now(),
+            state: Mutex::default(),
+            news: watch::Sender::new(()),
+        }))
+    }
+
+    /// A handle of the library's, as another process would have one.
+    pub(crate) fn handle(&self, who: &str) -> Kubernetes {
+        let options = Options::default().identity(who).clock(Clock::Runtime);
+        Kubernetes::new(wire::client(self, who), options).expect("options that can be used")
+    }
+
+    // ---- time ----
+
+    /// How long the cluster has been there.
+    pub(crate) fn now(&self) -> Duration {
+        self.0.begun.elapsed()
+    }
+
+    /// Returns at that time.
+    pub(crate) async fn until(&self, at: Duration) {
+        sleep(at.saturating_sub(self.now())).await;
+    }
+
+    // ---- script ----
+
+    /// From here on `play` happens to what `when` means. The first rule that takes a request has it.
+    pub(crate) fn on(&self, when: When, play: Play) {
+        self.state().script.push((when, play));
+    }
+
+    /// From here on everything is as it should be.
+    pub(crate) fn heal(&self) {
+        self.state().script.clear();
+    }
+
+    /// Nobody may use this verb on leases from here on.
+    pub(crate) fn deny(&self, verbs: &[&'static str]) {
+        self.state().objects.denied.extend(verbs);
+    }
+
+    pub(crate) fn grant_all(&self) {
+        self.state().objects.denied.clear();
+    }
+
+    pub(crate) fn namespace(&self, name: &str, phase: Option<Phase>) {
+        let mut state = self.state();
+        match phase {
+            Some(phase) => state.objects.namespaces.insert(name.into(), phase),
+            None => state.objects.namespaces.remove(name),
+        };
+    }
+
+    // ---- what an operator does ----
+
+    /// The Lease, if it is there.
+    pub(crate) fn lease(&self, name: &str) -> Option<Value> {
+        self.state().objects.leases.get(&place(name)).cloned()
+    }
+
+    /// Who holds it; empty if nobody does.
+    #[track_caller]
+    pub(crate) fn holder(&self, name: &str) -> String {
+        let lease = self.lease(name).expect("the Lease is there");
+        lease["spec"]["holderIdentity"].as_str().unwrap_or_default().into()
+    }
+
+    /// Stores the Lease `name` with this `spec`, past validation.
+    pub(crate) fn put(&self, name: &str, spec: &Value) -> Value {
+        self.put_object(json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "name": name, "namespace": "default" }, "spec": spec,
+        }))
+    }
+
+    pub(crate) fn put_object(&self, object: Value) -> Value {
+        let at = self.now();
+        let stored = self.state().objects.store(at, OPERATOR, "default", object);
+        self.0.news.send_replace(());
+        stored
+    }
+
+    #[track_caller]
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) {
+        let mut lease = self.lease(name).expect("the Lease is there");
+        edit(&mut lease);
+        self.put_object(lease);
+    }
+
+    pub(crate) fn delete(&self, name: &str) {
+        let at = self.now();
+        self.state().objects.remove(at, OPERATOR, &place(name));
+        self.0.news.send_replace(());
+    }
+
+    /// The store as it was when `version` was the last: what a restored backup is.
+    pub(crate) fn restore(&self, version: u64) {
+        let mut state = self.state();
+        let objects = &mut state.objects;
+        objects.commits.retain(|commit| commit.number <= version);
+        let mut leases = BTreeMap::new();
+        for commit in &objects.commits {
+            let Some(object) = commit.after.clone().or_else(|| commit.before.clone()) else {
+                continue;
+            };
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            match &commit.after {
+                Some(after) => leases.insert(place(name), after.clone()),
+                None => leases.remove(&place(name)),
+            };
+        }
+        objects.leases = leases;
+        objects.version = version;
+    }
+
+    // ---- what was asked ----
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    /// The log begins anew.
+    pub(crate) fn forget(&self) {
+        self.state().requests.clear();
+    }
+
+    /// How many requests this was true for.
+    pub(crate) fn count(&self, matches: impl Fn(&Request) -> bool) -> usize {
+        self.state().requests.iter().filter(|request| matches(request)).count()
+    }
+
+    /// The verbs of one client's requests, in order.
+    pub(crate) fn verbs(&self, who: &str) -> Vec<&'static str> {
+        self.state().requests.iter().filter(|request| request.by == who).map(|r| r.verb).collect()
+    }
+
+    /// When the last request for which this is true was sent.
+    #[track_caller]
+    pub(crate) fn sent(&self, matches: impl Fn(&Request) -> bool) -> Duration {
+        let requests = self.requests();
+        requests.iter().rev().find(|request| matches(request)).expect("such a request").at
+    }
+
+    pub(crate) fn commits(&self) -> Vec<Commit> {
+        self.state().objects.commits.clone()
+    }
+
+    /// Every change of holder is a handle's own to make: from a free record, its own, or one that nobody
+    /// had changed for as long as it says.
+    #[track_caller]
+    pub(crate) fn assert_no_theft(&self) {
+        for commit in self.commits().iter().filter(|commit| commit.by != OPERATOR) {
+            let Some(before) = &commit.before else { continue };
+            let after = commit.after.clone().unwrap_or_default();
+            let holder = before["spec"]["holderIdentity"].as_str().unwrap_or_default();
+            if holder.is_empty() || holder == commit.by || after["spec"]["holderIdentity"] == holder
+            {
+                continue;
+            }
+            let version = before["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            let said = before["spec"]["leaseDurationSeconds"].as_u64().filter(|&said| said > 0);
+            let stored = self.commits().into_iter().find(|old| old.number.to_string() == version);
+            let unchanged = commit.at - stored.map_or(Duration::ZERO, |old| old.at);
+            let lives = Duration::from_secs(said.unwrap_or(15));
+            assert!(unchanged >= lives, "taken from {holder} after {unchanged:?}: {commit:#?}");
+        }
+    }
+
+    // ---- for the wire ----
+
+    pub(crate) fn arrives(&self, request: &Request) -> Play {
+        let mut state = self.state();
+        if state.requests.len() >= FLOOD {
+            // A loop without a pause: the test is to fail by its counts, not to go on for ever.
+            return Play::lost();
+        }
+        state.requests.push(request.clone());
+        let rule = state.script.iter_mut().find_map(|(when, play)| {
+            let taken = when.takes(request);
+            taken.then(|| play.clone())
+        });
+        rule.unwrap_or_else(Play::as_it_is)
+    }
+
+    pub(crate) fn carry_out(&self, request: &Request, webhook: Option<&Edit>) -> Answer {
+        let at = self.now();
+        let mut state = self.state();
+        let answer = state.objects.apply(at, request, webhook);
+        drop(state);
+        if request.is_write() {
+            self.0.news.send_replace(());
+        }
+        answer
+    }
+
+    pub(crate) fn denies(&self, verb: &str) -> bool {
+        self.state().objects.denied.contains(&verb)
+    }
+
+    #[expect(clippy::unused_self, reason = "a property of the cluster")]
+    pub(crate) const fn latency(&self) -> Duration {
+        LATENCY
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.state().objects.version
+    }
+
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.0.news.subscribe()
+    }
+
+    pub(crate) fn commits_after(&self, version: u64) -> Vec<Commit> {
+        let state = self.state();
+        let later = state.objects.commits.iter().filter(|commit| commit.number > version);
+        later.cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who edits by hand.
+pub(crate) const OPERATOR: &str = "operator";
+
+fn place(name: &str) -> (String, String) {
+    ("default".into(), name.into())
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("version", &self.version()).finish_non_exhaustive()
+    }
+}

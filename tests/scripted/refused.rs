@@ -1,0 +1,234 @@
+//! 401, 403, and namespaces that cannot be used.
+
+use leasehold::{ListMembersOptions, WatchElectOptions};
+
+use crate::prelude::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_on_acquire_names_the_verb_the_resource_and_the_namespace_at_once() {
+    for denied in ["get", "create", "update"] {
+        let cluster = Cluster::new();
+        if denied == "update" {
+            cluster.put("orders", &json!({ "holderIdentity": "" }));
+        }
+        cluster.deny(&[denied]);
+        let a = cluster.handle("a");
+
+        let refused = a.lock("orders", LockOptions::default()).await;
+
+        match refused {
+            Err(Error::Refused { verb, resource, namespace, reason }) => {
+                assert_eq!(verb, denied);
+                assert_eq!(resource, "leases.coordination.k8s.io/orders");
+                assert_eq!(namespace, "default");
+                assert!(reason.contains("cannot"), "the server's own words: {reason}");
+            }
+            other => panic!("{denied}: {other:?}"),
+        }
+        assert!(cluster.now() < secs(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_not_accepted_are_a_refusal_with_advice() {
+    let cluster = Cluster::new();
+    cluster.on(When::any(), Play::instead(Answer::unauthorized()));
+    let a = cluster.handle("a");
+
+    let refused = a.lock("orders", LockOptions::default()).await.unwrap_err();
+
+    assert!(matches!(refused, Error::Refused { verb: "get", .. }), "{refused:?}");
+    assert!(refused.to_string().contains("token"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_may_not_renew_keeps_its_hold_and_ends_at_it() {
+    for answer in [Answer::forbidden("update", "orders"), Answer::unauthorized()] {
+        let cluster = Cluster::new();
+        let a = cluster.handle("a");
+        let guard = take(&a).await;
+        let sent = cluster.sent(|request| request.verb == "create");
+        cluster.on(When::verb("update"), Play::instead(answer));
+
+        cluster.until(sent + secs(13) - millis(1)).await;
+        assert!(guard.is_held());
+        let (ended, loss) = end_of(&cluster, &guard).await;
+
+        assert_eq!((ended, loss), (sent + secs(13), Loss::Expired));
+        sleep(secs(60)).await;
+        assert!(cluster.requests().len() <= 16, "{:?}", cluster.verbs("a"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_token_is_rotated_late_goes_on() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let guard = take(&a).await;
+    cluster.on(When::verb("update").once(), Play::instead(Answer::unauthorized()));
+
+    sleep(secs(60)).await;
+
+    assert_eq!(guard.state(), TenureState::Held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_is_refused_retries_slowly_says_why_and_leads_once_it_may() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let first = a.leader("orders", LeaderOptions::default()).await.unwrap();
+    let lead = first.elected().await.unwrap();
+    let second = b.leader("orders", LeaderOptions::default()).await.unwrap();
+    cluster.until(secs(10)).await;
+    cluster.deny(&["get", "update", "create", "list", "watch"]);
+    lead.lost().await;
+    cluster.forget();
+
+    sleep(secs(3600)).await;
+    let told = second.last_error().expect("an error to tell");
+    assert!(told.contains("not allowed to"), "{told}");
+    for who in ["a", "b"] {
+        let asked = cluster.verbs(who).len();
+        assert!(asked <= 2000, "{who}: {asked} requests in an hour");
+    }
+    cluster.grant_all();
+    let healed = cluster.now();
+    let guard = tokio::select! {
+        guard = first.elected() => guard.unwrap(),
+        guard = second.elected() => guard.unwrap(),
+    };
+
+    assert!(guard.is_held() && guard.token() > lead.token());
+    assert!(cluster.now() - healed <= secs(30), "{:?}", cluster.now() - healed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_namespace_is_an_error_that_names_it() {
+    let cluster = Cluster::new();
+    cluster.namespace("default", None);
+    let a = cluster.handle("a");
+
+    let refused = a.lock("orders", LockOptions::default()).await;
+
+    match refused {
+        Err(Error::Namespace { namespace, reason }) => {
+            assert_eq!(namespace, "default");
+            assert!(reason.contains("does not exist"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_being_deleted_is_an_error_that_names_it() {
+    let cluster = Cluster::new();
+    cluster.namespace("default", Some(Phase::Terminating));
+    let a = cluster.handle("a");
+
+    let refused = a.lock("orders", LockOptions::default()).await;
+
+    match refused {
+        Err(Error::Namespace { namespace, reason }) => {
+            assert_eq!(namespace, "default");
+            assert!(reason.contains("being deleted"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_deleted_under_a_holder_ends_its_tenure_and_a_candidate_goes_on_slowly() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let leader = a.leader("orders", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    cluster.until(secs(2)).await;
+    cluster.namespace("default", Some(Phase::Terminating));
+    cluster.delete("orders");
+
+    let (ended, loss) = end_of(&cluster, &guard).await;
+    assert_eq!(loss, Loss::Deleted);
+    assert!(ended <= secs(6), "{ended:?}");
+    cluster.forget();
+    sleep(secs(600)).await;
+    let asked = cluster.requests().len();
+    assert!(asked <= 300, "{asked} requests in ten minutes");
+    let told = leader.last_error().expect("an error to tell");
+    assert!(told.contains("being deleted"), "{told}");
+    cluster.namespace("default", Some(Phase::Active));
+
+    assert!(leader.elected().await.unwrap().token() > guard.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_passes_where_everything_is_granted_and_stores_nothing() {
+    let cluster = Cluster::new();
+
+    cluster.handle("a").init().await.unwrap();
+
+    assert!(cluster.commits().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_names_the_verb_and_the_resource_that_are_missing() {
+    for denied in ["get", "create", "update"] {
+        let cluster = Cluster::new();
+        cluster.deny(&[denied]);
+
+        let refused = cluster.handle("a").init().await;
+
+        match refused {
+            Err(Error::Refused { verb, resource, namespace, .. }) => assert_eq!(
+                (verb, resource.as_str(), namespace.as_str()),
+                (denied, "leases.coordination.k8s.io", "default")
+            ),
+            other => panic!("{denied}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_passes_without_what_is_merely_useful() {
+    let cluster = Cluster::new();
+    cluster.deny(&["list", "watch", "delete"]);
+
+    cluster.handle("a").init().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_says_that_the_namespace_cannot_be_used() {
+    for phase in [None, Some(Phase::Terminating)] {
+        let cluster = Cluster::new();
+        cluster.namespace("default", phase);
+
+        let refused = cluster.handle("a").init().await;
+
+        assert!(matches!(refused, Err(Error::Namespace { .. })), "{phase:?}: {refused:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_without_a_server_is_an_error_in_bounded_time() {
+    for play in [Play::reset(), Play::instead(Answer::unavailable()), Play::lost()] {
+        let cluster = Cluster::new();
+        cluster.on(When::any(), play);
+
+        let refused =
+            tokio::time::timeout(secs(60), cluster.handle("a").init()).await.expect("bounded");
+
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_members_that_is_never_answered_is_an_error_in_bounded_time() {
+    let cluster = Cluster::new();
+    cluster.on(When::any(), Play::lost());
+    let a = cluster.handle("a");
+
+    let listed = tokio::time::timeout(secs(60), a.list_members(ListMembersOptions::default()));
+    let watched = tokio::time::timeout(secs(60), a.watch_elect(WatchElectOptions::default()));
+
+    assert!(matches!(listed.await.expect("bounded"), Err(Error::Unavailable { .. })));
+    assert!(matches!(watched.await.expect("bounded"), Err(Error::Unavailable { .. })));
+}

@@ -1,0 +1,282 @@
+//! What an API server stores, and what it does with one request: the facts that were measured on a real one.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{answer::Answer, script::Edit};
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// In the server's terms: `get`, `list`, `watch`, `create`, `update`, `delete`; `review` for one's own rules.
+    pub(crate) verb: &'static str,
+    pub(crate) namespace: String,
+    /// Of the object; for a list or a watch, of the one that it is restricted to.
+    pub(crate) name: String,
+    /// Which client sent it.
+    pub(crate) by: String,
+    /// When it was sent, on the cluster's clock.
+    pub(crate) at: Duration,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) body: Value,
+}
+
+impl Request {
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self.verb, "create" | "update" | "delete")
+    }
+}
+
+/// What became visible in the store, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) at: Duration,
+    pub(crate) by: String,
+    pub(crate) number: u64,
+    pub(crate) before: Option<Value>,
+    pub(crate) after: Option<Value>,
+}
+
+impl Commit {
+    pub(crate) fn event(&self) -> Value {
+        let mut object = self.after.clone().or_else(|| self.before.clone()).unwrap_or_default();
+        object["metadata"]["resourceVersion"] = self.number.to_string().into();
+        let kind = match (&self.before, &self.after) {
+            (None, _) => "ADDED",
+            (_, Some(_)) => "MODIFIED",
+            (_, None) => "DELETED",
+        };
+        json!({ "type": kind, "object": object })
+    }
+}
+
+/// How a namespace stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Active,
+    Terminating,
+}
+
+/// The store: one counter for all versions, as etcd has.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    pub(crate) leases: BTreeMap<(String, String), Value>,
+    pub(crate) namespaces: BTreeMap<String, Phase>,
+    pub(crate) version: u64,
+    uids: u64,
+    pub(crate) commits: Vec<Commit>,
+    /// Verbs on leases that nobody may use.
+    pub(crate) denied: Vec<&'static str>,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self {
+            leases: BTreeMap::new(),
+            namespaces: [("default".to_owned(), Phase::Active)].into(),
+            version: 1000,
+            uids: 0,
+            commits: Vec::new(),
+            denied: Vec::new(),
+        }
+    }
+}
+
+impl Objects {
+    /// Carries out anything but a watch; `webhook` is what admission makes of a written object.
+    pub(crate) fn apply(
+        &mut self,
+        at: Duration,
+        request: &Request,
+        webhook: Option<&Edit>,
+    ) -> Answer {
+        if self.denied.contains(&request.verb) {
+            return Answer::forbidden(request.verb, &request.name);
+        }
+        let admitted = || {
+            let mut object = request.body.clone();
+            if let Some(webhook) = webhook {
+                webhook(&mut object);
+            }
+            object
+        };
+        match request.verb {
+            "get" => match self.leases.get(&place(request)) {
+                Some(lease) => Answer::object(200, lease),
+                None => Answer::not_found(&request.name),
+            },
+            "list" => self.list(request),
+            "create" => self.create(at, request, admitted()),
+            "update" => self.update(at, request, admitted()),
+            "delete" => self.delete(at, request),
+            "review" => self.review(),
+            _ => Answer::failure(405, "MethodNotAllowed", "the server does not allow this method"),
+        }
+    }
+
+    fn create(&mut self, at: Duration, request: &Request, object: Value) -> Answer {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match self.namespaces.get(&request.namespace) {
+            None => return Answer::no_namespace(&request.namespace),
+            Some(Phase::Terminating) => return Answer::terminating(&request.namespace, &name),
+            Some(Phase::Active) => {}
+        }
+        if let Some(invalid) = invalid(&object) {
+            return invalid;
+        }
+        if self.leases.contains_key(&(request.namespace.clone(), name.clone())) {
+            return Answer::already_exists(&name);
+        }
+        if request.query.contains_key("dryRun") {
+            return Answer::object(201, &object);
+        }
+        Answer::object(201, &self.store(at, &request.by, &request.namespace, object))
+    }
+
+    fn update(&mut self, at: Duration, request: &Request, object: Value) -> Answer {
+        let said = |field: &str| object["metadata"][field].as_str().filter(|said| !said.is_empty());
+        let Some(old) = self.leases.get(&place(request)) else {
+            if said("uid").is_some() {
+                return Answer::conflict(&request.name);
+            }
+            // Leases allow create on update, whatever version was said.
+            return Answer::object(201, &self.store(at, &request.by, &request.namespace, object));
+        };
+        for field in ["uid", "resourceVersion"] {
+            if said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str()) {
+                return Answer::conflict(&request.name);
+            }
+        }
+        if let Some(invalid) = invalid(&object) {
+            return invalid;
+        }
+        let mut same = object.clone();
+        same["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+        if same == *old {
+            return Answer::object(200, old);
+        }
+        Answer::object(200, &self.store(at, &request.by, &request.namespace, object))
+    }
+
+    fn delete(&mut self, at: Duration, request: &Request) -> Answer {
+        let Some(old) = self.leases.get(&place(request)) else {
+            return Answer::not_found(&request.name);
+        };
+        for field in ["uid", "resourceVersion"] {
+            let wanted = request.body["preconditions"][field].as_str();
+            if wanted.is_some() && wanted != old["metadata"][field].as_str() {
+                return Answer::conflict(&request.name);
+            }
+        }
+        self.remove(at, &request.by, &place(request));
+        Answer::object(
+            200,
+            &json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }),
+        )
+    }
+
+    fn list(&self, request: &Request) -> Answer {
+        let items: Vec<&Value> = self
+            .leases
+            .iter()
+            .filter(|((namespace, _), lease)| {
+                *namespace == request.namespace && selects(request, lease)
+            })
+            .map(|(_, lease)| lease)
+            .collect();
+        Answer::object(
+            200,
+            &json!({
+                "kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1",
+                "metadata": { "resourceVersion": self.version.to_string() }, "items": items,
+            }),
+        )
+    }
+
+    fn review(&self) -> Answer {
+        let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "delete"]
+            .into_iter()
+            .filter(|verb| !self.denied.contains(verb))
+            .collect();
+        let rule = json!({ "verbs": verbs, "apiGroups": ["coordination.k8s.io"], "resources": ["leases"] });
+        Answer::object(
+            201,
+            &json!({ "status": { "resourceRules": [rule], "nonResourceRules": [], "incomplete": false } }),
+        )
+    }
+
+    /// Stores `object`, whatever it says, as the next version.
+    pub(crate) fn store(
+        &mut self,
+        at: Duration,
+        by: &str,
+        namespace: &str,
+        mut object: Value,
+    ) -> Value {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let place = (namespace.to_owned(), name);
+        let before = self.leases.get(&place).cloned();
+        self.version += 1;
+        let uid = match &before {
+            Some(before) => before["metadata"]["uid"].clone(),
+            None => {
+                self.uids += 1;
+                format!("uid-{}", self.uids).into()
+            }
+        };
+        object["metadata"]["namespace"] = namespace.into();
+        object["metadata"]["uid"] = uid;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.leases.insert(place, object.clone());
+        self.commits.push(Commit {
+            at,
+            by: by.into(),
+            number: self.version,
+            before,
+            after: Some(object.clone()),
+        });
+        object
+    }
+
+    pub(crate) fn remove(&mut self, at: Duration, by: &str, place: &(String, String)) {
+        let Some(before) = self.leases.remove(place) else { return };
+        self.version += 1;
+        self.commits.push(Commit {
+            at,
+            by: by.into(),
+            number: self.version,
+            before: Some(before),
+            after: None,
+        });
+    }
+}
+
+fn place(request: &Request) -> (String, String) {
+    (request.namespace.clone(), request.name.clone())
+}
+
+/// What validation says of a Lease.
+fn invalid(lease: &Value) -> Option<Answer> {
+    let spec = &lease["spec"];
+    let bad = spec["leaseDurationSeconds"].as_i64().is_some_and(|n| n < 1)
+        || spec["leaseTransitions"].as_i64().is_some_and(|n| n < 0)
+        || ["leaseDurationSeconds", "leaseTransitions"]
+            .iter()
+            .any(|field| spec[field].as_i64().is_some_and(|n| i32::try_from(n).is_err()));
+    bad.then(|| Answer::failure(422, "Invalid", "Lease.coordination.k8s.io is invalid: spec"))
+}
+
+/// Whether a list or a watch asks for this object.
+pub(crate) fn selects(request: &Request, lease: &Value) -> bool {
+    let named = request.query.get("fieldSelector").and_then(|selector| {
+        Some(selector.strip_prefix("metadata.name=")? == lease["metadata"]["name"].as_str()?)
+    });
+    let labels = &lease["metadata"]["labels"];
+    let labelled =
+        request.query.get("labelSelector").map(|selector| match selector.split_once('=') {
+            Some((key, value)) => labels[key] == value,
+            None => labels.get(selector).is_some(),
+        });
+    named.unwrap_or(true) && labelled.unwrap_or(true)
+}

@@ -1,0 +1,227 @@
+//! A tower service in front of the objects: each request runs in a task of its own, as on a server, so that
+//! a client that goes away does not take back what it sent.
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use http::{Method, Response};
+use http_body_util::{
+    BodyExt as _,
+    channel::{Channel, Sender},
+};
+use kube::{Client, client::Body};
+use serde_json::Value;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+use super::{
+    answer::Answer,
+    cluster::Cluster,
+    script::{Feed, Play, Reply},
+    server::{Request, selects},
+};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Replied = Result<Answered, Failure>;
+
+/// An answer on its way: whole, or with a body that goes on.
+enum Answered {
+    Whole(Answer),
+    Broken(Answer),
+    Watch(Request, Vec<Feed>),
+}
+
+pub(crate) fn client(cluster: &Cluster, who: &str) -> Client {
+    let (cluster, who) = (cluster.clone(), who.to_owned());
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (cluster, who) = (cluster.clone(), who.clone());
+        async move {
+            let (reply, replied) = oneshot::channel();
+            let request = parse(&cluster, who, request).await;
+            let play = cluster.arrives(&request);
+            tokio::spawn(serve(cluster.clone(), request, play, reply));
+            let answered = replied.await.unwrap_or_else(|_| Err(reset()))?;
+            Ok::<_, Failure>(respond(&cluster, answered))
+        }
+    });
+    Client::new(service, "default")
+}
+
+async fn parse(cluster: &Cluster, by: String, request: http::Request<Body>) -> Request {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.expect("a body in memory").to_bytes();
+    let path = head.uri.path();
+    let query: BTreeMap<String, String> = head
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.to_owned(), unescaped(value)))
+        .collect();
+    let place = path.strip_prefix("/apis/coordination.k8s.io/v1/namespaces/").unwrap_or_default();
+    let mut parts = place.split('/');
+    let namespace = parts.next().unwrap_or_default().to_owned();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let name = parts.nth(1).map(ToOwned::to_owned);
+    let verb = match (&head.method, &name) {
+        _ if path.ends_with("/selfsubjectrulesreviews") => "review",
+        (&Method::GET, Some(_)) => "get",
+        (&Method::GET, None) if query.get("watch").is_some_and(|watch| watch == "true") => "watch",
+        (&Method::GET, None) => "list",
+        (&Method::POST, None) => "create",
+        (&Method::PUT, Some(_)) => "update",
+        (&Method::DELETE, Some(_)) => "delete",
+        (&Method::PATCH, Some(_)) => "patch",
+        _ => "unknown",
+    };
+    let name = name
+        .or_else(|| body["metadata"]["name"].as_str().map(ToOwned::to_owned))
+        .or_else(|| Some(query.get("fieldSelector")?.strip_prefix("metadata.name=")?.to_owned()))
+        .unwrap_or_default();
+    Request { verb, namespace, name, by, at: cluster.now(), query, body }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let escaped = (byte == b'%').then(|| {
+            let digits = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
+            u8::from_str_radix(&String::from_utf8_lossy(&digits), 16).unwrap_or(b'?')
+        });
+        bytes.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+async fn serve(
+    cluster: Cluster,
+    request: Request,
+    play: Play,
+    mut reply: oneshot::Sender<Replied>,
+) {
+    sleep(cluster.latency() + play.delay).await;
+    let watches = request.verb == "watch" && !cluster.denies("watch");
+    let own = (play.carried_out && !watches)
+        .then(|| cluster.carry_out(&request, play.webhook.as_ref()))
+        .unwrap_or_else(|| Answer::text(500, "not carried out"));
+    sleep(cluster.latency() + play.late).await;
+    let answered = match play.reply {
+        Reply::Own if watches => Ok(Answered::Watch(request, vec![Feed::Live(Duration::MAX, 1)])),
+        Reply::Feed(feed) => Ok(Answered::Watch(request, feed)),
+        Reply::Own => Ok(Answered::Whole(own)),
+        Reply::Is(answer) => Ok(Answered::Whole(answer)),
+        Reply::Edited(edit) => {
+            let mut object = serde_json::from_slice(&own.body).expect("an object");
+            edit(&mut object);
+            Ok(Answered::Whole(Answer::object(own.status, &object)))
+        }
+        Reply::Never => return reply.closed().await,
+        Reply::Reset => Err(reset()),
+        Reply::ResetMidBody => Ok(Answered::Broken(own)),
+        Reply::Truncated => {
+            let mut own = own;
+            own.body.truncate(own.body.len() / 2);
+            Ok(Answered::Whole(own))
+        }
+    };
+    // Whoever asked may have gone.
+    let _ = reply.send(answered);
+}
+
+fn reset() -> Failure {
+    io::Error::from(io::ErrorKind::ConnectionReset).into()
+}
+
+fn respond<D>(cluster: &Cluster, answered: Answered) -> Response<Channel<D, Failure>>
+where
+    D: From<Vec<u8>> + Send + 'static,
+{
+    let (mut sender, body) = Channel::new(64);
+    let cluster = cluster.clone();
+    let head = match &answered {
+        Answered::Whole(answer) | Answered::Broken(answer) => answer.clone(),
+        Answered::Watch(..) => Answer::text(200, ""),
+    };
+    tokio::spawn(async move {
+        match answered {
+            Answered::Whole(answer) => {
+                let _ = sender.send_data(answer.body.into()).await;
+            }
+            Answered::Broken(answer) => {
+                let half = answer.body.len() / 2;
+                let _ = sender.send_data(answer.body[..half].to_vec().into()).await;
+                // The first half is read before the reset is.
+                tokio::task::yield_now().await;
+                sender.abort(reset());
+            }
+            Answered::Watch(request, feed) => stream(&cluster, &request, feed, sender).await,
+        }
+    });
+    head.response(body)
+}
+
+/// Sends the body of a watch, at most as long as was asked for.
+async fn stream<D>(
+    cluster: &Cluster,
+    request: &Request,
+    feed: Vec<Feed>,
+    mut sender: Sender<D, Failure>,
+) where
+    D: From<Vec<u8>> + Send + 'static,
+{
+    let number = |key: &str| request.query.get(key).and_then(|value| value.parse::<u64>().ok());
+    let mut after = number("resourceVersion").unwrap_or_else(|| cluster.version());
+    for piece in feed {
+        match piece {
+            Feed::Text(text) => {
+                let _ = sender.send_data(text.into_bytes().into()).await;
+            }
+            Feed::Silence(long) => sleep(long).await,
+            Feed::Live(long, times) => {
+                let long = long.min(Duration::from_secs(number("timeoutSeconds").unwrap_or(290)));
+                let live = follow(cluster, request, &mut after, times, &mut sender);
+                let _ = timeout(long, live).await;
+            }
+            Feed::Reset => {
+                tokio::task::yield_now().await;
+                return sender.abort(reset());
+            }
+        }
+    }
+}
+
+async fn follow<D>(
+    cluster: &Cluster,
+    request: &Request,
+    after: &mut u64,
+    times: usize,
+    sender: &mut Sender<D, Failure>,
+) where
+    D: From<Vec<u8>> + Send + 'static,
+{
+    let mut news = cluster.news();
+    loop {
+        news.mark_unchanged();
+        for commit in cluster.commits_after(*after) {
+            *after = commit.number;
+            let event = commit.event();
+            if event["object"]["metadata"]["namespace"] != request.namespace.as_str()
+                || !selects(request, &event["object"])
+            {
+                continue;
+            }
+            for _ in 0..times {
+                let line = format!("{event}\n").into_bytes();
+                if sender.send_data(line.into()).await.is_err() {
+                    return;
+                }
+            }
+        }
+        if news.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A TCP proxy in front of one server, for what happens between a client and it.
+
+use std::{io, net::SocketAddr};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+};
+
+/// What becomes of bytes on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    #[default]
+    Open,
+    /// They are held back, in order, until the way is open again. Nobody is told.
+    Held,
+}
+
+/// How both directions are, and whether connections are cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) requests: Way,
+    pub(crate) replies: Way,
+}
+
+impl Link {
+    /// Nothing passes, in either direction, and nothing says so.
+    pub(crate) const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
+    /// Requests arrive, and their answers do not.
+    pub(crate) const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
+}
+
+/// The proxy. Dropping it cuts all connections.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    link: watch::Sender<Link>,
+    /// Counts up when all connections are to be cut.
+    cut: watch::Sender<u64>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    /// Listens on a free port and passes on to `server`.
+    pub(crate) async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (link, cut) = (watch::Sender::new(Link::default()), watch::Sender::new(0));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, server, link.subscribe(), cut.subscribe()));
+        Self { address, link, cut, _tasks: tasks }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+
+    /// Cuts every connection there is; new ones are accepted.
+    pub(crate) fn reset(&self) {
+        self.cut.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    server: SocketAddr,
+    link: watch::Receiver<Link>,
+    cut: watch::Receiver<u64>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else { return };
+        connections.spawn(connect(client, server, link.clone(), cut.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connect(
+    client: TcpStream,
+    server: SocketAddr,
+    link: watch::Receiver<Link>,
+    mut cut: watch::Receiver<u64>,
+) {
+    cut.mark_unchanged();
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        _ = pass(from_client, to_server, link.clone(), |link| link.requests) => {}
+        _ = pass(from_server, to_client, link, |link| link.replies) => {}
+        _ = cut.changed() => {}
+    }
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut link: watch::Receiver<Link>,
+    way: fn(&Link) -> Way,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let read = from.read(&mut bytes).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if link.wait_for(|link| way(link) == Way::Open).await.is_err() {
+            return Ok(());
+        }
+        to.write_all(&bytes[..read]).await?;
+    }
+}
