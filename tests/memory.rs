@@ -59,14 +59,15 @@ fn now() -> tokio::time::Instant {
 mod conformance {
     use std::sync::Arc;
 
-    use leasehold::{DynSync, conformance};
+    use leasehold::{DynSync, Fault, conformance};
 
     use super::pair;
 
     #[tokio::test(start_paused = true)]
     async fn every_check_passes_by_value() {
         let (a, b) = pair();
-        conformance::all(conformance::Pair::new(&a, &b).other("other")).await;
+        let cut = |off: bool| a.disturb(off.then_some(Fault::LoseRequest));
+        conformance::all(conformance::Pair::new(&a, &b).other("other").cut(&cut)).await;
     }
 
     #[tokio::test(start_paused = true)]

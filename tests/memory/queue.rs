@@ -16,7 +16,7 @@ async fn a_second_try_looks_again() {
 
     held.release().await.unwrap();
 
-    b.lock("x", LockOptions::default().try_once()).await.unwrap();
+    drop(b.lock("x", LockOptions::default().try_once()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
