@@ -34,7 +34,10 @@ async fn after_a_crash(when: When, play: Play) -> (Duration, Cluster) {
 }
 
 fn bookmark(version: u64) -> String {
-    let object = json!({ "kind": "Lease", "metadata": { "resourceVersion": version.to_string() } });
+    let object = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "resourceVersion": version.to_string() }, "spec": {},
+    });
     format!("{}\n", json!({ "type": "BOOKMARK", "object": object }))
 }
 
