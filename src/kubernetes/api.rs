@@ -81,13 +81,12 @@ impl Api {
                 entries.extend(items.into_iter().filter_map(readable));
             }
             let metadata = &page["metadata"];
-            match metadata["continue"].as_str().filter(|token| !token.is_empty()) {
-                Some(token) => next = format!("&continue={}", escaped(token)),
-                None => {
-                    let version = metadata["resourceVersion"].as_str().unwrap_or_default();
-                    return Ok((entries, version.into()));
-                }
-            }
+            let more = metadata["continue"].as_str().filter(|token| !token.is_empty());
+            let Some(token) = more else {
+                let version = metadata["resourceVersion"].as_str().unwrap_or_default();
+                return Ok((entries, version.into()));
+            };
+            next = format!("&continue={}", escaped(token));
         }
     }
 
