@@ -45,6 +45,7 @@ controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: pri
 
 bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
 	@tests/controlplane/build.sh
+	@$(CARGO) build --quiet --locked --release --example player
 	@$(CARGO) bench --quiet --locked --bench kubernetes
 
 clean: ## Remove what was built

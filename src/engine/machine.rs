@@ -124,8 +124,7 @@ enum Flight {
     #[default]
     None,
     Read(Sent),
-    /// A write of this nonce, for this, with this time to live.
-    Write(Sent, Nonce, Change, Duration),
+    Write(Sent, Sending),
 }
 
 /// What was known when a request was sent.
@@ -134,6 +133,16 @@ struct Sent {
     highest: u64,
     /// A watch has missed the record since: the answer may be from before that.
     missed: bool,
+}
+
+/// A write under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sending {
+    nonce: Nonce,
+    change: Change,
+    ttl: Duration,
+    /// The version that it is conditional on; zero for there being no record.
+    base: u64,
 }
 
 /// The state machine of one contender. See the [module](super) for its picture and invariants.
@@ -162,6 +171,9 @@ pub(crate) struct Machine {
     /// An answer is owed by the record itself before anything is decided.
     reread: bool,
     pace: Pace,
+    /// The version, or zero for none, that a conflict has shown to be outdated: a read that shows it is from a
+    /// server that lags behind.
+    refuted: Option<u64>,
     /// Since when every answer was older than what had been seen before.
     stale_since: Option<Moment>,
     /// When to stop clearing up and leave the rest to the time to live.
@@ -189,6 +201,7 @@ impl Machine {
             flight: Flight::None,
             reread: false,
             pace: Pace::default(),
+            refuted: None,
             stale_since: None,
             give_up: Moment::default(),
             altered: false,

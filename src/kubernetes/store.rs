@@ -1,13 +1,12 @@
 //! Lease objects as a [`Store`].
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{future::BoxFuture, stream::BoxStream};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::{
     BACKEND,
@@ -25,8 +24,6 @@ use crate::{
 
 /// The resource, in the server's terms.
 pub(super) const LEASES: &str = "leases.coordination.k8s.io";
-/// The longest that a request may take. What a tenure depends on has its own, shorter timeout.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How many objects one page of a list has.
 const PAGE: usize = 500;
 
@@ -203,32 +200,22 @@ fn path(namespace: &Namespace, lease: Option<&LeaseName>) -> String {
 
 /// For a query: everything but unreserved characters escaped.
 fn escaped(text: &str) -> String {
+    const HEX: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(byte.into())
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
     }
     escaped
 }
 
 impl Api {
-    /// Sends one request and reads its whole answer, for as long as anybody could wait for it.
+    /// Sends one request and reads its whole answer.
     pub(super) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        asked: &Asked<'_>,
-    ) -> Result<Value, Failed> {
-        let answer = timeout(PATIENCE, self.exchange(method, path, body, asked)).await;
-        answer.unwrap_or_else(|late| Err(Failed::Other(Error::unavailable(BACKEND, late))))
-    }
-
-    async fn exchange(
         &self,
         method: Method,
         path: &str,

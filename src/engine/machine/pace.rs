@@ -54,6 +54,9 @@ impl Pace {
 
     pub(super) fn read_answered(&mut self) {
         self.reads = 0;
+        if seeded(Bug::ReadForgives) {
+            self.writes = 0;
+        }
     }
 
     /// A write was carried out, or one of which nobody knew turned out to be.
@@ -84,6 +87,9 @@ impl Machine {
         }
         self.pace.conflicted = now;
         self.pace.conflicts = self.pace.conflicts.saturating_add(1);
+        if seeded(Bug::ConflictForgiven) {
+            return;
+        }
         if let Some(repeated) = self.pace.conflicts.checked_sub(2) {
             self.pause(now, self.doubled(repeated).min(self.timing.renew() / 4), None);
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Attempt, Flight, Machine, Sent, Step, View};
+use super::{Attempt, Flight, Machine, Sending, Sent, Step, View};
 use crate::{
     clock::Moment,
     engine::{
@@ -132,7 +132,9 @@ impl Machine {
             let claims = change == Change::Claim;
             self.open.push(Attempt { nonce, sent: now, base: version, claims });
         }
-        self.flight = Flight::Write(self.sent(), nonce, change, self.timing.ttl());
+        let version = base.as_ref().map_or(0, |base| base.version.number.get());
+        let sending = Sending { nonce, change, ttl: self.timing.ttl(), base: version };
+        self.flight = Flight::Write(self.sent(), sending);
         let record = self.record(nonce, change, base.as_ref().map(|found| &found.record));
         Step::Write(Write { base, change, record })
     }

@@ -84,8 +84,17 @@ impl Sim {
     }
 
     fn outage(&mut self) {
-        self.faults.hit(Fault::Outage);
-        self.outage_until = self.lasts(12 * SEC);
+        let kind = self.rng.pick(&[Fault::Outage, Fault::ReadOnly, Fault::Lag]);
+        self.faults.hit(kind);
+        let until = self.lasts(12 * SEC);
+        match kind {
+            Fault::Outage => self.outage.all_until = until,
+            Fault::ReadOnly => self.outage.writes_until = until,
+            _ => {
+                self.outage.lag_until = until;
+                self.outage.lag = self.store.log.len();
+            }
+        }
     }
 
     fn edit_beside(&mut self) {

@@ -56,6 +56,8 @@ impl Sim {
         host.timer += 1;
         let until =
             until.min(host.machine.deadline().filter(|&end| end > local).unwrap_or(Moment::NEVER));
+        self.check_sleep(h, local, until);
+        let host = &mut self.hosts[h];
         if until != Moment::NEVER {
             let (when, timer) = (host.clock.when(until), host.timer);
             self.at(when, Event::Wake { host: h, timer });

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Event, Report, Sim,
+    Event, Outage, Report, Sim,
     elector::Elector,
     faults::{Fault, Faults},
     host::{Host, HostClock},
@@ -34,6 +34,8 @@ pub(super) struct Scene {
     pub(super) by_hand: bool,
     pub(super) twins: bool,
     pub(super) foreign: bool,
+    /// The record is deleted when it is released, as a candidate's is.
+    pub(super) temporary: bool,
     ttls: &'static [u64],
 }
 
@@ -52,6 +54,7 @@ impl Scene {
             by_hand: false,
             twins: false,
             foreign: false,
+            temporary: false,
             ttls: &[2, 3, 5],
         }
     }
@@ -70,6 +73,7 @@ impl Scene {
             by_hand: false,
             twins: false,
             foreign: false,
+            temporary: false,
             ttls: &[3, 6, 15, 30],
         }
     }
@@ -77,7 +81,14 @@ impl Scene {
     fn of(seed: u64) -> Self {
         let base = if seed.is_multiple_of(2) { Self::elections() } else { Self::locks() };
         let kind = seed / 2;
-        Self { by_hand: kind % 4 == 1, twins: kind % 4 == 2, foreign: kind % 4 == 3, ..base }
+        let temporary = kind % 8 == 4;
+        Self {
+            by_hand: kind % 4 == 1,
+            twins: kind % 4 == 2,
+            foreign: kind % 4 == 3,
+            temporary,
+            ..base
+        }
     }
 }
 
@@ -86,7 +97,7 @@ impl Sim {
     pub(super) fn set(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let scene = Scene::of(seed);
-        let mut faults = Faults::default();
+        let mut faults = Faults::NONE;
         let hosts: Vec<Host> =
             (0..rng.between(2, 6)).map(|at| host(&mut rng, &scene, at)).collect();
         if scene.twins {
@@ -103,7 +114,7 @@ impl Sim {
             store: Store::new(),
             faults,
             calm: false,
-            outage_until: 0,
+            outage: Outage::default(),
             broken: None,
             tokens: BTreeSet::new(),
             report: Report {
@@ -111,7 +122,7 @@ impl Sim {
                 events: 0,
                 steps: 0,
                 requests: 0,
-                faults: Faults::default(),
+                faults: Faults::NONE,
                 trace: seed,
                 violation: None,
             },
@@ -135,7 +146,10 @@ fn host(rng: &mut Rng, scene: &Scene, at: u64) -> Host {
     let me = if scene.twins && at < 2 { "twin".into() } else { format!("host-{at}").into() };
     let timing = Timing::new(Duration::from_secs(rng.pick(scene.ttls)));
     let skew = i64::try_from(rng.below(120 * SEC)).expect("small") - 60_000_000_000;
-    Host::new(me, rng.draw(), timing, clock(rng), skew)
+    let mut host = Host::new(me, rng.draw(), timing, clock(rng), skew);
+    host.temporary = scene.temporary;
+    host.renew_machine();
+    host
 }
 
 fn clock(rng: &mut Rng) -> HostClock {

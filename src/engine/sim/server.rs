@@ -10,7 +10,7 @@ use super::{
 };
 use crate::engine::{
     machine::{Failure, Input, Outcome},
-    record::Write,
+    record::{Change, Write},
 };
 
 /// What a host asks of the store.
@@ -70,7 +70,7 @@ impl Sim {
         self.at(give_up, Event::Answer { host: h, life, id, input: ask.failed(UNKNOWN) });
         let faulty = if self.calm { 0 } else { self.scene.faulty };
         let patience = give_up - self.now;
-        let fate = if self.outage_until > self.now {
+        let fate = if self.is_out(&ask) {
             Fate::Fails(2 * network::MS, UNKNOWN)
         } else if cut && self.rng.chance(500) {
             Fate::Vanishes
@@ -100,6 +100,11 @@ impl Sim {
                 self.after(delay, Event::Arrive(Box::new(request)));
             }
         }
+    }
+
+    fn is_out(&self, ask: &Ask) -> bool {
+        let writes = matches!(ask, Ask::Write(_)) && self.outage.writes_until > self.now;
+        writes || self.outage.all_until > self.now
     }
 
     pub(super) fn serve(&mut self, request: Request) {
@@ -139,8 +144,14 @@ impl Sim {
     }
 
     fn read(&mut self, h: usize) -> Option<std::sync::Arc<crate::engine::record::Versioned>> {
-        let last = self.store.log.len().checked_sub(1)?;
         let wall = self.hosts[h].wall(self.now);
+        if self.outage.lag_until > self.now {
+            let last = self.outage.lag.checked_sub(1);
+            let found = last.and_then(|last| self.store.shown(last, wall));
+            self.hosts[h].told.denied |= found.is_none();
+            return found;
+        }
+        let last = self.store.log.len().checked_sub(1)?;
         if self.calm || !self.rng.chance(self.scene.stale) {
             return self.store.shown(last, wall);
         }
@@ -157,7 +168,8 @@ impl Sim {
 
     fn write(&mut self, request: &Request, author: Author, write: &Write) -> Outcome {
         let before = self.store.log.last().cloned();
-        if !self.store.put(self.now, request.wall, author, write) {
+        let delete = self.scene.temporary && write.change == Change::Free;
+        if !self.store.put(self.now, request.wall, author, write, delete) {
             return Outcome::Conflict;
         }
         self.note(self.store.log.len() as u64);
