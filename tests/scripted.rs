@@ -1,5 +1,10 @@
 //! The Kubernetes backend against an API server that does what a test tells it to: every fault, in paused time.
 
+#![expect(
+    clippy::unchecked_time_subtraction,
+    reason = "an event before its cause is a failed test"
+)]
+
 #[path = "scripted/answer.rs"]
 mod answer;
 #[path = "scripted/cluster.rs"]
@@ -45,7 +50,7 @@ mod prelude {
 
     pub(crate) use crate::{
         answer::Answer,
-        cluster::{Cluster, OPERATOR},
+        cluster::Cluster,
         script::{Feed, Play, Reply, When},
         server::Phase,
     };

@@ -40,6 +40,8 @@ pub(crate) enum Bug {
     RestartOnRepeat,
     /// A waiter has no timer of its own: it relies on its watch.
     TrustWatch,
+    /// A candidate that leaves does not wait for a create of its that may still come.
+    ForgetCreate,
     /// What failed is tried again at once.
     NoBackoff,
     /// A read that is answered makes up for the writes that are not.
@@ -50,7 +52,7 @@ pub(crate) enum Bug {
 
 #[cfg(test)]
 impl Bug {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::CountFromAnswer,
         Self::RemoteTimestamps,
         Self::OwnTtl,
@@ -68,6 +70,7 @@ impl Bug {
         Self::TokenPerWrite,
         Self::RestartOnRepeat,
         Self::TrustWatch,
+        Self::ForgetCreate,
         Self::NoBackoff,
         Self::ReadForgives,
         Self::ConflictForgiven,

@@ -170,7 +170,7 @@ impl Sim {
                     self.turn(host);
                 }
             }
-            Event::Arrive(request) => self.serve(*request),
+            Event::Arrive(request) => self.serve(&request),
             Event::Answer { host, life, id, input } => {
                 let to = &mut self.hosts[host];
                 if to.life == life && to.flight == Some(id) {

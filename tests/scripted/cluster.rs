@@ -271,7 +271,7 @@ impl Cluster {
 }
 
 /// Who edits by hand.
-pub(crate) const OPERATOR: &str = "operator";
+const OPERATOR: &str = "operator";
 
 fn place(name: &str) -> (String, String) {
     ("default".into(), name.into())

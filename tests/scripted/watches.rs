@@ -10,9 +10,9 @@ async fn after_a_release(when: When, play: Play) -> (Duration, Cluster) {
     cluster.on(when, play);
     let waiting = tokio::spawn(async move { (take(&b).await, b) });
     cluster.until(secs(20)).await;
-    guard.release().await.unwrap();
+    guard.release().await.expect("released");
     let released = cluster.now();
-    let (_guard, _b) = waiting.await.unwrap();
+    let (_guard, _b) = waiting.await.expect("no panic");
     cluster.assert_no_theft();
     (cluster.now() - released, cluster)
 }
@@ -25,16 +25,19 @@ async fn after_a_crash(when: When, play: Play) -> (Duration, Cluster) {
     cluster.on(when, play);
     let waiting = tokio::spawn(async move { (take(&b).await, b) });
     cluster.until(secs(21)).await;
-    let renewed = cluster.commits().last().unwrap().at;
+    let renewed = cluster.commits().last().expect("a renewal").at;
     cluster.on(When::any().by("a"), Play::lost());
-    let (_successor, _b) = waiting.await.unwrap();
+    let (_successor, _b) = waiting.await.expect("no panic");
     assert!(!guard.is_held());
     cluster.assert_no_theft();
     (cluster.now() - renewed, cluster)
 }
 
 fn bookmark(version: u64) -> String {
-    let object = json!({ "kind": "Lease", "metadata": { "resourceVersion": version.to_string() } });
+    let object = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "resourceVersion": version.to_string() }, "spec": {},
+    });
     format!("{}\n", json!({ "type": "BOOKMARK", "object": object }))
 }
 

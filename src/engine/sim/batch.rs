@@ -30,6 +30,7 @@ const CATCHES: [(Bug, Check); Bug::ALL.len()] = [
     (Bug::TokenPerWrite, Check::Token),
     (Bug::RestartOnRepeat, Check::Liveness),
     (Bug::TrustWatch, Check::Asleep),
+    (Bug::ForgetCreate, Check::Asleep),
     (Bug::NoBackoff, Check::Requests),
     (Bug::ReadForgives, Check::Requests),
     (Bug::ConflictForgiven, Check::Requests),

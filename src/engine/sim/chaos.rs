@@ -7,6 +7,7 @@ use super::{
     faults::Fault,
     host::{App, Watch},
     network::{MS, SEC},
+    scene::Kind,
     store::Author,
 };
 use crate::engine::record::Record;
@@ -27,7 +28,7 @@ impl Sim {
             65..75 => self.edit_beside(),
             75..80 => self.prefer(h),
             80..85 => self.outage(),
-            _ if self.scene.by_hand => self.break_by_hand(),
+            _ if self.scene.is(Kind::ByHand) => self.break_by_hand(),
             _ => self.edit_beside(),
         }
         let pause = self.rng.between(MS, 2 * self.scene.chaos);

@@ -6,6 +6,7 @@ use super::{
     faults::Fault,
     host::Told,
     network::{self, After, Fate},
+    scene::Kind,
     store::Author,
 };
 use crate::engine::{
@@ -107,7 +108,7 @@ impl Sim {
         writes || self.outage.all_until > self.now
     }
 
-    pub(super) fn serve(&mut self, request: Request) {
+    pub(super) fn serve(&mut self, request: &Request) {
         if self.calm && request.late {
             return; // No more faults: what is late by now has been lost.
         }
@@ -119,7 +120,7 @@ impl Sim {
                     change: write.change,
                     sent: request.sent,
                 };
-                (Input::Wrote(self.write(&request, author, write)), Some(author))
+                (Input::Wrote(self.write(request, author, write)), Some(author))
             }
         };
         let delay = match request.after {
@@ -138,7 +139,7 @@ impl Sim {
         };
         let host = &self.hosts[request.host];
         if host.cut_until <= self.now {
-            let Request { host, life, id, .. } = request;
+            let &Request { host, life, id, .. } = request;
             self.after(delay, Event::Answer { host, life, id, input });
         }
     }
@@ -168,7 +169,7 @@ impl Sim {
 
     fn write(&mut self, request: &Request, author: Author, write: &Write) -> Outcome {
         let before = self.store.log.last().cloned();
-        let delete = self.scene.temporary && write.change == Change::Free;
+        let delete = self.scene.is(Kind::Temporary) && write.change == Change::Free;
         if !self.store.put(self.now, request.wall, author, write, delete) {
             return Outcome::Conflict;
         }
