@@ -37,6 +37,8 @@ pub(crate) enum Input {
     Deleted(NonZeroU64),
     /// A watch was set up anew and no longer finds the record: only a read can tell.
     Missed,
+    /// Somebody asks who has not asked before: what the record is now decides, not what it was.
+    Look,
     /// There is no watch, so that only reads tell. Any news of a watch says that there is one again.
     Blind,
 }
@@ -230,6 +232,7 @@ impl Machine {
             Input::Changed(found) => self.changed(now, &found),
             Input::Deleted(version) => self.deleted(now, version),
             Input::Missed => self.missed(now),
+            Input::Look => self.look(),
             Input::Blind => self.blind = true,
         }
         self.plan(now)
