@@ -270,16 +270,16 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     fn poll(future: impl Future<Output = ()>) {
         assert!(future.now_or_never().is_some(), "it waits");
     }
-    fn failed<T: Debug>(result: leasehold::Result<T>) {
+    fn failed<T: Debug>(result: &leasehold::Result<T>) {
         assert!(matches!(result, Err(Error::Config { .. })), "{result:?}");
     }
     let sync = Memory::default();
     poll(async {
-        failed(sync.lock("x", LockOptions::default()).await);
-        failed(sync.leader("x", LeaderOptions::default()).await);
-        failed(sync.watch_elect(WatchElectOptions::default()).await);
-        failed(sync.list_members(ListMembersOptions::default()).await);
-        failed(sync.init().await);
+        failed(&sync.lock("x", LockOptions::default()).await);
+        failed(&sync.leader("x", LeaderOptions::default()).await);
+        failed(&sync.watch_elect(WatchElectOptions::default()).await);
+        failed(&sync.list_members(ListMembersOptions::default()).await);
+        failed(&sync.init().await);
         assert!(matches!(sync.unlock("x").await, Err(Error::NotHeld { .. })));
     });
 }

@@ -240,15 +240,17 @@ pub(super) async fn a_watch_tells_who_comes_leads_and_goes(pair: Pair<'_>) {
 }
 
 pub(super) async fn a_watch_of_one_election_heeds_no_other(pair: Pair<'_>) {
-    let (one, two) = (unique("one"), unique("two"));
-    let mut events = watch(pair.a, &one).await;
-    let noise = stand(pair.b, &two).await;
+    let (own, other) = (unique("own"), unique("other"));
+    let mut events = watch(pair.a, &own).await;
+    let noise = stand(pair.b, &other).await;
     must(noise.elected().await, "who stands alone leads").keep();
+    let leader = stand(pair.a, &own).await;
+    must(leader.elected().await, "who stands alone leads").keep();
 
-    let leader = stand(pair.a, &one).await;
-
-    let joined = next(&mut events, &one).await;
-    assert_eq!(joined, ("joined", identity(pair.a).to_owned()), "only its own election is told");
+    let mut seen = vec![next(&mut events, &own).await.0, next(&mut events, &own).await.0];
     must(noise.resign().await, "a leader can resign");
     must(leader.resign().await, "a leader can resign");
+    seen.extend([next(&mut events, &own).await.0, next(&mut events, &own).await.0]);
+
+    assert_eq!(seen, ["joined", "elected", "lost", "left"], "only its own election is told");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures::StreamExt as _;
 
 use super::{Pair, held_by, identity, must, once, patient, secs, unique};
-use crate::{DynSync, Error, Leader, LeaderOptions, Loss, Role, Status};
+use crate::{DynSync, Error, Leader, LeaderOptions, Loss, Role, Status, Token};
 
 /// A candidate of `sync` in the election `name`.
 pub(super) async fn stand(sync: &DynSync, name: &str) -> Leader {
@@ -119,7 +119,7 @@ pub(super) async fn work_is_run_while_leading_and_its_end_resigns(pair: Pair<'_>
     let first = stand(pair.a, &name).await;
     let second = stand(pair.b, &name).await;
 
-    let led = first.run(|tenure| async move { tenure.check().map(|token| token.get()) }).await;
+    let led = first.run(|tenure| async move { tenure.check().map(Token::get) }).await;
 
     let token = must(must(led, "work is run to its end"), "work is run while leading");
     assert_eq!(first.status().next().await, Some(Status::Resigned), "the end of the work resigns");

@@ -183,9 +183,9 @@ pub(super) async fn any_other_name_can_be_led_and_is_listed(pair: Pair<'_>) {
         let list = ListMembersOptions::default().election(leader.election());
         let listed = must(pair.b.list_members(list).await, "members can be listed");
         assert_eq!(listed.len(), 1, "an election lists its own members: {listed:?}");
-        let named = (&*listed[0].election, &*listed[0].id);
+        let shown = (&*listed[0].election, &*listed[0].id);
         assert_eq!(
-            named,
+            shown,
             (leader.election(), leader.id()),
             "with names and ids as they were given"
         );

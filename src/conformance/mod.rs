@@ -1,8 +1,8 @@
 //! What every implementation of [`Sync`](crate::Sync) must do: each guarantee as a check of its own.
 //!
 //! The checks need two handles with identities of their own to one backend. They use names that nobody
-//! else uses, leave nothing behind, take seconds each, and hold on a slow machine too, so that they can
-//! run on a shared cluster as well as in paused time.
+//! else uses, leave nobody behind (at most a free record of each name), take seconds each, and hold on a
+//! slow machine too, so that they can run on a shared cluster as well as in paused time.
 //!
 //! ```
 //! use leasehold::{Memory, Options, conformance};

@@ -37,7 +37,7 @@ pub(crate) enum Input {
     Deleted(NonZeroU64),
     /// A watch was set up anew and no longer finds the record: only a read can tell.
     Missed,
-    /// Somebody new is about to ask, and what is known may be old.
+    /// Somebody asks who has not asked before: what the record is now decides, not what it was.
     Look,
     /// There is no watch, so that only reads tell. Any news of a watch says that there is one again.
     Blind,
@@ -232,7 +232,7 @@ impl Machine {
             Input::Changed(found) => self.changed(now, &found),
             Input::Deleted(version) => self.deleted(now, version),
             Input::Missed => self.missed(now),
-            Input::Look => self.look(now),
+            Input::Look => self.look(),
             Input::Blind => self.blind = true,
         }
         self.plan(now)
@@ -250,14 +250,6 @@ impl Machine {
         self.timing = timing;
         self.wanted = true;
         self.loss = None;
-    }
-
-    /// What was seen when somebody last asked is no answer to who asks now.
-    fn look(&mut self, now: Moment) {
-        self.reread = true;
-        if !self.is_failing() {
-            self.pace.resume(now);
-        }
     }
 
     fn release(&mut self, now: Moment) {

@@ -38,6 +38,14 @@ impl Machine {
         }
     }
 
+    /// Whoever asked set the pace: a read for each who asks. An answer that is under way may be older.
+    pub(super) fn look(&mut self) {
+        match &mut self.flight {
+            Flight::Read(sent) | Flight::Write(sent, ..) => sent.missed = true,
+            Flight::None => self.reread |= matches!(self.view, View::Present { .. }),
+        }
+    }
+
     /// A new watch does not find the record. It has no version to tell by: the answer that is under way may be
     /// older, so another read must tell.
     pub(super) fn missed(&mut self, now: Moment) {
