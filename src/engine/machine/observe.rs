@@ -70,6 +70,9 @@ impl Machine {
         if number < self.highest && !seeded(Bug::StaleRead) {
             return false;
         }
+        if number > self.highest {
+            self.pace.explained();
+        }
         self.highest = number;
         self.stale_since = None;
         let written = |attempt: &&Attempt| Some(attempt.nonce) == found.record.nonce;

@@ -59,6 +59,10 @@ impl Machine {
                 let (found, since, checked) = (Arc::clone(found), *since, *checked);
                 self.outwait(now, &found, since, checked)
             }
+            View::Present { found, since, .. } if found.record.is_free() => {
+                let take = *since + self.stand_back(found.version.number.get());
+                if now < take { Step::Sleep(take) } else { self.write(now, Change::Claim) }
+            }
             View::Absent { .. } | View::Present { .. } => self.write(now, Change::Claim),
         }
     }
