@@ -91,9 +91,9 @@ impl Place {
     }
 
     /// Waits until the Lease `orders` is so.
-    async fn until(&self, what: &str, so: impl AsyncFn(Lease) -> bool) {
+    async fn until(&self, what: &str, so: impl Fn(Lease) -> bool + Send + Sync) {
         for _ in 0..600 {
-            if so(self.leases().get("orders").await.expect("a Lease")).await {
+            if so(self.leases().get("orders").await.expect("a Lease")) {
                 return;
             }
             tokio::time::sleep(POLL).await;

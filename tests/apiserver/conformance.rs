@@ -17,7 +17,5 @@ async fn check(check: &conformance::Check) {
     let a = Kubernetes::from_config(config, place.options()).unwrap();
     let b = place.handle();
     let cut = |cut| proxy.set(if cut { Link::BLACK_HOLE } else { Link::default() });
-    println!("{} ...", check.name());
     check.run(conformance::Pair::new(&a, &b).other(&other.namespace).cut(&cut)).await;
-    println!("{} holds", check.name());
 }
