@@ -69,7 +69,7 @@ impl Happening {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn whatever_comes_in_requests_stay_under_a_bound(story in prop::collection::vec(happening(), 1..300)) {
