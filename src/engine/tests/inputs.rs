@@ -63,6 +63,7 @@ impl Happening {
             (7, _) => Input::Deleted(state.version.number),
             (8, _) => Input::Missed,
             (9, _) => Input::Blind,
+            (10, _) => Input::Look,
             _ => Input::Wake,
         }
     }
@@ -92,7 +93,8 @@ proptest! {
             let newer = matches!(&input, Input::Changed(found) if found.version.number.get() > a.highest());
             let lost = !a.is_wanted();
             let input = if lost { Input::Claim(Timing::default()) } else { input };
-            level -= if newer || lost { 2.0 } else { 0.0 };
+            let asked = matches!(input, Input::Look);
+            level -= if newer || lost || asked { 2.0 } else { 0.0 };
             let sent = take(&mut a, now, input, &mut flight, &mut last);
             wake = sent.1;
             level += f64::from(u8::from(sent.0));
