@@ -253,3 +253,14 @@ fn a_record_created_with_a_lower_version_is_no_tenure() {
     assert_eq!(a.holds(then), None);
     assert_sleeps(&step);
 }
+
+#[test]
+fn whoever_asks_anew_is_answered_by_a_read_sent_after_that() {
+    let mut a = waiter();
+    assert_eq!(a.step(at(1), Input::Look), Step::Read, "at once");
+
+    a.step(at(2), Input::Look);
+    assert_eq!(a.step(at(3), read(&held(10))), Step::Read, "the first may be older");
+
+    assert!(assert_sleeps(&a.step(at(4), read(&held(10)))) >= at(15_000), "nothing starts over");
+}
