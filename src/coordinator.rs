@@ -194,13 +194,14 @@ impl Core {
         runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
         let entries = answered(&*self.store, roster::LIST, self.store.list(&scope)).await?;
-        Ok(roster::members(&scope, &entries))
+        Ok(roster::members(&scope, &self.options.prefix, &entries))
     }
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.id.as_deref())?;
-        roster::watch(Arc::clone(&self.store), self.clock, scope).await
+        let prefix = self.options.prefix.clone();
+        roster::watch(Arc::clone(&self.store), self.clock, scope, prefix).await
     }
 
     fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {

@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "kubernetes", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "kubernetes"),
+    doc = "Distributed locks and leader election, embedded: see [`Memory`]."
+)]
 
 mod campaign;
 mod clock;

@@ -15,7 +15,7 @@ use crate::{
     election::{ElectEvent, ElectWatcher, Member, Role},
     engine::record::Version,
     error::Result,
-    name::LeaseName,
+    name::{LeaseName, Name},
     store::{Change, Entry, Kind, Scope, Store},
 };
 
@@ -26,8 +26,19 @@ const RELIST: Duration = Duration::from_secs(5);
 pub(crate) const LIST: Duration = Duration::from_secs(10);
 
 /// The live members among `entries`, judged by the time they wrote, with one time to live for clocks that differ.
-pub(crate) fn members(scope: &Scope, entries: &[Entry]) -> Vec<Member> {
-    present(scope, entries.iter().filter(|entry| !is_stale(entry))).into_values().collect()
+pub(crate) fn members(scope: &Scope, prefix: &str, entries: &[Entry]) -> Vec<Member> {
+    let live = entries.iter().filter(|entry| !is_stale(entry));
+    present(scope, prefix, live).into_values().collect()
+}
+
+/// Whether a handle with this prefix calls the election so: two applications may each have their `leader`.
+fn is_named_by(prefix: &str, entry: &Entry) -> bool {
+    let election = match &entry.kind {
+        Some(Kind::Candidate(election)) => election,
+        _ => &entry.lease,
+    };
+    Name::parse("election name", &entry.title)
+        .is_ok_and(|title| LeaseName::of(prefix, &title) == *election)
 }
 
 fn is_stale(entry: &Entry) -> bool {
@@ -37,11 +48,12 @@ fn is_stale(entry: &Entry) -> bool {
 /// One member for each election and id: a leader's own candidate record says nothing more.
 fn present<'a>(
     scope: &Scope,
+    prefix: &str,
     live: impl Iterator<Item = &'a Entry>,
 ) -> BTreeMap<(String, String), Member> {
     let (Scope::Record(namespace, _) | Scope::Elections(namespace, _)) = scope;
     let mut members = BTreeMap::new();
-    for entry in live {
+    for entry in live.filter(|entry| is_named_by(prefix, entry)) {
         let role = match &entry.kind {
             Some(Kind::Election) => Role::Leader,
             Some(Kind::Candidate(_)) => Role::Follower,
@@ -73,6 +85,7 @@ pub(crate) async fn watch(
     store: Arc<dyn Store>,
     clock: Clock,
     scope: Scope,
+    prefix: String,
 ) -> Result<ElectWatcher> {
     // What is refused is told now, not by a silent stream.
     let first = answered(&*store, LIST, store.list(&scope)).await?;
@@ -81,6 +94,7 @@ pub(crate) async fn watch(
         store,
         clock,
         scope,
+        prefix,
         changes,
         seen: BTreeMap::new(),
         members: BTreeMap::new(),
@@ -105,6 +119,7 @@ struct Roster {
     store: Arc<dyn Store>,
     clock: Clock,
     scope: Scope,
+    prefix: String,
     changes: BoxStream<'static, Change>,
     seen: BTreeMap<LeaseName, Seen>,
     members: BTreeMap<(String, String), Member>,
@@ -218,6 +233,7 @@ impl Roster {
     fn compare(&mut self) {
         let now = present(
             &self.scope,
+            &self.prefix,
             self.seen.values().filter(|seen| seen.live).map(|seen| &seen.entry),
         );
         let before = std::mem::replace(&mut self.members, now);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use leasehold::{
-    Error, Fault, LeaderOptions, ListMembersOptions, LockOptions, Options, Role, Status, Sync as _,
+    Error, Fault, LeaderOptions, ListMembersOptions, LockOptions, Memory, Options, Role, Status,
+    Sync as _, WatchElectOptions,
 };
 use tokio::time::sleep;
 
@@ -165,5 +166,27 @@ async fn a_candidacy_given_up_while_it_joins_leaves_nobody() {
             assert_eq!(members.len(), 1, "{fault:?}, after {n} polls: {members:?}");
         }
         leads.resign().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_applications_with_prefixes_of_their_own_do_not_see_each_others_members() {
+    let one = Memory::new(Options::default().prefix("one-")).unwrap();
+    let two = one.another(Options::default().prefix("two-")).unwrap();
+    let options = || LeaderOptions::default().ttl(Duration::from_secs(3));
+    let first = one.leader("leader", options().id("a")).await.unwrap();
+    let _second = two.leader("leader", options().id("b")).await.unwrap();
+
+    let listed = async |sync: &Memory| {
+        let members = sync.list_members(ListMembersOptions::default()).await.unwrap();
+        members.into_iter().map(|member| (member.election, member.id)).collect::<Vec<_>>()
+    };
+
+    assert_eq!(listed(&one).await, [("leader".into(), "a".into())]);
+    assert_eq!(listed(&two).await, [("leader".into(), "b".into())]);
+    let mut events = two.watch_elect(WatchElectOptions::default()).await.unwrap();
+    first.resign().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(events.next().await.unwrap().member().id, "b");
     }
 }
