@@ -1,6 +1,10 @@
 //! The Kubernetes backend on a real kube-apiserver and etcd.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test says where it fails, and reads the clock")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test says where it fails, and reads the clock"
+)]
 
 mod support;
 
