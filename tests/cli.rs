@@ -13,6 +13,10 @@ mod support;
 mod busy;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/elect.rs"]
+mod elect;
+#[path = "cli/look.rs"]
+mod look;
 #[path = "cli/lost.rs"]
 mod lost;
 #[path = "cli/program.rs"]

@@ -13,13 +13,28 @@ use crate::{
 };
 
 /// For how long a server that was never there is asked for.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(3);
 /// Between two questions; a lock that is free is there sooner, and nothing is asked.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a write that was on its way when the wait ended may take to be found and undone.
 const UNDO: Duration = Duration::from_secs(2);
+
+/// What `work` comes to, unless a signal comes first or there is no server. What was stopped is said with it.
+pub(crate) async fn patiently<T>(
+    connection: &Connection,
+    work: impl Future<Output = Result<T, Error>>,
+    about: &About<'_>,
+    signals: &mut Signals,
+) -> Result<Outcome<T>, Failure> {
+    tokio::select! {
+        biased;
+        signal = signals.fatal() => Err(Failure::signal(signal.as_raw())),
+        result = work => Ok(result.map_err(|error| about.failure(&error))),
+        error = no_server(connection) => Ok(Err(about.failure(&error))),
+    }
+}
 
 /// Acquires the lock `name`.
 pub(crate) async fn acquire(
@@ -29,17 +44,13 @@ pub(crate) async fn acquire(
     about: &About<'_>,
     signals: &mut Signals,
 ) -> Outcome<Guard> {
-    let stopped = {
-        let lock = connection.sync.lock(name, options);
-        tokio::select! {
-            biased;
-            signal = signals.fatal() => Failure::signal(signal.as_raw()),
-            result = lock => return result.map_err(|error| about.failure(&error)),
-            error = no_server(connection) => return Err(about.failure(&error)),
+    match patiently(connection, connection.sync.lock(name, options), about, signals).await {
+        Ok(outcome) => outcome,
+        Err(stopped) => {
+            leave(connection, name, options).await;
+            Err(stopped)
         }
-    };
-    leave(connection, name, options).await;
-    Err(stopped)
+    }
 }
 
 /// Leaves nothing in the record: a write that was on its way may have acquired it.
@@ -62,14 +73,19 @@ async fn no_server(connection: &Connection) -> Error {
             Ok(Err(Error::Unavailable { .. })) => {}
             Ok(_) => std::future::pending().await,
             Err(_) if clock::now() >= end => {
-                let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
-                return Error::Unavailable {
-                    backend: connection.sync.backend(),
-                    source: std::sync::Arc::new(source),
-                    retry_after: None,
-                };
+                return no_answer();
             }
             Err(_) => {}
         }
+    }
+}
+
+/// A request was given up.
+pub(crate) fn no_answer() -> Error {
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
+    Error::Unavailable {
+        backend: "kubernetes",
+        source: std::sync::Arc::new(source),
+        retry_after: None,
     }
 }

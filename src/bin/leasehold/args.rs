@@ -24,6 +24,12 @@ every lock that is held around it. It runs in a process group of its own, which 
 stop (TERM) when the lock is lost or about to be, and is killed before anybody else can have it. What
 it leaves running in that group is stopped before the lock is released.";
 
+const ELECT_EXAMPLES: &str = "\
+Examples:
+  leasehold elect billing -- ./scheduler --config prod.toml
+  leasehold elect --once --ttl 30s billing ./migrate.sh
+  leasehold elect -o json billing                    a line with each change, until Ctrl-C";
+
 /// Locks and leader election on Kubernetes Leases.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, about, after_help = AFTER, max_term_width = 110)]
@@ -45,12 +51,36 @@ impl Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Lock(LockArgs),
+    Elect(ElectArgs),
+    /// Lists the candidates of elections, leaders included.
+    Members(LookArgs),
+    /// Lists locks and elections: who holds them, since which token, and for how long if nobody renews.
+    Status(LookArgs),
+    /// Prints who is elected and who comes and goes, as it happens, beginning with the present state.
+    Watch(LookArgs),
+    Release(ReleaseArgs),
+    /// Prints the JSON Schemas of all that `-o json` prints.
+    Schema,
+    /// Prints the completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    Man,
 }
 
 impl Command {
     const fn say(&self) -> Say {
         match self {
             Self::Lock(args) => args.say,
+            Self::Elect(args) => args.say,
+            Self::Members(args) | Self::Status(args) | Self::Watch(args) => args.say,
+            Self::Release(args) => args.say,
+            Self::Schema | Self::Completions { .. } | Self::Man => {
+                Say { output: Output::Text, quiet: false, verbose: 0 }
+            }
         }
     }
 }
@@ -80,6 +110,62 @@ pub(crate) struct LockArgs {
     /// The lock's name, and the command with its arguments.
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
     words: Vec<OsString>,
+}
+
+/// Runs a command for as long as this process leads an election, again with each time it is elected.
+///
+/// When the lead is lost the command is stopped, before anybody else leads. When the command ends by
+/// itself, the candidate resigns. Without a command, prints who leads and how this candidate stands.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = ELECT_EXAMPLES,
+    override_usage = "leasehold elect [OPTIONS] NAME [--] [CMD [ARG]...]"
+)]
+pub(crate) struct ElectArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) tenure: TenureArgs,
+    /// End, with 79, when the lead is lost, instead of standing again.
+    #[arg(long, env = "LEASEHOLD_ONCE")]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// The election's name, and the command with its arguments.
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
+    words: Vec<OsString>,
+}
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LookArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// Only this lock or election. Default: all of the namespace.
+    pub(crate) name: Option<String>,
+}
+
+/// Takes a lock or an election away from whoever holds it.
+///
+/// For a holder that hangs or cannot be reached. Its command is stopped once it hears of it, by
+/// default within 5 s; until then another may hold it too. Nothing is done if the record is
+/// changed after it was shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Yes, although somebody holds it. Needed: whoever locked something unlocks it by ending.
+    #[arg(long, required = true)]
+    pub(crate) force: bool,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// The lock or election.
+    pub(crate) name: String,
 }
 
 /// Which cluster, and where in it.
@@ -134,6 +220,13 @@ pub(crate) enum Output {
 }
 
 impl LockArgs {
+    /// The name and the command, which is empty if there is none.
+    pub(crate) fn words(&self) -> Result<(&str, &[OsString]), String> {
+        split(&self.words)
+    }
+}
+
+impl ElectArgs {
     /// The name and the command, which is empty if there is none.
     pub(crate) fn words(&self) -> Result<(&str, &[OsString]), String> {
         split(&self.words)

@@ -9,6 +9,8 @@ pub(crate) type Outcome<T = u8> = Result<T, Failure>;
 
 /// Exit codes, where they are not those of CMD.
 pub(crate) mod code {
+    /// What was asked for is not there.
+    pub(crate) const MISSING: u8 = 1;
     /// The command line is wrong.
     pub(crate) const USAGE: u8 = 64;
     /// The API server cannot be used.

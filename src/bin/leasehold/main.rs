@@ -15,6 +15,7 @@ mod chain;
 mod clock;
 mod command;
 mod connect;
+mod elect;
 mod failure;
 mod guardian;
 mod hold;
@@ -22,8 +23,12 @@ mod job;
 mod launch;
 mod lock;
 mod log;
+mod look;
+mod manual;
 mod output;
 mod reexec;
+mod release;
+mod run;
 mod signals;
 mod terminal;
 
@@ -61,6 +66,14 @@ fn run(args: Args) -> Outcome {
     let outcome = runtime.block_on(async {
         match args.command {
             Command::Lock(args) => lock::run(args).await,
+            Command::Elect(args) => elect::run(args).await,
+            Command::Members(args) => look::members(args).await,
+            Command::Status(args) => look::status(args).await,
+            Command::Watch(args) => look::watch(args).await,
+            Command::Release(args) => release::run(args).await,
+            Command::Schema => Ok(manual::schema()),
+            Command::Completions { shell } => Ok(manual::completions(shell)),
+            Command::Man => Ok(manual::page()),
         }
     });
     // A name that is still being looked up must not keep the program.
