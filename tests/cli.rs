@@ -25,6 +25,9 @@ mod program;
 mod server;
 #[path = "cli/signals.rs"]
 mod signals;
+#[cfg(target_os = "linux")]
+#[path = "cli/terminal.rs"]
+mod terminal;
 #[path = "cli/tidy.rs"]
 mod tidy;
 

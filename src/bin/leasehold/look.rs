@@ -17,10 +17,8 @@ pub(crate) async fn members(args: LookArgs) -> Outcome {
     let connection = Connection::open(&args.target, None).await?;
     let object = object("election", args.name.as_deref());
     let about = connection.about(&object);
-    let options = args
-        .name
-        .iter()
-        .fold(ListMembersOptions::default(), |options, name| options.election(name));
+    let options =
+        args.name.iter().fold(ListMembersOptions::default(), ListMembersOptions::election);
     let members = in_time(connection.sync.list_members(options), &about).await?;
     show(&members, args.say.output);
     Ok(0)
@@ -54,8 +52,7 @@ pub(crate) async fn watch(args: LookArgs) -> Outcome {
     let connection = Connection::open(&args.target, None).await?;
     let object = object("election", args.name.as_deref());
     let about = connection.about(&object);
-    let options =
-        args.name.iter().fold(WatchElectOptions::default(), |options, name| options.id(name));
+    let options = args.name.iter().fold(WatchElectOptions::default(), WatchElectOptions::id);
     let mut events = in_time(connection.sync.watch_elect(options), &about).await?;
     while let Some(event) = events.next().await {
         if !print(&event, args.say.output) {
