@@ -37,8 +37,20 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
     let mut signals = Signals::listen()?;
 
     let options = LeaderOptions::default().ttl(args.tenure.ttl);
-    let standing = connection.sync.leader(name, options);
-    let leader = patiently(&connection, standing, &about, &mut signals).await??;
+    let mut standing = connection.sync.leader(name, options);
+    let leader = match patiently(&connection, &mut standing, &about, &mut signals).await {
+        Ok(leader) => leader?,
+        Err(stopped) => {
+            // Its record may have been written already: dropped now, nobody would be left to remove it.
+            let withdraw = async {
+                if let Ok(leader) = standing.await {
+                    let _ = leader.resign().await;
+                }
+            };
+            let _ = timeout(RESIGN, withdraw).await;
+            return Err(stopped);
+        }
+    };
     let campaign = Campaign { leader: &leader, about, chain, grace, once: args.once };
     let outcome = if command.is_empty() {
         campaign.tell(args.say.output, &mut signals).await

@@ -1,6 +1,6 @@
 //! How the program ends, and the one line that it says when something is wrong.
 
-use std::{error::Error as StdError, fmt::Write as _, io};
+use std::{error::Error as StdError, fmt::Write as _, io, time::Duration};
 
 use leasehold::Error;
 
@@ -82,7 +82,18 @@ impl About<'_> {
     /// The object, the cause and the next step, on one line.
     pub(crate) fn failure(&self, error: &Error) -> Failure {
         let Self { object, namespace, server, busy } = *self;
-        let mut line = format!("{object} in namespace `{namespace}`: {error}");
+        let mut line = match error {
+            Error::Timeout { holder, waited, .. } => {
+                let waited =
+                    Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+                format!(
+                    "{object} in namespace `{namespace}` is held by `{holder}`, after {waited:?} still"
+                )
+            }
+            // These name the namespace themselves.
+            Error::Refused { .. } | Error::Namespace { .. } => format!("{object}: {error}"),
+            _ => format!("{object} in namespace `{namespace}`: {error}"),
+        };
         let mut last = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
