@@ -37,7 +37,6 @@ unit: tools tools-go
 	@tests/controlplane/build.sh
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
 	@$(CARGO) test --locked --all-features
-	@$(CARGO) test --locked --all-features --examples
 
 controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
@@ -45,6 +44,7 @@ controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: pri
 
 bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
 	@tests/controlplane/build.sh
+	@$(CARGO) build --quiet --locked --release --example player
 	@$(CARGO) bench --quiet --locked --bench kubernetes
 
 clean: ## Remove what was built

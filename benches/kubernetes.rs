@@ -43,9 +43,6 @@ impl Bench {
 }
 
 fn main() {
-    if process::play() {
-        return;
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // On a worker, as the library's own tasks are: the main thread is woken at a higher price.
     let run = runtime.spawn(async {

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    coordinator::{Core, Registration},
+    coordinator::Core,
     desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
     error::{Error, Loss, Result},
@@ -322,5 +322,24 @@ impl Drop for Candidate {
     /// However the task ends, its `Leader` is told.
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A candidacy of this handle: the only one of its id in its election, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    core: Arc<Core>,
+    place: (Key, Name),
+}
+
+impl Registration {
+    pub(crate) const fn new(core: Arc<Core>, place: (Key, Name)) -> Self {
+        Self { core, place }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.core.withdraw(&self.place);
     }
 }

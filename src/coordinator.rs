@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     Options,
-    campaign::{Candidate, Membership},
+    campaign::{Candidate, Membership, Registration},
     clock::Clock,
     desk::{Claim, Desk, Pending, Standing},
     driver::{Command, Driver, answered},
@@ -103,6 +103,7 @@ impl Core {
     }
 
     pub(crate) async fn init(&self) -> Result<()> {
+        runtime()?;
         answered(&*self.store, INIT, self.store.check(&self.namespace)).await
     }
 
@@ -168,7 +169,11 @@ impl Core {
     fn register(self: &Arc<Self>, election: &Arc<Key>, me: &Name) -> Option<Registration> {
         let place = ((**election).clone(), me.clone());
         let new = lock(&self.candidates).insert(place.clone());
-        new.then(|| Registration { core: Arc::clone(self), place })
+        new.then(|| Registration::new(Arc::clone(self), place))
+    }
+
+    pub(crate) fn withdraw(&self, place: &(Key, Name)) {
+        lock(&self.candidates).remove(place);
     }
 
     /// Returns once nothing that `me` held or asked for is left in the record `key`.
@@ -186,6 +191,7 @@ impl Core {
     }
 
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
+        runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
         let entries = answered(&*self.store, roster::LIST, self.store.list(&scope)).await?;
         Ok(roster::members(&scope, &entries))
@@ -307,19 +313,6 @@ async fn drive(driver: Driver, core: Weak<Core>, place: (Key, Name)) {
         core.upgrade().is_none_or(|core| core.retire(&place, commands, machine))
     };
     driver.run(retire).await;
-}
-
-/// A candidacy of this handle: the only one of its id in its election, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    core: Arc<Core>,
-    place: (Key, Name),
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        lock(&self.core.candidates).remove(&self.place);
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -99,7 +99,7 @@ impl Desk {
         }
         self.queue.push_back(claim);
         // Nobody has looked since the last one stopped waiting: that holder may be long gone.
-        if machine.waits() && !machine.is_wanted() { Input::Missed } else { Input::Wake }
+        if machine.waits() && !machine.is_wanted() { Input::Look } else { Input::Wake }
     }
 
     /// A request failed: what waiters are told if waiting on cannot help.

@@ -177,7 +177,12 @@ impl Driver {
                 Ok(Written::Stored(found)) => (Input::Wrote(Outcome::Stored(found)), None),
                 Ok(Written::Gone) => (Input::Wrote(Outcome::Gone), None),
                 Ok(Written::Conflict) => (Input::Wrote(Outcome::Conflict), None),
-                Err(error) => (Input::Wrote(Outcome::Failed(failure(&error))), Some(error)),
+                Err(error) => {
+                    let mut failure = failure(&error);
+                    // Stored, under a version that cannot be read: not a refusal.
+                    failure.refused &= !matches!(error, Error::Version { .. });
+                    (Input::Wrote(Outcome::Failed(failure)), Some(error))
+                }
             }
         })
     }

@@ -19,6 +19,8 @@ mod sync;
 mod timing;
 mod token;
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 

@@ -106,6 +106,7 @@ impl LeaseName {
     }
 
     /// The name as a label value, which is shorter than a name: itself where it fits.
+    #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn label(&self) -> String {
         let fits = self.0.len() <= MAX_LABEL;
         if fits { self.0.to_string() } else { slug(&self.0, &self.0) }

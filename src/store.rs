@@ -70,6 +70,10 @@ pub(crate) enum Change {
     /// This is gone; the version is that of the deletion.
     Gone(LeaseName, NonZeroU64),
     /// There is no watch at present, and why, as a line to log.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "a map in this process is always seen")
+    )]
     Blind(String),
 }
 

@@ -8,6 +8,9 @@
 
 mod support;
 
+#[cfg(feature = "conformance")]
+#[path = "apiserver/conformance.rs"]
+mod conformance;
 #[path = "apiserver/contract.rs"]
 mod contract;
 #[path = "apiserver/cut_off.rs"]
@@ -27,7 +30,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
 use leasehold::{Kubernetes, LockOptions, Options};
 use serde_json::{Value, json};
-use support::{ADMIN, Audited, ControlPlane};
+use support::{ADMIN, Audited, ControlPlane, Proxy};
 
 /// A namespace of a test's own on the shared control plane, and handles in it.
 struct Place {
@@ -51,6 +54,15 @@ impl Place {
 
     fn handle_of(&self, user: &str, options: Options) -> Kubernetes {
         Kubernetes::from_config(self.plane.config(user), options).expect("usable options")
+    }
+
+    /// A way to the server that can be cut, and the configuration to go it.
+    async fn behind_proxy(&self) -> (Proxy, kube::Config) {
+        let mut config = self.plane.config(ADMIN);
+        let authority = config.cluster_url.authority().expect("a host").to_string();
+        let proxy = Proxy::start(authority.parse().expect("an address")).await;
+        config.cluster_url = proxy.url().parse().expect("a URL");
+        (proxy, config)
     }
 
     fn leases(&self) -> Api<Lease> {
@@ -79,9 +91,9 @@ impl Place {
     }
 
     /// Waits until the Lease `orders` is so.
-    async fn until(&self, what: &str, so: impl AsyncFn(Lease) -> bool) {
+    async fn until(&self, what: &str, so: impl Fn(Lease) -> bool + Send + Sync) {
         for _ in 0..600 {
-            if so(self.leases().get("orders").await.expect("a Lease")).await {
+            if so(self.leases().get("orders").await.expect("a Lease")) {
                 return;
             }
             tokio::time::sleep(POLL).await;

@@ -2,6 +2,9 @@
 
 #[path = "memory/bounds.rs"]
 mod bounds;
+#[cfg(feature = "conformance")]
+#[path = "memory/broken.rs"]
+mod broken;
 #[path = "memory/elections.rs"]
 mod elections;
 #[path = "memory/faults.rs"]
@@ -17,8 +20,8 @@ use leasehold::{Guard, LockOptions, Memory, Options, Sync as _};
 
 /// Two handles to one store, as two processes would have them.
 fn pair() -> (Memory, Memory) {
-    let a = Memory::new(Options::default().identity("a")).unwrap();
-    let b = a.another(Options::default().identity("b")).unwrap();
+    let a = Memory::new(Options::default().identity("a")).expect("valid options");
+    let b = a.another(Options::default().identity("b")).expect("valid options");
     (a, b)
 }
 
@@ -28,7 +31,7 @@ const fn secs(n: u64) -> Duration {
 
 /// Takes `x` for the default time to live.
 async fn hold(sync: &Memory) -> Guard {
-    sync.lock("x", LockOptions::default()).await.unwrap()
+    sync.lock("x", LockOptions::default()).await.expect("in the end it is free")
 }
 
 /// `future`, which must end within a minute of paused time.
@@ -59,14 +62,15 @@ fn now() -> tokio::time::Instant {
 mod conformance {
     use std::sync::Arc;
 
-    use leasehold::{DynSync, conformance};
+    use leasehold::{DynSync, Fault, conformance};
 
     use super::pair;
 
     #[tokio::test(start_paused = true)]
     async fn every_check_passes_by_value() {
         let (a, b) = pair();
-        conformance::all(conformance::Pair::new(&a, &b).other("other")).await;
+        let cut = |off: bool| a.disturb(off.then_some(Fault::LoseRequest));
+        conformance::all(conformance::Pair::new(&a, &b).other("other").cut(&cut)).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,10 @@
 //! The Kubernetes backend against an API server that does what a test tells it to: every fault, in paused time.
 
+#![expect(
+    clippy::unchecked_time_subtraction,
+    reason = "an event before its cause is a failed test"
+)]
+
 #[path = "scripted/answer.rs"]
 mod answer;
 #[path = "scripted/cluster.rs"]
@@ -25,8 +30,14 @@ mod fields;
 mod refused;
 #[path = "scripted/silence.rs"]
 mod silence;
+#[path = "scripted/stale.rs"]
+mod stale;
+#[path = "scripted/storms.rs"]
+mod storms;
 #[path = "scripted/unavailable.rs"]
 mod unavailable;
+#[path = "scripted/watches.rs"]
+mod watches;
 
 mod prelude {
     pub(crate) use std::time::Duration;
@@ -39,7 +50,7 @@ mod prelude {
 
     pub(crate) use crate::{
         answer::Answer,
-        cluster::{Cluster, OPERATOR},
+        cluster::Cluster,
         script::{Feed, Play, Reply, When},
         server::Phase,
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, future::select_all};
+use futures::{StreamExt as _, TryStreamExt as _, future::select_all, stream::BoxStream};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::{
     Api,
@@ -71,47 +71,48 @@ pub(crate) async fn pair(bench: &mut Bench) {
     );
 }
 
-/// From the holder's release to the next guard, against a PUT and the delivery of its watch event.
+/// From the holder's release to the next guard, in turns with a PUT and the delivery of its watch event.
 pub(crate) async fn hand_over(bench: &mut Bench) {
     for waiters in [2_usize, 10, 50] {
         let namespace = bench.plane.namespace().await;
-        let floor = delivery(bench, &namespace).await;
-        let handles: Vec<_> = (0..waiters).map(|_| bench.handle(&namespace)).collect();
-        let mut guard =
-            bench.handle(&namespace).lock("orders", LockOptions::default()).await.unwrap();
-        let mut waiting: Vec<_> =
-            handles.iter().map(|handle| handle.lock("orders", LockOptions::default())).collect();
+        let mut floor = Delivery::new(bench, &namespace).await;
+        let handles: Vec<_> = (0..=waiters).map(|_| bench.handle(&namespace)).collect();
+        let wait = |place: usize| {
+            let lock = handles[place].lock("orders", LockOptions::default());
+            Box::pin(async move { (place, lock.await.unwrap()) })
+        };
+        let (mut holder, mut guard) = wait(0).await;
+        let mut waiting: Vec<_> = (1..=waiters).map(wait).collect();
         until_watched(bench, &namespace, waiters, &mut waiting).await;
-        let mut times = Vec::new();
+        let (mut ours, mut floors) = (Vec::new(), Vec::new());
         for _ in 0..HAND_OVERS {
-            let (time, (next, index, rest)) = timed(async {
-                let release = guard.release();
-                let (_, next) = tokio::join!(release, select_all(waiting));
+            floors.push(floor.once().await);
+            let (time, ((next, held), _, rest)) = timed(async {
+                let (next, _) = tokio::join!(select_all(waiting), guard.release());
                 next
             })
             .await;
-            times.push(time);
-            guard = next.unwrap();
+            ours.push(time);
+            guard = held;
             waiting = rest;
-            // Who has had its turn waits again, behind a moment for the losers to see who won.
-            waiting.push(handles[index % waiters].lock("orders", LockOptions::default()));
-            if waiting.len() > waiters {
-                waiting.pop();
-            }
-            tokio::time::sleep(Duration::from_millis(150)).await;
+            waiting.push(wait(std::mem::replace(&mut holder, next)));
+            settle(&mut waiting).await;
         }
-        let p50 = quantile(&mut times, 0.5);
-        let ratio = p50.as_secs_f64() / floor.as_secs_f64();
-        let figure = format!(
-            "p50 {}, p99 {}: {ratio:.2} x the floor",
-            millis(p50),
-            millis(quantile(&mut times, 0.99))
-        );
-        bench.row(
-            &format!("hand-over, {waiters} waiting handles"),
-            figure,
-            format!("PUT + watch event: p50 {}", millis(floor)),
-        );
+        let (p50, base) = (quantile(&mut ours, 0.5), quantile(&mut floors, 0.5));
+        let ratio = p50.as_secs_f64() / base.as_secs_f64();
+        let p99 = millis(quantile(&mut ours, 0.99));
+        let figure = format!("p50 {}, p99 {p99}: {ratio:.2} x the floor", millis(p50));
+        let beside = format!("PUT + watch event: p50 {}", millis(base));
+        bench.row(&format!("hand-over, {waiters} waiting handles"), figure, beside);
+    }
+}
+
+/// Lets the losers see who won.
+async fn settle<F: Future + Unpin>(waiting: &mut [F]) {
+    let pause = tokio::time::sleep(Duration::from_millis(150));
+    tokio::select! {
+        () = pause => {}
+        _ = select_all(waiting.iter_mut()) => unreachable!("somebody holds it"),
     }
 }
 
@@ -142,30 +143,39 @@ async fn until_watched<F: Future + Unpin>(
     }
 }
 
-/// The median time from sending a PUT to having its event from a watch.
-async fn delivery(bench: &Bench, namespace: &str) -> Duration {
-    let client = bench.plane.client(ADMIN);
-    let leases: Api<Lease> = Api::namespaced(client, namespace);
-    let mut lease = raw(&leases, "floor").await;
-    let from = lease.metadata.resource_version.clone().unwrap();
-    let params = WatchParams::default().fields("metadata.name=floor");
-    let mut events = leases.watch(&params, &from).await.unwrap().boxed();
-    let mut times = Vec::new();
-    for turn in 0..HAND_OVERS {
-        let (time, next) = timed(async {
-            let holder = turn.to_string();
+/// A Lease and a watch of it.
+struct Delivery {
+    leases: Api<Lease>,
+    lease: Lease,
+    events: BoxStream<'static, kube::Result<WatchEvent<Lease>>>,
+    turn: usize,
+}
+
+impl Delivery {
+    async fn new(bench: &Bench, namespace: &str) -> Self {
+        let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), namespace);
+        let lease = raw(&leases, "floor").await;
+        let from = lease.metadata.resource_version.clone().unwrap();
+        let params = WatchParams::default().fields("metadata.name=floor");
+        let events = leases.watch(&params, &from).await.unwrap().boxed();
+        Self { leases, lease, events, turn: 0 }
+    }
+
+    /// The time from sending a PUT to having its event.
+    async fn once(&mut self) -> Duration {
+        self.turn += 1;
+        let (time, lease) = timed(async {
             let told = async {
-                loop {
-                    if let Some(WatchEvent::Modified(_)) = events.try_next().await.unwrap() {
-                        return;
-                    }
-                }
+                while !matches!(
+                    self.events.try_next().await.unwrap(),
+                    Some(WatchEvent::Modified(_))
+                ) {}
             };
-            tokio::join!(put(&leases, "floor", lease, &holder), told).0
+            let holder = self.turn.to_string();
+            tokio::join!(put(&self.leases, "floor", self.lease.clone(), &holder), told).0
         })
         .await;
-        lease = next;
-        times.push(time);
+        self.lease = lease;
+        time
     }
-    quantile(&mut times, 0.5)
 }

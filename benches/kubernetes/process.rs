@@ -1,56 +1,25 @@
-//! Whole processes: this program again, in the part that a variable names.
+//! Whole processes: `player.rs`, in the part that it is given.
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use futures::future::join_all;
-use leasehold::{Kubernetes, LeaderOptions, LockOptions, Options, Sync as _};
-
 use super::{ADMIN, Bench, millis, quantile, timed};
 
-const PART: &str = "LEASEHOLD_BENCH_PART";
-const NAMESPACE: &str = "LEASEHOLD_BENCH_NAMESPACE";
 const STARTS: usize = 30;
 
-/// Plays the part that the environment names; false if it names none.
-pub(crate) fn play() -> bool {
-    let Ok(part) = std::env::var(PART) else { return false };
-    // As a small program would: one thread.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let options = Options::default().namespace(std::env::var(NAMESPACE).unwrap());
-        let sync = Kubernetes::connect(options).await.unwrap();
-        let (part, argument) = part.split_once(' ').unwrap_or((&part, ""));
-        match part {
-            "lead" => {
-                let leader = sync.leader(argument, LeaderOptions::default()).await.unwrap();
-                let _guard = leader.elected().await.unwrap();
-                said("leading").await;
-            }
-            "follow" => {
-                let _leader = sync.leader(argument, LeaderOptions::default()).await.unwrap();
-                said("following").await;
-            }
-            "hold" => {
-                let locks = (0..argument.parse().unwrap()).map(|n| {
-                    let (sync, name) = (&sync, format!("lock-{n}"));
-                    async move { sync.lock(&name, LockOptions::default()).await.unwrap() }
-                });
-                let _guards = join_all(locks).await;
-                said("holding").await;
-            }
-            other => panic!("no such part: {other}"),
-        }
-    });
-    true
-}
-
-async fn said(word: &str) {
-    println!("{word}");
-    std::future::pending::<()>().await;
+/// Built as an example, beside this benchmark's own directory.
+fn program() -> PathBuf {
+    let built = std::env::current_exe().unwrap();
+    let program = built.parent().unwrap().parent().unwrap().join("examples/player");
+    assert!(
+        program.exists(),
+        "build it first: cargo build --release --example player (`make bench` does)"
+    );
+    program
 }
 
 /// A process in a part, killed with -9 when dropped.
@@ -59,9 +28,8 @@ pub(crate) struct Player(Child);
 impl Player {
     /// Returns when it has said its word.
     pub(crate) fn start(bench: &Bench, namespace: &str, part: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env(PART, part)
-            .env(NAMESPACE, namespace)
+        let mut child = Command::new(program())
+            .args([namespace, part])
             .env("KUBECONFIG", bench.plane.kubeconfig(ADMIN))
             .stdout(Stdio::piped())
             .spawn()
@@ -118,8 +86,12 @@ pub(crate) async fn follower(bench: &mut Bench) {
     let _leader = Player::start(bench, &namespace, "lead billing");
     let follower = Player::start(bench, &namespace, "follow billing");
     tokio::time::sleep(Duration::from_secs(20)).await;
-    let rss = megabytes(follower.status("VmRSS:"));
-    bench.row("resident memory of a follower", rss, "");
+    let own = megabytes(follower.status("RssAnon:"));
+    bench.row(
+        "resident memory of a follower",
+        megabytes(follower.status("VmRSS:")),
+        format!("{own} of it its own, the rest its program"),
+    );
 }
 
 /// What one process that holds many locks costs.

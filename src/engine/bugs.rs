@@ -40,8 +40,41 @@ pub(crate) enum Bug {
     RestartOnRepeat,
     /// A waiter has no timer of its own: it relies on its watch.
     TrustWatch,
+    /// A candidate that leaves does not wait for a create of its that may still come.
+    ForgetCreate,
     /// What failed is tried again at once.
     NoBackoff,
+    /// A read that is answered makes up for the writes that are not.
+    ReadForgives,
+    /// A read makes up for a conflict, even where it shows what the conflict has refuted.
+    ConflictForgiven,
+}
+
+#[cfg(test)]
+impl Bug {
+    pub(crate) const ALL: [Self; 21] = [
+        Self::CountFromAnswer,
+        Self::RemoteTimestamps,
+        Self::OwnTtl,
+        Self::AdoptOnRead,
+        Self::BlindRelease,
+        Self::StaleRead,
+        Self::UnknownIsStored,
+        Self::HoldWhileReleasing,
+        Self::CreateAtOnce,
+        Self::IgnoreNonce,
+        Self::NoDeadline,
+        Self::StayOnTaken,
+        Self::ConflictIsLoss,
+        Self::ZombieBegins,
+        Self::TokenPerWrite,
+        Self::RestartOnRepeat,
+        Self::TrustWatch,
+        Self::ForgetCreate,
+        Self::NoBackoff,
+        Self::ReadForgives,
+        Self::ConflictForgiven,
+    ];
 }
 
 /// Whether `bug` is in the code: never, outside a test that seeds it.

@@ -37,6 +37,8 @@ pub(crate) enum Input {
     Deleted(NonZeroU64),
     /// A watch was set up anew and no longer finds the record: only a read can tell.
     Missed,
+    /// Somebody asks who has not asked before: what the record is now decides, not what it was.
+    Look,
     /// There is no watch, so that only reads tell. Any news of a watch says that there is one again.
     Blind,
 }
@@ -124,8 +126,7 @@ enum Flight {
     #[default]
     None,
     Read(Sent),
-    /// A write of this nonce, for this, with this time to live.
-    Write(Sent, Nonce, Change, Duration),
+    Write(Sent, Sending),
 }
 
 /// What was known when a request was sent.
@@ -134,6 +135,16 @@ struct Sent {
     highest: u64,
     /// A watch has missed the record since: the answer may be from before that.
     missed: bool,
+}
+
+/// A write under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sending {
+    nonce: Nonce,
+    change: Change,
+    ttl: Duration,
+    /// The version that it is conditional on; zero for there being no record.
+    base: u64,
 }
 
 /// The state machine of one contender. See the [module](super) for its picture and invariants.
@@ -162,6 +173,9 @@ pub(crate) struct Machine {
     /// An answer is owed by the record itself before anything is decided.
     reread: bool,
     pace: Pace,
+    /// The version, or zero for none, that a conflict has shown to be outdated: a read that shows it is from a
+    /// server that lags behind.
+    refuted: Option<u64>,
     /// Since when every answer was older than what had been seen before.
     stale_since: Option<Moment>,
     /// When to stop clearing up and leave the rest to the time to live.
@@ -189,6 +203,7 @@ impl Machine {
             flight: Flight::None,
             reread: false,
             pace: Pace::default(),
+            refuted: None,
             stale_since: None,
             give_up: Moment::default(),
             altered: false,
@@ -217,6 +232,7 @@ impl Machine {
             Input::Changed(found) => self.changed(now, &found),
             Input::Deleted(version) => self.deleted(now, version),
             Input::Missed => self.missed(now),
+            Input::Look => self.look(),
             Input::Blind => self.blind = true,
         }
         self.plan(now)

@@ -30,3 +30,5 @@ pub(crate) mod machine;
 pub(crate) mod record;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ impl Record {
 
     /// How long it lives unrenewed.
     pub(crate) fn lives(&self) -> Duration {
-        self.ttl.unwrap_or(UNSAID_TTL)
+        self.ttl.filter(|ttl| !ttl.is_zero()).unwrap_or(UNSAID_TTL)
     }
 
     /// The transitions to write when the holder changes: wraps to zero, since the field is an int32 that must not be negative.

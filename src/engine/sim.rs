@@ -87,6 +87,16 @@ impl Event {
     }
 }
 
+/// What is wrong with the backend as a whole, and until when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outage {
+    all_until: u64,
+    writes_until: u64,
+    /// All reads show the state after this many changes.
+    lag_until: u64,
+    lag: usize,
+}
+
 /// What one run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Report {
@@ -112,7 +122,7 @@ struct Sim {
     store: Store,
     faults: Faults,
     calm: bool,
-    outage_until: u64,
+    outage: Outage,
     /// When somebody last did by hand what no protocol withstands.
     broken: Option<u64>,
     tokens: BTreeSet<u64>,
@@ -160,7 +170,7 @@ impl Sim {
                     self.turn(host);
                 }
             }
-            Event::Arrive(request) => self.serve(*request),
+            Event::Arrive(request) => self.serve(&request),
             Event::Answer { host, life, id, input } => {
                 let to = &mut self.hosts[host];
                 if to.life == life && to.flight == Some(id) {

@@ -1,8 +1,10 @@
 //! Locks and elections on `coordination.k8s.io/v1` Lease objects.
 
+mod api;
 mod codec;
 mod connect;
 mod error;
+mod follow;
 mod permissions;
 mod records;
 mod store;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    api::{Api, LEASES},
     error::Asked,
-    store::{Api, LEASES},
 };
 use crate::{
     error::{Error, Result},

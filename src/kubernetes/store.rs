@@ -3,29 +3,24 @@
 use std::sync::Arc;
 
 use futures::{future::BoxFuture, stream::BoxStream};
-use http::{Method, Request};
-use http_body_util::BodyExt as _;
-use kube::{Client, client::Body};
-use serde_json::{Value, json};
+use http::Method;
+use kube::Client;
+use serde_json::json;
 
 use super::{
     BACKEND,
-    codec::{self, ELECTION, Pod},
+    api::{Api, LEASES, path},
+    codec::{self, Pod},
     error::{Asked, Failed},
     permissions,
     watch::Watches,
 };
 use crate::{
     engine::record::{Change as Purpose, Versioned, Write},
-    error::{Error, Result},
-    name::{LeaseName, Namespace},
+    error::Result,
+    name::Namespace,
     store::{Change, Entry, Key, Kind, Scope, Store, Written},
 };
-
-/// The resource, in the server's terms.
-pub(super) const LEASES: &str = "leases.coordination.k8s.io";
-/// How many objects one page of a list has.
-const PAGE: usize = 500;
 
 /// One attempt for each call, whatever comes of it; the caller has the timeouts.
 #[derive(Debug)]
@@ -35,13 +30,9 @@ pub(super) struct Leases {
     watches: Watches,
 }
 
-/// The client, and nothing but requests.
-#[derive(Clone)]
-pub(super) struct Api(pub(super) Client);
-
 impl Leases {
     pub(super) fn new(client: Client, pod: Option<Pod>) -> Self {
-        Self { api: Api(client.clone()), pod, watches: Watches::new(client) }
+        Self { api: Api(client.clone()), pod, watches: Watches::new(Api(client)) }
     }
 
     async fn delete(&self, key: &Key, write: &Write) -> Result<Written> {
@@ -110,30 +101,8 @@ impl Store for Leases {
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (Scope::Record(namespace, _) | Scope::Elections(namespace, _)) = scope;
-            let asked =
-                Asked { verb: "list", resource: LEASES, name: None, namespace: namespace.as_str() };
-            let mut entries = Vec::new();
-            let mut next = String::new();
-            loop {
-                let query = format!(
-                    "{}?limit={PAGE}&{}{next}",
-                    path(namespace, None),
-                    selector(scope).query()
-                );
-                let mut page = self
-                    .api
-                    .send(Method::GET, &query, None, &asked)
-                    .await
-                    .map_err(|failed| failed.into_error(&asked))?;
-                if let Value::Array(items) = page["items"].take() {
-                    entries.extend(items.into_iter().filter_map(readable));
-                }
-                match page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()) {
-                    Some(token) => next = format!("&continue={}", escaped(token)),
-                    None => return Ok(entries),
-                }
-            }
+            let (entries, _) = self.api.list(scope).await?;
+            Ok(entries)
         })
     }
 
@@ -146,108 +115,11 @@ impl Store for Leases {
     }
 }
 
-/// A listed object, unless it cannot be read: one bad object must not hide the others.
-pub(super) fn readable(object: Value) -> Option<Entry> {
-    codec::decode(object)
-        .map(codec::entry)
-        .inspect_err(|error| tracing::warn!(%error, "passing over a Lease"))
-        .ok()
-}
-
-/// How a scope is asked for.
-#[derive(Clone, Debug)]
-pub(super) enum Selector {
-    Field(String),
-    Label(String),
-}
-
-impl Selector {
-    fn query(&self) -> String {
-        match self {
-            Self::Field(selector) => format!("fieldSelector={}", escaped(selector)),
-            Self::Label(selector) => format!("labelSelector={}", escaped(selector)),
-        }
-    }
-}
-
-/// By its name for one record, which a Role may restrict to that name; by label for elections.
-pub(super) fn selector(scope: &Scope) -> Selector {
-    match scope {
-        Scope::Record(_, lease) => Selector::Field(format!("metadata.name={lease}")),
-        Scope::Elections(_, Some(election)) => {
-            Selector::Label(format!("{ELECTION}={}", election.label()))
-        }
-        Scope::Elections(_, None) => Selector::Label(ELECTION.into()),
-    }
-}
-
 fn asked<'a>(verb: &'static str, key: &'a Key) -> Asked<'a> {
     Asked {
         verb,
         resource: LEASES,
         name: Some(key.lease.as_str()),
         namespace: key.namespace.as_str(),
-    }
-}
-
-fn path(namespace: &Namespace, lease: Option<&LeaseName>) -> String {
-    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
-    match lease {
-        Some(lease) => format!("{leases}/{lease}"),
-        None => leases,
-    }
-}
-
-/// For a query: everything but unreserved characters escaped.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(byte.into())
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
-}
-
-impl Api {
-    /// Sends one request and reads its whole answer.
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        asked: &Asked<'_>,
-    ) -> Result<Value, Failed> {
-        let lost = |error| Failed::Other(error);
-        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "application/json")
-            .body(Body::from(body))
-            .map_err(|error| lost(codec::malformed(error)))?;
-        let answer =
-            self.0.send(request).await.map_err(|error| lost(Error::unavailable(BACKEND, error)))?;
-        let (head, body) = answer.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| lost(Error::unavailable(BACKEND, error)))?
-            .to_bytes();
-        if !head.status.is_success() {
-            return Err(asked.failed(head.status, &head.headers, &body));
-        }
-        // Cut short or garbled: what was asked may well have been done.
-        serde_json::from_slice(&body).map_err(|error| lost(codec::malformed(error)))
-    }
-}
-
-impl std::fmt::Debug for Api {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Api")
     }
 }

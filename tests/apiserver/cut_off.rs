@@ -10,10 +10,7 @@ use kube::api::DeleteParams;
 use leasehold::{Guard, Kubernetes, LockOptions, Sync as _};
 
 use super::{Place, brief};
-use crate::{
-    ADMIN,
-    support::{Link, Proxy},
-};
+use crate::support::{Link, Proxy};
 
 const TRIALS: usize = 30;
 
@@ -27,10 +24,7 @@ struct Trial {
 
 impl Trial {
     async fn new(place: &Place, number: usize) -> Self {
-        let mut config = place.plane.config(ADMIN);
-        let authority = config.cluster_url.authority().expect("a host").to_string();
-        let proxy = Proxy::start(authority.parse().expect("an address")).await;
-        config.cluster_url = proxy.url().parse().expect("a URL");
+        let (proxy, config) = place.behind_proxy().await;
         let holder = Kubernetes::from_config(config, place.options()).unwrap();
         Self { name: format!("lock-{number}"), proxy, holder, successor: place.handle() }
     }

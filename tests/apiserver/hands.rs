@@ -86,7 +86,7 @@ async fn labels_and_annotations_of_others_are_kept_and_harmless() {
                 .insert("note".into(), "hands off".into());
         })
         .await;
-    place.until("two renewals", async |lease| lease.spec.unwrap().renew_time > before).await;
+    place.until("a renewal", |lease| lease.spec.unwrap().renew_time > before).await;
     assert!(held.is_held());
     held.release().await.unwrap();
 

@@ -58,7 +58,7 @@ async fn a_lead_is_free_when_it_was_resigned_after_its_guard_was_dropped() {
 
     leader.resign().await.unwrap();
 
-    b.lock("e", LockOptions::default().try_once()).await.unwrap();
+    drop(b.lock("e", LockOptions::default().try_once()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use futures::future::poll_immediate;
 use leasehold::{Error, Fault, LockOptions, Sync as _};
 use tokio::time::sleep;
 
-use crate::{hold, pair, secs, soon, within};
+use crate::{hold, now, pair, secs, soon, within};
 
 #[tokio::test(start_paused = true)]
 async fn a_second_try_looks_again() {
@@ -15,8 +15,11 @@ async fn a_second_try_looks_again() {
     b.lock("x", LockOptions::default().try_once()).await.unwrap_err();
 
     held.release().await.unwrap();
+    let began = now();
 
-    b.lock("x", LockOptions::default().try_once()).await.unwrap();
+    drop(b.lock("x", LockOptions::default().try_once()).await.unwrap());
+
+    assert_eq!(began.elapsed(), Duration::ZERO, "and does so at once");
 }
 
 #[tokio::test(start_paused = true)]

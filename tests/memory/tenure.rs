@@ -14,7 +14,7 @@ use tokio::{
 use crate::{hold, now, pair, secs, soon};
 
 fn paused() -> Runtime {
-    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +116,8 @@ fn a_handle_can_be_used_on_after_its_runtime_has_gone() {
 fn a_runtime_that_shuts_down_during_a_release_leaves_nothing_beyond_the_time_to_live() {
     let (a, b) = pair();
     let first = paused();
-    let release = first.block_on(async { hold(&a).await.release() });
+    let guard = first.block_on(hold(&a));
+    let release = guard.release();
     first.shutdown_background();
 
     paused().block_on(async {

@@ -159,3 +159,20 @@ async fn a_holder_whose_every_answer_is_a_conflict_ends_at_its_hold() {
     assert_eq!((ended, loss), (sent + secs(13), Loss::Expired));
     assert!(cluster.requests().len() <= 40, "{} requests in 8 s", cluster.requests().len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_when_it_is_over_although_every_answer_is_a_conflict() {
+    for wait_for in [Duration::ZERO, secs(2), secs(60)] {
+        let cluster = Cluster::new();
+        cluster.put("orders", &json!({ "holderIdentity": "" }));
+        cluster.on(When::verb("update"), Play::instead(Answer::conflict("orders")));
+        let a = cluster.handle("a");
+
+        let refused = tokio::time::timeout(secs(600), a.lock("orders", wait(wait_for))).await;
+
+        let refused = refused.expect("bounded");
+        assert!(matches!(refused, Err(Error::Timeout { .. })), "{refused:?}");
+        assert!(cluster.now() <= wait_for + secs(7), "{wait_for:?}: {:?}", cluster.now());
+        assert!(cluster.requests().len() <= 150, "{} requests", cluster.requests().len());
+    }
+}

@@ -163,8 +163,11 @@ async fn what_others_wrote_survives_acquire_renew_and_release() {
     assert_eq!(kept(&cluster)["spec"]["holderIdentity"], "");
 }
 
+/// What it does, in words and in deed.
+type Webhook = (&'static str, fn(&mut Value));
+
 /// What a webhook might do, and whom it would mislead.
-fn webhooks() -> [(&'static str, fn(&mut Value)); 5] {
+fn webhooks() -> [Webhook; 5] {
     [
         ("a longer duration", |lease| lease["spec"]["leaseDurationSeconds"] = 60.into()),
         ("a shorter duration", |lease| lease["spec"]["leaseDurationSeconds"] = 5.into()),

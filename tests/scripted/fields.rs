@@ -38,19 +38,14 @@ async fn a_record_lives_as_long_as_it_says_and_not_as_long_as_the_waiter_would()
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_lives_for_ever_is_never_taken() {
-    for said in [json!(i32::MAX), json!(i64::MAX), json!(u64::MAX)] {
+    for said in [i64::from(i32::MAX), i64::MAX] {
         let cluster = Cluster::new();
         cluster.put("orders", &json!({ "holderIdentity": "x", "leaseDurationSeconds": said }));
         let a = cluster.handle("a");
 
         let day = a.lock("orders", wait(secs(86_400))).await;
 
-        if said.as_i64().is_some() {
-            assert!(
-                matches!(&day, Err(Error::Timeout { holder, .. }) if holder == "x"),
-                "{said}: {day:?}"
-            );
-        }
+        assert!(matches!(&day, Err(Error::Timeout { holder, .. }) if holder == "x"), "{day:?}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! 401, 403, and namespaces that cannot be used.
 
+use leasehold::{ListMembersOptions, WatchElectOptions};
+
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +65,7 @@ async fn a_holder_whose_token_is_rotated_late_goes_on() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
-    cluster.on(When::verb("update").times(2), Play::instead(Answer::unauthorized()));
+    cluster.on(When::verb("update").once(), Play::instead(Answer::unauthorized()));
 
     sleep(secs(60)).await;
 
@@ -216,4 +218,17 @@ async fn init_without_a_server_is_an_error_in_bounded_time() {
 
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_members_that_is_never_answered_is_an_error_in_bounded_time() {
+    let cluster = Cluster::new();
+    cluster.on(When::any(), Play::lost());
+    let a = cluster.handle("a");
+
+    let listed = tokio::time::timeout(secs(60), a.list_members(ListMembersOptions::default()));
+    let watched = tokio::time::timeout(secs(60), a.watch_elect(WatchElectOptions::default()));
+
+    assert!(matches!(listed.await.expect("bounded"), Err(Error::Unavailable { .. })));
+    assert!(matches!(watched.await.expect("bounded"), Err(Error::Unavailable { .. })));
 }

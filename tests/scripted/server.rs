@@ -218,12 +218,11 @@ impl Objects {
         let place = (namespace.to_owned(), name);
         let before = self.leases.get(&place).cloned();
         self.version += 1;
-        let uid = match &before {
-            Some(before) => before["metadata"]["uid"].clone(),
-            None => {
-                self.uids += 1;
-                format!("uid-{}", self.uids).into()
-            }
+        let uid = if let Some(before) = &before {
+            before["metadata"]["uid"].clone()
+        } else {
+            self.uids += 1;
+            format!("uid-{}", self.uids).into()
         };
         object["metadata"]["namespace"] = namespace.into();
         object["metadata"]["uid"] = uid;

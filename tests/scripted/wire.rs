@@ -104,9 +104,11 @@ async fn serve(
 ) {
     sleep(cluster.latency() + play.delay).await;
     let watches = request.verb == "watch" && !cluster.denies("watch");
-    let own = (play.carried_out && !watches)
-        .then(|| cluster.carry_out(&request, play.webhook.as_ref()))
-        .unwrap_or_else(|| Answer::text(500, "not carried out"));
+    let own = if play.carried_out && !watches {
+        cluster.carry_out(&request, play.webhook.as_ref())
+    } else {
+        Answer::text(500, "not carried out")
+    };
     sleep(cluster.latency() + play.late).await;
     let answered = match play.reply {
         Reply::Own if watches => Ok(Answered::Watch(request, vec![Feed::Live(Duration::MAX, 1)])),

@@ -2,7 +2,7 @@
 
 use std::{mem::take, sync::Arc};
 
-use super::{Failure, Flight, Machine, Outcome, Sent};
+use super::{Failure, Flight, Machine, Outcome, Sending, Sent};
 use crate::{
     clock::Moment,
     engine::{
@@ -24,10 +24,10 @@ impl Machine {
             Ok(Some(found)) => {
                 self.reread = sent.missed;
                 let current = self.observe(now, &found, true);
-                if current || sent.highest != self.highest {
-                    self.pace.read_answered();
-                } else {
+                if !current && sent.highest == self.highest {
                     self.behind(now);
+                } else {
+                    self.answered(now, found.version.number.get());
                 }
             }
             // An absence has no version: if something newer came in between, only another read can tell.
@@ -37,22 +37,31 @@ impl Machine {
             }
             Ok(None) => {
                 self.reread = false;
-                self.pace.read_answered();
+                self.answered(now, 0);
                 self.absent(now);
             }
         }
     }
 
+    /// A read shows this version, or zero for none. What a conflict has refuted is no reason to write at once again.
+    fn answered(&mut self, now: Moment, version: u64) {
+        if self.refuted == Some(version) && !seeded(Bug::ConflictForgiven) {
+            self.read_failed(now, Failure::default());
+        } else {
+            self.pace.read_answered();
+        }
+    }
+
     pub(super) fn wrote(&mut self, now: Moment, outcome: Outcome) {
-        let Flight::Write(sent, nonce, change, ttl) = take(&mut self.flight) else { return };
+        let Flight::Write(sent, write) = take(&mut self.flight) else { return };
         self.reread |= sent.missed;
         match outcome {
             Outcome::Stored(found) => {
                 let kept = self.is_me(&found.record)
-                    && found.record.nonce == Some(nonce)
-                    && found.record.ttl == Some(ttl);
-                self.stored(now, sent, nonce, &found);
-                if !kept && change != Change::Free {
+                    && found.record.nonce == Some(write.nonce)
+                    && found.record.ttl == Some(write.ttl);
+                self.stored(now, sent, write.nonce, &found);
+                if !kept && write.change != Change::Free {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
                 }
@@ -61,8 +70,8 @@ impl Machine {
                 self.pace.stored();
                 self.absent(now);
             }
-            Outcome::Conflict => self.conflict(now, nonce, change),
-            Outcome::Failed(failure) => self.failed(now, nonce, failure),
+            Outcome::Conflict => self.conflict(now, write),
+            Outcome::Failed(failure) => self.failed(now, write.nonce, failure),
         }
     }
 
@@ -79,17 +88,15 @@ impl Machine {
         }
     }
 
-    fn conflict(&mut self, now: Moment, nonce: Nonce, change: Change) {
+    fn conflict(&mut self, now: Moment, write: Sending) {
         if seeded(Bug::ConflictIsLoss) && self.tenure.is_some() {
             self.end(now, Loss::Altered);
         }
         self.write_conflicted(now);
-        let attempt = self.open.iter().find(|attempt| attempt.nonce == nonce);
+        self.refuted = Some(write.base);
         // A watch may have told already what the record is now.
-        let base = attempt.and_then(|attempt| attempt.base.as_ref());
-        let base = base.map_or(0, |base| base.number.get());
-        let told = self.seen().is_some_and(|found| found.version.number.get() > base);
-        self.reread |= !(told && change == Change::Claim);
+        let told = self.seen().is_some_and(|found| found.version.number.get() > write.base);
+        self.reread |= !(told && write.change == Change::Claim);
     }
 
     fn failed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {

@@ -38,6 +38,14 @@ impl Machine {
         }
     }
 
+    /// Whoever asked set the pace: a read for each who asks. An answer that is under way may be older.
+    pub(super) fn look(&mut self) {
+        match &mut self.flight {
+            Flight::Read(sent) | Flight::Write(sent, ..) => sent.missed = true,
+            Flight::None => self.reread |= matches!(self.view, View::Present { .. }),
+        }
+    }
+
     /// A new watch does not find the record. It has no version to tell by: the answer that is under way may be
     /// older, so another read must tell.
     pub(super) fn missed(&mut self, now: Moment) {
@@ -61,6 +69,9 @@ impl Machine {
         let number = found.version.number.get();
         if number < self.highest && !seeded(Bug::StaleRead) {
             return false;
+        }
+        if number > self.highest {
+            self.pace.explained();
         }
         self.highest = number;
         self.stale_since = None;

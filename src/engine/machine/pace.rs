@@ -11,6 +11,11 @@ use crate::{
 /// The longest pause that a backend can ask for where no tenure is at stake.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// By how much a race lost widens the span over which the next claim is spread: about what an answer takes.
+const RACE: Duration = Duration::from_millis(2);
+/// How wide that span may grow.
+const LONGEST_RACE: Duration = Duration::from_millis(100);
+
 /// What went wrong of late, and until when to be quiet for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
@@ -20,9 +25,11 @@ pub(super) struct Pace {
     reads: u32,
     /// Writes in a row without a useful answer.
     writes: u32,
-    /// Conflicts in a row.
+    /// Conflicts in a row that nothing has explained yet.
     conflicts: u32,
     conflicted: Moment,
+    /// Conflicts since this machine last had its way, each explained by somebody who was faster.
+    races: u32,
 }
 
 impl Pace {
@@ -54,12 +61,24 @@ impl Pace {
 
     pub(super) fn read_answered(&mut self) {
         self.reads = 0;
+        if seeded(Bug::ReadForgives) {
+            self.writes = 0;
+        }
     }
 
     /// A write was carried out, or one of which nobody knew turned out to be.
     pub(super) fn stored(&mut self) {
         self.writes = 0;
         self.conflicts = 0;
+        self.races = 0;
+    }
+
+    /// The record has moved on: whatever a write was in conflict with, it was that.
+    pub(super) fn explained(&mut self) {
+        if self.conflicts > 0 {
+            self.conflicts = 0;
+            self.races = self.races.saturating_add(1);
+        }
     }
 }
 
@@ -74,9 +93,7 @@ impl Machine {
         self.back_off(now, self.pace.writes, failure);
     }
 
-    /// The first conflict has its answer at once, each further one later. Somebody else's tenure that comes in
-    /// between is no reason to start over: where locks change hands quickly, every release would be answered by
-    /// a claim of everybody who waits.
+    /// The first conflict has its answer at once, each further one that nothing explains later.
     pub(super) fn write_conflicted(&mut self, now: Moment) {
         self.pace.writes = 0;
         if now - self.pace.conflicted > self.timing.renew() * 2 {
@@ -84,9 +101,18 @@ impl Machine {
         }
         self.pace.conflicted = now;
         self.pace.conflicts = self.pace.conflicts.saturating_add(1);
+        if seeded(Bug::ConflictForgiven) {
+            return;
+        }
         if let Some(repeated) = self.pace.conflicts.checked_sub(2) {
             self.pause(now, self.doubled(repeated).min(self.timing.renew() / 4), None);
         }
+    }
+
+    /// How long to leave a free record to others: a share of a span that grows with each race lost, and so with
+    /// how many there are. The first to come then writes alone, and the others see it before they have written.
+    pub(super) fn stand_back(&self, version: u64) -> Duration {
+        self.spread(version, (RACE * self.pace.races).min(LONGEST_RACE))
     }
 
     /// Exponential and capped; and as long as the backend asks, if a tenure leaves that much.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Attempt, Flight, Machine, Sent, Step, View};
+use super::{Attempt, Flight, Machine, Sending, Sent, Step, View};
 use crate::{
     clock::Moment,
     engine::{
@@ -59,6 +59,10 @@ impl Machine {
                 let (found, since, checked) = (Arc::clone(found), *since, *checked);
                 self.outwait(now, &found, since, checked)
             }
+            View::Present { found, since, .. } if found.record.is_free() => {
+                let take = *since + self.stand_back(found.version.number.get());
+                if now < take { Step::Sleep(take) } else { self.write(now, Change::Claim) }
+            }
             View::Absent { .. } | View::Present { .. } => self.write(now, Change::Claim),
         }
     }
@@ -99,6 +103,7 @@ impl Machine {
         }
         match &self.view {
             View::Unknown => self.ask(),
+            View::Absent { .. } if self.temporary && seeded(Bug::ForgetCreate) => Step::Done,
             // Freeing it would mean creating it: wait for the create to come, or not.
             View::Absent { checked, .. } if self.temporary => self.look_again(now, *checked),
             // A claim on somebody's expired record: it is settled when anybody takes or renews that.
@@ -132,7 +137,9 @@ impl Machine {
             let claims = change == Change::Claim;
             self.open.push(Attempt { nonce, sent: now, base: version, claims });
         }
-        self.flight = Flight::Write(self.sent(), nonce, change, self.timing.ttl());
+        let version = base.as_ref().map_or(0, |base| base.version.number.get());
+        let sending = Sending { nonce, change, ttl: self.timing.ttl(), base: version };
+        self.flight = Flight::Write(self.sent(), sending);
         let record = self.record(nonce, change, base.as_ref().map(|found| &found.record));
         Step::Write(Write { base, change, record })
     }

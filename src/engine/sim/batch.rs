@@ -8,95 +8,11 @@ use super::{
 };
 use crate::engine::bugs::{Bug, with};
 
-#[test]
-fn nothing_is_violated_and_every_fault_is_met() {
-    let mut faults = Faults::default();
-    let (mut tenures, mut steps, mut requests) = (0, 0, 0);
-    for seed in 0..400 {
-        let report = run(seed);
-        assert_eq!(report.violation, None, "seed {seed}");
-        faults.add(&report.faults);
-        tenures += report.tenures;
-        steps += report.steps;
-        requests += report.requests;
-    }
-    println!("{tenures} tenures, {steps} steps, {requests} requests");
-    for fault in Fault::ALL {
-        println!("{fault:?}: {}", faults.count(fault));
-        assert!(faults.count(fault) > 0, "{fault:?} was never met");
-    }
-}
+/// How many seeds the checks run; each stands for a scene of its own.
+const SEEDS: u64 = 300;
 
-#[test]
-#[ignore = "debug"]
-fn debug_one() {
-    let seed: u64 = std::env::var("SEED").unwrap().parse().unwrap();
-    let mut sim = super::Sim::set(seed);
-    while sim.report.violation.is_none() {
-        let Some(((at, _), event)) = sim.queue.pop_first() else { break };
-        sim.now = at;
-        if std::env::var("TRACE").is_ok_and(|t| at > t.parse().unwrap()) {
-            println!("{at} {event:?}");
-        }
-        sim.happen(event);
-    }
-    println!("{:?} broken {:?}", sim.report.violation, sim.broken);
-    let n = sim.store.log.len();
-    for c in &sim.store.log[n.saturating_sub(12)..] {
-        println!(
-            "{} at {} {:?} {:?}",
-            c.number,
-            c.at,
-            c.author,
-            c.state.as_ref().map(|s| &s.record)
-        );
-    }
-    for h in &sim.hosts {
-        println!(
-            "{} seed {:x} told {:?} belief {:?} clock {:?} app {:?} watch {:?} timing {:?}",
-            h.me,
-            h.seed,
-            h.told,
-            h.belief,
-            h.clock,
-            h.app,
-            h.watch,
-            h.timing.ttl()
-        );
-    }
-}
-
-#[test]
-#[ignore = "debug"]
-fn bugs_found() {
-    for (bug, _) in BUGS {
-        let mut found: std::collections::BTreeMap<Check, (u64, u64)> = Default::default();
-        for seed in 0..200 {
-            if let Some(v) = with(Some(bug), || run(seed)).violation {
-                found.entry(v.check).or_insert((seed, 0)).1 += 1;
-            }
-        }
-        println!("{bug:?}: {found:?}");
-    }
-}
-
-#[test]
-#[ignore = "long"]
-fn many() {
-    let to: u64 = std::env::var("SEEDS").unwrap().parse().unwrap();
-    let mut bad = 0;
-    for seed in 400..to {
-        if let Some(v) = run(seed).violation {
-            println!("seed {seed} {v:?}");
-            bad += 1;
-            if bad > 5 {
-                break;
-            }
-        }
-    }
-}
-
-const BUGS: [(Bug, Check); 18] = [
+/// Which check notices which bug.
+const CATCHES: [(Bug, Check); Bug::ALL.len()] = [
     (Bug::CountFromAnswer, Check::Overlap),
     (Bug::RemoteTimestamps, Check::Takeover),
     (Bug::OwnTtl, Check::Takeover),
@@ -113,6 +29,73 @@ const BUGS: [(Bug, Check); 18] = [
     (Bug::ZombieBegins, Check::Withdrawn),
     (Bug::TokenPerWrite, Check::Token),
     (Bug::RestartOnRepeat, Check::Liveness),
-    (Bug::TrustWatch, Check::Liveness),
+    (Bug::TrustWatch, Check::Asleep),
+    (Bug::ForgetCreate, Check::Asleep),
     (Bug::NoBackoff, Check::Requests),
+    (Bug::ReadForgives, Check::Requests),
+    (Bug::ConflictForgiven, Check::Requests),
 ];
+
+#[test]
+fn nothing_is_violated_and_every_fault_is_met() {
+    let (mut faults, mut tenures, mut steps, mut requests) = (Faults::NONE, 0, 0, 0);
+
+    for seed in 0..SEEDS {
+        let report = run(seed);
+        assert_eq!(report.violation, None, "seed {seed}");
+        faults.add(&report.faults);
+        tenures += report.tenures;
+        steps += report.steps;
+        requests += report.requests;
+    }
+
+    eprintln!("{tenures} tenures, {steps} steps, {requests} requests in {SEEDS} runs");
+    for fault in Fault::ALL {
+        eprintln!("{:>8} {fault:?}", faults.count(fault));
+        assert!(faults.count(fault) > 0, "{fault:?} was never met with");
+    }
+    assert!(tenures >= 100_000, "only {tenures} tenures were looked at");
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    for seed in 0..12 {
+        let (first, again): (Report, Report) = (run(seed), run(seed));
+
+        assert_eq!(first, again, "seed {seed}");
+        assert_ne!(first.trace, run(seed + 1).trace, "seed {seed}");
+    }
+}
+
+/// The seeds are those that pass without a bug.
+#[test]
+fn every_seeded_bug_is_caught_by_its_check() {
+    for bug in Bug::ALL {
+        let (_, check) = CATCHES.iter().find(|(caught, _)| *caught == bug).expect("in the table");
+
+        let catches = |seed: &u64| {
+            let found = with(Some(bug), || run(*seed)).violation;
+            found.is_some_and(|violation| violation.check == *check)
+        };
+
+        let seed = (0..SEEDS).find(catches);
+        eprintln!("{bug:?} is caught by {check:?} with seed {seed:?}");
+        assert!(seed.is_some(), "{bug:?} is not caught by {check:?}");
+    }
+}
+
+/// `SEEDS=30000 cargo test --release search_for_a_violation -- --ignored`: a minute on one core.
+#[test]
+#[ignore = "a search, to be run for as long as there is time"]
+fn search_for_a_violation() {
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(30_000);
+    let mut tenures = 0;
+
+    for seed in SEEDS..seeds {
+        let report = run(seed);
+        assert_eq!(report.violation, None, "seed {seed}");
+        tenures += report.tenures;
+    }
+
+    eprintln!("{tenures} tenures");
+}

@@ -7,6 +7,7 @@ use super::{
     faults::Fault,
     host::{App, Watch},
     network::{MS, SEC},
+    scene::Kind,
     store::Author,
 };
 use crate::engine::record::Record;
@@ -27,7 +28,7 @@ impl Sim {
             65..75 => self.edit_beside(),
             75..80 => self.prefer(h),
             80..85 => self.outage(),
-            _ if self.scene.by_hand => self.break_by_hand(),
+            _ if self.scene.is(Kind::ByHand) => self.break_by_hand(),
             _ => self.edit_beside(),
         }
         let pause = self.rng.between(MS, 2 * self.scene.chaos);
@@ -84,8 +85,17 @@ impl Sim {
     }
 
     fn outage(&mut self) {
-        self.faults.hit(Fault::Outage);
-        self.outage_until = self.lasts(12 * SEC);
+        let kind = self.rng.pick(&[Fault::Outage, Fault::ReadOnly, Fault::Lag]);
+        self.faults.hit(kind);
+        let until = self.lasts(12 * SEC);
+        match kind {
+            Fault::Outage => self.outage.all_until = until,
+            Fault::ReadOnly => self.outage.writes_until = until,
+            _ => {
+                self.outage.lag_until = until;
+                self.outage.lag = self.store.log.len();
+            }
+        }
     }
 
     fn edit_beside(&mut self) {

@@ -56,6 +56,8 @@ impl Sim {
         host.timer += 1;
         let until =
             until.min(host.machine.deadline().filter(|&end| end > local).unwrap_or(Moment::NEVER));
+        self.check_sleep(h, local, until);
+        let host = &mut self.hosts[h];
         if until != Moment::NEVER {
             let (when, timer) = (host.clock.when(until), host.timer);
             self.at(when, Event::Wake { host: h, timer });
@@ -79,7 +81,7 @@ impl Sim {
         let record = &found.record;
         let own = record.nonce.is_some_and(|nonce| nonce.machine == host.seed);
         let mine = record.holder.as_ref() == Some(&host.me);
-        host.told.foreign = (!record.is_free() && !(own && mine)).then(|| record.lives());
+        host.told.foreign = (!(record.is_free() || own && mine)).then(|| record.lives());
         !mine
     }
 
@@ -198,20 +200,22 @@ impl Sim {
                 let shown = len.checked_sub(1).and_then(|last| self.store.shown(last, wall));
                 shown.map_or(Input::Missed, Input::Changed)
             }
-            News::Set(index) => match self.store.shown(index, wall) {
-                Some(found) => Input::Changed(found),
-                None => {
-                    let (number, at) = (self.store.log[index].number, self.store.log[index].at);
-                    let told = &mut self.hosts[h].told;
-                    if number > told.number {
-                        told.number = number;
-                        told.gone.get_or_insert(at);
-                    }
-                    Input::Deleted(number.try_into().expect("counts from one"))
-                }
-            },
+            News::Set(index) => {
+                let shown = self.store.shown(index, wall);
+                shown.map_or_else(|| self.tell_deletion(h, index), Input::Changed)
+            }
         };
         self.feed(h, input);
+    }
+
+    fn tell_deletion(&mut self, h: usize, index: usize) -> Input {
+        let (number, at) = (self.store.log[index].number, self.store.log[index].at);
+        let told = &mut self.hosts[h].told;
+        if number > told.number {
+            told.number = number;
+            told.gone.get_or_insert(at);
+        }
+        Input::Deleted(number.try_into().expect("counts from one"))
     }
 }
 

@@ -49,10 +49,14 @@ pub(super) enum Fault {
     TtlByHand,
     /// Everything fails fast for a while.
     Outage,
+    /// Reads are answered, writes fail, for a while: a backend without a quorum.
+    ReadOnly,
+    /// Reads are answered by a server that has stopped to follow, for a while.
+    Lag,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 34] = [
         Self::LostRequest,
         Self::LostReply,
         Self::Zombie,
@@ -85,14 +89,18 @@ impl Fault {
         Self::FreedByHand,
         Self::TtlByHand,
         Self::Outage,
+        Self::ReadOnly,
+        Self::Lag,
     ];
 }
 
 /// How often each was met with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Faults([u64; Fault::ALL.len()]);
 
 impl Faults {
+    pub(super) const NONE: Self = Self([0; Fault::ALL.len()]);
+
     pub(super) fn hit(&mut self, fault: Fault) {
         self.0[fault as usize] += 1;
     }

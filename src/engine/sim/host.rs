@@ -70,6 +70,7 @@ pub(super) struct Host {
     pub(super) me: Arc<str>,
     pub(super) seed: u64,
     pub(super) machine: Machine,
+    pub(super) temporary: bool,
     pub(super) timing: Timing,
     pub(super) clock: HostClock,
     /// How far its wall clock is off.
@@ -105,6 +106,7 @@ impl Host {
     ) -> Self {
         Self {
             machine: Machine::new(Arc::clone(&me), seed, timing),
+            temporary: false,
             me,
             seed,
             timing,
@@ -135,12 +137,17 @@ impl Host {
     /// A new process of the same name on the same host.
     pub(super) fn restart(&mut self, seed: u64) {
         self.seed = seed;
-        self.machine = Machine::new(Arc::clone(&self.me), seed, self.timing);
+        self.renew_machine();
         self.alive = true;
         self.flight = None;
         self.watch = Watch::Off;
         self.app = App::Idle;
         self.told = Told::default();
+    }
+
+    pub(super) fn renew_machine(&mut self) {
+        let machine = Machine::new(Arc::clone(&self.me), self.seed, self.timing);
+        self.machine = if self.temporary { machine.temporary() } else { machine };
     }
 
     pub(super) fn crash(&mut self) {

@@ -1,6 +1,6 @@
 //! Chance, the same for the same seed on every host and in every build.
 
-/// SplitMix64.
+/// The generator known as `SplitMix64`.
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 

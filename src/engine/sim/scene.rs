@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Event, Report, Sim,
+    Event, Outage, Report, Sim,
     elector::Elector,
     faults::{Fault, Faults},
     host::{Host, HostClock},
@@ -16,6 +16,20 @@ use crate::timing::Timing;
 /// The rates of two clocks run apart by less than 15 : 13, which is what the default timing leaves, and by no less than that much.
 const SLOWEST: u64 = 931_000;
 const FASTEST: u64 = 1_074_000;
+
+/// What is particular about a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    /// Somebody does by hand what no protocol withstands.
+    ByHand,
+    /// Two processes have one name.
+    Twins,
+    /// An elector of another make stands too.
+    Foreign,
+    /// The record is deleted when it is released, as a candidate's is.
+    Temporary,
+}
 
 /// One kind of life. Shares are in thousandths, times in nanoseconds of true time.
 #[derive(Clone, Debug)]
@@ -30,10 +44,7 @@ pub(super) struct Scene {
     pub(super) think: u64,
     pub(super) cancels: u64,
     pub(super) passes: u64,
-    /// Somebody does by hand what no protocol withstands.
-    pub(super) by_hand: bool,
-    pub(super) twins: bool,
-    pub(super) foreign: bool,
+    kind: Kind,
     ttls: &'static [u64],
 }
 
@@ -49,9 +60,7 @@ impl Scene {
             think: 150 * MS,
             cancels: 30,
             passes: 200,
-            by_hand: false,
-            twins: false,
-            foreign: false,
+            kind: Kind::Plain,
             ttls: &[2, 3, 5],
         }
     }
@@ -67,17 +76,31 @@ impl Scene {
             think: 4 * SEC,
             cancels: 100,
             passes: 100,
-            by_hand: false,
-            twins: false,
-            foreign: false,
+            kind: Kind::Plain,
             ttls: &[3, 6, 15, 30],
         }
     }
 
     fn of(seed: u64) -> Self {
         let base = if seed.is_multiple_of(2) { Self::elections() } else { Self::locks() };
-        let kind = seed / 2;
-        Self { by_hand: kind % 4 == 1, twins: kind % 4 == 2, foreign: kind % 4 == 3, ..base }
+        let kinds = [
+            Kind::Plain,
+            Kind::ByHand,
+            Kind::Twins,
+            Kind::Foreign,
+            Kind::Temporary,
+            Kind::ByHand,
+            Kind::Twins,
+            Kind::Foreign,
+        ];
+        let kind = kinds[usize::try_from(seed / 2 % 8).expect("small")];
+        // Whoever waits for a record to come back gives up more often than not.
+        let cancels = if kind == Kind::Temporary { 600 } else { base.cancels };
+        Self { cancels, kind, ..base }
+    }
+
+    pub(super) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
     }
 }
 
@@ -86,13 +109,14 @@ impl Sim {
     pub(super) fn set(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let scene = Scene::of(seed);
-        let mut faults = Faults::default();
+        let mut faults = Faults::NONE;
         let hosts: Vec<Host> =
             (0..rng.between(2, 6)).map(|at| host(&mut rng, &scene, at)).collect();
-        if scene.twins {
+        if scene.is(Kind::Twins) {
             faults.hit(Fault::Twin);
         }
-        let elector = scene.foreign.then(|| Elector::new(clock(&mut rng), rng.pick(scene.ttls)));
+        let elector =
+            scene.is(Kind::Foreign).then(|| Elector::new(clock(&mut rng), rng.pick(scene.ttls)));
         let mut sim = Self {
             rng,
             now: 0,
@@ -103,7 +127,7 @@ impl Sim {
             store: Store::new(),
             faults,
             calm: false,
-            outage_until: 0,
+            outage: Outage::default(),
             broken: None,
             tokens: BTreeSet::new(),
             report: Report {
@@ -111,7 +135,7 @@ impl Sim {
                 events: 0,
                 steps: 0,
                 requests: 0,
-                faults: Faults::default(),
+                faults: Faults::NONE,
                 trace: seed,
                 violation: None,
             },
@@ -132,10 +156,14 @@ impl Sim {
 
 fn host(rng: &mut Rng, scene: &Scene, at: u64) -> Host {
     // The first two have one name, where there are twins.
-    let me = if scene.twins && at < 2 { "twin".into() } else { format!("host-{at}").into() };
+    let me =
+        if scene.is(Kind::Twins) && at < 2 { "twin".into() } else { format!("host-{at}").into() };
     let timing = Timing::new(Duration::from_secs(rng.pick(scene.ttls)));
     let skew = i64::try_from(rng.below(120 * SEC)).expect("small") - 60_000_000_000;
-    Host::new(me, rng.draw(), timing, clock(rng), skew)
+    let mut host = Host::new(me, rng.draw(), timing, clock(rng), skew);
+    host.temporary = scene.is(Kind::Temporary);
+    host.renew_machine();
+    host
 }
 
 fn clock(rng: &mut Rng) -> HostClock {

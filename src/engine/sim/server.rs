@@ -6,11 +6,12 @@ use super::{
     faults::Fault,
     host::Told,
     network::{self, After, Fate},
+    scene::Kind,
     store::Author,
 };
 use crate::engine::{
     machine::{Failure, Input, Outcome},
-    record::Write,
+    record::{Change, Write},
 };
 
 /// What a host asks of the store.
@@ -70,7 +71,7 @@ impl Sim {
         self.at(give_up, Event::Answer { host: h, life, id, input: ask.failed(UNKNOWN) });
         let faulty = if self.calm { 0 } else { self.scene.faulty };
         let patience = give_up - self.now;
-        let fate = if self.outage_until > self.now {
+        let fate = if self.is_out(&ask) {
             Fate::Fails(2 * network::MS, UNKNOWN)
         } else if cut && self.rng.chance(500) {
             Fate::Vanishes
@@ -102,7 +103,12 @@ impl Sim {
         }
     }
 
-    pub(super) fn serve(&mut self, request: Request) {
+    fn is_out(&self, ask: &Ask) -> bool {
+        let writes = matches!(ask, Ask::Write(_)) && self.outage.writes_until > self.now;
+        writes || self.outage.all_until > self.now
+    }
+
+    pub(super) fn serve(&mut self, request: &Request) {
         if self.calm && request.late {
             return; // No more faults: what is late by now has been lost.
         }
@@ -114,7 +120,7 @@ impl Sim {
                     change: write.change,
                     sent: request.sent,
                 };
-                (Input::Wrote(self.write(&request, author, write)), Some(author))
+                (Input::Wrote(self.write(request, author, write)), Some(author))
             }
         };
         let delay = match request.after {
@@ -133,14 +139,20 @@ impl Sim {
         };
         let host = &self.hosts[request.host];
         if host.cut_until <= self.now {
-            let Request { host, life, id, .. } = request;
+            let &Request { host, life, id, .. } = request;
             self.after(delay, Event::Answer { host, life, id, input });
         }
     }
 
     fn read(&mut self, h: usize) -> Option<std::sync::Arc<crate::engine::record::Versioned>> {
-        let last = self.store.log.len().checked_sub(1)?;
         let wall = self.hosts[h].wall(self.now);
+        if self.outage.lag_until > self.now {
+            let last = self.outage.lag.checked_sub(1);
+            let found = last.and_then(|last| self.store.shown(last, wall));
+            self.hosts[h].told.denied |= found.is_none();
+            return found;
+        }
+        let last = self.store.log.len().checked_sub(1)?;
         if self.calm || !self.rng.chance(self.scene.stale) {
             return self.store.shown(last, wall);
         }
@@ -157,7 +169,8 @@ impl Sim {
 
     fn write(&mut self, request: &Request, author: Author, write: &Write) -> Outcome {
         let before = self.store.log.last().cloned();
-        if !self.store.put(self.now, request.wall, author, write) {
+        let delete = self.scene.is(Kind::Temporary) && write.change == Change::Free;
+        if !self.store.put(self.now, request.wall, author, write, delete) {
             return Outcome::Conflict;
         }
         self.note(self.store.log.len() as u64);

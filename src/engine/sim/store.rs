@@ -47,14 +47,21 @@ impl Store {
     }
 
     /// Carries out `write` if the record is what it is conditional on.
-    pub(super) fn put(&mut self, at: u64, wall: i64, author: Author, write: &Write) -> bool {
+    pub(super) fn put(
+        &mut self,
+        at: u64,
+        wall: i64,
+        author: Author,
+        write: &Write,
+        delete: bool,
+    ) -> bool {
         let present = self.present().map(|found| &found.version);
         if present != write.base.as_ref().map(|base| &base.version) {
             return false;
         }
         let mut record = write.record.clone();
         record.preferred = self.present().and_then(|found| found.record.preferred.clone());
-        self.commit(at, wall, author, Some(record));
+        self.commit(at, wall, author, (!delete).then_some(record));
         true
     }
 
