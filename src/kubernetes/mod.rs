@@ -15,10 +15,7 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 
 pub use self::records::{LeaseRecord, RecordKind};
-use self::{
-    codec::Pod,
-    store::{Api, Leases},
-};
+use self::{api::Api, codec::Pod, store::Leases};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::{
     Kubernetes,
+    api::{LEASES, path, readable},
     codec::KIND,
     error::{Asked, Failed},
-    store::{LEASES, readable},
 };
 use crate::{
     Sync as _,
     error::Result,
-    name::Namespace,
+    name::{LeaseName, Namespace},
     store::{Entry, Kind},
 };
 
@@ -80,9 +80,7 @@ impl Kubernetes {
         let namespace = Namespace::parse(namespace.unwrap_or(own))?;
         let asked =
             Asked { verb: "list", resource: LEASES, name: None, namespace: namespace.as_str() };
-        let path = format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases?limit={PAGE}&labelSelector={KIND}"
-        );
+        let path = format!("{}?limit={PAGE}&labelSelector={KIND}", path(&namespace, None));
         let (mut records, mut next) = (Vec::new(), String::new());
         loop {
             let mut page = self
@@ -123,10 +121,8 @@ impl Kubernetes {
             name: Some(&record.lease),
             namespace: &record.namespace,
         };
-        let path = format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}",
-            record.namespace, record.lease
-        );
+        let namespace = Namespace::parse(&record.namespace)?;
+        let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
         let mut object = (*record.whole).clone();
         object["spec"]["holderIdentity"] = "".into();
