@@ -33,7 +33,7 @@ pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};
 pub use guard::{Guard, Tenure, TenureState};
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::Kubernetes;
+pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind};
 pub use memory::{Fault, Memory};
 pub use options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions};
 pub use sync::{DynSync, Sync};

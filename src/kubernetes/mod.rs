@@ -6,6 +6,7 @@ mod connect;
 mod error;
 mod follow;
 mod permissions;
+mod records;
 mod store;
 mod watch;
 
@@ -13,7 +14,8 @@ use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use self::{codec::Pod, store::Leases};
+pub use self::records::{LeaseRecord, RecordKind};
+use self::{api::Api, codec::Pod, store::Leases};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,
@@ -59,6 +61,7 @@ const BACKEND: &str = "kubernetes";
 #[derive(Debug)]
 pub struct Kubernetes {
     core: Arc<Core>,
+    api: Api,
 }
 
 impl Kubernetes {
@@ -79,8 +82,9 @@ impl Kubernetes {
             ));
         }
         let namespace = client.default_namespace().to_owned();
+        let api = Api(client.clone());
         let store = Arc::new(Leases::new(client, pod(&namespace)));
-        Ok(Self { core: Core::new(store as Arc<dyn Store>, options, &namespace)? })
+        Ok(Self { core: Core::new(store as Arc<dyn Store>, options, &namespace)?, api })
     }
 
     /// A handle from the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or from the pod it runs in.

@@ -1,0 +1,271 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+const AFTER: &str = "\
+Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
+75 somebody else holds the lock (see --busy-code), 79 the lock was lost while CMD ran, 69 the API server
+cannot be used, 64 the command line is wrong.
+
+Every option NAME can also be given as LEASEHOLD_NAME in the environment.";
+
+const LOCK_EXAMPLES: &str = "\
+Examples:
+  leasehold lock nightly -- ./backup.sh --full       run a job that must not run twice at once
+  leasehold lock --try nightly ./backup.sh           or leave, with 75, if it runs already
+  leasehold lock --wait 5m -n shop deploy make deploy
+  leasehold lock maintenance                         hold it until Ctrl-C
+
+Everything after NAME is the command, word for word: no shell is involved. It sees LEASEHOLD_NAME,
+LEASEHOLD_NAMESPACE, LEASEHOLD_HOLDER, LEASEHOLD_TOKEN and LEASEHOLD_EXPIRES_AT, and in LEASEHOLD_CHAIN
+every lock that is held around it. It runs in a process group of its own, which is told to
+stop (TERM) when the lock is lost or about to be, and is killed before anybody else can have it. What
+it leaves running in that group is stopped before the lock is released.";
+
+const ELECT_EXAMPLES: &str = "\
+Examples:
+  leasehold elect billing -- ./scheduler --config prod.toml
+  leasehold elect --once --ttl 30s billing ./migrate.sh
+  leasehold elect -o json billing                    a line with each change, until Ctrl-C";
+
+/// Locks and leader election on Kubernetes Leases.
+#[derive(Debug, Parser)]
+#[command(name = "leasehold", version, about, after_help = AFTER, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Args {
+    pub(crate) const fn quiet(&self) -> bool {
+        self.command.say().quiet
+    }
+
+    pub(crate) const fn verbose(&self) -> u8 {
+        self.command.say().verbose
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Lock(LockArgs),
+    Elect(ElectArgs),
+    /// Lists the candidates of elections, leaders included.
+    Members(LookArgs),
+    /// Lists locks and elections: who holds them, since which token, and for how long if nobody renews.
+    Status(LookArgs),
+    /// Prints who is elected and who comes and goes, as it happens, beginning with the present state.
+    Watch(LookArgs),
+    Release(ReleaseArgs),
+    /// Prints the JSON Schemas of all that `-o json` prints.
+    Schema,
+    /// Prints the completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    Man,
+}
+
+impl Command {
+    const fn say(&self) -> Say {
+        match self {
+            Self::Lock(args) => args.say,
+            Self::Elect(args) => args.say,
+            Self::Members(args) | Self::Status(args) | Self::Watch(args) => args.say,
+            Self::Release(args) => args.say,
+            Self::Schema | Self::Completions { .. } | Self::Man => {
+                Say { output: Output::Text, quiet: false, verbose: 0 }
+            }
+        }
+    }
+}
+
+/// Runs a command while holding a lock; without a command, holds it until a signal.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = LOCK_EXAMPLES,
+    override_usage = "leasehold lock [OPTIONS] NAME [--] [CMD [ARG]...]"
+)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) tenure: TenureArgs,
+    /// Wait at most this long for the lock, for example 90s, 5m or 1h30m. Default: for ever.
+    #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+    /// Do not wait: leave at once if somebody else holds it.
+    #[arg(long = "try", env = "LEASEHOLD_TRY", conflicts_with = "wait")]
+    pub(crate) try_once: bool,
+    /// The exit code if somebody else holds it, or the wait ran out.
+    #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::failure::code::BUSY)]
+    pub(crate) busy_code: u8,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// The lock's name, and the command with its arguments.
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
+    words: Vec<OsString>,
+}
+
+/// Runs a command for as long as this process leads an election, again with each time it is elected.
+///
+/// When the lead is lost the command is stopped, before anybody else leads. When the command ends by
+/// itself, the candidate resigns. Without a command, prints who leads and how this candidate stands.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = ELECT_EXAMPLES,
+    override_usage = "leasehold elect [OPTIONS] NAME [--] [CMD [ARG]...]"
+)]
+pub(crate) struct ElectArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) tenure: TenureArgs,
+    /// End, with 79, when the lead is lost, instead of standing again.
+    #[arg(long, env = "LEASEHOLD_ONCE")]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// The election's name, and the command with its arguments.
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
+    words: Vec<OsString>,
+}
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LookArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// Only this lock or election. Default: all of the namespace.
+    pub(crate) name: Option<String>,
+}
+
+/// Takes a lock or an election away from whoever holds it.
+///
+/// For a holder that hangs or cannot be reached. Its command is stopped once it hears of it, by
+/// default within 5 s; until then another may hold it too. Nothing is done if the record is
+/// changed after it was shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Yes, although somebody holds it. Needed: whoever locked something unlocks it by ending.
+    #[arg(long, required = true)]
+    pub(crate) force: bool,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// The lock or election.
+    pub(crate) name: String,
+}
+
+/// Which cluster, and where in it.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The namespace. Default: that of the kubeconfig's context, or of the pod.
+    #[arg(short, long, env = "LEASEHOLD_NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// The kubeconfig. Default: $KUBECONFIG, ~/.kube/config, or the pod's service account.
+    #[arg(long, env = "LEASEHOLD_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context.
+    #[arg(long, env = "LEASEHOLD_CONTEXT")]
+    pub(crate) context: Option<String>,
+}
+
+/// What a tenure lives by.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TenureArgs {
+    /// How long others must see no renewal before they may take over; whole seconds.
+    #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
+    pub(crate) ttl: Duration,
+    /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of it.
+    #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
+    grace: Option<Duration>,
+    /// Who holds it. Default: the pod's or host's name and a random uuid.
+    #[arg(long, env = "LEASEHOLD_ID")]
+    pub(crate) id: Option<String>,
+}
+
+/// What is said, and how.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Say {
+    /// The format of what is printed.
+    #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// Say nothing, also when something is wrong: the exit code tells.
+    #[arg(short, long, env = "LEASEHOLD_QUIET", conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say what happens, on stderr; twice for more.
+    #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line; see `leasehold schema`.
+    Json,
+}
+
+impl LockArgs {
+    /// The name and the command, which is empty if there is none.
+    pub(crate) fn words(&self) -> Result<(&str, &[OsString]), String> {
+        split(&self.words)
+    }
+}
+
+impl ElectArgs {
+    /// The name and the command, which is empty if there is none.
+    pub(crate) fn words(&self) -> Result<(&str, &[OsString]), String> {
+        split(&self.words)
+    }
+}
+
+impl TenureArgs {
+    /// How long the command has between TERM and KILL.
+    pub(crate) fn grace(&self) -> Result<Duration, String> {
+        // Whole seconds, as the library counts.
+        let ttl = Duration::from_secs(self.ttl.as_secs() + u64::from(self.ttl.subsec_nanos() > 0));
+        let grace = self.grace.unwrap_or(ttl / 5);
+        // What remains just before a renewal is due, less one attempt: else a healthy lock would look lost.
+        let most = ttl / 5 * 2;
+        if grace > most {
+            return Err(format!(
+                "--grace {grace:?} is longer than a ttl of {ttl:?} allows: at most {most:?}, or choose a longer --ttl"
+            ));
+        }
+        Ok(grace)
+    }
+}
+
+fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
+    let [name, command @ ..] = words else { return Err("NAME is missing".into()) };
+    let name = name.to_str().ok_or_else(|| format!("the name {} is not UTF-8", name.display()))?;
+    let command = match command {
+        [dashes, command @ ..] if dashes == "--" => command,
+        command => command,
+    };
+    Ok((name, command))
+}
+
+/// `90`, `90s`, `1h30m`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(secs) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(secs));
+    }
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write it like 90s, 5m, 1h30m or 500ms".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
+}

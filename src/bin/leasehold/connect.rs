@@ -1,0 +1,64 @@
+//! From the options to a handle on a cluster.
+
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use leasehold::{Kubernetes, Options, Sync as _};
+
+use crate::{
+    args::Target,
+    failure::{About, Failure, Outcome, code},
+};
+
+/// A handle, and where it leads.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) sync: Kubernetes,
+    /// The API server's address.
+    pub(crate) server: String,
+    pub(crate) namespace: String,
+}
+
+impl Connection {
+    /// Reads the configuration; reaches no server yet.
+    pub(crate) async fn open(target: &Target, id: Option<&str>) -> Outcome<Self> {
+        let config = config(target).await.map_err(|cause| {
+            let line = format!(
+                "no cluster to talk to: {cause}. Pass --kubeconfig, set KUBECONFIG, or run in a pod with a service account"
+            );
+            Failure::new(code::UNAVAILABLE, line)
+        })?;
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let mut options = Options::default();
+        if let Some(namespace) = &target.namespace {
+            options = options.namespace(namespace);
+        }
+        if let Some(id) = id {
+            options = options.identity(id);
+        }
+        let sync = Kubernetes::from_config(config, options).map_err(|error| {
+            let namespace = target.namespace.as_deref().unwrap_or("default");
+            About { object: "the connection", namespace, server: &server, busy: code::BUSY }
+                .failure(&error)
+        })?;
+        let namespace = sync.options().namespace.clone().unwrap_or_default();
+        Ok(Self { sync, server, namespace })
+    }
+
+    pub(crate) fn about<'a>(&'a self, object: &'a str) -> About<'a> {
+        About { object, namespace: &self.namespace, server: &self.server, busy: code::BUSY }
+    }
+}
+
+async fn config(target: &Target) -> Result<Config, String> {
+    let options = KubeConfigOptions { context: target.context.clone(), ..Default::default() };
+    let told = |error: &dyn std::error::Error| error.to_string();
+    let kubeconfig = match (&target.kubeconfig, &target.context) {
+        (None, None) => return Config::infer().await.map_err(|error| told(&error)),
+        (Some(file), _) => Kubeconfig::read_from(file),
+        (None, Some(_)) => Kubeconfig::read(),
+    };
+    let kubeconfig = kubeconfig.map_err(|error| told(&error))?;
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| told(&error))
+}

@@ -1,0 +1,95 @@
+//! `leasehold`: locks and leader election on Kubernetes Leases, for the command line.
+//!
+//! ```text
+//!  leasehold ── renews the Lease ─────────────────────────► API server
+//!      │  └─── deadline (pipe) ──► guardian ── KILL, at the deadline or when the pipe closes ─┐
+//!      └── signals, TERM, KILL ──► CMD and what it starts: a process group of its own ◄───────┘
+//! ```
+//!
+//! The guardian is this program again, in a process that waits for one thing only. So the group dies in
+//! time also while `leasehold` itself is stopped, blocked or dead.
+
+mod acquire;
+mod args;
+mod chain;
+mod clock;
+mod command;
+mod connect;
+mod elect;
+mod failure;
+mod guardian;
+mod hold;
+mod job;
+mod launch;
+mod lock;
+mod log;
+mod look;
+mod manual;
+mod output;
+mod reexec;
+mod release;
+mod run;
+mod signals;
+mod terminal;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser as _;
+
+use crate::{
+    args::{Args, Command},
+    failure::{Failure, Outcome, code},
+};
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some(reexec::GUARDIAN) => return guardian::watch(),
+        Some(reexec::LAUNCH) => return launch::become_command(&words[2..]),
+        _ => {}
+    }
+    match Args::try_parse_from(words) {
+        Ok(args) => conclude(args.quiet(), run(args)),
+        Err(usage) => {
+            let _ = usage.print();
+            if usage.use_stderr() { ExitCode::from(code::USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+fn run(args: Args) -> Outcome {
+    log::begin(args.verbose());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("no runtime", &error))?;
+    let outcome = runtime.block_on(async {
+        match args.command {
+            Command::Lock(args) => lock::run(args).await,
+            Command::Elect(args) => elect::run(args).await,
+            Command::Members(args) => look::members(args).await,
+            Command::Status(args) => look::status(args).await,
+            Command::Watch(args) => look::watch(args).await,
+            Command::Release(args) => release::run(args).await,
+            Command::Schema => Ok(manual::schema()),
+            Command::Completions { shell } => Ok(manual::completions(shell)),
+            Command::Man => Ok(manual::page()),
+        }
+    });
+    // A name that is still being looked up must not keep the program.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Says what went wrong, on one line, and how the program ends.
+fn conclude(quiet: bool, outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if let Some(line) = failure.line().filter(|_| !quiet) {
+                eprintln!("leasehold: {line}");
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The program `leasehold`, as built, on a real kube-apiserver and etcd.
+
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test says where it fails, and reads the clock"
+)]
+
+mod support;
+
+#[path = "cli/busy.rs"]
+mod busy;
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/elect.rs"]
+mod elect;
+#[path = "cli/look.rs"]
+mod look;
+#[path = "cli/lost.rs"]
+mod lost;
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/server.rs"]
+mod server;
+#[path = "cli/signals.rs"]
+mod signals;
+#[cfg(target_os = "linux")]
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[path = "cli/tidy.rs"]
+mod tidy;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::PostParams};
+use leasehold::{Kubernetes, LockOptions, Options};
+use program::Program;
+use support::{ADMIN, ControlPlane};
+
+/// A namespace of a test's own on the shared control plane.
+struct Place {
+    plane: &'static ControlPlane,
+    namespace: String,
+    kubeconfig: PathBuf,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let plane = ControlPlane::shared().await;
+        let (namespace, kubeconfig) = (plane.namespace().await, plane.kubeconfig(ADMIN));
+        Self { plane, namespace, kubeconfig }
+    }
+
+    /// The program with these arguments, not yet started.
+    fn leasehold<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Program {
+        self.leasehold_of(&self.kubeconfig, args)
+    }
+
+    fn leasehold_of<'a>(
+        &self,
+        kubeconfig: &Path,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Program {
+        Program::new(args)
+            .env("KUBECONFIG", kubeconfig.to_str().unwrap())
+            .env("LEASEHOLD_NAMESPACE", &self.namespace)
+    }
+
+    /// The library, as a contender or successor in this process.
+    fn handle(&self) -> Kubernetes {
+        let options = Options::default().namespace(&self.namespace);
+        Kubernetes::from_config(self.plane.config(ADMIN), options).unwrap()
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.plane.client(ADMIN), &self.namespace)
+    }
+
+    /// Who holds the lock, as its record says.
+    async fn holder(&self, name: &str) -> Option<String> {
+        let lease = self.leases().get_opt(name).await.unwrap()?;
+        lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+    }
+
+    /// Changes a Lease as an operator would.
+    async fn edit(&self, name: &str, edit: impl Fn(&mut Lease)) {
+        loop {
+            let mut lease = self.leases().get(name).await.unwrap();
+            edit(&mut lease);
+            match self.leases().replace(name, &PostParams::default(), &lease).await {
+                Ok(_) => return,
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(error) => panic!("the edit of {name} failed: {error}"),
+            }
+        }
+    }
+
+    /// How many requests of this verb have arrived in this namespace.
+    fn requests(&self, verb: &str) -> u64 {
+        let seen = self.plane.audit_of(|request| request.namespace == self.namespace);
+        seen.get(verb).copied().unwrap_or(0)
+    }
+
+    /// The admin's kubeconfig with another server in it, in `directory`.
+    fn kubeconfig_for(&self, url: &str, directory: &Path) -> PathBuf {
+        let path = directory.join("kubeconfig");
+        let own = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        std::fs::write(&path, own.replace(&self.plane.url(), url)).unwrap();
+        path
+    }
+
+    /// Waits until `count` requests of this verb have arrived in this namespace.
+    async fn until_requested(&self, verb: &str, count: u64) {
+        for _ in 0..600 {
+            if self.requests(verb) >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {count} {verb}");
+    }
+}
+
+/// Short, so that an expiry is soon.
+const BRIEF: Duration = Duration::from_secs(2);
+
+fn brief() -> LockOptions {
+    LockOptions::default().ttl(BRIEF)
+}

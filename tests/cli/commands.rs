@@ -1,0 +1,131 @@
+//! What becomes of CMD: its words, its input and output, its variables and its exit code.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+use crate::Place;
+
+#[tokio::test]
+async fn every_word_of_the_command_arrives_as_it_is() {
+    let place = Place::new().await;
+    let words = ["-x", "--try", "--", "a b", "", "*", "$HOME", "'\"\\", "-n", "zażółć", "--help"];
+    let print = ["lock", "orders", "printf", "%s\\n"];
+
+    let plain = place.leasehold(print.into_iter().chain(words)).end().await;
+    let dashed =
+        place.leasehold(["lock", "orders", "--", "printf", "%s\\n"].into_iter().chain(words));
+    let bytes = place.leasehold(print).arg(OsStr::from_bytes(b"\xff\xfe")).end().await;
+
+    assert_eq!(plain.text().lines().collect::<Vec<_>>(), words);
+    assert_eq!(dashed.end().await.stdout, plain.stdout);
+    assert_eq!(bytes.stdout, b"\xff\xfe\n");
+    assert_eq!(plain.stderr, "", "nothing is said when nothing is wrong");
+}
+
+#[tokio::test]
+async fn input_and_output_pass_byte_for_byte() {
+    let place = Place::new().await;
+    let input: Vec<u8> =
+        (0..10_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+
+    let ended = place.leasehold(["lock", "orders", "cat"]).fed(&input).await;
+
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout == input, "{} of {} bytes, or others", ended.stdout.len(), input.len());
+}
+
+#[tokio::test]
+async fn the_exit_code_is_that_of_the_command() {
+    let place = Place::new().await;
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("exit 255", 255),
+        ("kill -TERM $$", 143),
+        ("kill -KILL $$", 137),
+        ("kill -HUP $$", 129),
+    ] {
+        let ended = place.leasehold(["lock", "orders", "sh", "-c", script]).end().await;
+        assert_eq!((ended.code, &*ended.stderr), (Some(code), ""), "{script}");
+    }
+    assert_eq!(place.holder("orders").await, None, "released");
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_run_is_told_before_anything_is_locked() {
+    let place = Place::new().await;
+    for (command, code, told) in [
+        ("leasehold-no-such-program", 127, "no directory of PATH has it"),
+        ("/nowhere/at/all", 127, "no such file"),
+        ("/etc/passwd", 126, "not executable"),
+        ("/etc", 126, "not executable"),
+    ] {
+        let ended = place.leasehold(["lock", "orders", command]).end().await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.said().contains(command) && ended.said().contains(told), "{ended:?}");
+    }
+    assert!(place.leases().get_opt("orders").await.unwrap().is_none(), "nothing was locked");
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_64() {
+    let place = Place::new().await;
+    for args in [
+        &["lock"][..],
+        &["lock", "--no-such-option", "orders", "true"],
+        &["lock", "--wait", "soon", "orders", "true"],
+        &["lock", "--try", "--wait", "1s", "orders", "true"],
+        &["lock", "--ttl", "15s", "--grace", "7s", "orders", "true"],
+        &["lock", "--ttl", "0s", "orders", "true"],
+        &["lock", "", "true"],
+        &["lock", "a\nb", "true"],
+        &["no-such-command"],
+    ] {
+        let ended = place.leasehold(args.iter().copied()).end().await;
+        assert_eq!(ended.code, Some(64), "{args:?}: {ended:?}");
+        assert_ne!(ended.stderr, "", "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_sees_its_own_lock_and_not_the_outer_one() {
+    let place = Place::new().await;
+    let print = "echo \"$LEASEHOLD_NAME|$LEASEHOLD_NAMESPACE|$LEASEHOLD_HOLDER|$LEASEHOLD_TOKEN|$LEASEHOLD_EXPIRES_AT\"; \
+                 echo \"$LEASEHOLD_CHAIN\"";
+    let program = env!("CARGO_BIN_EXE_leasehold");
+    let args = ["lock", "--id", "out", "a", program, "lock", "--id", "in", "b", "sh", "-c", print];
+
+    let ended = place.leasehold(args).end().await;
+
+    let lines: Vec<_> = ended.text().lines().collect();
+    let [variables, chain] = lines[..] else { panic!("{ended:?}") };
+    let variables: Vec<_> = variables.split('|').collect();
+    assert_eq!(variables[..3], ["b", &*place.namespace, "in"]);
+    assert!(variables[3].parse::<u64>().unwrap() > 0);
+    assert!(variables[4].parse::<jiff::Timestamp>().is_ok(), "{variables:?}");
+    let chain: Vec<String> = serde_json::from_str(chain).unwrap();
+    let at = |name| format!("{}/{name}@{}", place.namespace, place.plane.url());
+    assert_eq!(chain, [at("a"), at("b")]);
+}
+
+#[tokio::test]
+async fn a_lock_inside_itself_fails_at_once() {
+    let place = Place::new().await;
+    let program = env!("CARGO_BIN_EXE_leasehold");
+
+    let ended = place.leasehold(["lock", "a", program, "lock", "a", "echo", "in"]).end().await;
+
+    assert_eq!((ended.code, ended.text()), (Some(75), ""));
+    assert!(ended.said().contains("LEASEHOLD_CHAIN"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_the_command_leaves_in_its_group_is_stopped_before_the_release() {
+    let place = Place::new().await;
+    let script = "(trap '' TERM; while :; do sleep 1; done) >&2 & echo $!";
+
+    let ended = place.leasehold(["lock", "--ttl", "5s", "orders", "sh", "-c", script]).end().await;
+
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!super::program::runs(ended.text().trim()));
+    assert_eq!(place.holder("orders").await, None);
+}
