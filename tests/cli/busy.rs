@@ -21,6 +21,12 @@ async fn a_held_lock_is_75_at_once_or_after_the_wait() {
         place.leasehold(["lock", "--try", "--busy-code", "3", "orders", "echo", "in"]).end().await;
     let by_env = place.leasehold(["lock", "orders", "echo", "in"]).env("LEASEHOLD_TRY", "true");
 
+    let first = place.leasehold(["lock", "--wait", "1s", "orders", "echo", "in"]);
+    let first = first.env("LEASEHOLD_TRY", "1").end().await;
+    let second = place.leasehold(["lock", "--try", "orders", "echo", "in"]);
+    let second = second.env("LEASEHOLD_WAIT", "1h").end().await;
+
+    assert!(first.stderr.contains("waited 1") && second.code == Some(75), "{first:?} {second:?}");
     for (ended, code) in [(&tried, 75), (&waited, 75), (&coded, 3), (&by_env.end().await, 75)] {
         assert_eq!((ended.code, ended.text()), (Some(code), ""), "{ended:?}");
         assert!(ended.said().contains(guard.holder()) && ended.said().contains("orders"));

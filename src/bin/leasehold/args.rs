@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
+};
 
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
@@ -39,6 +42,29 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Parses the command line, whose words come before those of the environment.
+    ///
+    /// # Errors
+    ///
+    /// What to print, which may be the help that was asked for.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        if let (Command::Lock(lock), Some((_, given))) = (&mut args.command, matches.subcommand()) {
+            let said = |id| given.value_source(id) == Some(ValueSource::CommandLine);
+            match (said("try_once"), said("wait")) {
+                (true, true) => {
+                    let line = "--try does not wait: leave it out, or leave out --wait";
+                    return Err(command.error(ErrorKind::ArgumentConflict, line));
+                }
+                (false, true) => lock.try_once = false,
+                _ => {}
+            }
+        }
+        Ok(args)
+    }
+
     pub(crate) const fn quiet(&self) -> bool {
         self.command.say().quiet
     }
@@ -100,7 +126,7 @@ pub(crate) struct LockArgs {
     #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
     /// Do not wait: leave at once if somebody else holds it.
-    #[arg(long = "try", env = "LEASEHOLD_TRY", conflicts_with = "wait")]
+    #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
     pub(crate) try_once: bool,
     /// The exit code if somebody else holds it, or the wait ran out.
     #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::failure::code::BUSY)]
@@ -127,7 +153,7 @@ pub(crate) struct ElectArgs {
     #[command(flatten)]
     pub(crate) tenure: TenureArgs,
     /// End, with 79, when the lead is lost, instead of standing again.
-    #[arg(long, env = "LEASEHOLD_ONCE")]
+    #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) say: Say,
@@ -203,7 +229,7 @@ pub(crate) struct Say {
     #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
     pub(crate) output: Output,
     /// Say nothing, also when something is wrong: the exit code tells.
-    #[arg(short, long, env = "LEASEHOLD_QUIET", conflicts_with = "verbose")]
+    #[arg(short, long, env = "LEASEHOLD_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Say what happens, on stderr; twice for more.
     #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]

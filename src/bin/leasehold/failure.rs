@@ -87,7 +87,7 @@ impl About<'_> {
                 let waited =
                     Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
                 format!(
-                    "{object} in namespace `{namespace}` is held by `{holder}`, after {waited:?} still"
+                    "{object} in namespace `{namespace}` is held by `{holder}`, waited {waited:?}"
                 )
             }
             // These name the namespace themselves.

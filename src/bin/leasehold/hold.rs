@@ -64,6 +64,9 @@ pub(crate) async fn run(
     let end = hold.watch(signals).await;
     if let Some(terminal) = &hold.terminal {
         terminal.take_back(hold.job.group());
+        if end.lost {
+            terminal.restore();
+        }
     }
     Ok(end)
 }

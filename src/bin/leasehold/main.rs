@@ -34,8 +34,6 @@ mod terminal;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser as _;
-
 use crate::{
     args::{Args, Command},
     failure::{Failure, Outcome, code},
@@ -48,7 +46,7 @@ fn main() -> ExitCode {
         Some(reexec::LAUNCH) => return launch::become_command(&words[2..]),
         _ => {}
     }
-    match Args::try_parse_from(words) {
+    match Args::read(words) {
         Ok(args) => conclude(args.quiet(), run(args)),
         Err(usage) => {
             let _ = usage.print();

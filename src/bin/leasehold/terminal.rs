@@ -6,7 +6,7 @@ use nix::sys::signal::{SigSet, Signal as Number};
 use rustix::{
     fs::FileType,
     process::{Pid, getpgrp, getsid},
-    termios::{tcgetpgrp, tcsetpgrp},
+    termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp},
 };
 
 /// The controlling terminal.
@@ -14,6 +14,7 @@ use rustix::{
 pub(crate) struct Terminal {
     tty: OwnedFd,
     own: Pid,
+    modes: Option<Termios>,
 }
 
 impl Terminal {
@@ -23,7 +24,8 @@ impl Terminal {
         let piped = rustix::fs::fstat(io::stdout())
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        (!piped).then(|| Self { tty: tty.into(), own: getpgrp() })
+        let modes = tcgetattr(&tty).ok();
+        (!piped).then(|| Self { tty: tty.into(), own: getpgrp(), modes })
     }
 
     /// Whether there is a shell above that would bring a stopped job back.
@@ -39,6 +41,13 @@ impl Terminal {
     /// Takes the foreground back from `job`.
     pub(crate) fn take_back(&self, job: Pid) {
         self.pass(job, self.own);
+    }
+
+    /// Restores the modes that it had in the beginning: what was killed could not do so itself.
+    pub(crate) fn restore(&self) {
+        if let Some(modes) = self.modes.as_ref().filter(|_| tcgetpgrp(&self.tty) == Ok(self.own)) {
+            let _ = tcsetattr(&self.tty, OptionalActions::Drain, modes);
+        }
     }
 
     fn pass(&self, from: Pid, to: Pid) {
