@@ -22,7 +22,7 @@ use crate::{
     Member, Options, Result, WatchElectOptions,
     clock::Moment,
     coordinator::Core,
-    engine::record::{Change as Purpose, Version, Versioned, Write},
+    engine::record::{Change as Purpose, Record, Version, Versioned, Write},
     name::{LeaseName, Name, Namespace},
     store::{Change, Entry, Key, Kind, Scope, Store, Written},
 };
@@ -185,7 +185,9 @@ impl World {
     fn write(&self, key: &Key, write: &Write) -> Written {
         let mut records = lock(&self.records);
         let place = (key.namespace.clone(), key.lease.clone());
-        let now = records.map.get(&place).map(|stored| stored.entry.found.version.clone());
+        let stored = records.map.get(&place).map(|stored| &stored.entry.found);
+        let now = stored.map(|found| found.version.clone());
+        let preferred = stored.and_then(|found| found.record.preferred.clone());
         if now.as_ref() != write.base.as_ref().map(|base| &base.version) {
             return Written::Conflict;
         }
@@ -197,7 +199,8 @@ impl World {
         let uid = now.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
         let found = Arc::new(Versioned {
             version: Version { number, uid },
-            record: write.record.clone(),
+            // Whose it is not to say stays as it was.
+            record: Record { preferred, ..write.record.clone() },
             age: None,
             whole: Arc::new(serde_json::Value::Null),
         });

@@ -29,11 +29,12 @@ const CANDIDATE_OF: &str = "leasehold.dev/candidate-of";
 /// Which write this is, as JSON: see [`Mark`].
 const MARK: &str = "leasehold.dev/tenure";
 
-/// What the Lease itself has no field for. Void where `holder` is not `spec.holderIdentity`, since other
-/// electors keep annotations when they take a Lease over.
+/// What the Lease itself has no field for. Void where `holder` is not `spec.holderIdentity` or `renewed` not
+/// `spec.renewTime`: other electors keep annotations when they take a Lease over, or renew it under the same name.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     holder: String,
+    renewed: String,
     /// The write: see [`Nonce`].
     write: String,
     /// The fencing token of the tenure; absent in the write that acquires it, whose own version it is.
@@ -71,7 +72,9 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
     let mark = metadata["annotations"][MARK]
         .as_str()
         .and_then(|mark| serde_json::from_str::<Mark>(mark).ok());
-    let mark = mark.filter(|mark| mark.holder == holder.unwrap_or_default());
+    let renewed = spec["renewTime"].as_str().and_then(time);
+    let mark = mark
+        .filter(|mark| mark.holder == holder.unwrap_or_default() && time(&mark.renewed) == renewed);
     let ttl = spec["leaseDurationSeconds"].as_i64().and_then(|secs| u64::try_from(secs).ok());
     let transitions = spec["leaseTransitions"].as_i64().unwrap_or(0);
     let record = Record {
@@ -89,7 +92,6 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
             .map(Into::into),
         token: mark.as_ref().and_then(|mark| mark.token),
     };
-    let renewed = spec["renewTime"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
     let age = renewed.map(|renewed| {
         Duration::try_from(wall_clock().duration_since(renewed)).unwrap_or_default()
     });
@@ -130,6 +132,7 @@ pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
     describe(metadata, key);
     let mark = Mark {
         holder: record.holder.as_deref().unwrap_or_default().into(),
+        renewed: now.clone(),
         write: record.nonce.as_ref().map(Nonce::to_string).unwrap_or_default(),
         token: record.token,
     };
@@ -200,6 +203,10 @@ fn field<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Stri
         *value = Value::Object(Map::new());
     }
     value.as_object_mut().expect("made above")
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
 }
 
 /// Wall time, for people and foreign tools to read: nothing is decided by it.
@@ -296,6 +303,13 @@ mod tests {
         object["spec"]["holderIdentity"] = "somebody else".into();
         let found = decode(object).unwrap();
         assert_eq!((found.record.nonce, found.token()), (None, None));
+    }
+
+    #[test]
+    fn the_mark_is_void_once_another_program_renews_under_the_same_name() {
+        let mut object = stored(encode(&key(Kind::Lock, "orders"), &claim(None), None));
+        object["spec"]["renewTime"] = "2031-01-01T00:00:00.000000Z".into();
+        assert_eq!(decode(object).unwrap().record.nonce, None);
     }
 
     #[test]
