@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod campaign;
+mod chance;
 mod clock;
 mod coordinator;
 mod desk;
@@ -22,6 +23,8 @@ mod token;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 
+#[doc(hidden)]
+pub use chance::simulate;
 pub use clock::Clock;
 pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};

@@ -205,7 +205,8 @@ fn field<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Stri
 /// Wall time, for people and foreign tools to read: nothing is decided by it.
 #[expect(clippy::disallowed_methods, reason = "written for people")]
 fn wall_clock() -> Timestamp {
-    Timestamp::now()
+    let simulated = crate::chance::wall().and_then(|wall| Timestamp::try_from(wall).ok());
+    simulated.unwrap_or_else(Timestamp::now)
 }
 
 /// The names that an unusable answer is told under.
