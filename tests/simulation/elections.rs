@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::{
     faults::Fault,
     locks::{Program, kind},
-    post::{Holding, Letter, Want},
+    post::{Holding, Letter, Post, Want},
     rng::Rng,
     scene::ELECTION,
 };
@@ -47,7 +47,7 @@ async fn stand(program: &Program, rng: &mut Rng, leader: Leader) {
         let mut working = Rng::new(rng.draw());
         tokio::select! {
             biased;
-            _ = tenure.lost() => {}
+            _ = tenure.lost() => Post::last().await,
             () = program.work(&mut working, ELECTION, &tenure) => {}
         }
         if rng.chance(400) {

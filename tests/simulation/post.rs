@@ -10,7 +10,7 @@ use std::{
 
 use leasehold::{Guard, Tenure};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot},
     time::{Instant, sleep},
 };
 
@@ -47,6 +47,23 @@ pub(crate) enum Letter {
     Saw(u64),
 }
 
+impl Letter {
+    /// An order that says nothing of which task came first: tokio wakes those who wait for one thing in any.
+    pub(crate) fn order(&self) -> (u8, String) {
+        match self {
+            Self::Request { request, .. } => {
+                (0, format!("{} {} {:?}", request.verb, request.name, request.query))
+            }
+            Self::Access { name, token, write, .. } => (1, format!("{name} {token} {write:?}")),
+            Self::Began { name, tenure } => (2, format!("{name} {}", tenure.token())),
+            Self::Ended { name, token } => (3, format!("{name} {token}")),
+            Self::Wants { name, begins } => (4, format!("{name} {}", !begins)),
+            Self::Met(fault) => (5, format!("{fault:?}")),
+            Self::Saw(what) => (6, what.to_string()),
+        }
+    }
+}
+
 /// The way out of one life of one process.
 #[derive(Clone)]
 pub(crate) struct Post(Arc<Inner>);
@@ -55,14 +72,21 @@ struct Inner {
     begun: Instant,
     letters: Mutex<Vec<(u64, Letter)>>,
     calm: Arc<AtomicBool>,
-    stop: watch::Sender<bool>,
+    stopping: AtomicBool,
+    /// Wakes in the order of asking, unlike a `watch`.
+    stop: Notify,
 }
 
 impl Post {
     /// Called on the runtime whose time it tells.
     pub(crate) fn new(calm: Arc<AtomicBool>) -> Self {
-        let stop = watch::Sender::new(false);
-        Self(Arc::new(Inner { begun: now(), letters: Mutex::default(), calm, stop }))
+        Self(Arc::new(Inner {
+            begun: now(),
+            letters: Mutex::default(),
+            calm,
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+        }))
     }
 
     pub(crate) fn begun(&self) -> Instant {
@@ -80,7 +104,12 @@ impl Post {
     }
 
     pub(crate) fn collect(&self) -> Vec<(u64, Letter)> {
-        std::mem::take(&mut self.0.letters.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut letters =
+            std::mem::take(&mut *self.0.letters.lock().unwrap_or_else(PoisonError::into_inner));
+        if letters.len() > 1 {
+            letters.sort_by_cached_key(|(at, letter)| (*at, letter.order()));
+        }
+        letters
     }
 
     /// No more faults: who holds goes on holding.
@@ -89,12 +118,15 @@ impl Post {
     }
 
     pub(crate) fn stop(&self) {
-        self.0.stop.send_replace(true);
+        self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.stop.notify_waiters();
     }
 
     pub(crate) async fn stopped(&self) {
-        let mut stop = self.0.stop.subscribe();
-        let _ = stop.wait_for(|stop| *stop).await;
+        let stop = self.0.stop.notified();
+        if !self.0.stopping.load(Ordering::Relaxed) {
+            stop.await;
+        }
     }
 
     /// Asks the resource; `None` if it refuses the token.
@@ -107,6 +139,11 @@ impl Post {
         let (reply, answer) = oneshot::channel();
         self.send(Letter::Access { name, token, write, reply });
         answer.await.ok().flatten()
+    }
+
+    /// Lets the library's tasks go first that wait for the same thing: tokio wakes them in any order.
+    pub(crate) async fn last() {
+        sleep(Duration::from_millis(1)).await;
     }
 
     /// At most as long as it is not calm.
