@@ -30,6 +30,8 @@ mod locks;
 mod network;
 #[path = "simulation/post.rs"]
 mod post;
+#[path = "simulation/report.rs"]
+mod report;
 #[path = "simulation/rng.rs"]
 mod rng;
 #[path = "simulation/scene.rs"]

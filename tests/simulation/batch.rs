@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use crate::{
-    faults::Faults,
-    scene::SEC,
-    world::{self, Report},
-};
+use crate::{faults::Faults, report::Report, scene::SEC, world};
 
 /// The sums over some seeds.
 #[derive(Debug, Default)]
@@ -63,9 +59,12 @@ impl Batch {
     /// Fails with the commands that replay what failed.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
+        use fmt::Write as _;
+
         let mut told = String::new();
         for (seed, what) in &self.violations {
-            told += &format!(
+            let _ = write!(
+                told,
                 "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test --test simulation replay -- --ignored --nocapture"
             );
         }

@@ -1,6 +1,6 @@
 //! Chance, the same for the same seed everywhere.
 
-/// SplitMix64.
+/// `SplitMix64`.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 

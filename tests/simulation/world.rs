@@ -9,20 +9,15 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::Request,
-    checks::{
-        Violation,
-        fenced::Resource,
-        liveness::Liveness,
-        overlap::{self, Interval},
-        tokens::Tokens,
-    },
+    checks::{Violation, fenced::Resource, liveness::Liveness, overlap::Interval, tokens::Tokens},
     elector::Elector,
     faults::{Fault, Faults},
     host::{Host, HostClock, Process},
     network::Fate,
     post::Letter,
+    report::Report,
     rng::Rng,
-    scene::{Broken, MS, SEC, Scene, TICK},
+    scene::{MS, SEC, Scene, TICK},
     store::Store,
     watches::Watching,
     wire::Replied,
@@ -60,26 +55,6 @@ pub(crate) enum Event {
     Stop,
 }
 
-/// What one run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
-    /// Microseconds.
-    pub(crate) simulated: u64,
-    pub(crate) tenures: u64,
-    pub(crate) requests: u64,
-    pub(crate) commits: u64,
-    pub(crate) acknowledged: u64,
-    pub(crate) refused: u64,
-    /// The longest time for which something was wanted and not held, in microseconds: with nothing broken.
-    pub(crate) gap: u64,
-    /// The most requests of a process in a minute, in thousandths of what is allowed.
-    pub(crate) busiest: u64,
-    pub(crate) faults: Faults,
-    /// Of everything that happened: the same for the same seed.
-    pub(crate) trace: u64,
-    pub(crate) violation: Option<Violation>,
-}
-
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) scene: Arc<Scene>,
@@ -91,14 +66,14 @@ pub(crate) struct World {
     pub(crate) watches: Vec<Watching>,
     /// Who waits for an answer that never comes.
     pub(crate) hung: Vec<oneshot::Sender<Replied>>,
-    resources: BTreeMap<&'static str, Resource>,
+    pub(crate) resources: BTreeMap<&'static str, Resource>,
     pub(crate) elector: Elector,
     pub(crate) down_until: u64,
     pub(crate) calm: Option<u64>,
     pub(crate) calmed: Arc<AtomicBool>,
     pub(crate) tokens: Tokens,
-    tenures: BTreeMap<&'static str, Vec<Interval>>,
-    liveness: Liveness,
+    pub(crate) tenures: BTreeMap<&'static str, Vec<Interval>>,
+    pub(crate) liveness: Liveness,
     pub(crate) report: Report,
     stopping: bool,
     /// Whether the trace is printed.
@@ -124,7 +99,9 @@ impl World {
         let hosts = (0..scene.hosts)
             .map(|_| {
                 let (rate, fault) = scene.rate(&mut rng);
-                fault.into_iter().for_each(|fault| faults.hit(fault));
+                if let Some(fault) = fault {
+                    faults.hit(fault);
+                }
                 Host::new(rate)
             })
             .collect();
@@ -178,6 +155,7 @@ impl World {
         self.queue.insert((when.max(self.now), self.order), event);
     }
 
+    #[expect(clippy::print_stdout, reason = "what somebody asked to be told")]
     pub(crate) fn note(&mut self, what: u64) {
         if self.told {
             println!("{:>10} ms  {what}", self.now / MS);
@@ -368,35 +346,5 @@ impl World {
         if self.store.log.len() > 2000 {
             self.store.compact(500);
         }
-    }
-
-    fn finish(mut self) -> Report {
-        for h in 0..self.hosts.len() {
-            let Some(process) = &self.hosts[h].process else { continue };
-            let tasks = process.runtime.metrics().num_alive_tasks();
-            if self.report.violation.is_none() && tasks > 0 {
-                let what = format!("host {h} has {tasks} tasks left, all of its users being gone");
-                self.found(Some(Violation::new("C6", what)));
-            }
-            self.end_process(h);
-        }
-        for (name, resource) in std::mem::take(&mut self.resources) {
-            self.report.acknowledged += resource.acknowledged;
-            self.report.refused += resource.refused;
-            let lost = resource.check(name);
-            self.found(lost);
-        }
-        if self.scene.excludes() {
-            for (name, mut tenures) in std::mem::take(&mut self.tenures) {
-                let twice = overlap::check(name, &mut tenures);
-                self.found(twice);
-            }
-        }
-        self.report.simulated = self.now;
-        self.report.commits = self.store.version - 1000;
-        self.report.gap =
-            if self.scene.broken == Broken::Nothing { self.liveness.longest } else { 0 };
-        self.report.busiest = self.hosts.iter().map(|host| host.requests.most).max().unwrap_or(0);
-        self.report
     }
 }
