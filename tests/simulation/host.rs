@@ -70,6 +70,8 @@ pub(crate) struct Host {
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
     pub(crate) cut_until: u64,
+    /// Since when it has been running and connected.
+    pub(crate) able_since: u64,
     /// How far its wall clock is off, in seconds.
     pub(crate) skew: i64,
     pub(crate) requests: Requests,
@@ -83,6 +85,7 @@ impl Host {
             process: None,
             paused_until: 0,
             cut_until: 0,
+            able_since: 0,
             skew: 0,
             requests: Requests::default(),
         }

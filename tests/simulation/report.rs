@@ -17,7 +17,8 @@ pub(crate) struct Report {
     pub(crate) commits: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
-    /// The longest time for which something was wanted and not held, in microseconds: with nothing broken.
+    /// The longest time for which something was wanted by somebody who could have had it, and not held, in
+    /// microseconds: with nothing broken.
     pub(crate) gap: u64,
     /// The most requests of a process in a minute, in thousandths of what is allowed.
     pub(crate) busiest: u64,

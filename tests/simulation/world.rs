@@ -293,6 +293,7 @@ impl World {
     pub(crate) fn start_process(&mut self, h: usize) {
         let host = &mut self.hosts[h];
         host.life += 1;
+        host.able_since = self.now;
         let clock = HostClock { started: self.now, rate: host.rate };
         let identity = format!("host-{h}-{}", host.life);
         host.process =
@@ -335,12 +336,24 @@ impl World {
 
     /// C5, and the longest gap.
     fn look(&mut self) {
+        for host in &mut self.hosts {
+            let cut = host.cut_until > self.now || host.paused_until > self.now;
+            if self.calm.is_none() && (cut || self.down_until > self.now) {
+                host.able_since = self.now;
+            }
+        }
         let held = |name: &str| {
             let mut processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
             processes.any(|process| process.beliefs.iter().any(|belief| belief.name == name))
         };
         let bound = self.calm.filter(|_| !self.stopping).map(|calm| (self.patience(), calm));
-        let gap = self.liveness.look(self.now, held, bound);
+        let able = |name: &str| {
+            let wanting = self.hosts.iter().filter(|host| {
+                host.process.as_ref().is_some_and(|process| process.wants.contains(&name))
+            });
+            wanting.map(|host| host.able_since).min().unwrap_or(self.now)
+        };
+        let gap = self.liveness.look(self.now, held, able, bound);
         self.found(gap);
         self.hung.retain(|reply| !reply.is_closed());
         if self.store.log.len() > 2000 {

@@ -7,7 +7,8 @@ use super::Violation;
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     wanted: BTreeMap<&'static str, Wanted>,
-    /// The longest time for which something was wanted and not held, in microseconds.
+    /// The longest time for which something was wanted by somebody who could have had it, and not held, in
+    /// microseconds.
     pub(crate) longest: u64,
 }
 
@@ -29,11 +30,13 @@ impl Liveness {
         }
     }
 
+    /// `able` says since when somebody who wants it has been running and connected.
     /// `bound` is how long a gap may be, and since when that is asked for.
     pub(crate) fn look(
         &mut self,
         now: u64,
         held: impl Fn(&str) -> bool,
+        able: impl Fn(&str) -> u64,
         bound: Option<(u64, u64)>,
     ) -> Option<Violation> {
         for (name, wanted) in &mut self.wanted {
@@ -44,7 +47,7 @@ impl Liveness {
                 wanted.since = Some(now);
             }
             let since = wanted.since.unwrap_or(now);
-            self.longest = self.longest.max(now - since);
+            self.longest = self.longest.max(now.saturating_sub(since.max(able(name))));
             if let Some((bound, calm)) = bound
                 && now - since.max(calm) > bound
             {
@@ -67,11 +70,11 @@ mod tests {
     fn a_gap_is_found_only_if_it_is_wanted_and_calm() {
         let mut liveness = Liveness::default();
         liveness.wants(0, "a", true);
-        assert_eq!(liveness.look(100, |_| false, None), None, "not calm");
-        assert_eq!(liveness.look(105, |_| false, Some((10, 100))), None, "not long");
-        assert!(liveness.look(111, |_| false, Some((10, 100))).is_some());
-        assert_eq!(liveness.look(112, |_| true, Some((10, 100))), None, "held");
+        assert_eq!(liveness.look(100, |_| false, |_| 0, None), None, "not calm");
+        assert_eq!(liveness.look(105, |_| false, |_| 0, Some((10, 100))), None, "not long");
+        assert!(liveness.look(111, |_| false, |_| 0, Some((10, 100))).is_some());
+        assert_eq!(liveness.look(112, |_| true, |_| 0, Some((10, 100))), None, "held");
         liveness.wants(112, "a", false);
-        assert_eq!(liveness.look(200, |_| false, Some((10, 100))), None, "not wanted");
+        assert_eq!(liveness.look(200, |_| false, |_| 0, Some((10, 100))), None, "not wanted");
     }
 }
