@@ -71,6 +71,8 @@ impl World {
     fn cut(&mut self, h: usize) {
         self.report.faults.hit(Fault::Partitioned);
         let most = 3 * self.longest();
+        let fades = if self.rng.chance(500) { self.rng.below(8 * SEC) } else { 0 };
+        self.hosts[h].cut_from = self.now + fades;
         self.hosts[h].cut_until = self.lasts(most);
     }
 

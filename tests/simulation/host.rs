@@ -69,6 +69,8 @@ pub(crate) struct Host {
     pub(crate) rate: u64,
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
+    /// It is without a connection from then on; before, its answers are slow.
+    pub(crate) cut_from: u64,
     pub(crate) cut_until: u64,
     /// Since when it has been running and connected.
     pub(crate) able_since: u64,
@@ -78,12 +80,17 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    pub(crate) const fn is_cut(&self, at: u64) -> bool {
+        self.cut_from <= at && at < self.cut_until
+    }
+
     pub(crate) fn new(rate: u64) -> Self {
         Self {
             life: 0,
             rate,
             process: None,
             paused_until: 0,
+            cut_from: 0,
             cut_until: 0,
             able_since: 0,
             skew: 0,

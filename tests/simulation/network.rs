@@ -52,7 +52,11 @@ impl World {
         if self.calm.is_some() {
             return fate;
         }
-        if at < self.hosts[parcel.host].cut_until || at < self.down_until {
+        let host = &self.hosts[parcel.host];
+        if at < host.cut_from {
+            fate.late = self.rng.between(200 * MS, 1600 * MS);
+            self.report.faults.hit(Fault::SlowReply);
+        } else if host.is_cut(at) || at < self.down_until {
             // No connection, or one that is half open.
             fate.carried_out = false;
             fate.back = if self.rng.chance(500) { Back::Never } else { Back::Reset };

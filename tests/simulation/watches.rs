@@ -79,7 +79,7 @@ impl World {
             if host.life != watching.life {
                 return false;
             }
-            let cut = self.calm.is_none() && self.now < host.cut_until;
+            let cut = self.calm.is_none() && host.is_cut(self.now);
             cut || self.feed(watching)
         });
         self.watches = watches;

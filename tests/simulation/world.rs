@@ -337,7 +337,7 @@ impl World {
     /// C5, and the longest gap.
     fn look(&mut self) {
         for host in &mut self.hosts {
-            let cut = host.cut_until > self.now || host.paused_until > self.now;
+            let cut = host.is_cut(self.now) || host.paused_until > self.now;
             if self.calm.is_none() && (cut || self.down_until > self.now) {
                 host.able_since = self.now;
             }
