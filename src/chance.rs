@@ -15,6 +15,10 @@ thread_local! {
 struct Scene {
     state: u64,
     origin: Instant,
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "nothing writes wall time")
+    )]
     wall: SystemTime,
 }
 
@@ -34,6 +38,7 @@ pub(crate) fn origin() -> Option<Instant> {
 }
 
 /// What the wall clock shows on this thread, if that was said.
+#[cfg(feature = "kubernetes")]
 pub(crate) fn wall() -> Option<SystemTime> {
     SCENE.get().map(|scene| scene.wall)
 }
