@@ -10,11 +10,11 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
-use uuid::Uuid;
 
 use crate::{
     Options,
     campaign::{Candidate, Membership, Registration},
+    chance,
     clock::Clock,
     desk::{Claim, Desk, Pending, Standing},
     driver::{Command, Driver, answered},
@@ -257,8 +257,7 @@ impl Core {
             Some(Place::Taken(_)) | None => None,
         };
         let machine = known.unwrap_or_else(|| {
-            let machine =
-                Machine::new(me.to_arc(), Uuid::new_v4().as_u64_pair().0, Timing::default());
+            let machine = Machine::new(me.to_arc(), chance::draw(), Timing::default());
             if matches!(key.kind, Kind::Candidate(_)) { machine.temporary() } else { machine }
         });
         let (commands, orders) = mpsc::unbounded_channel();

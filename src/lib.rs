@@ -5,6 +5,7 @@
 )]
 
 mod campaign;
+mod chance;
 mod clock;
 mod coordinator;
 mod desk;
@@ -28,6 +29,9 @@ pub mod conformance;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use chance::scene::simulate;
 pub use clock::Clock;
 pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};

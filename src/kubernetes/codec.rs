@@ -212,6 +212,11 @@ fn time(text: &str) -> Option<Timestamp> {
 /// Wall time, for people and foreign tools to read: nothing is decided by it.
 #[expect(clippy::disallowed_methods, reason = "written for people")]
 fn wall_clock() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    if let Some(wall) = crate::chance::scene::wall().and_then(|wall| Timestamp::try_from(wall).ok())
+    {
+        return wall;
+    }
     Timestamp::now()
 }
 

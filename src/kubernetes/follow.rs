@@ -130,7 +130,7 @@ fn pause(error: &Error, failures: u32) -> Duration {
         _ => REFUSED_PAUSE,
     };
     // Whoever lost the same server comes back at another time.
-    let part = uuid::Uuid::new_v4().as_bytes()[0];
+    let part = crate::chance::draw().to_be_bytes()[0];
     pause / 2 + pause / 2 * u32::from(part) / 255
 }
 

@@ -1,0 +1,163 @@
+//! The whole library in a simulated cluster: several hosts, each a runtime with a clock of its own, over one API
+//! server and a network that loses, delays and repeats. One seed, one run.
+//!
+//! ```text
+//!   seed ─▶ scene ─▶ chaos ──▶ hosts: programs ─▶ leasehold ─▶ kube ─▶ wire ──▶ network ──▶ store
+//!                               ▲                                                │           │
+//!                               └──────────── answers, watches ◀─────────────────┴───────────┘
+//!           checks C1 to C8 look at every tenure, commit and request
+//! ```
+
+#[path = "simulation/api.rs"]
+mod api;
+#[path = "simulation/batch.rs"]
+mod batch;
+#[path = "simulation/chaos.rs"]
+mod chaos;
+#[path = "simulation/checks/mod.rs"]
+mod checks;
+#[path = "simulation/elections.rs"]
+mod elections;
+#[path = "simulation/elector.rs"]
+mod elector;
+#[path = "simulation/faults.rs"]
+mod faults;
+#[path = "simulation/host.rs"]
+mod host;
+#[path = "simulation/locks.rs"]
+mod locks;
+#[path = "simulation/network.rs"]
+mod network;
+#[path = "simulation/post.rs"]
+mod post;
+#[path = "simulation/report.rs"]
+mod report;
+#[path = "simulation/rng.rs"]
+mod rng;
+#[path = "simulation/scene.rs"]
+mod scene;
+#[path = "simulation/store.rs"]
+mod store;
+#[path = "simulation/watches.rs"]
+mod watches;
+#[path = "simulation/wire.rs"]
+mod wire;
+#[path = "simulation/world.rs"]
+mod world;
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::batch::Batch;
+
+/// How many seeds an ordinary test runs: enough for every kind of fault to happen.
+const SLICE: u64 = 24;
+
+/// Seeds that once failed, with what was wrong: run for ever.
+const FAILED: &str = include_str!("simulation/failed.txt");
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Does `work` for the seeds that `next` gives, on as many threads as there are cores.
+fn each<T: Send>(
+    next: impl Fn() -> Option<u64> + Sync,
+    work: impl Fn(u64) -> Option<T> + Sync,
+) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let run = || std::iter::from_fn(&next).filter_map(&work).collect::<Vec<T>>();
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        running.into_iter().flat_map(|done| done.join().expect("no panic")).collect()
+    })
+}
+
+fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
+    let all = std::sync::Mutex::new(Batch::default());
+    each(next, |seed| {
+        let mut batch = Batch::default();
+        batch.run(seed);
+        all.lock().expect("no panic").join(batch);
+        None::<()>
+    });
+    all.into_inner().expect("no panic")
+}
+
+/// C1 to C6, and C8. `LEASEHOLD_SEED_FROM=n` takes others than the first seeds.
+#[test]
+fn nothing_that_is_promised_is_broken() {
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
+    let seed = AtomicU64::new(from);
+    let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + SLICE);
+    let all = batch(next);
+    println!("{all}");
+    all.assert_clean();
+    assert_eq!(all.faults.missing(), [], "C8: a fault that never happens proves nothing");
+}
+
+#[test]
+fn what_once_failed_fails_no_more() {
+    let seeds = FAILED.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    let seeds: Vec<u64> = seeds.collect();
+    let at = AtomicU64::new(0);
+    let next = || {
+        let at = usize::try_from(at.fetch_add(1, Ordering::Relaxed)).expect("few");
+        seeds.get(at).copied()
+    };
+    batch(next).assert_clean();
+}
+
+/// C7: what is to be replayed must repeat.
+#[test]
+fn one_seed_is_one_trace() {
+    let (from, count) = (from_env("LEASEHOLD_SEED_FROM").unwrap_or(0), from_env("LEASEHOLD_COUNT"));
+    let end = from + count.unwrap_or(6);
+    let seed = AtomicU64::new(from);
+    let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
+    let apart = each(next, |seed| (world::run(seed) != world::run(seed)).then_some(seed));
+    assert!(apart.is_empty(), "two runs, two traces: {apart:?}");
+}
+
+/// `LEASEHOLD_SEED=n cargo test --test simulation replay -- --ignored --nocapture`
+#[test]
+#[ignore = "needs a seed"]
+fn replay() {
+    let seed = from_env("LEASEHOLD_SEED").expect("LEASEHOLD_SEED");
+    let mut batch = Batch::default();
+    batch.run(seed);
+    println!("{:#?}", scene::Scene::of(seed));
+    println!("{batch}");
+    batch.assert_clean();
+}
+
+/// `make soak HOURS=n`: simulated hours, from seeds that nobody has run before.
+#[test]
+#[ignore = "as long as it is told to"]
+fn soak() {
+    let hours = from_env("LEASEHOLD_HOURS").unwrap_or(100);
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(|| {
+        let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+        since.as_secs() << 20
+    });
+    let (seed, done) = (AtomicU64::new(from), AtomicU64::new(0));
+    let enough = hours * 3600 * scene::SEC;
+    let next = || {
+        let before = done.fetch_add(scene::LENGTH, Ordering::Relaxed);
+        (before < enough).then(|| seed.fetch_add(1, Ordering::Relaxed))
+    };
+    let begun = real_now();
+    let all = batch(next);
+    let took: Duration = begun.elapsed();
+    println!("seeds from {from}: {all}");
+    let rate = u128::from(all.simulated) * 60 / 3600 / took.as_micros().max(1);
+    println!("{rate} simulated hours a minute");
+    all.assert_clean();
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long it took, for people")]
+fn real_now() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,153 @@
+//! What an API server does with one request: the facts that were measured on a real one.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value, json};
+
+use crate::store::Store;
+
+/// A request as it was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// In the server's terms: `get`, `list`, `watch`, `create`, `update`, `delete`.
+    pub(crate) verb: &'static str,
+    pub(crate) name: String,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) body: Value,
+}
+
+impl Request {
+    /// Whether a list or a watch asks for this object.
+    pub(crate) fn selects(&self, lease: &Value) -> bool {
+        let metadata = &lease["metadata"];
+        let named = self.query.get("fieldSelector").is_none_or(|selector| {
+            selector.strip_prefix("metadata.name=") == metadata["name"].as_str()
+        });
+        let labels = &metadata["labels"];
+        let labelled =
+            self.query.get("labelSelector").is_none_or(|selector| match selector.split_once('=') {
+                Some((key, value)) => labels[key] == value,
+                None => labels.get(selector).is_some(),
+            });
+        named && labelled
+    }
+}
+
+/// One whole answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn object(status: u16, object: &Value) -> Self {
+        Self { status, retry_after: None, body: object.to_string().into_bytes() }
+    }
+
+    pub(crate) fn failure(status: u16, reason: &str, name: &str) -> Self {
+        let kind = "leases";
+        Self::object(
+            status,
+            &json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
+                "reason": reason, "message": format!("{reason}: leases.coordination.k8s.io \"{name}\""),
+                "details": { "name": name, "group": "coordination.k8s.io", "kind": kind },
+            }),
+        )
+    }
+}
+
+/// Carries out anything but a watch.
+pub(crate) fn carry_out(store: &mut Store, at: u64, request: &Request) -> Answer {
+    match request.verb {
+        "get" => match store.lease(&request.name) {
+            Some(lease) => Answer::object(200, lease),
+            None => Answer::failure(404, "NotFound", &request.name),
+        },
+        "list" => list(store, request),
+        "create" => create(store, at, request),
+        "update" => update(store, at, request),
+        "delete" => delete(store, at, request),
+        _ => Answer::failure(405, "MethodNotAllowed", &request.name),
+    }
+}
+
+fn list(store: &Store, request: &Request) -> Answer {
+    let leases = store.leases().filter(|(_, lease)| request.selects(lease));
+    let items: Vec<&Value> = leases.map(|(_, lease)| &**lease).collect();
+    Answer::object(
+        200,
+        &json!({
+            "kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1",
+            "metadata": { "resourceVersion": store.version.to_string() }, "items": items,
+        }),
+    )
+}
+
+fn create(store: &mut Store, at: u64, request: &Request) -> Answer {
+    if let Some(invalid) = invalid(&request.body) {
+        return invalid;
+    }
+    let name = request.body["metadata"]["name"].as_str().unwrap_or_default();
+    if store.lease(name).is_some() {
+        return Answer::failure(409, "AlreadyExists", name);
+    }
+    stored(store, at, request, 201)
+}
+
+fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
+    let said =
+        |field: &str| request.body["metadata"][field].as_str().filter(|said| !said.is_empty());
+    if let Some(invalid) = invalid(&request.body) {
+        return invalid;
+    }
+    let Some(old) = store.lease(&request.name).map(Arc::clone) else {
+        if said("uid").is_some() {
+            return Answer::failure(409, "Conflict", &request.name);
+        }
+        // Leases allow create on update, whatever version was said.
+        return stored(store, at, request, 201);
+    };
+    for field in ["uid", "resourceVersion"] {
+        if said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str()) {
+            return Answer::failure(409, "Conflict", &request.name);
+        }
+    }
+    let mut same = request.body.clone();
+    same["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+    if same == *old {
+        return Answer::object(200, &old);
+    }
+    stored(store, at, request, 200)
+}
+
+fn stored(store: &mut Store, at: u64, request: &Request, status: u16) -> Answer {
+    let commit = store.commit(at, &request.name, Some(request.body.clone()));
+    Answer::object(status, commit.after.as_ref().expect("just stored"))
+}
+
+fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {
+    let Some(old) = store.lease(&request.name) else {
+        return Answer::failure(404, "NotFound", &request.name);
+    };
+    for field in ["uid", "resourceVersion"] {
+        let wanted = request.body["preconditions"][field].as_str();
+        if wanted.is_some() && wanted != old["metadata"][field].as_str() {
+            return Answer::failure(409, "Conflict", &request.name);
+        }
+    }
+    store.commit(at, &request.name, None);
+    let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+    Answer::object(200, &done)
+}
+
+/// What validation says of a Lease.
+fn invalid(lease: &Value) -> Option<Answer> {
+    let out = |field: &str, least: i64| {
+        lease["spec"][field].as_i64().is_some_and(|n| n < least || i32::try_from(n).is_err())
+    };
+    let bad = out("leaseDurationSeconds", 1) || out("leaseTransitions", 0);
+    bad.then(|| Answer::failure(422, "Invalid", ""))
+}

@@ -1,0 +1,93 @@
+//! Many seeds: what all of them together came to.
+
+use std::fmt;
+
+use crate::{faults::Faults, report::Report, scene::SEC, world};
+
+/// The sums over some seeds.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) runs: u64,
+    pub(crate) simulated: u64,
+    tenures: u64,
+    requests: u64,
+    commits: u64,
+    acknowledged: u64,
+    refused: u64,
+    gap: u64,
+    busiest: u64,
+    pub(crate) faults: Faults,
+    pub(crate) violations: Vec<(u64, String)>,
+}
+
+impl Batch {
+    pub(crate) fn run(&mut self, seed: u64) {
+        let report = world::run(seed);
+        if let Some(violation) = &report.violation {
+            self.violations.push((seed, format!("{}: {}", violation.check, violation.what)));
+        }
+        self.add(&report);
+    }
+
+    fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        self.simulated += report.simulated;
+        self.tenures += report.tenures;
+        self.requests += report.requests;
+        self.commits += report.commits;
+        self.acknowledged += report.acknowledged;
+        self.refused += report.refused;
+        self.gap = self.gap.max(report.gap);
+        self.busiest = self.busiest.max(report.busiest);
+        self.faults.add(&report.faults);
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.simulated += other.simulated;
+        self.tenures += other.tenures;
+        self.requests += other.requests;
+        self.commits += other.commits;
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.gap = self.gap.max(other.gap);
+        self.busiest = self.busiest.max(other.busiest);
+        self.faults.add(&other.faults);
+        self.violations.extend(other.violations);
+    }
+
+    /// Fails with the commands that replay what failed.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        use fmt::Write as _;
+
+        let mut told = String::new();
+        for (seed, what) in &self.violations {
+            let _ = write!(
+                told,
+                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test --test simulation replay -- --ignored --nocapture"
+            );
+        }
+        assert!(self.violations.is_empty(), "{told}\n{self}");
+    }
+}
+
+impl fmt::Display for Batch {
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} runs, {:.1} simulated hours", self.runs, self.simulated as f64 / 3600e6)?;
+        writeln!(
+            f,
+            "{} tenures, {} requests, {} commits; {} updates acknowledged, {} refused",
+            self.tenures, self.requests, self.commits, self.acknowledged, self.refused
+        )?;
+        writeln!(f, "longest gap without a holder: {:.1} s", self.gap as f64 / SEC as f64)?;
+        writeln!(
+            f,
+            "busiest minute: {:.0} % of the bound; {} violations",
+            self.busiest as f64 / 10.0,
+            self.violations.len()
+        )?;
+        write!(f, "{} faults:{}", self.faults.total(), self.faults)
+    }
+}

@@ -1,0 +1,57 @@
+//! C3: a resource that refuses tokens below its highest, from the first read on, loses no acknowledged update.
+
+use super::Violation;
+
+/// What a lock protects: a number that its holders count up by reading and writing it.
+#[derive(Debug, Default)]
+pub(crate) struct Resource {
+    highest: u64,
+    value: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) refused: u64,
+}
+
+impl Resource {
+    /// The value, after the write if it is one; `None` if the token is refused.
+    pub(crate) fn access(&mut self, token: u64, write: Option<u64>) -> Option<u64> {
+        if token < self.highest {
+            self.refused += 1;
+            return None;
+        }
+        self.highest = token;
+        if let Some(value) = write {
+            self.value = value;
+            self.acknowledged += 1;
+        }
+        Some(self.value)
+    }
+
+    pub(crate) fn check(&self, name: &str) -> Option<Violation> {
+        let lost = self.acknowledged.abs_diff(self.value);
+        let what = format!("`{name}` lost {lost} of {} acknowledged updates", self.acknowledged);
+        (lost > 0).then(|| Violation::new("C3", what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_late_write_of_an_earlier_holder_is_refused() {
+        let mut resource = Resource::default();
+        let read = resource.access(1, None).unwrap();
+        resource.access(2, None).unwrap();
+        assert_eq!(resource.access(1, Some(read + 1)), None);
+        assert_eq!(resource.check("a"), None);
+    }
+
+    #[test]
+    fn two_tenures_with_one_token_lose_an_update() {
+        let mut resource = Resource::default();
+        for read in [resource.access(1, None).unwrap(), resource.access(1, None).unwrap()] {
+            resource.access(1, Some(read + 1));
+        }
+        assert_eq!(resource.check("a").unwrap().check, "C3");
+    }
+}

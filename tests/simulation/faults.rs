@@ -1,0 +1,63 @@
+//! What can go wrong, and how often it did.
+
+use std::fmt;
+
+macro_rules! faults {
+    ($($name:ident),* $(,)?) => {
+        /// One thing that goes wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Fault { $($name),* }
+
+        impl Fault {
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+faults! {
+    RequestLost, ReplyLost, ResetBefore, ResetAfter, Unauthorized, Forbidden, SpuriousConflict, TooMany,
+    LeaderChanged, Unavailable, TimedOut, TimedOutAfterCommit, SlowRequest, SlowReply, Garbled, Zombie,
+    WatchSilent, WatchCut, WatchReset, WatchPartialLine, WatchGoneAtStart, WatchGoneEvent, WatchDuplicate,
+    Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart, RateBeyond, WallJump, EditBeside, Preferred,
+    Deleted, Seized, FreedByHand, ForeignElector, Cancelled, Abandoned,
+}
+
+/// How often each went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Faults([u64; Fault::ALL.len()]);
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self([0; Fault::ALL.len()])
+    }
+}
+
+impl Faults {
+    pub(crate) const fn hit(&mut self, fault: Fault) {
+        self.0[fault as usize] += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, n) in self.0.iter_mut().zip(other.0) {
+            *sum += n;
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// C8: the kinds that never happened.
+    pub(crate) fn missing(&self) -> Vec<Fault> {
+        Fault::ALL.iter().copied().filter(|&fault| self.0[fault as usize] == 0).collect()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (fault, n) in Fault::ALL.iter().zip(self.0) {
+            write!(f, "\n    {n:>9}  {fault:?}")?;
+        }
+        Ok(())
+    }
+}

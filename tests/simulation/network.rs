@@ -1,0 +1,208 @@
+//! What becomes of a request on its way, and of its answer.
+
+use std::sync::Arc;
+
+use crate::{
+    api::{self, Answer, Request},
+    checks::{
+        Violation,
+        takeover::{Before, Change},
+    },
+    faults::Fault,
+    scene::{Broken, MS, SEC},
+    store::Commit,
+    wire::{self, Replied},
+    world::{Event, Parcel, World},
+};
+
+/// What comes back.
+#[derive(Clone, Debug)]
+pub(crate) enum Back {
+    Own,
+    Never,
+    Reset,
+    Garbled,
+    Is(Answer),
+}
+
+/// What is to become of one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Fate {
+    delay: u64,
+    carried_out: bool,
+    back: Back,
+    late: u64,
+}
+
+impl World {
+    /// A request leaves its host.
+    pub(crate) fn leave(&mut self, at: u64, parcel: Parcel) {
+        let fate = self.fate(at, &parcel);
+        let arrives = at + fate.delay;
+        self.at(arrives, Event::Arrive(Box::new(parcel), fate));
+    }
+
+    fn fate(&mut self, at: u64, parcel: &Parcel) -> Fate {
+        let mut fate = Fate {
+            delay: self.rng.between(MS, 20 * MS),
+            carried_out: true,
+            back: Back::Own,
+            late: self.rng.between(MS, 20 * MS),
+        };
+        if self.calm.is_some() {
+            return fate;
+        }
+        let host = &self.hosts[parcel.host];
+        if at < host.cut_from {
+            fate.late = self.rng.between(200 * MS, 1600 * MS);
+            self.report.faults.hit(Fault::SlowReply);
+        } else if host.is_cut(at) || at < self.down_until {
+            // No connection, or one that is half open.
+            fate.carried_out = false;
+            fate.back = if self.rng.chance(500) { Back::Never } else { Back::Reset };
+        } else if self.rng.chance(self.scene.faulty) {
+            self.meet(&mut fate, &parcel.request);
+        }
+        fate
+    }
+
+    fn meet(&mut self, fate: &mut Fate, request: &Request) {
+        let name = request.name.as_str();
+        let status = |status, reason| Back::Is(Answer::failure(status, reason, name));
+        let (fault, carried_out, back) = match self.rng.below(20) {
+            0 | 1 => (Fault::RequestLost, false, Back::Never),
+            2..5 => (Fault::ReplyLost, true, Back::Never),
+            5 => (Fault::ResetBefore, false, Back::Reset),
+            6 | 7 => (Fault::ResetAfter, true, Back::Reset),
+            8 => (Fault::Unauthorized, false, status(401, "Unauthorized")),
+            9 => (Fault::Forbidden, false, status(403, "Forbidden")),
+            10 if request.verb == "update" => {
+                (Fault::SpuriousConflict, false, status(409, "Conflict"))
+            }
+            10 | 11 => {
+                let mut answer = Answer::failure(429, "TooManyRequests", name);
+                answer.retry_after = Some(self.rng.between(1, 4));
+                (Fault::TooMany, false, Back::Is(answer))
+            }
+            12 => (Fault::LeaderChanged, self.rng.chance(500), status(500, "InternalError")),
+            13 => (Fault::Unavailable, false, status(503, "ServiceUnavailable")),
+            14 => (Fault::TimedOut, false, status(504, "Timeout")),
+            15 => (Fault::TimedOutAfterCommit, true, status(504, "Timeout")),
+            16 => {
+                fate.delay = self.rng.between(100 * MS, 2 * SEC);
+                (Fault::SlowRequest, true, Back::Own)
+            }
+            17 => {
+                fate.delay = self.rng.between(2 * SEC, 40 * SEC);
+                (Fault::Zombie, true, Back::Own)
+            }
+            18 => {
+                fate.late = self.rng.between(100 * MS, 3 * SEC);
+                (Fault::SlowReply, true, Back::Own)
+            }
+            _ => (Fault::Garbled, true, Back::Garbled),
+        };
+        self.report.faults.hit(fault);
+        fate.carried_out = carried_out;
+        fate.back = back;
+    }
+
+    /// A request arrives at the server, whoever still waits for it.
+    pub(crate) fn arrive(&mut self, parcel: Parcel, fate: Fate) {
+        self.note(parcel.request.verb.len() as u64 ^ (parcel.host as u64) << 8);
+        if parcel.request.verb == "watch" && matches!(fate.back, Back::Own) && fate.carried_out {
+            return self.begin_watch(parcel, fate.late);
+        }
+        let own = (fate.carried_out && parcel.request.verb != "watch").then(|| self.serve(&parcel));
+        let replied = match (fate.back, own) {
+            (Back::Never, _) => {
+                self.hung.push(parcel.reply);
+                return;
+            }
+            (Back::Own, Some(own)) => wire::whole(own),
+            (Back::Garbled, Some(mut own)) => {
+                own.body.truncate(own.body.len() / 2);
+                wire::whole(own)
+            }
+            (Back::Is(answer), _) => wire::whole(answer),
+            _ => Err(wire::reset()),
+        };
+        self.back(parcel, replied, fate.late);
+    }
+
+    /// An answer is on its way.
+    pub(crate) fn back(&mut self, parcel: Parcel, replied: Replied, late: u64) {
+        self.at(self.now + late, Event::Answer(parcel.reply, Box::new(replied)));
+    }
+
+    fn serve(&mut self, parcel: &Parcel) -> Answer {
+        if let Some(stale) = self.stale(&parcel.request) {
+            return stale;
+        }
+        let before = self.store.version;
+        let answer = api::carry_out(&mut self.store, self.now, &parcel.request);
+        if self.store.version > before {
+            let commit = self.store.log.back().expect("just stored").clone();
+            self.look_at(&commit, parcel);
+        }
+        answer
+    }
+
+    /// What a replica says that lags behind: no real server does, to a read that names no version.
+    fn stale(&mut self, request: &Request) -> Option<Answer> {
+        if self.scene.broken != Broken::Reads || self.calm.is_some() || request.verb != "get" {
+            return None;
+        }
+        let former = self.store.former(&request.name).filter(|_| self.rng.chance(60))?;
+        let answer = match &former.before {
+            Some(before) => Answer::object(200, before),
+            None => Answer::failure(404, "NotFound", &request.name),
+        };
+        self.report.faults.hit(Fault::StaleRead);
+        Some(answer)
+    }
+
+    /// Checks one of our own writes.
+    fn look_at(&mut self, commit: &Commit, parcel: &Parcel) {
+        self.note(commit.version);
+        let holder = |lease: &serde_json::Value| {
+            lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+        };
+        let body = &parcel.request.body;
+        let said = if parcel.request.verb == "delete" {
+            &body["preconditions"]
+        } else {
+            &body["metadata"]
+        };
+        let conditional = said["uid"].is_string() && said["resourceVersion"].is_string();
+        let after = commit.after.as_ref().map(|after| holder(after)).unwrap_or_default();
+        let before = commit.before.as_ref().map(|before| Before {
+            holder: holder(before),
+            lives: before["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(15),
+            since: commit.since,
+        });
+        let acquires = !after.is_empty()
+            && commit.after.as_ref().is_some_and(|after| {
+                let mark = after["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+                mark.is_some_and(|mark| !mark.contains("\"token\""))
+            });
+        if acquires {
+            self.tokens.claimed((parcel.host, parcel.life), &commit.name, commit.version);
+        }
+        let change = Change {
+            me: &parcel.identity,
+            rate: parcel.rate,
+            sent: parcel.sent,
+            conditional,
+            before,
+            holder: &after,
+        };
+        let found: Option<Violation> = change.check();
+        self.found(found);
+    }
+
+    /// Takes a name that may outlive the log.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.store.leases().map(|(name, _)| Arc::clone(name)).collect()
+    }
+}

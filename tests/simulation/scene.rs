@@ -1,0 +1,101 @@
+//! What a seed stands for: who is there, what they want, and what goes wrong.
+
+use std::time::Duration;
+
+use crate::{faults::Fault, rng::Rng};
+
+/// Microseconds of true time.
+pub(crate) const MS: u64 = 1_000;
+pub(crate) const SEC: u64 = 1_000_000;
+
+/// How far the world goes at a time.
+pub(crate) const TICK: u64 = 100 * MS;
+
+pub(crate) const LOCKS: &[&str] = &["orders", "jobs"];
+pub(crate) const ELECTION: &str = "billing";
+
+/// Parts in a million: two clocks within these run apart by less than the 15 : 13 that the default timing leaves.
+pub(crate) const SLOWEST: u64 = 931_000;
+pub(crate) const FASTEST: u64 = 1_074_000;
+
+/// How long things go wrong in one run.
+pub(crate) const LENGTH: u64 = 480 * SEC;
+
+/// Which of the assumptions does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Nothing,
+    /// Clock rates are further apart than the timing leaves.
+    Rates,
+    /// Somebody deletes and edits Leases.
+    ByHand,
+    /// Reads come from a replica that lags.
+    Reads,
+}
+
+/// One kind of life. Shares are in thousandths.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    pub(crate) hosts: usize,
+    pub(crate) workers: usize,
+    pub(crate) candidates: bool,
+    pub(crate) length: u64,
+    /// How many requests meet with a fault.
+    pub(crate) faulty: u64,
+    /// How many watches do.
+    pub(crate) watches: u64,
+    /// How often something happens to a host or to the server.
+    pub(crate) chaos: u64,
+    pub(crate) work: Duration,
+    pub(crate) think: Duration,
+    pub(crate) cancels: u64,
+    pub(crate) broken: Broken,
+    pub(crate) foreign: bool,
+    /// Each process ends and begins anew this often.
+    pub(crate) redeploy: Option<u64>,
+    pub(crate) ttls: &'static [u64],
+}
+
+impl Scene {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5ce7e);
+        let brisk = seed.is_multiple_of(2);
+        let (work, think) = if brisk { (2_000, 4_000) } else { (60_000, 8_000) };
+        let kind = seed / 2 % 6;
+        Self {
+            hosts: 2 + rng.index(4),
+            workers: 1 + rng.index(2),
+            candidates: kind != 3,
+            length: LENGTH,
+            faulty: if brisk { 10 } else { 60 },
+            watches: if brisk { 50 } else { 300 },
+            chaos: if brisk { 12 * SEC } else { 6 * SEC },
+            work: Duration::from_millis(work),
+            think: Duration::from_millis(think),
+            cancels: if brisk { 60 } else { 150 },
+            broken: match kind {
+                1 => Broken::Rates,
+                2 => Broken::ByHand,
+                4 => Broken::Reads,
+                _ => Broken::Nothing,
+            },
+            foreign: kind == 3,
+            redeploy: (kind == 5).then_some(30 * SEC),
+            ttls: if brisk { &[3, 5, 6, 15] } else { &[6, 15, 15, 30] },
+        }
+    }
+
+    /// A rate for one clock.
+    pub(crate) fn rate(&self, rng: &mut Rng) -> (u64, Option<Fault>) {
+        if self.broken == Broken::Rates && rng.chance(500) {
+            return (rng.pick(&[600_000, 700_000, 1_300_000, 1_700_000]), Some(Fault::RateBeyond));
+        }
+        let rates = [SLOWEST, SLOWEST, 1_000_000, FASTEST, FASTEST, rng.between(SLOWEST, FASTEST)];
+        (rng.pick(&rates), None)
+    }
+
+    /// Whether C1 is asked for.
+    pub(crate) const fn excludes(&self) -> bool {
+        matches!(self.broken, Broken::Nothing | Broken::Reads)
+    }
+}

@@ -1,0 +1,363 @@
+//! Everything that there is, advanced together in true time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    api::Request,
+    checks::{Violation, fenced::Resource, liveness::Liveness, overlap::Interval, tokens::Tokens},
+    elector::Elector,
+    faults::{Fault, Faults},
+    host::{Host, HostClock, Process},
+    network::Fate,
+    post::Letter,
+    report::Report,
+    rng::Rng,
+    scene::{MS, SEC, Scene, TICK},
+    store::Store,
+    watches::Watching,
+    wire::Replied,
+};
+
+/// A request on its way.
+pub(crate) struct Parcel {
+    pub(crate) host: usize,
+    pub(crate) life: u64,
+    pub(crate) identity: String,
+    pub(crate) rate: u64,
+    pub(crate) sent: u64,
+    pub(crate) request: Request,
+    pub(crate) reply: oneshot::Sender<Replied>,
+}
+
+pub(crate) enum Event {
+    Arrive(Box<Parcel>, Fate),
+    Answer(oneshot::Sender<Replied>, Box<Replied>),
+    Access {
+        name: &'static str,
+        token: u64,
+        write: Option<u64>,
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    Start {
+        host: usize,
+    },
+    Redeploy {
+        host: usize,
+    },
+    Chaos,
+    Elect,
+    Calm,
+    Stop,
+}
+
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) scene: Arc<Scene>,
+    pub(crate) now: u64,
+    order: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) store: Store,
+    pub(crate) watches: Vec<Watching>,
+    /// Who waits for an answer that never comes.
+    pub(crate) hung: Vec<oneshot::Sender<Replied>>,
+    pub(crate) resources: BTreeMap<&'static str, Resource>,
+    pub(crate) elector: Elector,
+    pub(crate) down_until: u64,
+    pub(crate) calm: Option<u64>,
+    pub(crate) calmed: Arc<AtomicBool>,
+    pub(crate) tokens: Tokens,
+    pub(crate) tenures: BTreeMap<&'static str, Vec<Interval>>,
+    pub(crate) liveness: Liveness,
+    pub(crate) report: Report,
+    stopping: bool,
+    /// Whether the trace is printed.
+    told: bool,
+}
+
+/// Runs the scene of `seed` to its end, or to its first violation.
+pub(crate) fn run(seed: u64) -> Report {
+    let mut world = World::set(seed);
+    let end = world.scene.length + 2 * world.patience() + 60 * SEC;
+    world.at(world.scene.length + world.patience() + 60 * SEC, Event::Stop);
+    while world.now < end && world.report.violation.is_none() {
+        world.tick();
+    }
+    world.finish()
+}
+
+impl World {
+    fn set(seed: u64) -> Self {
+        let scene = Arc::new(Scene::of(seed));
+        let mut rng = Rng::new(seed);
+        let mut faults = Faults::default();
+        let hosts = (0..scene.hosts)
+            .map(|_| {
+                let (rate, fault) = scene.rate(&mut rng);
+                if let Some(fault) = fault {
+                    faults.hit(fault);
+                }
+                Host::new(rate)
+            })
+            .collect();
+        let mut world = Self {
+            rng,
+            now: 0,
+            order: 0,
+            queue: BTreeMap::new(),
+            hosts,
+            store: Store::new(),
+            watches: Vec::new(),
+            hung: Vec::new(),
+            resources: BTreeMap::new(),
+            elector: Elector::default(),
+            down_until: 0,
+            calm: None,
+            calmed: Arc::default(),
+            tokens: Tokens::default(),
+            tenures: BTreeMap::new(),
+            liveness: Liveness::default(),
+            report: Report { faults, trace: seed, ..Report::default() },
+            stopping: false,
+            told: std::env::var_os("LEASEHOLD_TRACE").is_some(),
+            scene,
+        };
+        for h in 0..world.hosts.len() {
+            world.start_process(h);
+            if let Some(every) = world.scene.redeploy {
+                let first = world.rng.below(every);
+                world.at(first, Event::Redeploy { host: h });
+            }
+        }
+        if world.scene.foreign {
+            world.at(SEC, Event::Elect);
+        }
+        world.at(world.scene.chaos, Event::Chaos);
+        world.at(world.scene.length, Event::Calm);
+        world
+    }
+
+    /// How long what is wanted may be held by nobody after the last fault.
+    fn patience(&self) -> u64 {
+        let longest = self.scene.ttls.iter().max().copied().unwrap_or(15) * SEC;
+        let slowest = self.hosts.iter().map(|host| host.rate).min().unwrap_or(1_000_000);
+        // A time to live, a retry; and what a server asked to be left alone for.
+        (longest + longest / 3 * 12 / 10 + 5 * SEC) * 1_000_000 / slowest
+    }
+
+    pub(crate) fn at(&mut self, when: u64, event: Event) {
+        self.order += 1;
+        self.queue.insert((when.max(self.now), self.order), event);
+    }
+
+    #[expect(clippy::print_stdout, reason = "what somebody asked to be told")]
+    pub(crate) fn note(&mut self, what: u64) {
+        if self.told {
+            println!("{:>10} ms  {what}", self.now / MS);
+        }
+        let trace = &mut self.report.trace;
+        *trace = (*trace ^ what ^ self.now).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
+    }
+
+    pub(crate) fn found(&mut self, violation: Option<Violation>) {
+        if self.report.violation.is_none() {
+            self.report.violation = violation.map(|mut violation| {
+                violation.what = format!("at {} ms: {}", self.now / MS, violation.what);
+                violation
+            });
+        }
+    }
+
+    /// A tenure is over.
+    pub(crate) fn over(&mut self, name: &'static str, tenure: Interval) {
+        self.tenures.entry(name).or_default().push(tenure);
+    }
+
+    fn tick(&mut self) {
+        let to = self.now + TICK;
+        for h in 0..self.hosts.len() {
+            self.run_host(h, to);
+        }
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= to) {
+            let ((at, _), event) = entry.remove_entry();
+            self.now = at;
+            self.happen(event);
+        }
+        self.now = to;
+        self.feed_watches();
+        self.look();
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrive(parcel, fate) => self.arrive(*parcel, fate),
+            Event::Answer(to, replied) => {
+                // Whoever asked may have gone.
+                let _ = to.send(*replied);
+            }
+            Event::Access { name, token, write, reply } => {
+                let value = self.resources.entry(name).or_default().access(token, write);
+                self.note(value.unwrap_or(u64::MAX));
+                let _ = reply.send(value);
+            }
+            Event::Start { host } => {
+                if self.hosts[host].process.is_none() {
+                    self.start_process(host);
+                }
+            }
+            Event::Redeploy { host } => self.redeploy(host),
+            Event::Chaos => self.chaos(),
+            Event::Elect => self.elect(),
+            Event::Calm => self.calm_down(),
+            Event::Stop => {
+                self.stopping = true;
+                for host in &self.hosts {
+                    host.process.iter().for_each(|process| process.post.stop());
+                }
+            }
+        }
+    }
+
+    fn run_host(&mut self, h: usize, to: u64) {
+        let chance = self.rng.draw();
+        let host = &mut self.hosts[h];
+        if host.paused_until >= to {
+            return;
+        }
+        let resumed = std::mem::take(&mut host.paused_until) > 0;
+        let skew = host.skew;
+        let Some(process) = &mut host.process else { return };
+        let letters = process.run(chance, to, skew, resumed);
+        for (local, letter) in letters {
+            self.take(h, local, letter);
+        }
+        let Some(process) = &mut self.hosts[h].process else { return };
+        for (name, tenure) in process.ask(to) {
+            self.over(name, tenure);
+        }
+    }
+
+    /// What a task on a host did.
+    fn take(&mut self, h: usize, local: u64, letter: Letter) {
+        let host = &mut self.hosts[h];
+        let (life, rate) = (host.life, host.rate);
+        let Some(process) = &mut host.process else { return };
+        let at = process.clock.when(local).max(self.now);
+        match letter {
+            Letter::Request { request, reply } => {
+                self.report.requests += 1;
+                let identity = process.identity.clone();
+                let bound = host.requests.asked(at, 4);
+                self.found(bound);
+                self.leave(at, Parcel { host: h, life, identity, rate, sent: at, request, reply });
+            }
+            Letter::Access { name, token, write, reply } => {
+                let late = self.calm.is_none() && self.rng.chance(50);
+                let delay = if late { self.rng.below(30 * SEC) } else { self.rng.below(30 * MS) };
+                self.at(at + delay, Event::Access { name, token, write, reply });
+            }
+            Letter::Began { name, tenure } => {
+                let token = tenure.token().get();
+                process.began(name, tenure, at);
+                self.report.tenures += 1;
+                self.note(token);
+                let wrong = self.tokens.began((h, life), name, token);
+                self.found(wrong);
+            }
+            Letter::Ended { name, token } => {
+                let ended = process.ended(name, token, at);
+                self.note(token);
+                if let Some((name, tenure)) = ended {
+                    self.over(name, tenure);
+                }
+            }
+            Letter::Wants { name, begins } => {
+                if begins {
+                    host.requests.wants();
+                    process.wants.push(name);
+                } else if let Some(found) = process.wants.iter().position(|want| *want == name) {
+                    process.wants.swap_remove(found);
+                }
+                self.liveness.wants(at, name, begins);
+            }
+            Letter::Met(fault) => self.report.faults.hit(fault),
+            Letter::Saw(what) => self.note(what),
+        }
+    }
+
+    pub(crate) fn start_process(&mut self, h: usize) {
+        let host = &mut self.hosts[h];
+        host.life += 1;
+        host.able_since = self.now;
+        let clock = HostClock { started: self.now, rate: host.rate };
+        let identity = format!("host-{h}-{}", host.life);
+        host.process =
+            Some(Process::start(&self.scene, &mut self.rng, &self.calmed, clock, identity));
+    }
+
+    /// kill -9.
+    pub(crate) fn end_process(&mut self, h: usize) {
+        let Some(process) = self.hosts[h].process.take() else { return };
+        for belief in &process.beliefs {
+            let tenure = belief.interval();
+            self.over(belief.name, Interval { until: tenure.until.min(self.now), ..tenure });
+        }
+        for name in &process.wants {
+            self.liveness.wants(self.now, name, false);
+        }
+        self.hosts[h].paused_until = 0;
+    }
+
+    /// The process is told to end, ends a while later, and begins anew.
+    fn redeploy(&mut self, h: usize) {
+        if self.calm.is_some() {
+            return;
+        }
+        self.report.faults.hit(Fault::Redeployed);
+        if let Some(process) = &self.hosts[h].process {
+            if process.stopping {
+                self.end_process(h);
+                self.start_process(h);
+            } else {
+                process.post.stop();
+                let grace = self.now + self.rng.between(100 * MS, 4 * SEC);
+                self.hosts[h].process.as_mut().expect("there").stopping = true;
+                return self.at(grace, Event::Redeploy { host: h });
+            }
+        }
+        let next = self.now + self.scene.redeploy.unwrap_or(30 * SEC);
+        self.at(next, Event::Redeploy { host: h });
+    }
+
+    /// C5, and the longest gap.
+    fn look(&mut self) {
+        for host in &mut self.hosts {
+            let cut = host.is_cut(self.now) || host.paused_until > self.now;
+            if self.calm.is_none() && (cut || self.down_until > self.now) {
+                host.able_since = self.now;
+            }
+        }
+        let held = |name: &str| {
+            let mut processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+            processes.any(|process| process.beliefs.iter().any(|belief| belief.name == name))
+        };
+        let bound = self.calm.filter(|_| !self.stopping).map(|calm| (self.patience(), calm));
+        let able = |name: &str| {
+            let wanting = self.hosts.iter().filter(|host| {
+                host.process.as_ref().is_some_and(|process| process.wants.contains(&name))
+            });
+            wanting.map(|host| host.able_since).min().unwrap_or(self.now)
+        };
+        let gap = self.liveness.look(self.now, held, able, bound);
+        self.found(gap);
+        self.hung.retain(|reply| !reply.is_closed());
+        if self.store.log.len() > 2000 {
+            self.store.compact(500);
+        }
+    }
+}
