@@ -32,7 +32,6 @@ async fn a_follower_costs_its_watch_and_next_to_nothing_beside_it() {
     let watches = cluster.count(|request| request.by == "b" && request.verb == "watch");
     let others = cluster.verbs("b").len() - watches;
     assert!(watches <= 16, "{watches} watches in an hour");
-    eprintln!("FOLLOWER {watches} watches {others} others");
     assert!(others <= 180, "{others} requests in an hour, {:?}", cluster.verbs("b"));
 }
 
@@ -113,7 +112,6 @@ async fn of_two_hundred_contenders_at_one_expiry_one_wins_and_no_loser_asks_more
     let most = names.iter().filter(|name| **name != winner).map(|name| cluster.verbs(name).len());
     let most = most.max().unwrap();
     assert!(most <= 3, "{most} requests by one loser");
-    eprintln!("LOSER {most}, all {}", cluster.requests().len());
     cluster.assert_no_theft();
 }
 
@@ -133,6 +131,5 @@ async fn a_candidate_that_follows_is_listed_for_one_request_in_twenty_five_secon
     let watches = cluster.count(|request| request.by == "b" && request.verb == "watch");
     let others = cluster.verbs("b").len() - watches;
     assert!(watches <= 16, "{watches} watches in an hour");
-    eprintln!("FOLLOWER {watches} watches {others} others");
     assert!(others <= 180, "{others} requests in an hour");
 }
