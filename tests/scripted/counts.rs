@@ -114,3 +114,22 @@ async fn of_two_hundred_contenders_at_one_expiry_one_wins_and_no_loser_asks_more
     assert!(most <= 3, "{most} requests by one loser");
     cluster.assert_no_theft();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_follows_is_listed_for_one_request_in_twenty_five_seconds() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let first = a.leader("orders", LeaderOptions::default()).await.unwrap();
+    let lead = first.elected().await.unwrap();
+    let _second = b.leader("orders", LeaderOptions::default()).await.unwrap();
+    sleep(secs(60)).await;
+    cluster.forget();
+
+    sleep(secs(3600)).await;
+
+    assert!(lead.is_held());
+    let watches = cluster.count(|request| request.by == "b" && request.verb == "watch");
+    let others = cluster.verbs("b").len() - watches;
+    assert!(watches <= 16, "{watches} watches in an hour");
+    assert!(others <= 180, "{others} requests in an hour");
+}

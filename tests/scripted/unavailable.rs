@@ -147,3 +147,17 @@ async fn a_store_without_quorum_for_a_minute_gives_the_record_to_one_of_many() {
     assert_eq!(waiting.iter().filter(|waiter| waiter.is_finished()).count(), 1);
     cluster.assert_no_theft();
 }
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_are_answered_do_not_make_up_for_writes_that_are_not() {
+    let cluster = Cluster::new();
+    cluster.put("orders", &json!({ "holderIdentity": "" }));
+    cluster.on(When::write(), Play::instead(Answer::unavailable()));
+    let a = cluster.handle("a");
+
+    let refused = a.lock("orders", wait(secs(600))).await;
+
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    let asked = cluster.requests().len();
+    assert!(asked <= 500, "{asked} requests in ten minutes");
+}
