@@ -123,6 +123,10 @@ impl Machine {
     /// Exponential and capped; and as long as the backend asks, if a tenure leaves that much.
     fn back_off(&mut self, now: Moment, count: u32, failure: Failure) {
         let most = match failure.refused {
+            // Credentials are renewed and roles mended within a hold: there must be time for three attempts in it.
+            true if self.tenure.is_some() => {
+                self.timing.held_for().saturating_sub(self.timing.renew()) / 4
+            }
             true => self.timing.renew(),
             false if self.tenure.is_some() => self.doubled(count - 1).min(self.timing.attempt()),
             false => self.doubled(count - 1).min(self.timing.renew()),
