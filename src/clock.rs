@@ -100,11 +100,12 @@ fn relative(now: std::time::Instant) -> Moment {
     static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     const MIDDLE: u64 = u64::MAX / 2;
 
-    #[cfg(not(feature = "simulation"))]
-    let said: Option<std::time::Instant> = None;
     #[cfg(feature = "simulation")]
-    let said = crate::chance::scene::origin();
-    let origin = said.unwrap_or_else(|| *ORIGIN.get_or_init(std::time::Instant::now));
+    let origin = crate::chance::scene::origin();
+    #[cfg(feature = "simulation")]
+    let origin = origin.unwrap_or_else(|| *ORIGIN.get_or_init(std::time::Instant::now));
+    #[cfg(not(feature = "simulation"))]
+    let origin = *ORIGIN.get_or_init(std::time::Instant::now);
     let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(MIDDLE);
     Moment(match now.checked_duration_since(origin) {
         Some(after) => MIDDLE.saturating_add(nanos(after)),
