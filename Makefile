@@ -8,6 +8,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
 FEATURES := "--no-default-features" "" "--all-features"
+# Where signals are ignored from the outset, under nohup or in the background of a script, programs under test would
+# ignore them too, as they should: the tests begin with none ignored.
+HEEDING := $(shell env --default-signal true 2>/dev/null && echo env --default-signal)
 say = @printf '\n== %s\n' "$(1)"
 
 help: ## What can be made
@@ -36,7 +39,7 @@ docs: tools
 unit: tools tools-go
 	@tests/controlplane/build.sh
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
-	@$(CARGO) test --locked --all-features
+	@$(HEEDING) $(CARGO) test --locked --all-features
 
 controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
