@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use crate::{
     engine::machine::Machine,
     error::{Error, Result},
     guard::{Guard, NO_TENURE, Release},
+    mutex::lock,
     name::{self, LeaseName, Name, Namespace},
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
@@ -313,11 +314,6 @@ async fn drive(driver: Driver, core: Weak<Core>, place: (Key, Name)) {
         core.upgrade().is_none_or(|core| core.retire(&place, commands, machine))
     };
     driver.run(retire).await;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that is done under these locks can leave them half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The contenders need a runtime to run on: better said than panicked about.

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod guard;
 mod memory;
+mod mutex;
 mod name;
 mod options;
 mod roster;

@@ -5,7 +5,7 @@ use std::{
     fmt,
     num::NonZeroU64,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -23,6 +23,7 @@ use crate::{
     clock::Moment,
     coordinator::Core,
     engine::record::{Change as Purpose, Record, Version, Versioned, Write},
+    mutex::lock,
     name::{LeaseName, Name, Namespace},
     store::{Change, Entry, Key, Kind, Scope, Store, Written},
 };
@@ -387,8 +388,4 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("fault", &*self.lasting.borrow()).finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

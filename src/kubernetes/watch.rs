@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use futures::{stream, stream::BoxStream};
@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{api::Api, follow::follow};
 use crate::{
+    mutex::lock,
     name::LeaseName,
     store::{Change, Entry, Scope},
 };
@@ -155,8 +156,4 @@ impl std::fmt::Debug for Watches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watches").field("open", &lock(&self.open).len()).finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
