@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane cluster cluster-down cluster-check bench soak clean tools tools-go
+.PHONY: help demo test check-fmt lint docs unit controlplane image cluster cluster-down cluster-check bench soak clean tools tools-go
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -44,6 +44,9 @@ unit: tools tools-go
 controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
 	@$(CARGO) test --quiet --locked --test controlplane
+
+image: tools ## The program as a container image, target/image/leasehold.tar: no container engine needed
+	@image/build.sh
 
 cluster: ## A whole cluster to play with, of kind or of this machine's own parts: prints the KUBECONFIG line
 	@tests/cluster/up.sh

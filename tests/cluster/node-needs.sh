@@ -16,6 +16,9 @@ writable_cgroup() {
   # In the kernel's own file system a directory's mode says little: make one, and take it away.
   mkdir "$tree/leasehold-probe.$$" && rmdir "$tree/leasehold-probe.$$"
 }
+linkable() {
+  ip link add "lease$$" type veth peer name "hold$$" && ip link del "lease$$"
+}
 tell() {
   echo "cluster: this machine cannot run the node:" >&2
   printf '  - %s\n' "${missing[@]}" >&2
@@ -49,6 +52,8 @@ if [ ${#packages[@]} != 0 ]; then
   fi
 fi
 need "the right to make namespaces: \`unshare\` is refused (a container without CAP_SYS_ADMIN?)" unshare --mount --net --pid --fork true
+need "the right to make a network link (a pair of veth)" linkable
+need "nftables in this kernel" unshare --net nft list tables
 need "cgroups that can be written to, under /sys/fs/cgroup" writable_cgroup
 need "the file system overlay in this kernel" grep -qw overlay /proc/filesystems
 [ ${#missing[@]} = 0 ] || tell
