@@ -85,6 +85,7 @@ pub(crate) enum Command {
     /// Prints who is elected and who comes and goes, as it happens, beginning with the present state.
     Watch(LookArgs),
     Release(ReleaseArgs),
+    Install(InstallArgs),
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
     /// Prints the completions for a shell.
@@ -104,7 +105,7 @@ impl Command {
             Self::Elect(args) => args.say,
             Self::Members(args) | Self::Status(args) | Self::Watch(args) => args.say,
             Self::Release(args) => args.say,
-            Self::Schema | Self::Completions { .. } | Self::Man => {
+            Self::Install(_) | Self::Schema | Self::Completions { .. } | Self::Man => {
                 Say { output: Output::Text, quiet: false, verbose: 0 }
             }
         }
@@ -192,6 +193,15 @@ pub(crate) struct ReleaseArgs {
     pub(crate) say: Say,
     /// The lock or election.
     pub(crate) name: String,
+}
+
+/// Copies this program to a file or into a directory.
+///
+/// For an image that has nothing else in it, not even `cp`: the chart brings it into others so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// The file, or the directory.
+    pub(crate) path: PathBuf,
 }
 
 /// Which cluster, and where in it.

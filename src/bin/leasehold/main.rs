@@ -19,6 +19,7 @@ mod elect;
 mod failure;
 mod guardian;
 mod hold;
+mod install;
 mod job;
 mod launch;
 mod lock;
@@ -69,6 +70,7 @@ fn run(args: Args) -> Outcome {
             Command::Status(args) => look::status(args).await,
             Command::Watch(args) => look::watch(args).await,
             Command::Release(args) => release::run(args).await,
+            Command::Install(args) => install::run(&args),
             Command::Schema => Ok(manual::schema()),
             Command::Completions { shell } => Ok(manual::completions(shell)),
             Command::Man => Ok(manual::page()),
