@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane image cluster cluster-down cluster-check bench soak clean tools tools-go
+.PHONY: help demo test check-fmt lint docs unit controlplane image chart chart-schema cluster cluster-down cluster-check bench soak clean tools tools-go
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -47,6 +47,16 @@ controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: pri
 
 image: tools ## The program as a container image, target/image/leasehold.tar: no container engine needed
 	@image/build.sh
+
+chart: tools ## The Helm chart: linted, its schema as the program's options say, its templates tested
+	$(call say,chart)
+	@helm=$$(tests/cluster/helm.sh) && \
+		$$helm lint --strict --quiet charts/leasehold && \
+		$(CARGO) test --quiet --locked --all-features --bin leasehold chart && \
+		HELM=$$helm $(CARGO) test --quiet --locked --all-features --test chart -- --ignored
+
+chart-schema: tools ## Write charts/leasehold/values.schema.json anew, of the program's options
+	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --all-features --bin leasehold chart
 
 cluster: ## A whole cluster to play with, of kind or of this machine's own parts: prints the KUBECONFIG line
 	@tests/cluster/up.sh

@@ -12,6 +12,8 @@
 mod acquire;
 mod args;
 mod chain;
+#[cfg(test)]
+mod chart;
 mod clock;
 mod command;
 mod connect;
