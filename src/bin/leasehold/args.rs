@@ -6,6 +6,7 @@ use clap::{
     ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
     builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
@@ -85,6 +86,7 @@ pub(crate) enum Command {
     /// Prints who is elected and who comes and goes, as it happens, beginning with the present state.
     Watch(LookArgs),
     Release(ReleaseArgs),
+    Install(InstallArgs),
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
     /// Prints the completions for a shell.
@@ -104,7 +106,7 @@ impl Command {
             Self::Elect(args) => args.say,
             Self::Members(args) | Self::Status(args) | Self::Watch(args) => args.say,
             Self::Release(args) => args.say,
-            Self::Schema | Self::Completions { .. } | Self::Man => {
+            Self::Install(_) | Self::Schema | Self::Completions { .. } | Self::Man => {
                 Say { output: Output::Text, quiet: false, verbose: 0 }
             }
         }
@@ -194,6 +196,15 @@ pub(crate) struct ReleaseArgs {
     pub(crate) name: String,
 }
 
+/// Copies this program to a file or into a directory.
+///
+/// For an image that has nothing else in it, not even `cp`: the chart brings it into others so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// The file, or the directory.
+    pub(crate) path: PathBuf,
+}
+
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
@@ -209,34 +220,40 @@ pub(crate) struct Target {
 }
 
 /// What a tenure lives by.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args, JsonSchema)]
 pub(crate) struct TenureArgs {
     /// How long others must see no renewal before they may take over; whole seconds.
+    #[schemars(schema_with = "written_duration")]
     #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
     pub(crate) ttl: Duration,
     /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of it.
+    #[schemars(schema_with = "written_duration_or_none")]
     #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
     grace: Option<Duration>,
     /// Who holds it. Default: the pod's or host's name and a random uuid.
+    #[schemars(skip)]
     #[arg(long, env = "LEASEHOLD_ID")]
     pub(crate) id: Option<String>,
 }
 
 /// What is said, and how.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args, JsonSchema)]
 pub(crate) struct Say {
     /// The format of what is printed.
     #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
     pub(crate) output: Output,
     /// Say nothing, also when something is wrong: the exit code tells.
+    #[schemars(skip)]
     #[arg(short, long, env = "LEASEHOLD_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Say what happens, on stderr; twice for more.
+    #[schemars(range(max = 2))]
     #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub(crate) enum Output {
     /// For people.
     #[default]
@@ -294,4 +311,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| "write it like 90s, 5m, 1h30m or 500ms".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
+}
+
+/// What [`duration`] reads, as a schema.
+fn written_duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)$" })
+}
+
+fn written_duration_or_none(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)?$" })
 }

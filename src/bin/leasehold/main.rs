@@ -12,6 +12,8 @@
 mod acquire;
 mod args;
 mod chain;
+#[cfg(test)]
+mod chart;
 mod clock;
 mod command;
 mod connect;
@@ -19,6 +21,7 @@ mod elect;
 mod failure;
 mod guardian;
 mod hold;
+mod install;
 mod job;
 mod launch;
 mod lock;
@@ -69,6 +72,7 @@ fn run(args: Args) -> Outcome {
             Command::Status(args) => look::status(args).await,
             Command::Watch(args) => look::watch(args).await,
             Command::Release(args) => release::run(args).await,
+            Command::Install(args) => install::run(&args),
             Command::Schema => Ok(manual::schema()),
             Command::Completions { shell } => Ok(manual::completions(shell)),
             Command::Man => Ok(manual::page()),
