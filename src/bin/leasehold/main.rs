@@ -30,6 +30,7 @@ mod reexec;
 mod release;
 mod run;
 mod signals;
+mod start;
 mod terminal;
 
 use std::{ffi::OsString, process::ExitCode};
