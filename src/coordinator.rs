@@ -26,7 +26,8 @@ use crate::{
     name::{self, LeaseName, Name, Namespace},
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
-    store::{Key, Kind, Scope, Store},
+    sightings::{self, Sightings},
+    store::{Entry, Key, Kind, Scope, Store},
     timing::Timing,
 };
 
@@ -194,15 +195,23 @@ impl Core {
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
         runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        let entries = answered(&*self.store, roster::LIST, self.store.list(&scope)).await?;
-        Ok(roster::members(&scope, &self.options.prefix, &entries))
+        Ok(roster::members(&self.options.prefix, &self.list(&scope).await?))
     }
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.id.as_deref())?;
-        let prefix = self.options.prefix.clone();
-        roster::watch(Arc::clone(&self.store), self.clock, scope, prefix).await
+        Ok(roster::watch(self.sightings(scope).await?, self.options.prefix.clone()))
+    }
+
+    /// What there is in `scope` now.
+    pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<Entry>> {
+        answered(&*self.store, sightings::LIST, self.store.list(scope)).await
+    }
+
+    /// What there is in `scope`, from now on.
+    pub(crate) async fn sightings(&self, scope: Scope) -> Result<Sightings> {
+        Sightings::begin(Arc::clone(&self.store), self.clock, scope).await
     }
 
     fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {
@@ -211,7 +220,7 @@ impl Core {
         Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
     }
 
-    fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
+    pub(crate) fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
         chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
     }
 

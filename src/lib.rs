@@ -20,6 +20,7 @@ mod mutex;
 mod name;
 mod options;
 mod roster;
+mod sightings;
 mod store;
 mod sync;
 mod timing;
@@ -38,7 +39,7 @@ pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};
 pub use guard::{Guard, Tenure, TenureState};
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind};
+pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
 pub use memory::{Fault, Memory};
 pub use options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions};
 pub use sync::{DynSync, Sync};

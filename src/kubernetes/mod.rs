@@ -6,6 +6,7 @@ mod connect;
 mod error;
 mod follow;
 mod permissions;
+mod record_watch;
 mod records;
 mod store;
 mod watch;
@@ -14,8 +15,11 @@ use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
-pub use self::records::{LeaseRecord, RecordKind};
 use self::{api::Api, codec::Pod, store::Leases};
+pub use self::{
+    record_watch::RecordWatch,
+    records::{LeaseRecord, RecordKind, RecordOptions},
+};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,

@@ -25,12 +25,15 @@ mod lock;
 mod log;
 mod look;
 mod manual;
+mod news;
 mod output;
 mod reexec;
 mod release;
+mod rows;
 mod run;
 mod signals;
 mod start;
+mod table;
 mod terminal;
 
 use std::{ffi::OsString, process::ExitCode};
