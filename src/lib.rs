@@ -5,6 +5,7 @@
 )]
 
 mod campaign;
+mod candidacies;
 mod chance;
 mod clock;
 mod coordinator;
@@ -15,6 +16,7 @@ mod election;
 mod engine;
 mod error;
 mod guard;
+mod implement;
 mod memory;
 mod mutex;
 mod name;

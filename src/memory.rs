@@ -144,7 +144,7 @@ impl Default for Memory {
     }
 }
 
-crate::coordinator::implement_sync!(Memory);
+crate::implement::implement_sync!(Memory);
 
 /// The records, shared by all handles.
 struct World {

@@ -22,9 +22,7 @@ pub use self::{
 };
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
-    Options, Result, WatchElectOptions,
-    coordinator::{Core, implement_sync},
-    store::Store,
+    Options, Result, WatchElectOptions, coordinator::Core, implement::implement_sync, store::Store,
 };
 
 /// The backend's name.

@@ -29,17 +29,12 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
     let about = connection.about(&object);
 
     let options = LeaderOptions::default().ttl(args.tenure.ttl);
-    let mut standing = connection.sync.leader(name, options);
-    let leader = match patiently(&connection, &mut standing, &about, &mut signals).await {
+    let standing = connection.sync.leader(name, options);
+    let leader = match patiently(&connection, standing, &about, &mut signals).await {
         Ok(leader) => leader?,
         Err(stopped) => {
-            // Its record may have been written already: dropped now, nobody would be left to remove it.
-            let withdraw = async {
-                if let Ok(leader) = standing.await {
-                    let _ = leader.resign().await;
-                }
-            };
-            let _ = timeout(RESIGN, withdraw).await;
+            // Its record may have been written already. What cannot be removed in time lapses by itself.
+            let _ = timeout(RESIGN, connection.sync.close()).await;
             return Err(stopped);
         }
     };
