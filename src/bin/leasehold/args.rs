@@ -100,6 +100,7 @@ pub(crate) enum Command {
     /// Prints who acquires, leads and loses what, and which candidates come and go, beginning with the present state.
     Watch(LookArgs),
     Release(ReleaseArgs),
+    Demo(DemoArgs),
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
     /// Prints the completions for a shell.
@@ -120,7 +121,7 @@ impl Command {
             Self::Members(args) | Self::Status(args) => args.look.say,
             Self::Watch(args) => args.say,
             Self::Release(args) => args.say,
-            Self::Schema | Self::Completions { .. } | Self::Man => {
+            Self::Demo(_) | Self::Schema | Self::Completions { .. } | Self::Man => {
                 Say { output: Output::Text, quiet: false, verbose: 0 }
             }
         }
@@ -225,6 +226,10 @@ pub(crate) struct ReleaseArgs {
     /// The lock or election.
     pub(crate) name: String,
 }
+
+/// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {}
 
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, clap::Args)]

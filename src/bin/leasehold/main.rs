@@ -15,6 +15,7 @@ mod chain;
 mod clock;
 mod command;
 mod connect;
+mod demo;
 mod elect;
 mod failure;
 mod guardian;
@@ -39,7 +40,7 @@ mod terminal;
 use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, DemoArgs},
     failure::{Failure, Outcome, code},
 };
 
@@ -73,6 +74,10 @@ fn run(args: Args) -> Outcome {
             Command::Status(args) => look::status(args).await,
             Command::Watch(args) => look::watch(args).await,
             Command::Release(args) => release::run(args).await,
+            Command::Demo(DemoArgs {}) => demo::play()
+                .await
+                .map(|()| code::SUCCESS)
+                .map_err(|what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"))),
             Command::Schema => Ok(manual::schema()),
             Command::Completions { shell } => Ok(manual::completions(shell)),
             Command::Man => Ok(manual::page()),
