@@ -1,6 +1,6 @@
 //! One candidacy in the background: follows, leads, follows again, until it is resigned.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture};
 use tokio::{
@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    candidacies::{Registration, Resign},
     coordinator::Core,
     desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
@@ -25,8 +26,6 @@ const MEMBER_TTL: Duration = Duration::from_secs(60);
 const MEMBER_RENEW: Duration = Duration::from_secs(25);
 /// How long a candidate that has stepped down leaves the others to take over.
 const STEPPED_DOWN: Duration = Duration::from_millis(500);
-
-type Resign = oneshot::Sender<Result<()>>;
 
 /// The task behind a [`Leader`](crate::Leader).
 #[derive(Debug)]
@@ -155,11 +154,10 @@ impl Candidate {
 
     /// Shows who leads, and sees to it that a candidate that waits is listed.
     fn heed(&mut self, standing: &Standing) {
-        let leader = standing.holder.as_ref().map(|holder| self.member(Role::Leader, holder, None));
+        let token = standing.token.map(NonZeroU64::get);
+        let leader = standing.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
         self.campaign.send_if_modified(|campaign| {
-            let same = campaign.leader.as_ref().map(|leader| &leader.id)
-                == leader.as_ref().map(|leader| &leader.id);
-            let changed = !same || campaign.error != standing.error;
+            let changed = campaign.leader != leader || campaign.error != standing.error;
             campaign.leader = leader;
             campaign.error.clone_from(&standing.error);
             changed
@@ -248,6 +246,7 @@ impl Candidate {
     fn end(&self) {
         self.campaign.send_modify(|campaign| {
             campaign.status = Status::Resigned;
+            campaign.leaving = true;
             campaign.guard = Lead::None;
             campaign.leader.take_if(|leader| leader.id == self.me.as_str());
         });
@@ -322,24 +321,5 @@ impl Drop for Candidate {
     /// However the task ends, its `Leader` is told.
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// A candidacy of this handle: the only one of its id in its election, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    core: Arc<Core>,
-    place: (Key, Name),
-}
-
-impl Registration {
-    pub(crate) const fn new(core: Arc<Core>, place: (Key, Name)) -> Self {
-        Self { core, place }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.core.withdraw(&self.place);
     }
 }

@@ -1,6 +1,6 @@
 //! Who in this process wants one record, and who has it: decides for whom the machine claims next.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -31,8 +31,12 @@ pub(crate) struct Claim {
 pub(crate) struct Standing {
     /// Who holds it; `None` while free or not known.
     pub(crate) holder: Option<Arc<str>>,
+    /// The token of that tenure, where its holder wrote it.
+    pub(crate) token: Option<NonZeroU64>,
     /// Whether this contender waits for somebody else's tenure to end.
     pub(crate) waits: bool,
+    /// Whether somebody in this process has the tenure or wants it.
+    pub(crate) used: bool,
     /// The last failure, until something succeeds.
     pub(crate) error: Option<String>,
 }
@@ -187,8 +191,9 @@ impl Desk {
         self.turn_away(now, machine);
         let next = self.next_claim(now, machine);
         if next.is_none() {
-            self.answer_left(now, machine);
+            // In this order: whoever is answered then looks at what was told.
             self.tell(machine);
+            self.answer_left(now, machine);
         }
         next
     }
@@ -289,11 +294,17 @@ impl Desk {
     }
 
     fn tell(&self, machine: &Machine) {
+        let (holder, token) = if let Some(tenure) = &self.present {
+            (Some(Arc::clone(&self.me)), Some(tenure.token().number()))
+        } else {
+            let holder = self.foreign(machine);
+            let token = machine.seen().filter(|_| holder.is_some());
+            (holder, token.and_then(|found| found.token()))
+        };
         let standing = Standing {
-            holder: match &self.present {
-                Some(_) => Some(Arc::clone(&self.me)),
-                None => self.foreign(machine),
-            },
+            holder,
+            token,
+            used: self.present.is_some() || !self.queue.is_empty(),
             waits: machine.waits(),
             error: self.failure.as_ref().map(ToString::to_string),
         };

@@ -222,7 +222,7 @@ impl Driver {
             Some(Change::Set(entry)) if entry.lease == self.key.lease => {
                 Input::Changed(entry.found)
             }
-            Some(Change::Gone(lease, version)) if lease == self.key.lease => {
+            Some(Change::Gone(_, lease, version)) if lease == self.key.lease => {
                 Input::Deleted(version)
             }
             Some(Change::Blind(why)) => {

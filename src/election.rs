@@ -44,7 +44,7 @@ pub struct Member {
     pub role: Role,
     /// The namespace of the election.
     pub namespace: String,
-    /// The fencing token of its tenure, if it leads.
+    /// The fencing token of its tenure, if it leads; `None` also where another program leads, which writes none.
     pub token: Option<u64>,
 }
 
@@ -129,6 +129,8 @@ pub(crate) struct Campaign {
     pub(crate) leader: Option<Member>,
     pub(crate) guard: Lead,
     pub(crate) error: Option<String>,
+    /// It has been asked to end, or has ended.
+    pub(crate) leaving: bool,
 }
 
 /// Where the guard of the present tenure is.
@@ -266,6 +268,11 @@ impl Leader {
     /// Once polled it goes on in the background.
     pub async fn resign(&self) -> Result<()> {
         let (done, end) = oneshot::channel();
+        // Nothing to tell anybody of as yet.
+        self.campaign.send_if_modified(|campaign| {
+            campaign.leaving = true;
+            false
+        });
         if self.resign.send(done).is_err() {
             return Ok(());
         }

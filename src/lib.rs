@@ -5,6 +5,7 @@
 )]
 
 mod campaign;
+mod candidacies;
 mod chance;
 mod clock;
 mod coordinator;
@@ -15,11 +16,13 @@ mod election;
 mod engine;
 mod error;
 mod guard;
+mod implement;
 mod memory;
 mod mutex;
 mod name;
 mod options;
 mod roster;
+mod sightings;
 mod store;
 mod sync;
 mod timing;
@@ -38,7 +41,7 @@ pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};
 pub use guard::{Guard, Tenure, TenureState};
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind};
+pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
 pub use memory::{Fault, Memory};
 pub use options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions};
 pub use sync::{DynSync, Sync};

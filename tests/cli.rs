@@ -13,6 +13,8 @@ mod support;
 mod busy;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/demo.rs"]
+mod demo;
 #[path = "cli/elect.rs"]
 mod elect;
 #[path = "cli/look.rs"]

@@ -34,6 +34,20 @@ Examples:
   leasehold elect --once --ttl 30s billing ./migrate.sh
   leasehold elect -o json billing                    a line with each change, until Ctrl-C";
 
+const STATUS_NOTES: &str = "\
+A single look shows what is written: RENEWED is how long ago by the clocks of holder and reader, beside the
+time to live; `overdue` is older than that, which a slow clock can be, too. With --watch it is judged as a
+contender would: by how long this process has seen the record unchanged. LEFT is then how long nobody may
+take it if it is not renewed, and `expired` that anybody may, which a fresh list has confirmed.
+
+Who waits for a lock leaves no record, so WAITING is known of elections only. All Leases of leasehold are
+listed, whatever the prefix of the program that made them; NAME may also be the name of the Lease.
+
+Examples:
+  leasehold status -A                   in all namespaces
+  leasehold status -w billing           and go on looking
+  leasehold status -o json | jq -r 'select(.state == \"overdue\").name'";
+
 /// Locks and leader election on Kubernetes Leases.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, about, after_help = AFTER, max_term_width = 110)]
@@ -80,13 +94,15 @@ pub(crate) enum Command {
     Lock(LockArgs),
     Elect(ElectArgs),
     /// Lists the candidates of elections, leaders included.
-    Members(LookArgs),
-    /// Lists locks and elections: who holds them, since which token, and for how long if nobody renews.
-    Status(LookArgs),
-    /// Prints who is elected and who comes and goes, as it happens, beginning with the present state.
+    Members(FollowArgs),
+    /// Lists locks and elections: who holds them, with which token, since when.
+    #[command(after_help = STATUS_NOTES)]
+    Status(FollowArgs),
+    /// Prints who acquires, leads and loses what, and which candidates come and go, beginning with the present state.
     Watch(LookArgs),
     Release(ReleaseArgs),
     Install(InstallArgs),
+    Demo(DemoArgs),
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
     /// Prints the completions for a shell.
@@ -104,11 +120,14 @@ impl Command {
         match self {
             Self::Lock(args) => args.say,
             Self::Elect(args) => args.say,
-            Self::Members(args) | Self::Status(args) | Self::Watch(args) => args.say,
+            Self::Members(args) | Self::Status(args) => args.look.say,
+            Self::Watch(args) => args.say,
             Self::Release(args) => args.say,
-            Self::Install(_) | Self::Schema | Self::Completions { .. } | Self::Man => {
-                Say { output: Output::Text, quiet: false, verbose: 0 }
-            }
+            Self::Install(_)
+            | Self::Demo(_)
+            | Self::Schema
+            | Self::Completions { .. }
+            | Self::Man => Say { output: Output::Text, quiet: false, verbose: 0 },
         }
     }
 }
@@ -169,10 +188,26 @@ pub(crate) struct ElectArgs {
 pub(crate) struct LookArgs {
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Look at all namespaces, whatever -n says.
+    #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
+    pub(crate) all_namespaces: bool,
+    /// Look only at Leases with these labels, for example team=shop; candidates have Leases of their own.
+    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
     #[command(flatten)]
     pub(crate) say: Say,
-    /// Only this lock or election. Default: all of the namespace.
+    /// Only the lock or election of this name, or of the Lease of this name. Default: all.
     pub(crate) name: Option<String>,
+}
+
+/// What to look at, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FollowArgs {
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
+    /// Go on: redrawn in place on a terminal, elsewhere a line for each change but renewals.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
 }
 
 /// Takes a lock or an election away from whoever holds it.
@@ -204,6 +239,10 @@ pub(crate) struct InstallArgs {
     /// The file, or the directory.
     pub(crate) path: PathBuf,
 }
+
+/// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {}
 
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, clap::Args)]

@@ -10,13 +10,12 @@ use crate::{
     acquire::patiently,
     args::{ElectArgs, Output},
     chain::Chain,
-    command,
-    connect::Connection,
     failure::{About, Failure, Outcome, code},
     hold,
     output::{Stand, print},
     run::{conclude, held, variables},
     signals::Signals,
+    start::Start,
 };
 
 /// How long resigning may take: the command has ended, and the record lapses by itself.
@@ -24,30 +23,18 @@ const RESIGN: Duration = Duration::from_secs(5);
 
 /// Runs the command while leading, or prints who leads.
 pub(crate) async fn run(args: ElectArgs) -> Outcome {
-    let usage = |line| Failure::new(code::USAGE, line);
-    let (name, command) = args.words().map_err(usage)?;
-    let grace = args.tenure.grace().map_err(usage)?;
-    if let Some(program) = command.first() {
-        command::check(program)?;
-    }
-    let connection = Connection::open(&args.target, args.tenure.id.as_deref()).await?;
-    let object = format!("election `{name}`");
+    let start =
+        Start::prepare("election", args.words(), &args.target, &args.tenure, code::BUSY).await?;
+    let Start { name, command, grace, connection, chain, mut signals, object } = start;
     let about = connection.about(&object);
-    let chain = Chain::inherited().with(name, about.namespace, about.server, code::BUSY)?;
-    let mut signals = Signals::listen()?;
 
     let options = LeaderOptions::default().ttl(args.tenure.ttl);
-    let mut standing = connection.sync.leader(name, options);
-    let leader = match patiently(&connection, &mut standing, &about, &mut signals).await {
+    let standing = connection.sync.leader(name, options);
+    let leader = match patiently(&connection, standing, &about, &mut signals).await {
         Ok(leader) => leader?,
         Err(stopped) => {
-            // Its record may have been written already: dropped now, nobody would be left to remove it.
-            let withdraw = async {
-                if let Ok(leader) = standing.await {
-                    let _ = leader.resign().await;
-                }
-            };
-            let _ = timeout(RESIGN, withdraw).await;
+            // Its record may have been written already. What cannot be removed in time lapses by itself.
+            let _ = timeout(RESIGN, connection.sync.close()).await;
             return Err(stopped);
         }
     };
