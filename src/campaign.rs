@@ -130,6 +130,7 @@ impl Candidate {
     async fn lead(&mut self, guard: Guard) -> End {
         self.membership = Membership::None;
         let member = self.member(Role::Leader, &self.me.to_arc(), Some(guard.token().get()));
+        tracing::debug!(election = %self.election.title, id = %self.me, token = %guard.token(), "elected");
         let mut states = guard.states();
         // From here on the guard is the user's to take and to drop, which steps down.
         self.campaign.send_modify(|campaign| {

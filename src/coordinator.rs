@@ -10,6 +10,7 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
+use tracing::Instrument as _;
 
 use crate::{
     Options,
@@ -27,6 +28,7 @@ use crate::{
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
     store::{Key, Kind, Scope, Store},
+    telemetry::Telemetry,
     timing::Timing,
 };
 
@@ -270,6 +272,7 @@ impl Core {
             self.clock,
             releases.clone(),
             standing.clone(),
+            Telemetry::new(key),
         );
         let driver = Driver {
             store: Arc::clone(&self.store),
@@ -277,10 +280,12 @@ impl Core {
             clock: self.clock,
             machine,
             desk,
+            renewing: None,
             commands: orders,
             releases: given_back,
         };
-        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()));
+        let span = tracing::debug_span!("contender", name = %key.title, lease = %key.lease, %me);
+        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()).instrument(span));
         let seat = Seat { commands, releases, standing };
         seats.insert(place, Place::Taken(seat.clone()));
         seat

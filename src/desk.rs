@@ -8,7 +8,8 @@ use crate::{
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
     error::{Error, Loss, Result},
-    guard::{Guard, NO_TENURE, Release, Tenure, WeakGuard},
+    guard::{Guard, NO_TENURE, Release, Tenure, TenureState, WeakGuard},
+    telemetry::{Doubt, Telemetry},
     timing::Timing,
     token::Token,
 };
@@ -62,6 +63,7 @@ pub(crate) struct Desk {
     driver: mpsc::UnboundedSender<Release>,
     standing: watch::Sender<Standing>,
     failure: Option<Error>,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Desk {
@@ -71,6 +73,7 @@ impl Desk {
         clock: Clock,
         driver: mpsc::UnboundedSender<Release>,
         standing: watch::Sender<Standing>,
+        telemetry: Telemetry,
     ) -> Self {
         Self {
             name,
@@ -89,6 +92,7 @@ impl Desk {
             driver,
             standing,
             failure: None,
+            telemetry,
         }
     }
 
@@ -138,16 +142,31 @@ impl Desk {
         let Some(tenure) = self.present.take() else { return Input::Wake };
         tenure.end(Loss::Released);
         self.drop_cancelled();
+        let ended = match tenure.state() {
+            TenureState::Lost(why) => why,
+            TenureState::Held | TenureState::InDoubt => Loss::Released,
+        };
         match self.queue.front() {
             Some(next) if now - self.since < next.timing.ttl() => {
-                return self.pass(next.timing);
+                let timing = next.timing;
+                self.tell_end(tenure.token(), ended, Telemetry::handed_over);
+                return self.pass(timing);
             }
             // The record has gone from hand to hand in here for long enough.
             Some(next) => self.offer = Some((next.timing.ttl() / 100).min(COURTESY)),
             None => {}
         }
         self.since = Moment::default();
+        self.tell_end(tenure.token(), ended, Telemetry::released);
         Input::Release
+    }
+
+    /// Says how a tenure ended: its holder may have seen it run out before giving it back.
+    fn tell_end(&self, token: Token, why: Loss, given_back: fn(&Telemetry, Token)) {
+        match why {
+            Loss::Released => given_back(&self.telemetry, token),
+            lost => self.telemetry.lost(token, lost),
+        }
     }
 
     fn pass(&mut self, timing: Timing) -> Input {
@@ -159,13 +178,12 @@ impl Desk {
     pub(crate) fn tend(&mut self, now: Moment, machine: &mut Machine) -> Option<Input> {
         if let Some(tenure) = &self.present {
             if machine.holds(now) != Some(tenure.token()) {
-                tenure.end(machine.loss().unwrap_or(Loss::Expired));
-                tracing::warn!(name = %self.name, token = %tenure.token(), why = ?machine.loss(), "lost");
+                let why = machine.loss().unwrap_or(Loss::Expired);
+                tenure.end(why);
+                self.telemetry.lost(tenure.token(), why);
                 self.present = None;
                 self.since = Moment::default();
-            } else if !tenure
-                .extend(machine.deadline().unwrap_or(now), machine.doubtful().unwrap_or(now))
-            {
+            } else if !self.extend(now, machine) {
                 return Some(self.leave(now));
             }
         }
@@ -193,6 +211,27 @@ impl Desk {
         next
     }
 
+    /// Moves the deadline of the present tenure; false if its holder has seen it end already.
+    fn extend(&mut self, now: Moment, machine: &Machine) -> bool {
+        let Some(tenure) = &self.present else { return false };
+        let until = machine.deadline().unwrap_or(now);
+        let doubtful = machine.doubtful().unwrap_or(now);
+        let (moved, left) = (tenure.is_until(until), until - now);
+        if !tenure.extend(until, doubtful) {
+            return false;
+        }
+        if !moved {
+            self.telemetry.extended(tenure.token(), left);
+        }
+        let doubt = match now < doubtful {
+            true => Doubt::None,
+            false if machine.yields() => Doubt::Yielding,
+            false => Doubt::Overdue,
+        };
+        self.telemetry.stands(tenure.token(), left, doubt);
+        true
+    }
+
     fn grant(&mut self, now: Moment, machine: &Machine, token: Token, claim: Claim) {
         let until = machine.deadline().unwrap_or(now);
         self.tenures += 1;
@@ -203,7 +242,7 @@ impl Desk {
             self.since = now;
         }
         self.present = Some(tenure.clone());
-        tracing::debug!(name = %self.name, %token, "acquired");
+        self.telemetry.acquired(token, until - now);
         let guard = Guard::new(tenure, self.driver.clone());
         self.guard = Some(guard.downgrade());
         // If its owner left at this very moment, the guard is dropped here, which releases.
@@ -333,6 +372,7 @@ impl Drop for Desk {
     fn drop(&mut self) {
         if let Some(tenure) = &self.present {
             tenure.end(Loss::Abandoned);
+            self.telemetry.lost(tenure.token(), Loss::Abandoned);
         }
     }
 }

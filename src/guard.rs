@@ -231,6 +231,11 @@ impl Tenure {
         moved
     }
 
+    /// Whether the deadline is this one.
+    pub(crate) fn is_until(&self, until: Moment) -> bool {
+        self.0.until.load(Ordering::Acquire) == until.as_nanos()
+    }
+
     /// Ends it, before anything is told to the backend. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };

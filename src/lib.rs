@@ -16,12 +16,15 @@ mod engine;
 mod error;
 mod guard;
 mod memory;
+#[cfg(feature = "metrics")]
+mod meter;
 mod mutex;
 mod name;
 mod options;
 mod roster;
 mod store;
 mod sync;
+mod telemetry;
 mod timing;
 mod token;
 
