@@ -12,7 +12,7 @@ use crate::{
     coordinator::Core,
     desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
-    error::{Error, Loss, Result},
+    error::{self, Error, Loss, Result},
     guard::{Guard, TenureState},
     name::Name,
     store::Key,
@@ -82,7 +82,7 @@ impl Candidate {
                 Ok(Err(error)) if self.stands.is_some() => return self.fail(error).await,
                 Ok(Err(error)) => {
                     tracing::warn!(election = %self.election.title, %error, "campaigning on, slowly");
-                    self.campaign.send_modify(|campaign| campaign.error = Some(error.to_string()));
+                    self.campaign.send_modify(|campaign| campaign.error = Some(error));
                     match self.pause(self.timing.renew()).await {
                         None => continue,
                         Some(resign) => return self.leave(None, resign).await,
@@ -160,7 +160,7 @@ impl Candidate {
         self.campaign.send_if_modified(|campaign| {
             let same = campaign.leader.as_ref().map(|leader| &leader.id)
                 == leader.as_ref().map(|leader| &leader.id);
-            let changed = !same || campaign.error != standing.error;
+            let changed = !same || !error::same(campaign.error.as_ref(), standing.error.as_ref());
             campaign.leader = leader;
             campaign.error.clone_from(&standing.error);
             changed

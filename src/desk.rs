@@ -5,10 +5,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    claim::Claim,
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
-    error::{Error, Loss, Result},
-    guard::{Guard, NO_TENURE, Release, Tenure, TenureState, WeakGuard},
+    error::{Error, Loss, Result, same},
+    guard::{Guard, Release, Tenure, TenureState, WeakGuard},
     telemetry::{Doubt, Telemetry},
     timing::Timing,
     token::Token,
@@ -17,25 +18,23 @@ use crate::{
 /// How long the others have to take a record that went from hand to hand in here for a whole time to live.
 const COURTESY: Duration = Duration::from_millis(200);
 
-/// A task that wants the tenure.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    pub(crate) timing: Timing,
-    pub(crate) asked: Moment,
-    /// When it stops waiting; the instant of asking for one try.
-    pub(crate) deadline: Option<Moment>,
-    pub(crate) reply: oneshot::Sender<Result<Guard>>,
-}
-
 /// How the record stands, as far as this process knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
     /// Who holds it; `None` while free or not known.
     pub(crate) holder: Option<Arc<str>>,
     /// Whether this contender waits for somebody else's tenure to end.
     pub(crate) waits: bool,
     /// The last failure, until something succeeds.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Error>,
+}
+
+impl Standing {
+    fn is_as(&self, other: &Self) -> bool {
+        self.holder == other.holder
+            && self.waits == other.waits
+            && same(self.error.as_ref(), other.error.as_ref())
+    }
 }
 
 /// The queue for one record in one process, first come, first served.
@@ -334,10 +333,10 @@ impl Desk {
                 None => self.foreign(machine),
             },
             waits: machine.waits(),
-            error: self.failure.as_ref().map(ToString::to_string),
+            error: self.failure.clone(),
         };
         self.standing.send_if_modified(|known| {
-            *known != standing && {
+            !known.is_as(&standing) && {
                 *known = standing;
                 true
             }
@@ -374,40 +373,5 @@ impl Drop for Desk {
             tenure.end(Loss::Abandoned);
             self.telemetry.lost(tenure.token(), Loss::Abandoned);
         }
-    }
-}
-
-/// A place in a queue. Dropping it leaves the queue.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    name: Arc<str>,
-    answer: oneshot::Receiver<Result<Guard>>,
-    releases: mpsc::UnboundedSender<Release>,
-    pub(crate) standing: watch::Receiver<Standing>,
-}
-
-impl Pending {
-    pub(crate) const fn new(
-        name: Arc<str>,
-        answer: oneshot::Receiver<Result<Guard>>,
-        releases: mpsc::UnboundedSender<Release>,
-        standing: watch::Receiver<Standing>,
-    ) -> Self {
-        Self { name, answer, releases, standing }
-    }
-
-    /// The guard, once it is this one's turn.
-    pub(crate) async fn granted(&mut self) -> Result<Guard> {
-        (&mut self.answer)
-            .await
-            .unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.answer.close();
-        // Names no tenure: the contender wakes and sees that nobody waits here any more.
-        let _ = self.releases.send(Release { tenure: NO_TENURE, done: None });
     }
 }

@@ -13,8 +13,9 @@ use tokio::{
 };
 
 use crate::{
+    claim::Claim,
     clock::{Clock, Moment},
-    desk::{Claim, Desk},
+    desk::Desk,
     engine::{
         machine::{Failure, Input, Machine, Outcome, Step},
         record::{Change as Purpose, Write},

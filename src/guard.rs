@@ -359,6 +359,11 @@ impl WeakGuard {
         })
     }
 
+    /// The tenure, which may be over.
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure.clone()
+    }
+
     /// Whether somebody will end the tenure; not so if it was kept.
     pub(crate) fn is_owned(&self) -> bool {
         self.owner.upgrade().is_some_and(|owner| !owner.kept.load(Ordering::Acquire))

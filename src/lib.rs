@@ -6,6 +6,7 @@
 
 mod campaign;
 mod chance;
+mod claim;
 mod clock;
 mod coordinator;
 mod desk;
