@@ -11,14 +11,16 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
+use tracing::Instrument as _;
 
 use crate::{
     Options,
     campaign::{Candidate, Membership},
     candidacies::Candidacies,
     chance,
+    claim::{Claim, Pending},
     clock::Clock,
-    desk::{Claim, Desk, Pending, Standing},
+    desk::{Desk, Standing},
     driver::{Command, Driver, answered},
     election::{Campaign, ElectWatcher, Leader, Member},
     engine::machine::Machine,
@@ -30,6 +32,7 @@ use crate::{
     roster,
     sightings::{self, Sightings},
     store::{Entry, Key, Kind, Scope, Store},
+    telemetry::Telemetry,
     timing::Timing,
 };
 
@@ -314,6 +317,7 @@ impl Core {
             self.clock,
             releases.clone(),
             standing.clone(),
+            Telemetry::new(key),
         );
         let driver = Driver {
             store: Arc::clone(&self.store),
@@ -321,10 +325,12 @@ impl Core {
             clock: self.clock,
             machine,
             desk,
+            renewing: None,
             commands: orders,
             releases: given_back,
         };
-        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()));
+        let span = tracing::debug_span!("contender", name = %key.title, lease = %key.lease, %me);
+        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()).instrument(span));
         let seat = Seat { commands, releases, standing };
         seats.insert(place, Place::Taken(seat.clone()));
         seat
