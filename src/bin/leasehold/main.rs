@@ -29,7 +29,9 @@ mod output;
 mod reexec;
 mod release;
 mod run;
+mod serve;
 mod signals;
+mod stands;
 mod terminal;
 
 use std::{ffi::OsString, process::ExitCode};

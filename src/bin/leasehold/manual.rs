@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     args::Args,
     output::{Held, Record, Stand},
+    serve::{Health, Lead},
 };
 
 /// By subcommand, what one line of `-o json` is.
@@ -17,6 +18,12 @@ pub(crate) fn schema() -> u8 {
     let schemas = json!({
         "lock": schema_for!(Held),
         "elect": schema_for!(Stand),
+        "elect --serve": {
+            "/": schema_for!(Stand),
+            "/leading": schema_for!(Lead),
+            "/events": schema_for!(Stand),
+            "/healthz": schema_for!(Health),
+        },
         "members": schema_for!(Member),
         "status": schema_for!(Record),
         "release": schema_for!(Record),
