@@ -293,7 +293,7 @@ impl Leader {
     /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes the guard.
     #[must_use]
     pub fn tenure(&self) -> Option<Tenure> {
-        self.campaign.borrow().guard.tenure().filter(|tenure| tenure.is_held())
+        self.campaign.borrow().guard.tenure().filter(Tenure::is_held)
     }
 
     /// How this candidacy stands, now.
@@ -305,7 +305,7 @@ impl Leader {
     #[must_use]
     pub fn standing(&self) -> Status {
         let campaign = self.campaign.borrow();
-        match (campaign.status, campaign.guard.tenure().map(|tenure| tenure.state())) {
+        match (campaign.status, campaign.guard.tenure().as_ref().map(Tenure::state)) {
             (Status::Leading | Status::InDoubt, Some(TenureState::Held)) => Status::Leading,
             (Status::Leading | Status::InDoubt, Some(TenureState::InDoubt)) => Status::InDoubt,
             (Status::Leading | Status::InDoubt, _) => Status::Lost,

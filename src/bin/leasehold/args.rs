@@ -8,6 +8,8 @@ use clap::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::serve::Address;
+
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
 75 somebody else holds the lock (see --busy-code), 79 the lock was lost while CMD ran, 69 the API server
@@ -32,7 +34,19 @@ const ELECT_EXAMPLES: &str = "\
 Examples:
   leasehold elect billing -- ./scheduler --config prod.toml
   leasehold elect --once --ttl 30s billing ./migrate.sh
-  leasehold elect -o json billing                    a line with each change, until Ctrl-C";
+  leasehold elect -o json billing                    a line with each change, until Ctrl-C
+  leasehold elect --serve 127.0.0.1:8080 billing     a sidecar, for programs in any language to ask
+
+With --serve:
+  GET /         how this candidate stands and who leads, as JSON; `leader` is null while nobody does
+  GET /leading  200 while this process leads, else 503; with the fencing token, and for how long it is sure
+  GET /events   server-sent events: the same as /, once with each change, beginning with the present state
+  GET /healthz  200 while it is able to compete, whether or not it leads: it stands in the election, and what fails,
+                if anything, is worth trying again. An API server that is away is no reason to restart anything;
+                a missing permission is 503
+  GET /metrics  for Prometheus
+Whether it leads is judged with each request, by the guard's clock: never 200 past the deadline. On SIGTERM it says
+503 first, then resigns, then closes; with a CMD, once that has ended. Port 0 is one that is free; stderr says which.";
 
 const STATUS_NOTES: &str = "\
 A single look shows what is written: RENEWED is how long ago by the clocks of holder and reader, beside the
@@ -176,6 +190,9 @@ pub(crate) struct ElectArgs {
     /// End, with 79, when the lead is lost, instead of standing again.
     #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
+    /// Answer over HTTP on this address who leads, for example 127.0.0.1:8080, or :8080 for every address.
+    #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
     #[command(flatten)]
     pub(crate) say: Say,
     /// The election's name, and the command with its arguments.

@@ -11,6 +11,7 @@ use crate::{
     news::Report,
     output::{Held, Stand},
     rows::{Candidate, Record},
+    serve::{Health, Lead},
 };
 
 /// By subcommand, what one line of `-o json` is.
@@ -18,6 +19,12 @@ pub(crate) fn schema() -> u8 {
     let schemas = json!({
         "lock": schema_for!(Held),
         "elect": schema_for!(Stand),
+        "elect --serve": {
+            "/": schema_for!(Stand),
+            "/leading": schema_for!(Lead),
+            "/events": schema_for!(Stand),
+            "/healthz": schema_for!(Health),
+        },
         "members": schema_for!(Candidate),
         "status": schema_for!(Record),
         "release": schema_for!(Record),
