@@ -137,6 +137,17 @@ impl Kubernetes {
         Ok(RecordWatch::new(self.core.sightings(self.scope(options)?).await?))
     }
 
+    /// Follows the record of the election `name` and those of its candidates, as [`watch_records`](Self::watch_records)
+    /// does: that of a candidate that leads is the election's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
+    pub async fn watch_election(&self, name: &str) -> Result<RecordWatch> {
+        let scope = self.core.elections(None, Some(name))?;
+        Ok(RecordWatch::new(self.core.sightings(scope).await?))
+    }
+
     fn scope(&self, options: RecordOptions) -> Result<Scope> {
         let RecordOptions { namespace, everywhere, labels } = options;
         let namespace = self.core.namespace(namespace.as_deref())?;

@@ -31,6 +31,7 @@ mod look;
 mod manual;
 mod news;
 mod output;
+mod page;
 mod reexec;
 mod release;
 mod rows;
