@@ -98,8 +98,8 @@ impl Desk {
             self.failure = None;
         }
         self.queue.push_back(claim);
-        // Nobody has looked since the last one stopped waiting: that holder may be long gone.
-        if machine.waits() && !machine.is_wanted() { Input::Look } else { Input::Wake }
+        // Nobody has looked since the last one stopped waiting: what was in the way may be long gone.
+        if machine.is_wanted() { Input::Wake } else { Input::Look }
     }
 
     /// A request failed: what waiters are told if waiting on cannot help.

@@ -13,6 +13,8 @@ mod faults;
 mod queue;
 #[path = "memory/tenure.rs"]
 mod tenure;
+#[path = "memory/trying.rs"]
+mod trying;
 
 use std::time::Duration;
 

@@ -55,6 +55,13 @@ impl Pace {
         self.quiet_until = now;
     }
 
+    /// What failed before somebody asked is no answer to them.
+    pub(super) fn forget(&mut self, now: Moment) {
+        self.resume(now);
+        self.reads = 0;
+        self.writes = 0;
+    }
+
     /// A pause must end by then: a tenure that began needs its renewals.
     pub(super) fn resume_by(&mut self, latest: Moment) {
         self.quiet_until = self.quiet_until.min(latest);

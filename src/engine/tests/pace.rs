@@ -200,3 +200,28 @@ fn those_who_wait_do_not_come_all_at_once() {
     assert!(takes.len() > 190, "{}", takes.len());
     assert!(takes.iter().all(|take| (at(15_000)..=at(15_500)).contains(take)));
 }
+
+#[test]
+fn what_failed_before_somebody_asked_is_no_answer_to_them() {
+    let mut a = contender();
+    let asked = Failure { refused: false, retry_after: Some(secs(60)) };
+    a.step(at(0), Input::Read(Err(asked)));
+    a.step(at(1), Input::Release);
+    assert!(a.is_failing());
+
+    a.step(at(2), Input::Look);
+
+    assert!(!a.is_failing());
+    assert_eq!(a.step(at(2), Input::Claim(Timing::default())), Step::Read, "at once");
+}
+
+#[test]
+fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
+    let mut a = waiter();
+    a.step(at(10), Input::Deleted(number(11)));
+    a.step(at(20), Input::Release);
+
+    a.step(at(60_000), Input::Look);
+    assert_eq!(a.step(at(60_000), Input::Claim(Timing::default())), Step::Read);
+    write_for(a.step(at(60_001), absent()), Change::Claim);
+}
