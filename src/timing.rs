@@ -10,6 +10,11 @@ const MIN_TTL: Duration = Duration::from_secs(1);
 const MAX_TTL: Duration = Duration::from_secs(86_400);
 /// How far two clocks may run apart, as a share of the time to live, at the very least: one tenth.
 const CLOCK_SHARE: u32 = 10;
+/// The longest pause before what failed is tried again, and between reads where there is no watch: the default renewal
+/// interval. Somebody may wait for the answer, however long the time to live.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// The longest pause after a refusal, which a person has to mend.
+const LONGEST_REFUSED: Duration = Duration::from_secs(30);
 /// How many attempts must fit between the moment a renewal is due and the end of the hold.
 const ATTEMPTS: u32 = 3;
 
@@ -85,6 +90,16 @@ impl Timing {
 
     pub(crate) const fn held_for(&self) -> Duration {
         self.hold
+    }
+
+    /// What pauses between requests are measured by: the renewal interval, unless that is long.
+    pub(crate) fn retry(&self) -> Duration {
+        self.renew.min(LONGEST_RETRY)
+    }
+
+    /// The same where the backend refuses.
+    pub(crate) fn refused(&self) -> Duration {
+        self.renew.min(LONGEST_REFUSED)
     }
 
     pub(crate) const fn attempt(&self) -> Duration {

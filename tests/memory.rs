@@ -9,6 +9,8 @@ mod broken;
 mod elections;
 #[path = "memory/faults.rs"]
 mod faults;
+#[path = "memory/patience.rs"]
+mod patience;
 #[path = "memory/queue.rs"]
 mod queue;
 #[path = "memory/tenure.rs"]

@@ -58,7 +58,7 @@ impl Machine {
             (Flight::Read(sent) | Flight::Write(sent, ..), _) => sent.missed = true,
             (Flight::None, View::Present { checked, .. }) => {
                 // However often a watch is set up anew.
-                let earliest = *checked + self.timing.renew() / 2;
+                let earliest = *checked + self.timing.retry() / 2;
                 self.reread = true;
                 if self.tenure.is_none() && earliest > now {
                     self.pace.wait_until(earliest);
