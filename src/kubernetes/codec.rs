@@ -171,6 +171,13 @@ pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
     object
 }
 
+/// The object to send so that nobody holds it, whatever else it says.
+pub(super) fn freed(whole: &Value) -> Value {
+    let mut object = whole.clone();
+    map(&mut object, "spec").insert("holderIdentity".into(), "".into());
+    object
+}
+
 fn new_object(key: &Key, pod: Option<&Pod>) -> Value {
     let mut object = json!({
         "apiVersion": "coordination.k8s.io/v1",

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     Kubernetes,
-    api::{LEASES, path, readable},
-    codec::KIND,
+    api::{LEASES, items, path},
+    codec::{self, KIND},
     error::{Asked, Failed},
 };
 use crate::{
@@ -88,10 +88,7 @@ impl Kubernetes {
                 .send(Method::GET, &format!("{path}{next}"), None, &asked)
                 .await
                 .map_err(|failed| failed.into_error(&asked))?;
-            if let Value::Array(items) = page["items"].take() {
-                let entries = items.into_iter().filter_map(readable);
-                records.extend(entries.filter_map(|entry| record(entry, &namespace)));
-            }
+            records.extend(items(&mut page)?.filter_map(|entry| record(entry, &namespace)));
             // The server makes it of characters that a query can have as they are.
             match page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()) {
                 Some(token) => next = format!("&continue={token}"),
@@ -124,8 +121,7 @@ impl Kubernetes {
         let namespace = Namespace::parse(&record.namespace)?;
         let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
-        let mut object = (*record.whole).clone();
-        object["spec"]["holderIdentity"] = "".into();
+        let object = codec::freed(&record.whole);
         match self.api.send(Method::PUT, &path, Some(&object), &asked).await {
             Ok(_) => Ok(true),
             Err(Failed::Conflict | Failed::NotFound) => Ok(false),
