@@ -5,22 +5,25 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{
-    Kubernetes,
+    BACKEND, Kubernetes,
     api::{LEASES, items, path},
     codec::{self, KIND},
     error::{Asked, Failed},
 };
 use crate::{
     Sync as _,
-    error::Result,
+    error::{Error, Result},
     name::{LeaseName, Namespace},
     store::{Entry, Kind},
 };
 
 /// How many objects one page of a list has.
 const PAGE: usize = 500;
+/// How long one request may take: nobody's tenure depends on it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a record is for, as far as it says so itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -83,10 +86,10 @@ impl Kubernetes {
         let path = format!("{}?limit={PAGE}&labelSelector={KIND}", path(&namespace, None));
         let (mut records, mut next) = (Vec::new(), String::new());
         loop {
+            let page = format!("{path}{next}");
             let mut page = self
-                .api
-                .send(Method::GET, &format!("{path}{next}"), None, &asked)
-                .await
+                .answered(&page, Method::GET, None, &asked)
+                .await?
                 .map_err(|failed| failed.into_error(&asked))?;
             records.extend(items(&mut page)?.filter_map(|entry| record(entry, &namespace)));
             // The server makes it of characters that a query can have as they are.
@@ -122,11 +125,23 @@ impl Kubernetes {
         let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
         let object = codec::freed(&record.whole);
-        match self.api.send(Method::PUT, &path, Some(&object), &asked).await {
+        match self.answered(&path, Method::PUT, Some(&object), &asked).await? {
             Ok(_) => Ok(true),
             Err(Failed::Conflict | Failed::NotFound) => Ok(false),
             Err(other) => Err(other.into_error(&asked)),
         }
+    }
+
+    /// One request, given up after a while.
+    async fn answered(
+        &self,
+        path: &str,
+        method: Method,
+        body: Option<&Value>,
+        asked: &Asked<'_>,
+    ) -> Result<Result<Value, Failed>> {
+        let request = self.api.send(method, path, body, asked);
+        timeout(PATIENCE, request).await.map_err(|late| Error::unavailable(BACKEND, late))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers that are whole and well-formed, and not what was asked for.
 
 use leasehold::{ListMembersOptions, WatchElectOptions};
+use tokio::time::timeout;
 
 use crate::prelude::*;
 
@@ -114,6 +115,21 @@ async fn a_renewal_answered_with_another_object_ends_nothing() {
     sleep(secs(60)).await;
 
     assert!(guard.is_held(), "{:?}", guard.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_at_records_and_freeing_them_end_also_without_an_answer() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let _guard = take(&a).await;
+    let records = a.records(None).await.unwrap();
+    cluster.on(When::any(), Play::lost());
+
+    let listed = timeout(secs(60), a.records(None)).await.expect("in time");
+    let freed = timeout(secs(60), a.free(&records[0])).await.expect("in time");
+
+    assert!(matches!(listed, Err(Error::Unavailable { .. })), "{listed:?}");
+    assert!(matches!(freed, Err(Error::Unavailable { .. })), "{freed:?}");
 }
 
 #[tokio::test(start_paused = true)]
