@@ -149,3 +149,24 @@ async fn without_a_watch_a_release_is_seen_soon_however_long_the_time_to_live() 
     assert!(taken.unwrap().is_held());
     assert!(cluster.now() - released <= secs(6), "{:?}", cluster.now() - released);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_404_of_a_proxy_says_nothing_about_the_record() {
+    let cluster = Cluster::new();
+    let guard = take(&cluster.handle("a")).await;
+    let proxy = Play::instead(Answer::text(404, "<html>default backend - 404</html>"));
+    cluster.on(When::any().times(2), proxy);
+
+    sleep(secs(60)).await;
+
+    assert!(guard.is_held(), "{:?}", guard.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_of_a_proxy_is_no_missing_namespace() {
+    let cluster = Cluster::new();
+    let proxy = Play::instead(Answer::text(404, "<html>default backend - 404</html>"));
+    cluster.on(When::verb("create").once(), proxy);
+
+    assert!(take(&cluster.handle("a")).await.is_held());
+}
