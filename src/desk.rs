@@ -137,6 +137,8 @@ impl Desk {
     fn leave(&mut self, now: Moment) -> Input {
         let Some(tenure) = self.present.take() else { return Input::Wake };
         tenure.end(Loss::Released);
+        // What kept it from being renewed is no answer to whether it can be given back.
+        self.failure = None;
         self.drop_cancelled();
         match self.queue.front() {
             Some(next) if now - self.since < next.timing.ttl() => {
@@ -264,13 +266,17 @@ impl Desk {
         self.queue = kept;
     }
 
-    /// Answers those who wait for a release, once the record is seen to be out of this machine's hands.
+    /// Answers those who wait for a release: once the record is seen to be out of this machine's hands, or the
+    /// backend refuses, which only a person can change. It is then tried on without anybody waiting.
     fn answer_left(&mut self, now: Moment, machine: &Machine) {
         if self.leaving.is_empty() {
             return;
         }
         let answer = match (machine.has_left(now), &self.failure) {
             (Some(false), Some(error)) => Err(error.clone()),
+            (None, Some(error)) if !error.is_transient() && machine.holder() == Some(&self.me) => {
+                Err(error.clone())
+            }
             (Some(_), _) => Ok(()),
             (None, _) => return,
         };
