@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 const MIN_TTL: Duration = Duration::from_secs(1);
 /// The longest: a crashed holder blocks its lock for this long, so more than a day is surely a slip.
 const MAX_TTL: Duration = Duration::from_secs(86_400);
+/// The shortest renewal interval: what fails is tried again about as often, by everybody who waits.
+const MIN_RENEW: Duration = Duration::from_millis(100);
 /// How far two clocks may run apart, as a share of the time to live, at the very least: one tenth.
 const CLOCK_SHARE: u32 = 10;
 /// The longest pause before what failed is tried again, and between reads where there is no watch: the default renewal
@@ -131,11 +133,14 @@ impl Timing {
             );
             return refuse("hold", self.hold, bound);
         }
-        if self.renew.is_zero() || self.renew >= self.hold {
+        if self.renew < MIN_RENEW || self.renew >= self.hold {
             return refuse(
                 "renewal interval",
                 self.renew,
-                format!("it must be above zero and less than the hold, {:?}", self.hold),
+                format!(
+                    "it must be at least {MIN_RENEW:?} and less than the hold, {:?}",
+                    self.hold
+                ),
             );
         }
         let budget = self.hold.saturating_sub(self.renew);
@@ -183,7 +188,8 @@ mod tests {
             ),
             (Timing::new(secs(315_360_000)), "time to live \"315360000s\""),
             (Timing::default().hold(secs(14)), "at most 13.5s, 500ms less"),
-            (Timing::default().renew_every(Duration::ZERO), "above zero"),
+            (Timing::default().renew_every(Duration::ZERO), "at least 100ms"),
+            (Timing::default().renew_every(Duration::from_nanos(1)), "at least 100ms"),
             (Timing::default().renew_every(secs(13)), "less than the hold, 13s"),
             (Timing::default().attempt_timeout(secs(3)), "1s too much"),
             (Timing::default().attempt_timeout(Duration::ZERO), "above zero"),
