@@ -14,10 +14,10 @@ mod routes;
 mod screen;
 
 pub(crate) use self::{
-    asks::{Ask, Asks, Counter},
+    asks::{Ask, Asks},
     feed::feed,
     peer::Peer,
-    picture::{Picture, Standing},
+    picture::Picture,
     routes::{Page, html, routes, wants_page},
-    screen::{Leads, Screen, Sight},
+    screen::Screen,
 };
