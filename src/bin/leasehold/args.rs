@@ -265,7 +265,11 @@ pub(crate) struct InstallArgs {
 
 /// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
 #[derive(Debug, clap::Args)]
-pub(crate) struct DemoArgs {}
+pub(crate) struct DemoArgs {
+    /// Show it on a web page instead, until Ctrl-C: three candidates, and a button that makes the leader resign. For example 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
+}
 
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, clap::Args)]

@@ -17,7 +17,7 @@ pub(crate) use self::{
     asks::{Ask, Asks},
     feed::feed,
     peer::Peer,
-    picture::Picture,
+    picture::{Picture, Standing},
     routes::{Page, html, routes, wants_page},
-    screen::Screen,
+    screen::{Leads, Screen, Sight},
 };

@@ -42,7 +42,7 @@ function leader() {
   document.body.classList.toggle("led", leader != null);
   text("leader", leader ? leader.id : "nobody");
   text("token", leader?.token == null ? "–" : String(leader.token));
-  text("held", leader ? seconds(leader.held_seconds + since()) : "–");
+  text("held", leader ? (leader.held_longer ? "at least " : "") + seconds(Math.floor(leader.held_seconds + since())).replace(".0", "") : "–");
   text("left", left == null ? "–" : `${left.toFixed(1)} s of ${leader.ttl_seconds} s`);
   const share = left == null ? 0 : Math.min(1, left / leader.ttl_seconds);
   byId("meter").style.width = `${share * 100}%`;
@@ -133,6 +133,7 @@ function take(event) {
   text("namespace", state.namespace);
   text("me", state.id);
   byId("resign").querySelector("button").disabled = !state.can_resign || state.leader == null;
+  text("trouble", state.trouble ? `Nothing is heard at present: ${state.trouble}` : "");
   members();
   table();
   draw();
