@@ -48,18 +48,28 @@ pub(crate) fn lost(ledger: &Ledger, fence: Fence, file: &[u64]) -> Vec<u64> {
     ledger.acknowledged(fence).filter(|id| !kept.contains(id)).collect()
 }
 
-/// Checked updates that were written after the deadline that was good at the check, so long was the pause in between;
-/// and those that were written after the Lease had been deleted.
-pub(crate) fn overran(ledger: &Ledger) -> [usize; 2] {
+/// Checked updates that no lock could have kept from being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overran {
+    /// Written after the deadline that was good at the check, so long was the pause in between.
+    pub(crate) late: usize,
+    /// By how much at the most, in nanoseconds.
+    pub(crate) most: u64,
+    /// Written after the Lease had been deleted.
+    pub(crate) deleted: usize,
+}
+
+pub(crate) fn overran(ledger: &Ledger) -> Overran {
     let tenures = by_token(ledger);
-    let (mut late, mut deleted) = (0, 0);
+    let mut all = Overran::default();
     for update in ledger.updates[Fence::Check.index()].values() {
         let Some((at, until)) = update.written else { continue };
-        late += usize::from(at > until);
+        all.late += usize::from(at > until);
+        all.most = all.most.max(at.saturating_sub(until));
         let under = ledger.deleted_under(tenures[&update.token]);
-        deleted += usize::from(under.is_some_and(|deleted| at > deleted));
+        all.deleted += usize::from(under.is_some_and(|deleted| at > deleted));
     }
-    [late, deleted]
+    all
 }
 
 fn by_token(ledger: &Ledger) -> BTreeMap<u64, &Tenure> {
@@ -156,7 +166,8 @@ mod tests {
         ledger.deleted(Deletion { from: 15 * MS, to: u64::MAX, version: 8 });
         assert_eq!(believed_once(&ledger), None);
         assert_eq!(forked(&ledger, &[2]), None);
-        assert_eq!((excepted(&ledger), overran(&ledger)), (1, [0, 1]));
+        assert_eq!(excepted(&ledger), 1);
+        assert_eq!(overran(&ledger), Overran { deleted: 1, ..Overran::default() });
     }
 
     #[test]
@@ -184,7 +195,7 @@ mod tests {
         let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 0]);
         let late = Event::Acknowledged { fence: Fence::Check, id: 1, at: 25 * MS, until: 20 * MS };
         ledger.hear(1, late);
-        assert_eq!(overran(&ledger), [1, 0]);
+        assert_eq!(overran(&ledger), Overran { late: 1, most: 5 * MS, deleted: 0 });
         assert_eq!(forked(&ledger, &[1]), None);
         assert_eq!(lost(&ledger, Fence::Check, &[1]), [2]);
     }

@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::{checks, event::Fence, fault::Fault, ledger::Ledger, violation::Violation};
+use crate::{
+    checks::{self, Overran},
+    event::Fence,
+    fault::Fault,
+    ledger::Ledger,
+    violation::Violation,
+};
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -15,7 +21,7 @@ pub(crate) struct Report {
     acknowledged: [usize; 3],
     lost: [usize; 3],
     refused: [u64; 3],
-    overran: [usize; 2],
+    overran: Overran,
     gap: Duration,
     calm: Option<Duration>,
     failures: BTreeMap<String, u64>,
@@ -63,9 +69,10 @@ impl Report {
         }
     }
 
-    /// Nothing is to be looked at: a checked update that is lost is, also where no lock could have helped.
+    /// Nothing is to be looked at: a checked update that is late or lost is, also where no lock could have helped.
     pub(crate) fn as_ever(&self) -> bool {
-        self.violations.is_empty() && self.lost[Fence::Check.index()] == 0
+        let check = Fence::Check.index();
+        self.violations.is_empty() && self.lost[check] == 0 && self.overran.late == 0
     }
 
     #[track_caller]
@@ -96,9 +103,10 @@ impl fmt::Display for Report {
             let note = match fence {
                 Fence::Absent => "for comparison".into(),
                 Fence::Check => {
-                    let [late, deleted] = self.overran;
+                    let Overran { late, most, deleted } = self.overran;
+                    let most = Duration::from_nanos(most);
                     format!(
-                        "{late} written after their deadline, {deleted} after their Lease was deleted"
+                        "{late} written after their deadline, by at most {most:.1?}, {deleted} after their Lease was deleted"
                     )
                 }
                 Fence::Token => "must be 0".to_owned(),
