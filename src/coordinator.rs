@@ -1,14 +1,14 @@
 //! The contract over any store, once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
 };
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     name::{self, LeaseName, Name, Namespace},
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
+    shown::Shown,
     store::{Key, Kind, Scope, Store},
     timing::Timing,
 };
@@ -62,10 +63,11 @@ enum Place {
 struct Seat {
     commands: mpsc::UnboundedSender<Command>,
     releases: mpsc::UnboundedSender<Release>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<Shown<Standing>>,
 }
 
-type Seats = HashMap<(Key, Name), Place>;
+/// In an order of their own: all contenders hear at once that their handle has gone, one after the other.
+type Seats = BTreeMap<(Key, Name), Place>;
 
 impl Core {
     /// Parses `options`: the only door for names and identities.
@@ -146,10 +148,11 @@ impl Core {
         let Some(place) = self.register(&election, &me) else {
             return Err(Error::AlreadyCandidate { election: name.to_owned(), id: me.to_string() });
         };
-        let campaign = watch::Sender::new(Campaign::default());
+        let campaign = Arc::<Shown<Campaign>>::default();
         let (resign, resigned) = mpsc::unbounded_channel();
         let (stands, standing) = oneshot::channel();
-        let leader = Leader::new(me.to_arc(), election.title.to_arc(), campaign.clone(), resign);
+        let leader =
+            Leader::new(me.to_arc(), election.title.to_arc(), Arc::clone(&campaign), resign);
         let candidate = Candidate {
             core: Arc::clone(self),
             election,
@@ -242,7 +245,7 @@ impl Core {
         let seat = self.seat(&mut seats, key, me);
         // In the same breath as the look-up: an idle contender retires under this lock.
         let _ = seat.commands.send(Command::Claim(claim));
-        Pending::new(key.title.to_arc(), answer, seat.releases, seat.standing.subscribe())
+        Pending::new(key.title.to_arc(), answer, seat.releases, seat.standing)
     }
 
     /// The seat of `me` before the record `key`, with a contender at work.
@@ -263,13 +266,13 @@ impl Core {
         });
         let (commands, orders) = mpsc::unbounded_channel();
         let (releases, given_back) = mpsc::unbounded_channel();
-        let standing = watch::Sender::new(Standing::default());
+        let standing = Arc::<Shown<Standing>>::default();
         let desk = Desk::new(
             key.title.to_arc(),
             me.to_arc(),
             self.clock,
             releases.clone(),
-            standing.clone(),
+            Arc::clone(&standing),
         );
         let driver = Driver {
             store: Arc::clone(&self.store),

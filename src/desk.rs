@@ -2,13 +2,14 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
     error::{Error, Loss, Result},
     guard::{Guard, NO_TENURE, Release, Tenure, WeakGuard},
+    shown::Shown,
     timing::Timing,
     token::Token,
 };
@@ -60,7 +61,7 @@ pub(crate) struct Desk {
     other: Option<Arc<str>>,
     leaving: Vec<oneshot::Sender<Result<()>>>,
     driver: mpsc::UnboundedSender<Release>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<Shown<Standing>>,
     failure: Option<Error>,
 }
 
@@ -70,7 +71,7 @@ impl Desk {
         me: Arc<str>,
         clock: Clock,
         driver: mpsc::UnboundedSender<Release>,
-        standing: watch::Sender<Standing>,
+        standing: Arc<Shown<Standing>>,
     ) -> Self {
         Self {
             name,
@@ -297,7 +298,7 @@ impl Desk {
             waits: machine.waits(),
             error: self.failure.as_ref().map(ToString::to_string),
         };
-        self.standing.send_if_modified(|known| {
+        self.standing.change(|known| {
             *known != standing && {
                 *known = standing;
                 true
@@ -343,7 +344,7 @@ pub(crate) struct Pending {
     name: Arc<str>,
     answer: oneshot::Receiver<Result<Guard>>,
     releases: mpsc::UnboundedSender<Release>,
-    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) standing: Arc<Shown<Standing>>,
 }
 
 impl Pending {
@@ -351,7 +352,7 @@ impl Pending {
         name: Arc<str>,
         answer: oneshot::Receiver<Result<Guard>>,
         releases: mpsc::UnboundedSender<Release>,
-        standing: watch::Receiver<Standing>,
+        standing: Arc<Shown<Standing>>,
     ) -> Self {
         Self { name, answer, releases, standing }
     }

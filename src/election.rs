@@ -12,11 +12,12 @@ use futures::{
     stream::{self, BoxStream},
 };
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     error::{Error, Result},
     guard::{Guard, Tenure, WeakGuard},
+    shown::Shown,
 };
 
 /// What a candidate is at present.
@@ -146,7 +147,7 @@ pub(crate) enum Lead {
 pub struct Leader {
     id: Arc<str>,
     election: Arc<str>,
-    campaign: watch::Sender<Campaign>,
+    campaign: Arc<Shown<Campaign>>,
     resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
 }
 
@@ -154,7 +155,7 @@ impl Leader {
     pub(crate) const fn new(
         id: Arc<str>,
         election: Arc<str>,
-        campaign: watch::Sender<Campaign>,
+        campaign: Arc<Shown<Campaign>>,
         resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
     ) -> Self {
         Self { id, election, campaign, resign }
@@ -185,20 +186,16 @@ impl Leader {
     ///
     /// May be dropped and called again.
     pub async fn elected(&self) -> Result<Guard> {
-        let mut news = self.campaign.subscribe();
         loop {
-            let mut taken = None;
-            news.mark_unchanged();
-            self.campaign.send_if_modified(|campaign| {
-                taken = campaign.guard.take();
-                false
-            });
+            let changed = self.campaign.changed();
+            let taken = self.campaign.look().guard.take();
             if let Some(guard) = taken.filter(|guard| guard.is_held()) {
                 return Ok(guard);
             }
-            if self.status_now() == Status::Resigned || news.changed().await.is_err() {
+            if self.status_now() == Status::Resigned {
                 return Err(self.closed());
             }
+            changed.await;
         }
     }
 
@@ -275,7 +272,7 @@ impl Leader {
     /// Who leads, as far as this candidate knows.
     #[must_use]
     pub fn primary(&self) -> Option<Member> {
-        self.campaign.borrow().leader.clone()
+        self.campaign.look().leader.clone()
     }
 
     /// Who leads, from now on: begins with the present leader, `None` while there is none.
@@ -293,11 +290,11 @@ impl Leader {
     /// The last failure of the campaign in the background, until something succeeds.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.campaign.borrow().error.clone()
+        self.campaign.look().error.clone()
     }
 
     fn status_now(&self) -> Status {
-        self.campaign.borrow().status
+        self.campaign.look().status
     }
 
     fn follow<T, F>(&self, look: F) -> impl Stream<Item = T> + Send + Unpin + 'static + use<T, F>
@@ -305,23 +302,26 @@ impl Leader {
         T: Clone + PartialEq + Send + 'static,
         F: Fn(&Campaign) -> T + Send + 'static,
     {
-        let start = (self.campaign.subscribe(), None::<T>, look, false);
-        Box::pin(stream::unfold(start, |(mut news, last, look, ended)| async move {
-            if ended {
-                return None;
-            }
-            loop {
-                let (now, resigned) = {
-                    let campaign = news.borrow_and_update();
-                    (look(&campaign), campaign.status == Status::Resigned)
-                };
-                if last.as_ref() != Some(&now) {
-                    return Some((now.clone(), (news, Some(now), look, resigned)));
-                }
-                if resigned || news.changed().await.is_err() {
+        let start = (Arc::clone(&self.campaign), None::<T>, look, false);
+        Box::pin(stream::unfold(start, |(shown, last, look, mut ended)| async move {
+            let now = loop {
+                if ended {
                     return None;
                 }
-            }
+                let changed = shown.changed();
+                let now = {
+                    let campaign = shown.look();
+                    ended = campaign.status == Status::Resigned;
+                    look(&campaign)
+                };
+                if last.as_ref() != Some(&now) {
+                    break now;
+                }
+                if !ended {
+                    changed.await;
+                }
+            };
+            Some((now.clone(), (shown, Some(now), look, ended)))
         }))
     }
 

@@ -20,6 +20,7 @@ mod mutex;
 mod name;
 mod options;
 mod roster;
+mod shown;
 mod store;
 mod sync;
 mod timing;
