@@ -47,23 +47,6 @@ pub(crate) enum Letter {
     Saw(u64),
 }
 
-impl Letter {
-    /// An order that says nothing of which task came first: tokio wakes those who wait for one thing in any.
-    pub(crate) fn order(&self) -> (u8, String) {
-        match self {
-            Self::Request { request, .. } => {
-                (0, format!("{} {} {:?}", request.verb, request.name, request.query))
-            }
-            Self::Access { name, token, write, .. } => (1, format!("{name} {token} {write:?}")),
-            Self::Began { name, tenure } => (2, format!("{name} {}", tenure.token())),
-            Self::Ended { name, token } => (3, format!("{name} {token}")),
-            Self::Wants { name, begins } => (4, format!("{name} {}", !begins)),
-            Self::Met(fault) => (5, format!("{fault:?}")),
-            Self::Saw(what) => (6, what.to_string()),
-        }
-    }
-}
-
 /// The way out of one life of one process.
 #[derive(Clone)]
 pub(crate) struct Post(Arc<Inner>);
@@ -104,12 +87,7 @@ impl Post {
     }
 
     pub(crate) fn collect(&self) -> Vec<(u64, Letter)> {
-        let mut letters =
-            std::mem::take(&mut *self.0.letters.lock().unwrap_or_else(PoisonError::into_inner));
-        if letters.len() > 1 {
-            letters.sort_by_cached_key(|(at, letter)| (*at, letter.order()));
-        }
-        letters
+        std::mem::take(&mut *self.0.letters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// No more faults: who holds goes on holding.
@@ -139,11 +117,6 @@ impl Post {
         let (reply, answer) = oneshot::channel();
         self.send(Letter::Access { name, token, write, reply });
         answer.await.ok().flatten()
-    }
-
-    /// Lets the library's tasks go first that wait for the same thing: tokio wakes them in any order.
-    pub(crate) async fn last() {
-        sleep(Duration::from_millis(1)).await;
     }
 
     /// At most as long as it is not calm.
