@@ -52,6 +52,10 @@ use std::{
 
 use crate::batch::Batch;
 
+/// A good part of what a simulated hour costs is memory that comes and goes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many seeds an ordinary test runs: enough for every kind of fault to happen.
 const SLICE: u64 = 24;
 

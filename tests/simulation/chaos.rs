@@ -167,6 +167,9 @@ impl World {
     pub(crate) fn calm_down(&mut self) {
         self.calm = Some(self.now);
         self.calmed.store(true, std::sync::atomic::Ordering::Relaxed);
+        for host in &self.hosts {
+            host.process.iter().for_each(|process| process.post.calm_down());
+        }
         for name in self.names() {
             let lease = self.store.lease(&name).expect("listed");
             if lease["spec"]["preferredHolder"].is_string() {

@@ -184,6 +184,9 @@ impl Process {
 
     /// Asks each tenure for how long it is held, and lets go of those that are not held any more.
     pub(crate) fn ask(&mut self, now: u64) -> Vec<(&'static str, Interval)> {
+        if self.beliefs.is_empty() {
+            return Vec::new();
+        }
         let (clock, local) = (self.clock, self.local);
         let _on = self.runtime.enter();
         let mut over = Vec::new();

@@ -11,7 +11,7 @@ use std::{
 use leasehold::{Guard, Tenure};
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{api::Request, faults::Fault, wire::Replied};
@@ -56,8 +56,8 @@ struct Inner {
     letters: Mutex<Vec<(u64, Letter)>>,
     calm: Arc<AtomicBool>,
     stopping: AtomicBool,
-    /// Wakes in the order of asking, unlike a `watch`.
     stop: Notify,
+    calmed: Notify,
 }
 
 impl Post {
@@ -69,6 +69,7 @@ impl Post {
             calm,
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
+            calmed: Notify::new(),
         }))
     }
 
@@ -119,14 +120,19 @@ impl Post {
         answer.await.ok().flatten()
     }
 
-    /// At most as long as it is not calm.
+    /// Wakes those who pause: it has become calm.
+    pub(crate) fn calm_down(&self) {
+        self.0.calmed.notify_waiters();
+    }
+
+    /// At most as long as it is not calm, and then not for long.
     pub(crate) async fn pause(&self, long: Duration) {
-        let step = Duration::from_millis(500);
-        let mut left = long;
-        while !left.is_zero() {
-            sleep(left.min(step)).await;
-            left = if self.is_calm() { Duration::ZERO } else { left.saturating_sub(step) };
+        let calmed = self.0.calmed.notified();
+        if self.is_calm() {
+            return sleep(long.min(Duration::from_millis(500))).await;
         }
+        // Whether it became calm or the time has passed is the same to whoever pauses.
+        let _ = timeout(long, calmed).await;
     }
 }
 
