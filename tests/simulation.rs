@@ -100,6 +100,7 @@ fn nothing_that_is_promised_is_broken() {
     println!("{all}");
     all.assert_clean();
     assert_eq!(all.faults.missing(), [], "C8: a fault that never happens proves nothing");
+    assert!(all.waited_for > 0, "C8: nobody created what had been deleted under its holder");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl World {
         if gone || matches!(fault, Some((Fault::WatchGoneAtStart, _))) {
             self.report.faults.hit(Fault::WatchGoneAtStart);
             let gone = wire::whole(Answer::failure(410, "Expired", ""));
-            return self.back(parcel, gone, late);
+            return self.back(parcel, gone, late, None);
         }
         let (replied, body) = wire::begun();
         self.watches.push(Watching {
@@ -50,7 +50,7 @@ impl World {
             bookmark: self.now + BOOKMARK,
             fault,
         });
-        self.back(parcel, replied, late);
+        self.back(parcel, replied, late, None);
     }
 
     fn watch_fault(&mut self) -> Option<(Fault, u64)> {
