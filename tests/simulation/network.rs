@@ -10,7 +10,7 @@ use crate::{
         takeover::{Before, Change},
     },
     faults::Fault,
-    scene::{Broken, MS, SEC},
+    scene::{Broken, ELECTION, LOCKS, MS, SEC},
     store::Commit,
     wire::{self, Replied},
     world::{Event, Parcel, World},
@@ -214,7 +214,9 @@ impl World {
     }
 
     fn created_anew(&mut self, commit: &Commit, parcel: &Parcel) {
-        if commit.before.is_none() {
+        // A candidate's own record excludes nobody: what was known of it is not kept.
+        let excludes = LOCKS.contains(&&*commit.name) || *commit.name == *ELECTION;
+        if commit.before.is_none() && excludes {
             let found = self.recreation.created(&Creation {
                 name: &commit.name,
                 by: (parcel.host, parcel.life),
