@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{election::Campaign, error::Result, mutex::lock, name::Name, store::Key};
+use crate::{election::Campaign, error::Result, mutex::lock, name::Name, shown::Shown, store::Key};
 
 /// Where somebody stands, and who.
 type Place = (Key, Name);
@@ -24,14 +24,14 @@ pub(crate) struct Candidacies {
 /// How to tell whether a candidacy is about to end.
 #[derive(Debug)]
 struct Sign {
-    campaign: watch::Receiver<Campaign>,
+    campaign: Arc<Shown<Campaign>>,
     leader: mpsc::WeakUnboundedSender<Resign>,
 }
 
 impl Sign {
     /// Its `Leader` was resigned or has been dropped.
     fn is_leaving(&self) -> bool {
-        self.campaign.borrow().leaving || self.leader.upgrade().is_none()
+        self.campaign.look().leaving || self.leader.upgrade().is_none()
     }
 }
 
@@ -40,7 +40,7 @@ impl Candidacies {
     pub(crate) fn register(
         self: &Arc<Self>,
         place: Place,
-        campaign: watch::Receiver<Campaign>,
+        campaign: Arc<Shown<Campaign>>,
         leader: mpsc::WeakUnboundedSender<Resign>,
     ) -> Option<Registration> {
         let mut places = lock(&self.places);

@@ -25,6 +25,7 @@ mod mutex;
 mod name;
 mod options;
 mod roster;
+mod shown;
 mod sightings;
 mod store;
 mod sync;
