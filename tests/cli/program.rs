@@ -121,10 +121,11 @@ impl Running {
         self.stdin.as_mut().expect("piped").write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Returns once nobody has its standard output open any more.
-    pub(crate) async fn closed(&mut self) {
-        let mut rest = Vec::new();
-        timeout(LIMIT, self.stdout.read_to_end(&mut rest)).await.expect("it closes").unwrap();
+    /// Returns once nobody has its standard output open any more, with what was said until then.
+    pub(crate) async fn closed(&mut self) -> String {
+        let mut rest = String::new();
+        timeout(LIMIT, self.stdout.read_to_string(&mut rest)).await.expect("it closes").unwrap();
+        rest
     }
 
     pub(crate) fn pid(&self) -> Pid {

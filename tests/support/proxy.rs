@@ -1,6 +1,6 @@
 //! A TCP proxy in front of one server, for what happens between a client and it.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,6 +10,7 @@ use tokio::{
     },
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 
 /// What becomes of bytes on their way.
@@ -19,6 +20,8 @@ pub(crate) enum Way {
     Open,
     /// They are held back, in order, until the way is open again. Nobody is told.
     Held,
+    /// Each piece of them is on its way for so long.
+    Late(Duration),
 }
 
 /// How both directions are, and whether connections are cut.
@@ -54,6 +57,10 @@ impl Proxy {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, server, link.subscribe(), cut.subscribe()));
         Self { address, link, cut, _tasks: tasks }
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -114,8 +121,12 @@ async fn pass(
         if read == 0 {
             return Ok(());
         }
-        if link.wait_for(|link| way(link) == Way::Open).await.is_err() {
+        let Ok(way) = link.wait_for(|link| way(link) != Way::Held).await.map(|link| way(&link))
+        else {
             return Ok(());
+        };
+        if let Way::Late(by) = way {
+            sleep(by).await;
         }
         to.write_all(&bytes[..read]).await?;
     }
