@@ -21,6 +21,8 @@ mod elect;
 mod look;
 #[path = "cli/lost.rs"]
 mod lost;
+#[path = "cli/plugin.rs"]
+mod plugin;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/server.rs"]

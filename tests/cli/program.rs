@@ -25,7 +25,12 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
+        Self::at(env!("CARGO_BIN_EXE_leasehold").as_ref(), args)
+    }
+
+    /// The program as it is at `path`.
+    pub(crate) fn at<'a>(path: &Path, args: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("LEASEHOLD_")) {
                 command.env_remove(name);

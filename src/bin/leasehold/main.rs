@@ -28,6 +28,7 @@ mod look;
 mod manual;
 mod news;
 mod output;
+mod plugin;
 mod reexec;
 mod release;
 mod rows;
