@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak clean tools tools-go
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -45,6 +45,28 @@ controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: pri
 	@tests/controlplane/build.sh
 	@$(CARGO) test --quiet --locked --test controlplane
 
+image: tools ## The program as a container image, target/image/leasehold.tar: no container engine needed
+	@image/build.sh
+
+chart: tools ## The Helm chart: linted, its schema as the program's options say, its templates tested
+	$(call say,chart)
+	@helm=$$(tests/cluster/helm.sh) && \
+		$$helm lint --strict --quiet charts/leasehold && \
+		$(CARGO) test --quiet --locked --all-features --bin leasehold chart && \
+		HELM=$$helm $(CARGO) test --quiet --locked --all-features --test chart -- --ignored
+
+chart-schema: tools ## Write charts/leasehold/values.schema.json anew, of the program's options
+	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --all-features --bin leasehold chart
+
+cluster: ## A whole cluster to play with, of kind or of this machine's own parts: prints the KUBECONFIG line
+	@tests/cluster/up.sh
+
+cluster-down: ## End that cluster; nothing is left of it
+	@tests/cluster/down.sh
+
+cluster-check: ## Bring one up and down twice: this machine is as before
+	@tests/cluster/check.sh
+
 bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
 	@tests/controlplane/build.sh
 	@$(CARGO) build --quiet --locked --release --example player
@@ -55,6 +77,11 @@ binary: tools ## Build target/leasehold: the program in one file, linked statica
 
 soak: tools ## Simulate HOURS hours (100) of a cluster's life in which everything goes wrong
 	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked --all-features --test simulation soak -- --ignored --nocapture
+
+chaos: tools tools-go ## Five processes on a real API server, and faults at random, for MINUTES minutes (10)
+	@tests/controlplane/build.sh
+	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
+		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 clean: ## Remove what was built
 	@$(CARGO) clean
@@ -67,7 +94,7 @@ tools:
 
 tools-go:
 	@if [ -z "$$KUBEBUILDER_ASSETS$$LEASEHOLD_TEST_KUBECONFIG" ] && ! command -v go >/dev/null; then \
-		echo "make: go is missing: the tests build a real kube-apiserver with it. Install Go $$(sed -n 's/^go //p' tests/controlplane/go.mod) or newer, or set" >&2; \
+		echo "make: go is missing: the tests build a real kube-apiserver with it. Install Go $$(sed -n 's/^go //p' tests/go.mod) or newer, or set" >&2; \
 		echo "      KUBEBUILDER_ASSETS (a directory with etcd and kube-apiserver) or LEASEHOLD_TEST_KUBECONFIG (any cluster)." >&2; exit 1; \
 	fi
 

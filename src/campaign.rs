@@ -13,7 +13,7 @@ use crate::{
     coordinator::Core,
     desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
-    error::{Error, Loss, Result},
+    error::{self, Error, Loss, Result},
     guard::{Guard, TenureState},
     name::Name,
     store::Key,
@@ -81,8 +81,8 @@ impl Candidate {
                 Ok(Err(error)) if self.stands.is_some() => return self.fail(error).await,
                 Ok(Err(error)) => {
                     tracing::warn!(election = %self.election.title, %error, "campaigning on, slowly");
-                    self.campaign.send_modify(|campaign| campaign.error = Some(error.to_string()));
-                    match self.pause(self.timing.renew()).await {
+                    self.campaign.send_modify(|campaign| campaign.error = Some(error));
+                    match self.pause(self.timing.refused()).await {
                         None => continue,
                         Some(resign) => return self.leave(None, resign).await,
                     }
@@ -129,6 +129,7 @@ impl Candidate {
     async fn lead(&mut self, guard: Guard) -> End {
         self.membership = Membership::None;
         let member = self.member(Role::Leader, &self.me.to_arc(), Some(guard.token().get()));
+        tracing::debug!(election = %self.election.title, id = %self.me, token = %guard.token(), "elected");
         let mut states = guard.states();
         // From here on the guard is the user's to take and to drop, which steps down.
         self.campaign.send_modify(|campaign| {
@@ -157,7 +158,8 @@ impl Candidate {
         let token = standing.token.map(NonZeroU64::get);
         let leader = standing.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
         self.campaign.send_if_modified(|campaign| {
-            let changed = campaign.leader != leader || campaign.error != standing.error;
+            let changed = campaign.leader != leader
+                || !error::same(campaign.error.as_ref(), standing.error.as_ref());
             campaign.leader = leader;
             campaign.error.clone_from(&standing.error);
             changed

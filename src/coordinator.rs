@@ -11,14 +11,16 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
+use tracing::Instrument as _;
 
 use crate::{
     Options,
     campaign::{Candidate, Membership},
     candidacies::Candidacies,
     chance,
+    claim::{Claim, Pending},
     clock::Clock,
-    desk::{Claim, Desk, Pending, Standing},
+    desk::{Desk, Standing},
     driver::{Command, Driver, answered},
     election::{Campaign, ElectWatcher, Leader, Member},
     engine::machine::Machine,
@@ -30,6 +32,7 @@ use crate::{
     roster,
     sightings::{self, Sightings},
     store::{Entry, Key, Kind, Scope, Store},
+    telemetry::Telemetry,
     timing::Timing,
 };
 
@@ -249,7 +252,11 @@ impl Core {
         Sightings::begin(Arc::clone(&self.store), self.clock, scope).await
     }
 
-    fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {
+    pub(crate) fn elections(
+        &self,
+        namespace: Option<&str>,
+        election: Option<&str>,
+    ) -> Result<Scope> {
         let lease =
             |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
         Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
@@ -314,6 +321,7 @@ impl Core {
             self.clock,
             releases.clone(),
             standing.clone(),
+            Telemetry::new(key),
         );
         let driver = Driver {
             store: Arc::clone(&self.store),
@@ -321,10 +329,12 @@ impl Core {
             clock: self.clock,
             machine,
             desk,
+            renewing: None,
             commands: orders,
             releases: given_back,
         };
-        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()));
+        let span = tracing::debug_span!("contender", name = %key.title, lease = %key.lease, %me);
+        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()).instrument(span));
         let seat = Seat { commands, releases, standing };
         seats.insert(place, Place::Taken(seat.clone()));
         seat

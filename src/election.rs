@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     error::{Error, Result},
-    guard::{Guard, Tenure, WeakGuard},
+    guard::{Guard, Tenure, TenureState, WeakGuard},
 };
 
 /// What a candidate is at present.
@@ -128,7 +128,7 @@ pub(crate) struct Campaign {
     pub(crate) status: Status,
     pub(crate) leader: Option<Member>,
     pub(crate) guard: Lead,
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Error>,
     /// It has been asked to end, or has ended.
     pub(crate) leaving: bool,
 }
@@ -290,6 +290,29 @@ impl Leader {
         self.follow(|campaign| campaign.leader.clone())
     }
 
+    /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes the guard.
+    #[must_use]
+    pub fn tenure(&self) -> Option<Tenure> {
+        self.campaign.borrow().guard.tenure().filter(Tenure::is_held)
+    }
+
+    /// How this candidacy stands, now.
+    ///
+    /// # Guarantees
+    ///
+    /// Asks the clock, as [`Tenure::is_held`] does: never [`Status::Leading`] or [`Status::InDoubt`] past the
+    /// deadline, also where the task that renews had no time to run.
+    #[must_use]
+    pub fn standing(&self) -> Status {
+        let campaign = self.campaign.borrow();
+        match (campaign.status, campaign.guard.tenure().as_ref().map(Tenure::state)) {
+            (Status::Leading | Status::InDoubt, Some(TenureState::Held)) => Status::Leading,
+            (Status::Leading | Status::InDoubt, Some(TenureState::InDoubt)) => Status::InDoubt,
+            (Status::Leading | Status::InDoubt, _) => Status::Lost,
+            (status, _) => status,
+        }
+    }
+
     /// How this candidacy stands, from now on. Ends after [`Status::Resigned`].
     ///
     /// A reader that is slower than the changes sees the latest, not each.
@@ -299,7 +322,7 @@ impl Leader {
 
     /// The last failure of the campaign in the background, until something succeeds.
     #[must_use]
-    pub fn last_error(&self) -> Option<String> {
+    pub fn last_error(&self) -> Option<Error> {
         self.campaign.borrow().error.clone()
     }
 
@@ -338,6 +361,15 @@ impl Leader {
 }
 
 impl Lead {
+    /// The tenure, which may be over.
+    fn tenure(&self) -> Option<Tenure> {
+        match self {
+            Self::None => None,
+            Self::Ready(guard) => Some(guard.tenure()),
+            Self::Taken(guard) => Some(guard.tenure()),
+        }
+    }
+
     /// The guard for a user, leaving behind what is needed to share it.
     pub(crate) fn take(&mut self) -> Option<Guard> {
         let guard = match self {

@@ -231,6 +231,11 @@ impl Tenure {
         moved
     }
 
+    /// Whether the deadline is this one.
+    pub(crate) fn is_until(&self, until: Moment) -> bool {
+        self.0.until.load(Ordering::Acquire) == until.as_nanos()
+    }
+
     /// Ends it, before anything is told to the backend. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
@@ -286,7 +291,8 @@ impl Guard {
     /// # Errors
     ///
     /// [`Error::Unavailable`] if the backend could not be told: the record is then free when its time
-    /// to live has passed. A tenure that had been lost before is no error.
+    /// to live has passed. What the backend refuses is told at once, and tried on in the background. A tenure
+    /// that had been lost before is no error.
     ///
     /// # Cancel safety
     ///
@@ -352,6 +358,11 @@ impl WeakGuard {
             let (tenure, driver) = (self.tenure.clone(), self.driver.clone());
             Guard(Arc::new(Owner { tenure, kept: AtomicBool::new(true), driver }))
         })
+    }
+
+    /// The tenure, which may be over.
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// Whether somebody will end the tenure; not so if it was kept.

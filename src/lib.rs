@@ -7,6 +7,7 @@
 mod campaign;
 mod candidacies;
 mod chance;
+mod claim;
 mod clock;
 mod coordinator;
 mod desk;
@@ -18,6 +19,8 @@ mod error;
 mod guard;
 mod implement;
 mod memory;
+#[cfg(feature = "metrics")]
+mod meter;
 mod mutex;
 mod name;
 mod options;
@@ -25,6 +28,7 @@ mod roster;
 mod sightings;
 mod store;
 mod sync;
+mod telemetry;
 mod timing;
 mod token;
 

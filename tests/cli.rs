@@ -17,6 +17,8 @@ mod commands;
 mod demo;
 #[path = "cli/elect.rs"]
 mod elect;
+#[path = "cli/http.rs"]
+mod http;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/lost.rs"]
@@ -25,6 +27,8 @@ mod lost;
 mod plugin;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/serve.rs"]
+mod serve;
 #[path = "cli/server.rs"]
 mod server;
 #[path = "cli/signals.rs"]

@@ -9,10 +9,22 @@ mod broken;
 mod elections;
 #[path = "memory/faults.rs"]
 mod faults;
+#[cfg(feature = "metrics")]
+#[path = "memory/metrics.rs"]
+mod metrics;
+#[path = "memory/patience.rs"]
+mod patience;
+#[cfg(feature = "metrics")]
+#[path = "../src/bin/leasehold/serve/prometheus.rs"]
+mod prometheus;
 #[path = "memory/queue.rs"]
 mod queue;
+#[path = "memory/telemetry.rs"]
+mod telemetry;
 #[path = "memory/tenure.rs"]
 mod tenure;
+#[path = "memory/trying.rs"]
+mod trying;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
-use crate::Place;
+use crate::{Place, program::Program};
 
 #[tokio::test]
 async fn every_word_of_the_command_arrives_as_it_is() {
@@ -132,4 +132,24 @@ async fn what_the_command_leaves_in_its_group_is_stopped_before_the_release() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!super::program::runs(ended.text().trim()));
     assert_eq!(place.holder("orders").await, None);
+}
+
+#[tokio::test]
+async fn the_program_installs_itself_into_a_directory_and_as_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (inside, file) = (directory.path().join("leasehold"), directory.path().join("other"));
+
+    for path in [directory.path(), &file] {
+        let ended = Program::new(["install", path.to_str().unwrap()]).end().await;
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    }
+    let refused = Program::new(["install", "/nowhere/at/all"]).end().await;
+
+    for copy in [inside, file] {
+        let version = std::process::Command::new(copy).arg("--version").output().unwrap();
+        assert!(version.status.success());
+    }
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2, "nothing partial is left");
+    assert_eq!(refused.code, Some(70));
+    assert!(refused.stderr.contains("`/nowhere/at/all` could not be written"), "{refused:?}");
 }

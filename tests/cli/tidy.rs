@@ -60,7 +60,7 @@ async fn a_signal_while_the_lock_is_being_written_leaves_nobody_in_it() {
     let directory = tempfile::tempdir().unwrap();
     let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     // The answer is on its way for longer than it takes to see that the request has arrived.
-    let late = Way::Late(Duration::from_millis(300));
+    let late = Way::Slow(Duration::from_millis(300));
     proxy.set(Link { replies: late, ..Link::default() });
     let program = place.leasehold_of(&kubeconfig, ["lock", "orders", "echo", "in"]).start();
     place.until_requested("create", 1).await;

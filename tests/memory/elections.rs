@@ -215,3 +215,28 @@ async fn a_watch_that_is_cut_off_declares_nobody_dead_and_asks_seldom() {
     assert!(after.is_err(), "it led all the time: {after:?}");
     assert!(matches!(lost, Some(ElectEvent::Lost(_))), "{lost:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_can_be_asked_how_it_stands_without_its_guard() {
+    let (a, b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let follower = b.leader("e", LeaderOptions::default()).await.unwrap();
+    let untaken = leader.tenure().unwrap().token();
+    let guard = leader.elected().await.unwrap();
+
+    assert_eq!((untaken, leader.standing()), (guard.token(), Status::Leading));
+    assert!(follower.tenure().is_none() && follower.standing() == Status::Follower);
+    a.disturb(Some(Fault::LoseRequest));
+    sleep(secs(8)).await;
+    assert_eq!(leader.tenure().unwrap().token(), guard.token());
+    assert_eq!(leader.standing(), Status::InDoubt);
+    guard.lost().await;
+    assert!(leader.tenure().is_none(), "at once, whatever the task in the background knows");
+    assert_ne!(leader.standing(), Status::InDoubt);
+    sleep(secs(3)).await;
+    assert!(leader.last_error().unwrap().is_transient());
+    soon(follower.elected()).await.unwrap().keep();
+    assert_eq!(follower.standing(), Status::Leading);
+    follower.resign().await.unwrap();
+    assert!(follower.tenure().is_none() && follower.standing() == Status::Resigned);
+}

@@ -85,7 +85,7 @@ async fn a_candidate_that_is_refused_retries_slowly_says_why_and_leads_once_it_m
     cluster.forget();
 
     sleep(secs(3600)).await;
-    let told = second.last_error().expect("an error to tell");
+    let told = second.last_error().expect("an error to tell").to_string();
     assert!(told.contains("not allowed to"), "{told}");
     for who in ["a", "b"] {
         let asked = cluster.verbs(who).len();
@@ -153,7 +153,7 @@ async fn a_namespace_deleted_under_a_holder_ends_its_tenure_and_a_candidate_goes
     sleep(secs(600)).await;
     let asked = cluster.requests().len();
     assert!(asked <= 300, "{asked} requests in ten minutes");
-    let told = leader.last_error().expect("an error to tell");
+    let told = leader.last_error().expect("an error to tell").to_string();
     assert!(told.contains("being deleted"), "{told}");
     cluster.namespace("default", Some(Phase::Active));
 
@@ -231,4 +231,35 @@ async fn a_list_of_members_that_is_never_answered_is_an_error_in_bounded_time() 
 
     assert!(matches!(listed.await.expect("bounded"), Err(Error::Unavailable { .. })));
     assert!(matches!(watched.await.expect("bounded"), Err(Error::Unavailable { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_refused_is_told_at_once_and_goes_on_in_the_background() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let guard = take(&a).await;
+    cluster.deny(&["update"]);
+
+    let released = guard.release().await;
+
+    assert!(matches!(released, Err(Error::Refused { verb: "update", .. })), "{released:?}");
+    assert!(cluster.now() < secs(1), "{:?}", cluster.now());
+    cluster.grant_all();
+    cluster.until(secs(6)).await;
+    assert_eq!(cluster.holder("orders"), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_may_not_delete_its_record_resigns_at_once_all_the_same() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let _leads = a.leader("billing", LeaderOptions::default()).await.unwrap();
+    let follows = b.leader("billing", LeaderOptions::default()).await.unwrap();
+    cluster.deny(&["delete"]);
+    let asked = cluster.now();
+
+    let resigned = follows.resign().await;
+
+    assert!(matches!(resigned, Err(Error::Refused { verb: "delete", .. })), "{resigned:?}");
+    assert!(cluster.now() - asked < secs(1), "{:?}", cluster.now() - asked);
 }

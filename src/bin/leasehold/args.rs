@@ -6,6 +6,9 @@ use clap::{
     ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
     builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::{page::Peer, serve::Address};
 
 use crate::plugin;
 
@@ -33,7 +36,19 @@ const ELECT_EXAMPLES: &str = "\
 Examples:
   leasehold elect billing -- ./scheduler --config prod.toml
   leasehold elect --once --ttl 30s billing ./migrate.sh
-  leasehold elect -o json billing                    a line with each change, until Ctrl-C";
+  leasehold elect -o json billing                    a line with each change, until Ctrl-C
+  leasehold elect --serve 127.0.0.1:8080 billing     a sidecar, for programs in any language to ask
+
+With --serve:
+  GET /         how this candidate stands and who leads, as JSON; `leader` is null while nobody does
+  GET /leading  200 while this process leads, else 503; with the fencing token, and for how long it is sure
+  GET /events   server-sent events: the same as /, once with each change, beginning with the present state
+  GET /healthz  200 while it is able to compete, whether or not it leads: it stands in the election, and what fails,
+                if anything, is worth trying again. An API server that is away is no reason to restart anything;
+                a missing permission is 503
+  GET /metrics  for Prometheus
+Whether it leads is judged with each request, by the guard's clock: never 200 past the deadline. On SIGTERM it says
+503 first, then resigns, then closes; with a CMD, once that has ended. Port 0 is one that is free; stderr says which.";
 
 const STATUS_NOTES: &str = "\
 A single look shows what is written: RENEWED is how long ago by the clocks of holder and reader, beside the
@@ -102,6 +117,7 @@ pub(crate) enum Command {
     /// Prints who acquires, leads and loses what, and which candidates come and go, beginning with the present state.
     Watch(LookArgs),
     Release(ReleaseArgs),
+    Install(InstallArgs),
     Demo(DemoArgs),
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
@@ -123,9 +139,11 @@ impl Command {
             Self::Members(args) | Self::Status(args) => args.look.say,
             Self::Watch(args) => args.say,
             Self::Release(args) => args.say,
-            Self::Demo(_) | Self::Schema | Self::Completions { .. } | Self::Man => {
-                Say { output: Output::Text, quiet: false, verbose: 0 }
-            }
+            Self::Install(_)
+            | Self::Demo(_)
+            | Self::Schema
+            | Self::Completions { .. }
+            | Self::Man => Say { output: Output::Text, quiet: false, verbose: 0 },
         }
     }
 }
@@ -174,6 +192,15 @@ pub(crate) struct ElectArgs {
     /// End, with 79, when the lead is lost, instead of standing again.
     #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
+    /// Answer over HTTP on this address who leads, for example 127.0.0.1:8080, or :8080 for every address.
+    #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
+    /// Serve a page for people as well, at /, with a button that makes the leader resign: for demonstrations.
+    #[arg(long, env = "LEASEHOLD_PAGE", requires = "serve", value_parser = BoolishValueParser::new())]
+    pub(crate) page: bool,
+    /// Where the leader's own server answers, such as a Service of its own: the page of another passes on there what its button asks for.
+    #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
+    pub(crate) leader_url: Option<Peer>,
     #[command(flatten)]
     pub(crate) say: Say,
     /// The election's name, and the command with its arguments.
@@ -229,6 +256,15 @@ pub(crate) struct ReleaseArgs {
     pub(crate) name: String,
 }
 
+/// Copies this program to a file or into a directory.
+///
+/// For an image that has nothing else in it, not even `cp`: the chart brings it into others so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// The file, or the directory.
+    pub(crate) path: PathBuf,
+}
+
 /// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {}
@@ -248,34 +284,40 @@ pub(crate) struct Target {
 }
 
 /// What a tenure lives by.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args, JsonSchema)]
 pub(crate) struct TenureArgs {
     /// How long others must see no renewal before they may take over; whole seconds.
+    #[schemars(schema_with = "written_duration")]
     #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
     pub(crate) ttl: Duration,
     /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of it.
+    #[schemars(schema_with = "written_duration_or_none")]
     #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
     grace: Option<Duration>,
     /// Who holds it. Default: the pod's or host's name and a random uuid.
+    #[schemars(skip)]
     #[arg(long, env = "LEASEHOLD_ID")]
     pub(crate) id: Option<String>,
 }
 
 /// What is said, and how.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args, JsonSchema)]
 pub(crate) struct Say {
     /// The format of what is printed.
     #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
     pub(crate) output: Output,
     /// Say nothing, also when something is wrong: the exit code tells.
+    #[schemars(skip)]
     #[arg(short, long, env = "LEASEHOLD_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Say what happens, on stderr; twice for more.
+    #[schemars(range(max = 2))]
     #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub(crate) enum Output {
     /// For people.
     #[default]
@@ -333,4 +375,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| "write it like 90s, 5m, 1h30m or 500ms".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
+}
+
+/// What [`duration`] reads, as a schema.
+fn written_duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)$" })
+}
+
+fn written_duration_or_none(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)?$" })
 }

@@ -12,6 +12,8 @@
 mod acquire;
 mod args;
 mod chain;
+#[cfg(test)]
+mod chart;
 mod clock;
 mod command;
 mod connect;
@@ -20,6 +22,7 @@ mod elect;
 mod failure;
 mod guardian;
 mod hold;
+mod install;
 mod job;
 mod launch;
 mod lock;
@@ -28,12 +31,15 @@ mod look;
 mod manual;
 mod news;
 mod output;
+mod page;
 mod plugin;
 mod reexec;
 mod release;
 mod rows;
 mod run;
+mod serve;
 mod signals;
+mod stands;
 mod start;
 mod table;
 mod terminal;
@@ -75,6 +81,7 @@ fn run(args: Args) -> Outcome {
             Command::Status(args) => look::status(args).await,
             Command::Watch(args) => look::watch(args).await,
             Command::Release(args) => release::run(args).await,
+            Command::Install(args) => install::run(&args),
             Command::Demo(DemoArgs {}) => demo::play()
                 .await
                 .map(|()| code::SUCCESS)

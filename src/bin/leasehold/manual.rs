@@ -10,7 +10,9 @@ use crate::{
     args::Args,
     news::Report,
     output::{Held, Stand},
+    page::Picture,
     rows::{Candidate, Record},
+    serve::{Health, Lead},
 };
 
 /// By subcommand, what one line of `-o json` is.
@@ -18,6 +20,13 @@ pub(crate) fn schema() -> u8 {
     let schemas = json!({
         "lock": schema_for!(Held),
         "elect": schema_for!(Stand),
+        "elect --serve": {
+            "/": schema_for!(Stand),
+            "/leading": schema_for!(Lead),
+            "/events": schema_for!(Stand),
+            "/healthz": schema_for!(Health),
+            "/state": schema_for!(Picture),
+        },
         "members": schema_for!(Candidate),
         "status": schema_for!(Record),
         "release": schema_for!(Record),

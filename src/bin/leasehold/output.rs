@@ -36,7 +36,7 @@ impl Line for Held {
 }
 
 /// How a candidate stands.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Stand {
     pub(crate) election: String,
     pub(crate) namespace: String,
@@ -49,14 +49,36 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    pub(crate) fn new(leader: &Leader, namespace: &str) -> Self {
+    /// Before it is known.
+    pub(crate) fn joining(election: &str, namespace: &str, id: &str) -> Self {
         Self {
-            election: leader.election().into(),
+            election: election.into(),
             namespace: namespace.into(),
-            id: leader.id().into(),
+            id: id.into(),
             status: None,
             leader: None,
         }
+    }
+
+    /// As it is now, by the guard's clock: a lead that has run out is none, whatever was told last.
+    pub(crate) fn now(leader: &Leader, namespace: &str) -> Self {
+        let status = leader.standing();
+        let leads = matches!(status, Status::Leading | Status::InDoubt);
+        let primary = leader.primary().filter(|primary| leads || primary.id != leader.id());
+        Self {
+            status: Some(status),
+            leader: primary,
+            ..Self::joining(leader.election(), namespace, leader.id())
+        }
+    }
+
+    /// As it is once it is over.
+    pub(crate) fn resigned(&self) -> Self {
+        Self { status: Some(Status::Resigned), leader: None, ..self.clone() }
+    }
+
+    pub(crate) fn has_resigned(&self) -> bool {
+        self.status == Some(Status::Resigned)
     }
 }
 

@@ -35,6 +35,11 @@ impl Machine {
         )
     }
 
+    /// Whether the present tenure is not renewed any more, because the record asks for another holder.
+    pub(crate) fn yields(&self) -> bool {
+        self.tenure.as_ref().is_some_and(|tenure| tenure.yielding)
+    }
+
     /// What ended the last tenure.
     pub(crate) const fn loss(&self) -> Option<Loss> {
         self.loss
@@ -74,7 +79,7 @@ impl Machine {
         self.is_contending() && self.is_barred()
     }
 
-    fn is_barred(&self) -> bool {
+    pub(super) fn is_barred(&self) -> bool {
         match &self.view {
             View::Present { found, .. } => self.is_in_the_way(&found.record),
             View::Absent { free_at, checked } => checked < free_at,

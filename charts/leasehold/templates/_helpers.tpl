@@ -1,0 +1,166 @@
+{{/* The name of all objects. */}}
+{{- define "leasehold.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* The election, which is also the name of its Lease. */}}
+{{- define "leasehold.election" -}}
+{{- .Values.election | default (include "leasehold.fullname" .) -}}
+{{- end }}
+
+{{- define "leasehold.serviceAccount" -}}
+{{- .Values.serviceAccountName | default (include "leasehold.fullname" .) -}}
+{{- end }}
+
+{{- define "leasehold.image" -}}
+{{- printf "%s:%s" .Values.image (.Values.imageTag | default .Chart.AppVersion) -}}
+{{- end }}
+
+{{/* Whether candidates have records of their own: "true" or nothing. */}}
+{{- define "leasehold.listMembers" -}}
+{{- if kindIs "bool" .Values.listMembers -}}
+{{- if .Values.listMembers -}}true{{- end -}}
+{{- else if eq .Values.mode "demo" -}}true
+{{- end -}}
+{{- end }}
+
+{{- define "leasehold.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "leasehold.labels" -}}
+{{ include "leasehold.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* What is the same for every container: nothing that it does not need. */}}
+{{- define "leasehold.securityContext" -}}
+allowPrivilegeEscalation: false
+capabilities: { drop: [ALL] }
+readOnlyRootFilesystem: true
+runAsGroup: 65532
+runAsNonRoot: true
+runAsUser: 65532
+seccompProfile: { type: RuntimeDefault }
+{{- end }}
+
+{{/* The service account's token, for the containers that talk to the API server and for no other. */}}
+{{- define "leasehold.tokenMount" -}}
+- name: token
+  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+  readOnly: true
+{{- end }}
+
+{{- define "leasehold.tokenVolume" -}}
+- name: token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: { path: token, expirationSeconds: 3607 }
+      - configMap: { name: kube-root-ca.crt, items: [{ key: ca.crt, path: ca.crt }] }
+      - downwardAPI: { items: [{ path: namespace, fieldRef: { fieldPath: metadata.namespace } }] }
+{{- end }}
+
+{{/* Each option of `leasehold elect` that is a value here, by its variable. */}}
+{{- define "leasehold.env" -}}
+- name: POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+- name: POD_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+- name: POD_UID
+  valueFrom: { fieldRef: { fieldPath: metadata.uid } }
+- name: LEASEHOLD_TTL
+  value: {{ .Values.ttl | quote }}
+{{- with .Values.grace }}
+- name: LEASEHOLD_GRACE
+  value: {{ . | quote }}
+{{- end }}
+- name: LEASEHOLD_OUTPUT
+  value: {{ .Values.output }}
+- name: LEASEHOLD_VERBOSE
+  value: {{ .Values.verbose | quote }}
+- name: LEASEHOLD_SERVE
+  value: {{ printf ":%v" .Values.servePort | quote }}
+{{- if .Values.labelLeader }}
+- name: LEASEHOLD_LABEL_LEADER
+  value: "true"
+{{- end }}
+{{- if .Values.events }}
+- name: LEASEHOLD_EVENTS
+  value: "true"
+{{- end }}
+{{- end }}
+
+{{/* Ready is able to compete; alive is answering at all, so that an API server that is away restarts nothing. */}}
+{{- define "leasehold.serving" -}}
+ports:
+  - { name: leasehold, containerPort: {{ .Values.servePort }} }
+  {{- if and .Values.appPort (eq .Values.mode "wrapper") }}
+  - { name: app, containerPort: {{ .Values.appPort }} }
+  {{- end }}
+readinessProbe:
+  httpGet: { path: /healthz, port: leasehold }
+  periodSeconds: 2
+livenessProbe:
+  httpGet: { path: /metrics, port: leasehold }
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end }}
+
+{{/* leasehold without a command, for modes demo and sidecar. */}}
+{{- define "leasehold.alone" -}}
+name: leasehold
+image: {{ include "leasehold.image" . }}
+imagePullPolicy: {{ .Values.imagePullPolicy }}
+args: [elect, {{ include "leasehold.election" . | quote }}]
+env:
+  {{- include "leasehold.env" . | nindent 2 }}
+{{ include "leasehold.serving" . }}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+securityContext:
+  {{- include "leasehold.securityContext" . | nindent 2 }}
+volumeMounts:
+  {{- include "leasehold.tokenMount" . | nindent 2 }}
+{{- end }}
+
+{{/* What is the same for the user's container in both modes that have one. */}}
+{{- define "leasehold.app" -}}
+name: app
+image: {{ .Values.appImage }}
+imagePullPolicy: {{ .Values.appImagePullPolicy }}
+{{- with .Values.appResources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- mergeOverwrite (include "leasehold.securityContext" . | fromYaml) (deepCopy .Values.appSecurityContext) | toYaml | nindent 2 }}
+{{- end }}
+
+{{/* What no schema can say. */}}
+{{- define "leasehold.check" -}}
+{{- if eq .Values.mode "demo" -}}
+{{- if .Values.appImage }}{{ fail "appImage is set, but mode is demo: set mode=sidecar or mode=wrapper" }}{{ end -}}
+{{- else -}}
+{{- if not .Values.appImage }}{{ fail (printf "mode %s needs appImage, your image with its tag" .Values.mode) }}{{ end -}}
+{{- end -}}
+{{- if and (eq .Values.mode "wrapper") (not .Values.appCommand) -}}
+{{- fail "mode wrapper needs appCommand, each word of your command an entry: what the image would start by itself is not known here" -}}
+{{- end -}}
+{{- if and (eq .Values.mode "wrapper") (or .Values.appReadinessProbe .Values.appLivenessProbe) -}}
+{{- fail "appReadinessProbe and appLivenessProbe are for mode sidecar: in mode wrapper the command runs in one pod only" -}}
+{{- end -}}
+{{- if and .Values.appPort (eq (int .Values.appPort) (int .Values.servePort)) -}}
+{{- fail (printf "appPort and servePort are both %v: they are in one pod, choose another servePort" .Values.servePort) -}}
+{{- end -}}
+{{- end }}

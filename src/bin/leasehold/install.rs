@@ -1,0 +1,35 @@
+//! `leasehold install`.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    args::InstallArgs,
+    failure::{Failure, Outcome, code},
+};
+
+/// Copies this program, so that whoever looks finds a whole one or none.
+pub(crate) fn run(args: &InstallArgs) -> Outcome {
+    let target = file(&args.path);
+    copy(&target).map_err(|error| {
+        let line = format!("`{}` could not be written: {error}", target.display());
+        Failure::new(code::INTERNAL, line)
+    })?;
+    Ok(0)
+}
+
+fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("leasehold") } else { path.to_owned() }
+}
+
+fn copy(target: &Path) -> io::Result<()> {
+    let mut partial = OsString::from(target);
+    partial.push(".partial");
+    fs::copy(std::env::current_exe()?, &partial)?;
+    fs::set_permissions(&partial, fs::Permissions::from_mode(0o755))?;
+    fs::rename(&partial, target)
+}

@@ -1,0 +1,93 @@
+//! What the pods may do.
+
+use serde_json::json;
+
+use crate::{MODES, Rendered, SIDECAR};
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn leases_are_two_rules_by_name() {
+    let rendered =
+        Rendered::of(&[&SIDECAR[..], &["labelLeader=false", "election=billing"]].concat());
+
+    let wanted = json!([
+        { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"] },
+        { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["billing"],
+          "verbs": ["get", "update", "list", "watch"] },
+    ]);
+    assert_eq!(rendered.one("Role")["rules"], wanted);
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn listing_members_takes_all_leases_and_is_for_the_demo_alone_unless_asked_for() {
+    for (mode, list, all) in [
+        (MODES[0], None, true),
+        (MODES[0], Some("listMembers=false"), false),
+        (MODES[1], None, false),
+        (MODES[1], Some("listMembers=true"), true),
+        (MODES[2], None, false),
+    ] {
+        let values: Vec<_> = mode.iter().copied().chain(list).collect();
+        let rendered = Rendered::of(&values);
+
+        let rule = &rendered.one("Role")["rules"][1];
+        assert_eq!(rule["resourceNames"].is_null(), all, "{values:?}: {rule}");
+        assert_eq!(rule["verbs"].as_array().unwrap().contains(&json!("delete")), all);
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn pods_may_label_themselves_and_no_pod_of_anybody_else() {
+    let rendered = Rendered::of(&["replicas=2"]);
+
+    let rule = &rendered.one("Role")["rules"][2];
+
+    assert_eq!(rule["resources"], json!(["pods"]));
+    assert_eq!(rule["resourceNames"], json!(["demo-leasehold-0", "demo-leasehold-1"]));
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn events_may_be_created_when_they_are_asked_for() {
+    let without = Rendered::of(&[]);
+    let with = Rendered::of(&["events=true"]);
+
+    let mentions =
+        |rendered: &Rendered| rendered.one("Role")["rules"].to_string().contains("\"events\"");
+    assert!(!mentions(&without));
+    assert!(mentions(&with));
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn no_rule_has_a_wildcard_and_none_is_for_the_whole_cluster() {
+    for mode in MODES {
+        let rendered = Rendered::of(&[mode, &["events=true", "listMembers=true"]].concat());
+
+        assert!(!rendered.one("Role")["rules"].to_string().contains('*'));
+        assert!(
+            rendered.all("ClusterRole").is_empty() && rendered.all("ClusterRoleBinding").is_empty()
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn a_service_account_of_ones_own_is_bound_and_none_is_made() {
+    let rendered = Rendered::of(&["serviceAccountName=shop"]);
+
+    assert!(rendered.all("ServiceAccount").is_empty());
+    assert_eq!(rendered.pod()["serviceAccountName"], "shop");
+    assert_eq!(rendered.one("RoleBinding")["subjects"][0]["name"], "shop");
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn without_rbac_there_is_no_role() {
+    let rendered = Rendered::of(&["rbac=false"]);
+
+    assert!(rendered.all("Role").is_empty() && rendered.all("RoleBinding").is_empty());
+    assert_eq!(rendered.one("ServiceAccount")["metadata"]["name"], "demo-leasehold");
+}

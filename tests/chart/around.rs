@@ -1,0 +1,145 @@
+//! What stands around the pods.
+
+use serde_json::{Value, json};
+
+use crate::{CHART, MODES, Rendered, SIDECAR, helm};
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_service_leads_to_the_leader() {
+    for (values, port) in
+        [(&[][..], "leasehold"), (&[&SIDECAR[..], &["appPort=9000"]].concat()[..], "app")]
+    {
+        let rendered = Rendered::of(values);
+        let service = rendered.named_one("Service", "demo-leasehold");
+
+        assert_eq!(service["spec"]["selector"]["leasehold.dev/leader"], "true");
+        assert_eq!(service["spec"]["selector"]["app.kubernetes.io/instance"], "demo");
+        assert_eq!(
+            service["spec"]["ports"],
+            json!([{ "name": "http", "port": 80, "targetPort": port }])
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn without_the_label_no_service_leads_to_the_leader() {
+    let rendered = Rendered::of(&["labelLeader=false"]);
+
+    let services = rendered.all("Service");
+
+    assert_eq!(services.len(), 1);
+    assert_eq!(services[0]["metadata"]["name"], "demo-leasehold-members");
+    assert_eq!(services[0]["spec"]["clusterIP"], "None");
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn a_drain_may_take_one_pod_at_a_time_where_there_is_more_than_one() {
+    let budgets = |values: &[&str]| Rendered::of(values).all("PodDisruptionBudget").len();
+
+    assert_eq!(Rendered::of(&[]).one("PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
+    assert_eq!(budgets(&["replicas=1"]), 0, "it would say nothing");
+    assert_eq!(budgets(&["podDisruptionBudget=false"]), 0);
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn monitor_and_policy_are_made_when_asked_for() {
+    let without = Rendered::of(&[]);
+    let values = [
+        "serviceMonitor=true",
+        "serviceMonitorLabels.release=prometheus",
+        "networkPolicy=true",
+        "networkPolicyFrom[0].podSelector.matchLabels.app=x",
+    ];
+    let with = Rendered::of(&[&SIDECAR[..], &values, &["appPort=9000"]].concat());
+
+    assert!(without.all("ServiceMonitor").is_empty() && without.all("NetworkPolicy").is_empty());
+    let (monitor, policy) = (with.one("ServiceMonitor"), &with.one("NetworkPolicy")["spec"]);
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    let members = with.named_one("Service", "demo-leasehold-members");
+    let selected = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
+    assert!(selected.iter().all(|(key, value)| members["metadata"]["labels"][key] == *value));
+    assert_eq!(monitor["spec"]["endpoints"][0]["port"], members["spec"]["ports"][0]["name"]);
+    let ports: Vec<_> = policy["ingress"][0]["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| &port["port"])
+        .collect();
+    assert_eq!(ports, [&json!(8080), &json!(9000)]);
+    assert_eq!(policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"], "x");
+    assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn every_object_is_named_and_labelled_and_in_the_namespace_of_the_release() {
+    for mode in MODES {
+        let rendered =
+            Rendered::of(&[mode, &["networkPolicy=true", "serviceMonitor=true"]].concat());
+        for object in &rendered.0 {
+            let metadata = &object["metadata"];
+            assert!(metadata["name"].as_str().unwrap().starts_with("demo-leasehold"), "{metadata}");
+            assert_eq!(metadata["namespace"], "shop", "{metadata}");
+            assert_eq!(metadata["labels"]["app.kubernetes.io/instance"], "demo", "{metadata}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn names_stay_within_what_kubernetes_allows() {
+    let long = "a".repeat(53);
+    let rendered = Rendered::named(&long, &[]);
+
+    for object in &rendered.0 {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert!(name.len() <= 60, "{name}: a pod's name is a label's value, with its number");
+    }
+    let named = |release, values: &[&str]| {
+        Rendered::named(release, values).one("StatefulSet")["metadata"]["name"].clone()
+    };
+    assert_eq!(named("leasehold", &[]), "leasehold");
+    assert_eq!(named("demo", &["fullnameOverride=billing"]), "billing");
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_test_of_the_release_tries_the_lease_of_the_election() {
+    let rendered = Rendered::of(&["election=billing"]);
+    let pod = rendered.one("Pod");
+
+    assert_eq!(pod["metadata"]["annotations"]["helm.sh/hook"], "test");
+    let args = crate::words(&pod["spec"]["containers"][0]["args"]);
+    assert_eq!(
+        args,
+        ["lock", "--try", "--busy-code", "0", "billing", "--", "/leasehold", "nobody-leads"]
+    );
+    let selected = |service: &&Value| {
+        let selector = service["spec"]["selector"].as_object().unwrap();
+        selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value)
+    };
+    assert!(!rendered.all("Service").iter().any(selected), "no Service leads to it");
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_notes_tell_the_next_three_commands() {
+    for (values, third) in
+        [(&[][..], "delete pod"), (&["labelLeader=false"][..], "rollout restart")]
+    {
+        let sets = values.iter().flat_map(|value| ["--set", value]);
+        let install = ["install", "demo", CHART, "--dry-run=client", "--namespace", "shop"];
+        let told = helm(install.into_iter().chain(sets)).unwrap();
+
+        let notes = told.split("NOTES:").nth(1).unwrap();
+        let commands: Vec<_> =
+            notes.lines().map(str::trim).filter(|line| line.starts_with("kubectl")).collect();
+        assert_eq!(commands.len(), 3, "{notes}");
+        assert!(commands.iter().all(|command| command.contains("--namespace shop")), "{notes}");
+        assert!(commands[2].contains(third), "{notes}");
+    }
+}

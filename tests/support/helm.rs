@@ -1,0 +1,36 @@
+//! The program helm.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// The chart, from the package's directory, where tests run.
+pub(crate) const CHART: &str = "charts/leasehold";
+
+/// Runs helm, which is `$HELM` or in the path; what it printed, or what it said was wrong.
+///
+/// # Panics
+///
+/// If there is no helm.
+pub(crate) fn helm<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+    // Nothing of this user's, and nothing for this user.
+    let home = tempfile::tempdir().expect("a directory");
+    let Output { status, stdout, stderr } = command(home.path())
+        .args(words)
+        .output()
+        .expect("helm, as $HELM or in the path: tests/cluster/helm.sh brings one");
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if status.success() { Ok(text(&stdout)) } else { Err(text(&stderr)) }
+}
+
+fn command(home: &Path) -> Command {
+    let program = std::env::var_os("HELM").unwrap_or_else(|| "helm".into());
+    let mut command = Command::new(program);
+    for (variable, directory) in
+        [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+    {
+        command.env(variable, home.join(directory));
+    }
+    command
+}
