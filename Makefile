@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -71,6 +71,9 @@ bench: tools tools-go ## Measure on a real API server, release build: takes abou
 	@tests/controlplane/build.sh
 	@$(CARGO) build --quiet --locked --release --example player
 	@$(CARGO) bench --quiet --locked --bench kubernetes
+
+binary: tools ## Build target/leasehold: the program in one file, linked statically, for any Linux
+	@.ci/binary
 
 soak: tools ## Simulate HOURS hours (100) of a cluster's life in which everything goes wrong
 	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked --all-features --test simulation soak -- --ignored --nocapture

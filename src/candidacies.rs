@@ -78,3 +78,49 @@ impl Drop for Registration {
         self.candidacies.withdrawn.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::poll_immediate;
+
+    use super::*;
+    use crate::{
+        name::{LeaseName, Namespace},
+        store::Kind,
+    };
+
+    fn place(election: &str) -> Place {
+        let title = Name::parse("election name", election).unwrap();
+        let namespace = Namespace::parse("default").unwrap();
+        let lease = LeaseName::of("", &title);
+        let id = Name::parse("candidate id", "me").unwrap();
+        (Key { namespace, lease, kind: Kind::Election, title }, id)
+    }
+
+    #[tokio::test]
+    async fn who_is_to_leave_is_waited_for_and_who_stands_is_not() {
+        let candidacies = Arc::new(Candidacies::default());
+        let stand = |election| {
+            let (leader, resign) = mpsc::unbounded_channel();
+            let campaign = watch::Sender::new(Campaign::default());
+            let registration =
+                candidacies.register(place(election), campaign.subscribe(), leader.downgrade());
+            (leader, resign, campaign, registration.unwrap())
+        };
+        let stays = stand("stays");
+        let (leader, _resign, _campaign, registration) = stand("dropped");
+        let (_leader, _resigned, campaign, resigning) = stand("resigned");
+
+        assert!(poll_immediate(candidacies.settled()).await.is_some(), "all three stand");
+        drop(leader);
+        assert!(poll_immediate(candidacies.settled()).await.is_none(), "one is dropped");
+        campaign.send_modify(|campaign| campaign.leaving = true);
+        drop(registration);
+        assert!(poll_immediate(candidacies.settled()).await.is_none(), "one has resigned");
+        let mut settled = Box::pin(candidacies.settled());
+        assert!(poll_immediate(&mut settled).await.is_none());
+        drop(resigning);
+        assert!(poll_immediate(&mut settled).await.is_some(), "and is woken when it has left");
+        drop(stays);
+    }
+}

@@ -10,6 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{page::Peer, serve::Address};
 
+use crate::plugin;
+
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
 75 somebody else holds the lock (see --busy-code), 79 the lock was lost while CMD ran, 69 the API server
@@ -77,7 +79,7 @@ impl Args {
     ///
     /// What to print, which may be the help that was asked for.
     pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        let mut command = plugin::called(Self::command(), words.first());
         let matches = command.try_get_matches_from_mut(words)?;
         let mut args = Self::from_arg_matches(&matches)?;
         if let (Command::Lock(lock), Some((_, given))) = (&mut args.command, matches.subcommand()) {

@@ -32,6 +32,7 @@ mod manual;
 mod news;
 mod output;
 mod page;
+mod plugin;
 mod reexec;
 mod release;
 mod rows;
