@@ -13,9 +13,9 @@ use crate::{
     connect::Connection,
     failure::{About, Failure, Outcome, code},
     hold,
-    output::{Stand, print},
+    output::print,
     run::{conclude, held, variables},
-    serve::Server,
+    sidecar::Sidecar,
     signals::Signals,
     stands::Stands,
 };
@@ -37,33 +37,20 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
     let chain = Chain::inherited().with(name, about.namespace, about.server, code::BUSY)?;
     let mut signals = Signals::listen()?;
 
-    let server = match args.serve {
-        Some(address) => {
-            let id = connection.sync.options().identity.as_deref().unwrap_or_default();
-            let joining = Stand::joining(name, &connection.namespace, id);
-            Some(Server::start(address, joining, args.say.quiet).await?)
-        }
-        None => None,
+    let mut sidecar = tokio::select! {
+        biased;
+        signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
+        sidecar = Sidecar::prepare(&args, name, &connection, &about) => sidecar?,
     };
-    let campaign = Campaign {
-        args: &args,
-        connection: &connection,
-        server: server.as_ref(),
-        about,
-        chain,
-        grace,
-    };
-    let outcome = campaign.stand(name, command, &mut signals).await;
-    if let Some(server) = server {
-        server.close().await;
-    }
+    let campaign = Campaign { args: &args, connection: &connection, about, chain, grace };
+    let outcome = campaign.stand(name, command, &mut sidecar, &mut signals).await;
+    sidecar.close().await;
     outcome
 }
 
 struct Campaign<'a> {
     args: &'a ElectArgs,
     connection: &'a Connection,
-    server: Option<&'a Server>,
     about: About<'a>,
     chain: Chain,
     grace: Duration,
@@ -71,16 +58,21 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     /// Stands in the election, until it is over for this process.
-    async fn stand(&self, name: &str, command: &[OsString], signals: &mut Signals) -> Outcome {
+    async fn stand(
+        &self,
+        name: &str,
+        command: &[OsString],
+        sidecar: &mut Sidecar,
+        signals: &mut Signals,
+    ) -> Outcome {
         let leader = self.join(name, signals).await?;
-        if let Some(server) = self.server {
-            server.stands(&leader);
-        }
+        sidecar.stands(&leader);
         let outcome = if command.is_empty() {
             self.tell(&leader, signals).await
         } else {
-            self.run(&leader, command, signals).await
+            self.run(&leader, command, sidecar, signals).await
         };
+        sidecar.step_down().await;
         self.resign(&leader).await;
         outcome
     }
@@ -103,11 +95,7 @@ impl Campaign<'_> {
         }
     }
 
-    /// Steps down before anything is told to the server of the election.
     async fn resign(&self, leader: &Leader) {
-        if let Some(server) = self.server {
-            server.step_down();
-        }
         let told = timeout(RESIGN, leader.resign()).await;
         if !matches!(told, Ok(Ok(()))) && !self.args.say.quiet {
             let About { object, namespace, .. } = self.about;
@@ -118,8 +106,15 @@ impl Campaign<'_> {
     }
 
     /// Runs the command with each tenure, until it ends by itself.
-    async fn run(&self, leader: &Leader, command: &[OsString], signals: &mut Signals) -> Outcome {
+    async fn run(
+        &self,
+        leader: &Leader,
+        command: &[OsString],
+        sidecar: &Sidecar,
+        signals: &mut Signals,
+    ) -> Outcome {
         loop {
+            sidecar.raise();
             let elected = tokio::select! {
                 biased;
                 signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
@@ -130,13 +125,12 @@ impl Campaign<'_> {
             let end = hold::run(&guard, self.grace, command, &variables, signals).await;
             let again = matches!(&end, Ok(end) if end.lost) && !self.args.once;
             if !again {
-                if let Some(server) = self.server {
-                    // The guard ends here.
-                    server.step_down();
-                }
+                // The guard ends here.
+                sidecar.step_down().await;
                 return conclude(end, &guard, command, &self.about);
             }
             tracing::info!(election = guard.name(), "lost the lead, standing again");
+            sidecar.lower().await;
         }
     }
 

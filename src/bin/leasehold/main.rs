@@ -20,19 +20,24 @@ mod failure;
 mod guardian;
 mod hold;
 mod job;
+mod label;
 mod launch;
 mod lock;
 mod log;
 mod look;
 mod manual;
+mod notices;
 mod output;
+mod pod;
 mod reexec;
 mod release;
 mod run;
 mod serve;
+mod sidecar;
 mod signals;
 mod stands;
 mod terminal;
+mod writes;
 
 use std::{ffi::OsString, process::ExitCode};
 
