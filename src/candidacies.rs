@@ -102,9 +102,9 @@ mod tests {
         let candidacies = Arc::new(Candidacies::default());
         let stand = |election| {
             let (leader, resign) = mpsc::unbounded_channel();
-            let campaign = watch::Sender::new(Campaign::default());
+            let campaign = Arc::<Shown<Campaign>>::default();
             let registration =
-                candidacies.register(place(election), campaign.subscribe(), leader.downgrade());
+                candidacies.register(place(election), Arc::clone(&campaign), leader.downgrade());
             (leader, resign, campaign, registration.unwrap())
         };
         let stays = stand("stays");
@@ -114,7 +114,7 @@ mod tests {
         assert!(poll_immediate(candidacies.settled()).await.is_some(), "all three stand");
         drop(leader);
         assert!(poll_immediate(candidacies.settled()).await.is_none(), "one is dropped");
-        campaign.send_modify(|campaign| campaign.leaving = true);
+        campaign.look().leaving = true;
         drop(registration);
         assert!(poll_immediate(candidacies.settled()).await.is_none(), "one has resigned");
         let mut settled = Box::pin(candidacies.settled());

@@ -17,8 +17,12 @@ mod commands;
 mod demo;
 #[path = "cli/elect.rs"]
 mod elect;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/http.rs"]
 mod http;
+#[path = "cli/label.rs"]
+mod label;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/lost.rs"]

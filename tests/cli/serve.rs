@@ -248,7 +248,7 @@ async fn a_candidate_that_may_not_compete_any_more_is_unhealthy() {
 async fn with_a_command_it_answers_too_and_passes_on_the_exit_code() {
     let place = Place::new().await;
     let script = "echo $LEASEHOLD_TOKEN; read -r line; exit 7";
-    let args = ["elect", "--serve", "127.0.0.1:0", "billing", "sh", "-c", script];
+    let args = ["elect", "--serve", ":0", "billing", "sh", "-c", script];
     let mut program = place.leasehold(args).piped().start();
     let line = program.complaint().await;
     let asker = Asker::of(line.rsplit_once(" on ").unwrap().1);
