@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -82,6 +82,9 @@ chaos: tools tools-go ## Five processes on a real API server, and faults at rand
 	@tests/controlplane/build.sh
 	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
 		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
+
+model: tools ## Look at every state that two contenders can get into, within bounds: a few minutes
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib engine::model -- --ignored --nocapture
 
 clean: ## Remove what was built
 	@$(CARGO) clean

@@ -15,6 +15,8 @@ use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
+#[cfg(fuzzing)]
+pub use self::codec::check::check_lease;
 use self::{api::Api, codec::Pod, store::Leases};
 pub use self::{
     record_watch::RecordWatch,

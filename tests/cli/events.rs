@@ -7,7 +7,6 @@ use rustix::process::Signal;
 
 use crate::{
     Place, brief,
-    lost::behind_proxy,
     support::{ADMIN, Link, Rule},
 };
 
@@ -70,7 +69,7 @@ async fn a_lead_that_runs_out_is_a_warning_about_the_pod() {
     let place = Place::new().await;
     let pod = place.pod("a").await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let program = place
         .leasehold_of(&kubeconfig, ARGS)
         .env("POD_NAME", "a")

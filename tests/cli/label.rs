@@ -14,7 +14,6 @@ use tokio::time::sleep;
 
 use crate::{
     Place, brief,
-    lost::behind_proxy,
     program::Program,
     support::{ADMIN, Link, Rule},
 };
@@ -128,7 +127,7 @@ async fn a_pod_that_was_cut_off_loses_the_label_once_it_is_back() {
     let place = Place::new().await;
     let pod = place.pod("a").await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let program = of(place.leasehold_of(&kubeconfig, ARGS), &pod).start();
     place.until_label("a", LABEL, Some("true")).await;
 
@@ -196,7 +195,7 @@ async fn a_label_that_cannot_be_removed_does_not_hold_up_the_end() {
     let place = Place::new().await;
     let pod = place.pod("a").await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let mut program = of(
         place.leasehold_of(
             &kubeconfig,
