@@ -27,6 +27,8 @@ mod label;
 mod look;
 #[path = "cli/lost.rs"]
 mod lost;
+#[path = "cli/page.rs"]
+mod page;
 #[path = "cli/plugin.rs"]
 mod plugin;
 #[path = "cli/program.rs"]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -18,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A client of one sidecar.
 #[derive(Clone)]
 pub(crate) struct Asker {
-    url: String,
+    pub(crate) url: String,
     client: Client<HttpConnector, Empty<Bytes>>,
 }
 
@@ -26,6 +27,7 @@ pub(crate) struct Asker {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
@@ -48,10 +50,24 @@ impl Asker {
 
     /// Nothing, if nobody answers.
     pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
-        let answer = self.client.get(format!("{}{path}", self.url).parse().ok()?).await.ok()?;
-        let status = answer.status().as_u16();
+        self.ask("GET", path, None).await
+    }
+
+    /// Nothing, if nobody answers.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        header: Option<(&str, &str)>,
+    ) -> Option<Answer> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let answer = self.client.request(request.body(Empty::new()).ok()?).await.ok()?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.into_body().collect().await.ok()?.to_bytes();
-        Some(Answer { status, text: String::from_utf8(text.into()).ok()? })
+        Some(Answer { status, headers, text: String::from_utf8(text.into()).ok()? })
     }
 
     /// Asks until the answer to `path` has this status.
@@ -71,7 +87,12 @@ impl Asker {
 
     /// Listens to its events.
     pub(crate) async fn events(&self) -> Events {
-        let answer = self.client.get(format!("{}/events", self.url).parse().unwrap()).await;
+        self.listen("/events").await
+    }
+
+    /// Listens to what comes from `path`.
+    pub(crate) async fn listen(&self, path: &str) -> Events {
+        let answer = self.client.get(format!("{}{path}", self.url).parse().unwrap()).await;
         let answer = answer.unwrap();
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         Events {

@@ -11,7 +11,7 @@ use crate::{
     label::{self, Label, Pen},
     notices::{Notices, Scribe},
     output::Stand,
-    page::{Asks, Page, Screen, feed},
+    page::{Asks, Page, Reach, Screen, feed},
     pod::OwnPod,
     serve::Server,
 };
@@ -116,7 +116,8 @@ fn page(args: &ElectArgs, connection: &Connection, joining: &Stand, asks: &mut A
     let (counter, heard) = Asks::open();
     *asks = heard;
     let feeding = feed(Arc::clone(&connection.sync), election.clone(), screen.clone());
-    Page::new(screen, counter, args.leader_url.clone(), feeding)
+    let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
+    Page::new(screen, counter, reach, feeding)
 }
 
 fn pen(args: &ElectArgs, pod: Option<OwnPod>, connection: &Connection) -> Outcome<Pen> {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     failure::{Failure, Outcome, code},
-    page::{Asks, Leads, Page, Screen, Sight, Standing, html, routes},
+    page::{Asks, Leads, Page, Reach, Screen, Sight, Standing, html, routes},
     serve::Address,
     signals::Signals,
 };
@@ -33,7 +33,7 @@ pub(crate) async fn run(address: Address) -> Outcome {
     let cast = Cast::new().await.map_err(played)?;
     let screen = Screen::new(ELECTION, "default", "this demonstration", true);
     let (counter, mut asks) = Asks::open();
-    let page = Page::new(screen.clone(), counter, None, std::future::pending());
+    let page = Page::new(screen.clone(), counter, Reach::All, std::future::pending());
     let router = Router::new().route("/", get(async || html())).merge(routes(page));
     eprintln!("leasehold: the demonstration is on http://{address} until Ctrl-C");
     tokio::select! {

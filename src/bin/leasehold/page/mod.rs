@@ -18,6 +18,6 @@ pub(crate) use self::{
     feed::feed,
     peer::Peer,
     picture::{Picture, Standing},
-    routes::{Page, html, routes, wants_page},
+    routes::{Page, Reach, html, routes, wants_page},
     screen::{Leads, Screen, Sight},
 };

@@ -34,10 +34,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct Page {
     screen: Screen,
     counter: Counter,
-    /// Where the leader's own server is, if that can be known.
-    leader: Option<Peer>,
+    reach: Reach,
     /// Shows what happens on the screen, and ends with the last clone.
     _feeding: Arc<JoinSet<()>>,
+}
+
+/// Which leaders can be asked to resign.
+#[derive(Clone, Debug)]
+pub(crate) enum Reach {
+    /// This process, if it leads.
+    Own,
+    /// Whoever leads, at this address if not here.
+    Peer(Peer),
+    /// Whoever leads: all of them are in this process.
+    All,
 }
 
 impl Page {
@@ -45,12 +55,12 @@ impl Page {
     pub(crate) fn new(
         screen: Screen,
         counter: Counter,
-        leader: Option<Peer>,
+        reach: Reach,
         feeding: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(feeding);
-        Self { screen, counter, leader, _feeding: Arc::new(tasks) }
+        Self { screen, counter, reach, _feeding: Arc::new(tasks) }
     }
 
     /// There is nothing more to come: those who look are let go.
@@ -108,11 +118,11 @@ async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, St
     }
     let picture = page.screen.picture();
     let leader = picture.leader.map(|leader| leader.id);
-    let told = match (&leader, &page.leader) {
-        (Some(leader), _) if *leader == picture.id => {
+    let told = match (&leader, &page.reach) {
+        (Some(leader), reach) if *leader == picture.id || matches!(reach, Reach::All) => {
             page.counter.ask().await.map_err(|why| format!("{leader} does not resign: {why}"))
         }
-        (Some(_), Some(peer)) if asks == Some(b"resign") => peer.resign().await,
+        (Some(_), Reach::Peer(peer)) if asks == Some(b"resign") => peer.resign().await,
         (Some(leader), _) => {
             Err(format!("{leader} leads, and cannot be reached from {}: ask there", picture.id))
         }
