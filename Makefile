@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model fuzz
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -85,6 +85,11 @@ chaos: tools tools-go ## Five processes on a real API server, and faults at rand
 
 model: tools ## Look at every state that two contenders can get into, within bounds: a minute, 4 GB
 	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib engine::model -- --ignored --nocapture
+
+fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightly Rust
+	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }
+	@mkdir -p fuzz/corpus/codec
+	@cargo +nightly fuzz run --sanitizer none codec fuzz/corpus/codec fuzz/seeds/codec -- -max_total_time=$(or $(SECONDS),60) -dict=fuzz/codec.dict
 
 clean: ## Remove what was built
 	@$(CARGO) clean
