@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model fuzz
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model fuzz mutants
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -90,6 +90,10 @@ fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightl
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }
 	@mkdir -p fuzz/corpus/codec
 	@cargo +nightly fuzz run --sanitizer none codec fuzz/corpus/codec fuzz/seeds/codec -- -max_total_time=$(or $(SECONDS),60) -dict=fuzz/codec.dict
+
+mutants: ## Change the engine in every small way, and see which changes no test notices: hours
+	@command -v cargo-mutants >/dev/null || { echo "make: cargo-mutants is missing: cargo install --locked cargo-mutants@27.1.0" >&2; exit 1; }
+	@cargo mutants --output target
 
 clean: ## Remove what was built
 	@$(CARGO) clean
