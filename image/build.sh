@@ -17,6 +17,10 @@ echo "image: building the program, static, release; minutes the first time"
 # With a target named, the flags are for the program alone, and not for what runs while it is built.
 RUSTFLAGS="-C target-feature=+crt-static" ${CARGO:-cargo} build --quiet --locked --release --features cli --bin leasehold --target "$triple"
 binary=$target/$triple/release/leasehold
+if ldd "$binary" 2>/dev/null | grep -q '=>'; then
+  echo "image: $binary is not static: $(ldd "$binary" | head -n 1)" >&2
+  exit 1
+fi
 archive=$target/image/leasehold.tar
 labels=org.opencontainers.image
 image/archive.sh "localhost/leasehold:$version" "$binary" "$archive" \
