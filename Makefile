@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane image chart chart-schema cluster cluster-down cluster-check e2e bench soak clean tools tools-go
+.PHONY: help demo test check-fmt lint docs unit controlplane image chart chart-schema cluster cluster-down cluster-check e2e bench soak chaos clean tools tools-go
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -77,6 +77,11 @@ bench: tools tools-go ## Measure on a real API server, release build: takes abou
 
 soak: tools ## Simulate HOURS hours (100) of a cluster's life in which everything goes wrong
 	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked --all-features --test simulation soak -- --ignored --nocapture
+
+chaos: tools tools-go ## Five processes on a real API server, and faults at random, for MINUTES minutes (10)
+	@tests/controlplane/build.sh
+	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
+		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 clean: ## Remove what was built
 	@$(CARGO) clean

@@ -1,6 +1,6 @@
 //! One candidacy in the background: follows, leads, follows again, until it is resigned.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture};
 use tokio::{
@@ -9,10 +9,11 @@ use tokio::{
 };
 
 use crate::{
+    candidacies::{Registration, Resign},
     coordinator::Core,
     desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
-    error::{Error, Loss, Result},
+    error::{self, Error, Loss, Result},
     guard::{Guard, TenureState},
     name::Name,
     store::Key,
@@ -25,8 +26,6 @@ const MEMBER_TTL: Duration = Duration::from_secs(60);
 const MEMBER_RENEW: Duration = Duration::from_secs(25);
 /// How long a candidate that has stepped down leaves the others to take over.
 const STEPPED_DOWN: Duration = Duration::from_millis(500);
-
-type Resign = oneshot::Sender<Result<()>>;
 
 /// The task behind a [`Leader`](crate::Leader).
 #[derive(Debug)]
@@ -82,7 +81,7 @@ impl Candidate {
                 Ok(Err(error)) if self.stands.is_some() => return self.fail(error).await,
                 Ok(Err(error)) => {
                     tracing::warn!(election = %self.election.title, %error, "campaigning on, slowly");
-                    self.campaign.send_modify(|campaign| campaign.error = Some(error.to_string()));
+                    self.campaign.send_modify(|campaign| campaign.error = Some(error));
                     match self.pause(self.timing.renew()).await {
                         None => continue,
                         Some(resign) => return self.leave(None, resign).await,
@@ -130,6 +129,7 @@ impl Candidate {
     async fn lead(&mut self, guard: Guard) -> End {
         self.membership = Membership::None;
         let member = self.member(Role::Leader, &self.me.to_arc(), Some(guard.token().get()));
+        tracing::debug!(election = %self.election.title, id = %self.me, token = %guard.token(), "elected");
         let mut states = guard.states();
         // From here on the guard is the user's to take and to drop, which steps down.
         self.campaign.send_modify(|campaign| {
@@ -155,11 +155,11 @@ impl Candidate {
 
     /// Shows who leads, and sees to it that a candidate that waits is listed.
     fn heed(&mut self, standing: &Standing) {
-        let leader = standing.holder.as_ref().map(|holder| self.member(Role::Leader, holder, None));
+        let token = standing.token.map(NonZeroU64::get);
+        let leader = standing.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
         self.campaign.send_if_modified(|campaign| {
-            let same = campaign.leader.as_ref().map(|leader| &leader.id)
-                == leader.as_ref().map(|leader| &leader.id);
-            let changed = !same || campaign.error != standing.error;
+            let changed = campaign.leader != leader
+                || !error::same(campaign.error.as_ref(), standing.error.as_ref());
             campaign.leader = leader;
             campaign.error.clone_from(&standing.error);
             changed
@@ -248,6 +248,7 @@ impl Candidate {
     fn end(&self) {
         self.campaign.send_modify(|campaign| {
             campaign.status = Status::Resigned;
+            campaign.leaving = true;
             campaign.guard = Lead::None;
             campaign.leader.take_if(|leader| leader.id == self.me.as_str());
         });
@@ -322,24 +323,5 @@ impl Drop for Candidate {
     /// However the task ends, its `Leader` is told.
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// A candidacy of this handle: the only one of its id in its election, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    core: Arc<Core>,
-    place: (Key, Name),
-}
-
-impl Registration {
-    pub(crate) const fn new(core: Arc<Core>, place: (Key, Name)) -> Self {
-        Self { core, place }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.core.withdraw(&self.place);
     }
 }

@@ -1,22 +1,26 @@
 //! The contract over any store, once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
+use futures::future::join_all;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
+use tracing::Instrument as _;
 
 use crate::{
     Options,
-    campaign::{Candidate, Membership, Registration},
+    campaign::{Candidate, Membership},
+    candidacies::Candidacies,
     chance,
+    claim::{Claim, Pending},
     clock::Clock,
-    desk::{Claim, Desk, Pending, Standing},
+    desk::{Desk, Standing},
     driver::{Command, Driver, answered},
     election::{Campaign, ElectWatcher, Leader, Member},
     engine::machine::Machine,
@@ -26,7 +30,9 @@ use crate::{
     name::{self, LeaseName, Name, Namespace},
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
-    store::{Key, Kind, Scope, Store},
+    sightings::{self, Sightings},
+    store::{Entry, Key, Kind, Scope, Store},
+    telemetry::Telemetry,
     timing::Timing,
 };
 
@@ -45,7 +51,7 @@ pub(crate) struct Core {
     identity: Name,
     clock: Clock,
     seats: Mutex<Seats>,
-    candidates: Mutex<HashSet<(Key, Name)>>,
+    candidacies: Arc<Candidacies>,
 }
 
 /// What is kept for one record.
@@ -63,6 +69,33 @@ struct Seat {
     commands: mpsc::UnboundedSender<Command>,
     releases: mpsc::UnboundedSender<Release>,
     standing: watch::Sender<Standing>,
+}
+
+impl Seat {
+    /// Returns once nothing that was held or asked for here is left in the record; at once if something is.
+    fn left(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (done, end) = oneshot::channel();
+        let told = self.releases.send(Release { tenure: NO_TENURE, done: Some(done) });
+        async move {
+            match told {
+                Ok(()) => end.await.unwrap_or(Ok(())),
+                // One that has ended leaves nothing.
+                Err(_) => Ok(()),
+            }
+        }
+    }
+
+    /// Returns once its contender has ended, with everything that it began, or is of use to somebody.
+    async fn settled(&self) -> Result<()> {
+        self.left().await?;
+        let mut standing = self.standing.subscribe();
+        tokio::select! {
+            biased;
+            () = self.commands.closed() => {}
+            _ = standing.wait_for(|standing| standing.used) => {}
+        }
+        Ok(())
+    }
 }
 
 type Seats = HashMap<(Key, Name), Place>;
@@ -91,7 +124,7 @@ impl Core {
             identity,
             clock,
             seats: Mutex::default(),
-            candidates: Mutex::default(),
+            candidacies: Arc::default(),
         }))
     }
 
@@ -143,11 +176,14 @@ impl Core {
             Some(id) => Name::parse("candidate id", id)?,
             None => self.identity.clone(),
         };
-        let Some(place) = self.register(&election, &me) else {
-            return Err(Error::AlreadyCandidate { election: name.to_owned(), id: me.to_string() });
-        };
         let campaign = watch::Sender::new(Campaign::default());
         let (resign, resigned) = mpsc::unbounded_channel();
+        let place = ((*election).clone(), me.clone());
+        let Some(place) =
+            self.candidacies.register(place, campaign.subscribe(), resign.downgrade())
+        else {
+            return Err(Error::AlreadyCandidate { election: name.to_owned(), id: me.to_string() });
+        };
         let (stands, standing) = oneshot::channel();
         let leader = Leader::new(me.to_arc(), election.title.to_arc(), campaign.clone(), resign);
         let candidate = Candidate {
@@ -167,42 +203,53 @@ impl Core {
         Ok(leader)
     }
 
-    fn register(self: &Arc<Self>, election: &Arc<Key>, me: &Name) -> Option<Registration> {
-        let place = ((**election).clone(), me.clone());
-        let new = lock(&self.candidates).insert(place.clone());
-        new.then(|| Registration::new(Arc::clone(self), place))
-    }
-
-    pub(crate) fn withdraw(&self, place: &(Key, Name)) {
-        lock(&self.candidates).remove(place);
-    }
-
     /// Returns once nothing that `me` held or asked for is left in the record `key`.
     pub(crate) async fn left(&self, key: &Key, me: &Name, limit: Duration) -> Result<()> {
-        let (done, end) = oneshot::channel();
-        {
+        let left = {
             let seats = lock(&self.seats);
             let Some(Place::Taken(seat)) = seats.get(&(key.clone(), me.clone())) else {
                 return Ok(());
             };
-            // One that has ended leaves nothing.
-            let _ = seat.releases.send(Release { tenure: NO_TENURE, done: Some(done) });
-        }
-        answered(&*self.store, limit, async { end.await.unwrap_or(Ok(())) }).await
+            seat.left()
+        };
+        answered(&*self.store, limit, left).await
+    }
+
+    /// Returns once what was given up is undone: candidacies first, since they give up seats.
+    pub(crate) async fn close(&self) -> Result<()> {
+        runtime()?;
+        self.candidacies.settled().await;
+        let seats: Vec<_> = lock(&self.seats)
+            .values()
+            .filter_map(|place| match place {
+                Place::Taken(seat) => Some(seat.clone()),
+                Place::Known(_) => None,
+            })
+            .collect();
+        let settled = join_all(seats.iter().map(Seat::settled)).await;
+        settled.into_iter().collect()
     }
 
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
         runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        let entries = answered(&*self.store, roster::LIST, self.store.list(&scope)).await?;
-        Ok(roster::members(&scope, &self.options.prefix, &entries))
+        Ok(roster::members(&self.options.prefix, &self.list(&scope).await?))
     }
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.id.as_deref())?;
-        let prefix = self.options.prefix.clone();
-        roster::watch(Arc::clone(&self.store), self.clock, scope, prefix).await
+        Ok(roster::watch(self.sightings(scope).await?, self.options.prefix.clone()))
+    }
+
+    /// What there is in `scope` now.
+    pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<Entry>> {
+        answered(&*self.store, sightings::LIST, self.store.list(scope)).await
+    }
+
+    /// What there is in `scope`, from now on.
+    pub(crate) async fn sightings(&self, scope: Scope) -> Result<Sightings> {
+        Sightings::begin(Arc::clone(&self.store), self.clock, scope).await
     }
 
     fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {
@@ -211,7 +258,7 @@ impl Core {
         Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
     }
 
-    fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
+    pub(crate) fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
         chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
     }
 
@@ -270,6 +317,7 @@ impl Core {
             self.clock,
             releases.clone(),
             standing.clone(),
+            Telemetry::new(key),
         );
         let driver = Driver {
             store: Arc::clone(&self.store),
@@ -277,10 +325,12 @@ impl Core {
             clock: self.clock,
             machine,
             desk,
+            renewing: None,
             commands: orders,
             releases: given_back,
         };
-        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()));
+        let span = tracing::debug_span!("contender", name = %key.title, lease = %key.lease, %me);
+        tokio::spawn(drive(driver, Arc::downgrade(self), place.clone()).instrument(span));
         let seat = Seat { commands, releases, standing };
         seats.insert(place, Place::Taken(seat.clone()));
         seat
@@ -324,66 +374,3 @@ fn runtime() -> Result<()> {
         source: None,
     })
 }
-
-/// Implements the contract for a newtype with a field `core`.
-macro_rules! implement_sync {
-    ($backend:ty) => {
-        impl crate::Sync for $backend {
-            fn init(&self) -> BoxFuture<'_, Result<()>> {
-                Box::pin(self.core.init())
-            }
-
-            fn options(&self) -> &Options {
-                self.core.options()
-            }
-
-            fn leader<'a>(
-                &'a self,
-                name: &'a str,
-                options: LeaderOptions,
-            ) -> BoxFuture<'a, Result<Leader>> {
-                Box::pin(self.core.leader(name, options))
-            }
-
-            fn list_members(
-                &self,
-                options: ListMembersOptions,
-            ) -> BoxFuture<'_, Result<Vec<Member>>> {
-                Box::pin(self.core.list_members(options))
-            }
-
-            fn watch_elect(
-                &self,
-                options: WatchElectOptions,
-            ) -> BoxFuture<'_, Result<ElectWatcher>> {
-                Box::pin(self.core.watch_elect(options))
-            }
-
-            fn lock<'a>(
-                &'a self,
-                id: &'a str,
-                options: LockOptions,
-            ) -> BoxFuture<'a, Result<Guard>> {
-                Box::pin(self.core.lock(id, options))
-            }
-
-            fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
-                Box::pin(self.core.unlock(id))
-            }
-
-            fn backend(&self) -> &'static str {
-                self.core.backend()
-            }
-        }
-
-        impl fmt::Display for $backend {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let options = self.core.options();
-                let namespace = options.namespace.as_deref().unwrap_or_default();
-                let identity = options.identity.as_deref().unwrap_or_default();
-                write!(f, "{} ({namespace}, {identity})", self.core.backend())
-            }
-        }
-    };
-}
-pub(crate) use implement_sync;

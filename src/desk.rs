@@ -1,14 +1,16 @@
 //! Who in this process wants one record, and who has it: decides for whom the machine claims next.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    claim::Claim,
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
-    error::{Error, Loss, Result},
-    guard::{Guard, NO_TENURE, Release, Tenure, WeakGuard},
+    error::{Error, Loss, Result, same},
+    guard::{Guard, Release, Tenure, TenureState, WeakGuard},
+    telemetry::{Doubt, Telemetry},
     timing::Timing,
     token::Token,
 };
@@ -16,25 +18,27 @@ use crate::{
 /// How long the others have to take a record that went from hand to hand in here for a whole time to live.
 const COURTESY: Duration = Duration::from_millis(200);
 
-/// A task that wants the tenure.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    pub(crate) timing: Timing,
-    pub(crate) asked: Moment,
-    /// When it stops waiting; the instant of asking for one try.
-    pub(crate) deadline: Option<Moment>,
-    pub(crate) reply: oneshot::Sender<Result<Guard>>,
-}
-
 /// How the record stands, as far as this process knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
     /// Who holds it; `None` while free or not known.
     pub(crate) holder: Option<Arc<str>>,
+    /// The token of that tenure, where its holder wrote it.
+    pub(crate) token: Option<NonZeroU64>,
     /// Whether this contender waits for somebody else's tenure to end.
     pub(crate) waits: bool,
+    /// Whether somebody in this process has the tenure or wants it.
+    pub(crate) used: bool,
     /// The last failure, until something succeeds.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Error>,
+}
+
+impl Standing {
+    fn is_as(&self, other: &Self) -> bool {
+        self.holder == other.holder
+            && self.waits == other.waits
+            && same(self.error.as_ref(), other.error.as_ref())
+    }
 }
 
 /// The queue for one record in one process, first come, first served.
@@ -62,6 +66,7 @@ pub(crate) struct Desk {
     driver: mpsc::UnboundedSender<Release>,
     standing: watch::Sender<Standing>,
     failure: Option<Error>,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Desk {
@@ -71,6 +76,7 @@ impl Desk {
         clock: Clock,
         driver: mpsc::UnboundedSender<Release>,
         standing: watch::Sender<Standing>,
+        telemetry: Telemetry,
     ) -> Self {
         Self {
             name,
@@ -89,6 +95,7 @@ impl Desk {
             driver,
             standing,
             failure: None,
+            telemetry,
         }
     }
 
@@ -138,16 +145,31 @@ impl Desk {
         let Some(tenure) = self.present.take() else { return Input::Wake };
         tenure.end(Loss::Released);
         self.drop_cancelled();
+        let ended = match tenure.state() {
+            TenureState::Lost(why) => why,
+            TenureState::Held | TenureState::InDoubt => Loss::Released,
+        };
         match self.queue.front() {
             Some(next) if now - self.since < next.timing.ttl() => {
-                return self.pass(next.timing);
+                let timing = next.timing;
+                self.tell_end(tenure.token(), ended, Telemetry::handed_over);
+                return self.pass(timing);
             }
             // The record has gone from hand to hand in here for long enough.
             Some(next) => self.offer = Some((next.timing.ttl() / 100).min(COURTESY)),
             None => {}
         }
         self.since = Moment::default();
+        self.tell_end(tenure.token(), ended, Telemetry::released);
         Input::Release
+    }
+
+    /// Says how a tenure ended: its holder may have seen it run out before giving it back.
+    fn tell_end(&self, token: Token, why: Loss, given_back: fn(&Telemetry, Token)) {
+        match why {
+            Loss::Released => given_back(&self.telemetry, token),
+            lost => self.telemetry.lost(token, lost),
+        }
     }
 
     fn pass(&mut self, timing: Timing) -> Input {
@@ -159,13 +181,12 @@ impl Desk {
     pub(crate) fn tend(&mut self, now: Moment, machine: &mut Machine) -> Option<Input> {
         if let Some(tenure) = &self.present {
             if machine.holds(now) != Some(tenure.token()) {
-                tenure.end(machine.loss().unwrap_or(Loss::Expired));
-                tracing::warn!(name = %self.name, token = %tenure.token(), why = ?machine.loss(), "lost");
+                let why = machine.loss().unwrap_or(Loss::Expired);
+                tenure.end(why);
+                self.telemetry.lost(tenure.token(), why);
                 self.present = None;
                 self.since = Moment::default();
-            } else if !tenure
-                .extend(machine.deadline().unwrap_or(now), machine.doubtful().unwrap_or(now))
-            {
+            } else if !self.extend(now, machine) {
                 return Some(self.leave(now));
             }
         }
@@ -187,10 +208,32 @@ impl Desk {
         self.turn_away(now, machine);
         let next = self.next_claim(now, machine);
         if next.is_none() {
-            self.answer_left(now, machine);
+            // In this order: whoever is answered then looks at what was told.
             self.tell(machine);
+            self.answer_left(now, machine);
         }
         next
+    }
+
+    /// Moves the deadline of the present tenure; false if its holder has seen it end already.
+    fn extend(&mut self, now: Moment, machine: &Machine) -> bool {
+        let Some(tenure) = &self.present else { return false };
+        let until = machine.deadline().unwrap_or(now);
+        let doubtful = machine.doubtful().unwrap_or(now);
+        let (moved, left) = (tenure.is_until(until), until - now);
+        if !tenure.extend(until, doubtful) {
+            return false;
+        }
+        if !moved {
+            self.telemetry.extended(tenure.token(), left);
+        }
+        let doubt = match now < doubtful {
+            true => Doubt::None,
+            false if machine.yields() => Doubt::Yielding,
+            false => Doubt::Overdue,
+        };
+        self.telemetry.stands(tenure.token(), left, doubt);
+        true
     }
 
     fn grant(&mut self, now: Moment, machine: &Machine, token: Token, claim: Claim) {
@@ -203,7 +246,7 @@ impl Desk {
             self.since = now;
         }
         self.present = Some(tenure.clone());
-        tracing::debug!(name = %self.name, %token, "acquired");
+        self.telemetry.acquired(token, until - now);
         let guard = Guard::new(tenure, self.driver.clone());
         self.guard = Some(guard.downgrade());
         // If its owner left at this very moment, the guard is dropped here, which releases.
@@ -289,16 +332,22 @@ impl Desk {
     }
 
     fn tell(&self, machine: &Machine) {
+        let (holder, token) = if let Some(tenure) = &self.present {
+            (Some(Arc::clone(&self.me)), Some(tenure.token().number()))
+        } else {
+            let holder = self.foreign(machine);
+            let token = machine.seen().filter(|_| holder.is_some());
+            (holder, token.and_then(|found| found.token()))
+        };
         let standing = Standing {
-            holder: match &self.present {
-                Some(_) => Some(Arc::clone(&self.me)),
-                None => self.foreign(machine),
-            },
+            holder,
+            token,
+            used: self.present.is_some() || !self.queue.is_empty(),
             waits: machine.waits(),
-            error: self.failure.as_ref().map(ToString::to_string),
+            error: self.failure.clone(),
         };
         self.standing.send_if_modified(|known| {
-            *known != standing && {
+            !known.is_as(&standing) && {
                 *known = standing;
                 true
             }
@@ -333,41 +382,7 @@ impl Drop for Desk {
     fn drop(&mut self) {
         if let Some(tenure) = &self.present {
             tenure.end(Loss::Abandoned);
+            self.telemetry.lost(tenure.token(), Loss::Abandoned);
         }
-    }
-}
-
-/// A place in a queue. Dropping it leaves the queue.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    name: Arc<str>,
-    answer: oneshot::Receiver<Result<Guard>>,
-    releases: mpsc::UnboundedSender<Release>,
-    pub(crate) standing: watch::Receiver<Standing>,
-}
-
-impl Pending {
-    pub(crate) const fn new(
-        name: Arc<str>,
-        answer: oneshot::Receiver<Result<Guard>>,
-        releases: mpsc::UnboundedSender<Release>,
-        standing: watch::Receiver<Standing>,
-    ) -> Self {
-        Self { name, answer, releases, standing }
-    }
-
-    /// The guard, once it is this one's turn.
-    pub(crate) async fn granted(&mut self) -> Result<Guard> {
-        (&mut self.answer)
-            .await
-            .unwrap_or_else(|_| Err(Error::Closed { name: self.name.to_string() }))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.answer.close();
-        // Names no tenure: the contender wakes and sees that nobody waits here any more.
-        let _ = self.releases.send(Release { tenure: NO_TENURE, done: None });
     }
 }

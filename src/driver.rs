@@ -13,15 +13,17 @@ use tokio::{
 };
 
 use crate::{
+    claim::Claim,
     clock::{Clock, Moment},
-    desk::{Claim, Desk},
+    desk::Desk,
     engine::{
         machine::{Failure, Input, Machine, Outcome, Step},
-        record::Write,
+        record::{Change as Purpose, Write},
     },
     error::{Error, Result},
     guard::{NO_TENURE, Release},
     store::{Change, Key, Scope, Store, Written},
+    telemetry::Renewal,
 };
 
 /// What the handle asks of a contender.
@@ -40,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
     pub(crate) desk: Desk,
+    /// When the renewal under way was sent.
+    pub(crate) renewing: Option<Moment>,
     /// Claims and unlocks, from the handle; closed when that is gone.
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     /// From guards, and wake-ups from waits that were cancelled.
@@ -103,6 +107,7 @@ impl Driver {
                     Moment::NEVER
                 }
                 Step::Write(write) => {
+                    self.renewing = (write.change == Purpose::Renew).then_some(now);
                     *flight = Some(self.write(write));
                     Moment::NEVER
                 }
@@ -129,6 +134,7 @@ impl Driver {
                 input => input,
             },
             Woken::Answer(input, error) => {
+                self.time(now, &input);
                 self.note(error);
                 if watched {
                     self.doubt(&input);
@@ -222,7 +228,7 @@ impl Driver {
             Some(Change::Set(entry)) if entry.lease == self.key.lease => {
                 Input::Changed(entry.found)
             }
-            Some(Change::Gone(lease, version)) if lease == self.key.lease => {
+            Some(Change::Gone(_, lease, version)) if lease == self.key.lease => {
                 Input::Deleted(version)
             }
             Some(Change::Blind(why)) => {
@@ -232,6 +238,18 @@ impl Driver {
             Some(_) => Input::Wake,
             None => Input::Blind,
         }
+    }
+
+    /// Says how a renewal went.
+    fn time(&mut self, now: Moment, answer: &Input) {
+        let (Some(sent), Input::Wrote(outcome)) = (self.renewing.take(), answer) else { return };
+        let outcome = match outcome {
+            Outcome::Stored(_) | Outcome::Gone => Renewal::Stored,
+            Outcome::Conflict => Renewal::Conflict,
+            Outcome::Failed(failure) if failure.refused => Renewal::Refused,
+            Outcome::Failed(_) => Renewal::Unknown,
+        };
+        self.desk.telemetry.renewal(outcome, now - sent);
     }
 
     fn note(&mut self, error: Option<Error>) {

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     error::{Error, Result},
-    guard::{Guard, Tenure, WeakGuard},
+    guard::{Guard, Tenure, TenureState, WeakGuard},
 };
 
 /// What a candidate is at present.
@@ -44,7 +44,7 @@ pub struct Member {
     pub role: Role,
     /// The namespace of the election.
     pub namespace: String,
-    /// The fencing token of its tenure, if it leads.
+    /// The fencing token of its tenure, if it leads; `None` also where another program leads, which writes none.
     pub token: Option<u64>,
 }
 
@@ -128,7 +128,9 @@ pub(crate) struct Campaign {
     pub(crate) status: Status,
     pub(crate) leader: Option<Member>,
     pub(crate) guard: Lead,
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Error>,
+    /// It has been asked to end, or has ended.
+    pub(crate) leaving: bool,
 }
 
 /// Where the guard of the present tenure is.
@@ -266,6 +268,11 @@ impl Leader {
     /// Once polled it goes on in the background.
     pub async fn resign(&self) -> Result<()> {
         let (done, end) = oneshot::channel();
+        // Nothing to tell anybody of as yet.
+        self.campaign.send_if_modified(|campaign| {
+            campaign.leaving = true;
+            false
+        });
         if self.resign.send(done).is_err() {
             return Ok(());
         }
@@ -283,6 +290,29 @@ impl Leader {
         self.follow(|campaign| campaign.leader.clone())
     }
 
+    /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes the guard.
+    #[must_use]
+    pub fn tenure(&self) -> Option<Tenure> {
+        self.campaign.borrow().guard.tenure().filter(Tenure::is_held)
+    }
+
+    /// How this candidacy stands, now.
+    ///
+    /// # Guarantees
+    ///
+    /// Asks the clock, as [`Tenure::is_held`] does: never [`Status::Leading`] or [`Status::InDoubt`] past the
+    /// deadline, also where the task that renews had no time to run.
+    #[must_use]
+    pub fn standing(&self) -> Status {
+        let campaign = self.campaign.borrow();
+        match (campaign.status, campaign.guard.tenure().as_ref().map(Tenure::state)) {
+            (Status::Leading | Status::InDoubt, Some(TenureState::Held)) => Status::Leading,
+            (Status::Leading | Status::InDoubt, Some(TenureState::InDoubt)) => Status::InDoubt,
+            (Status::Leading | Status::InDoubt, _) => Status::Lost,
+            (status, _) => status,
+        }
+    }
+
     /// How this candidacy stands, from now on. Ends after [`Status::Resigned`].
     ///
     /// A reader that is slower than the changes sees the latest, not each.
@@ -292,7 +322,7 @@ impl Leader {
 
     /// The last failure of the campaign in the background, until something succeeds.
     #[must_use]
-    pub fn last_error(&self) -> Option<String> {
+    pub fn last_error(&self) -> Option<Error> {
         self.campaign.borrow().error.clone()
     }
 
@@ -331,6 +361,15 @@ impl Leader {
 }
 
 impl Lead {
+    /// The tenure, which may be over.
+    fn tenure(&self) -> Option<Tenure> {
+        match self {
+            Self::None => None,
+            Self::Ready(guard) => Some(guard.tenure()),
+            Self::Taken(guard) => Some(guard.tenure()),
+        }
+    }
+
     /// The guard for a user, leaving behind what is needed to share it.
     pub(crate) fn take(&mut self) -> Option<Guard> {
         let guard = match self {

@@ -172,6 +172,11 @@ impl Error {
     }
 }
 
+/// Whether two errors say the same.
+pub(crate) fn same(a: Option<&Error>, b: Option<&Error>) -> bool {
+    a.map(ToString::to_string) == b.map(ToString::to_string)
+}
+
 /// What ended a tenure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

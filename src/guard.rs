@@ -231,6 +231,11 @@ impl Tenure {
         moved
     }
 
+    /// Whether the deadline is this one.
+    pub(crate) fn is_until(&self, until: Moment) -> bool {
+        self.0.until.load(Ordering::Acquire) == until.as_nanos()
+    }
+
     /// Ends it, before anything is told to the backend. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
@@ -352,6 +357,11 @@ impl WeakGuard {
             let (tenure, driver) = (self.tenure.clone(), self.driver.clone());
             Guard(Arc::new(Owner { tenure, kept: AtomicBool::new(true), driver }))
         })
+    }
+
+    /// The tenure, which may be over.
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// Whether somebody will end the tenure; not so if it was kept.

@@ -5,7 +5,9 @@
 )]
 
 mod campaign;
+mod candidacies;
 mod chance;
+mod claim;
 mod clock;
 mod coordinator;
 mod desk;
@@ -15,13 +17,18 @@ mod election;
 mod engine;
 mod error;
 mod guard;
+mod implement;
 mod memory;
+#[cfg(feature = "metrics")]
+mod meter;
 mod mutex;
 mod name;
 mod options;
 mod roster;
+mod sightings;
 mod store;
 mod sync;
+mod telemetry;
 mod timing;
 mod token;
 
@@ -38,7 +45,7 @@ pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};
 pub use guard::{Guard, Tenure, TenureState};
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind};
+pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
 pub use memory::{Fault, Memory};
 pub use options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions};
 pub use sync::{DynSync, Sync};

@@ -144,12 +144,12 @@ impl Default for Memory {
     }
 }
 
-crate::coordinator::implement_sync!(Memory);
+crate::implement::implement_sync!(Memory);
 
 /// The records, shared by all handles.
 struct World {
     records: Mutex<Records>,
-    changes: broadcast::Sender<(Namespace, Change)>,
+    changes: broadcast::Sender<Change>,
 }
 
 #[derive(Default)]
@@ -206,17 +206,19 @@ impl World {
             whole: Arc::new(serde_json::Value::Null),
         });
         let (title, kind) = (key.title.to_string(), Some(key.kind.clone()));
-        let entry = Entry { lease: key.lease.clone(), kind, title, found: Arc::clone(&found) };
+        let (namespace, lease) = place.clone();
+        let entry = Entry { namespace, lease, kind, title, found: Arc::clone(&found) };
         records.map.insert(place, Stored { entry: entry.clone(), written: Clock::Runtime.now() });
         // Nobody may be watching.
-        let _ = self.changes.send((key.namespace.clone(), Change::Set(entry)));
+        let _ = self.changes.send(Change::Set(entry));
         Written::Stored(found)
     }
 
     fn remove(&self, records: &mut Records, place: &(Namespace, LeaseName)) {
         let version = records.next_version();
         if records.map.remove(place).is_some() {
-            let _ = self.changes.send((place.0.clone(), Change::Gone(place.1.clone(), version)));
+            let (namespace, lease) = place.clone();
+            let _ = self.changes.send(Change::Gone(namespace, lease, version));
         }
     }
 
@@ -228,16 +230,18 @@ impl World {
             Entry { found: Arc::new(found), ..stored.entry.clone() }
         };
         let records = lock(&self.records);
-        let inside = records
-            .map
-            .iter()
-            .filter(|((namespace, _), stored)| holds(scope, namespace, &stored.entry));
-        inside.map(|(_, stored)| aged(stored)).collect()
+        let inside = records.map.values().filter(|stored| holds(scope, &stored.entry));
+        inside.map(aged).collect()
     }
 }
 
-fn holds(scope: &Scope, namespace: &Namespace, entry: &Entry) -> bool {
+fn holds(scope: &Scope, entry: &Entry) -> bool {
+    let namespace = &entry.namespace;
     match scope {
+        // There are no labels here to select by.
+        Scope::Records(within, labels) => {
+            labels.is_none() && within.as_ref().is_none_or(|within| within == namespace)
+        }
         Scope::Record(within, lease) => within == namespace && *lease == entry.lease,
         Scope::Elections(within, only) => {
             let election = match &entry.kind {
@@ -338,7 +342,7 @@ impl Store for Link {
 
 struct Watch {
     world: Arc<World>,
-    changes: broadcast::Receiver<(Namespace, Change)>,
+    changes: broadcast::Receiver<Change>,
     lasting: watch::Receiver<Option<Fault>>,
     scope: Scope,
     /// What is told next is the whole state.
@@ -360,7 +364,7 @@ impl Watch {
                 return Change::All(self.world.list(&self.scope));
             }
             match self.changes.recv().await {
-                Ok((namespace, change)) if self.concerns(&namespace, &change) => {
+                Ok(change) if self.concerns(&change) => {
                     if self.lasting.borrow().is_none() {
                         return change;
                     }
@@ -371,13 +375,14 @@ impl Watch {
         }
     }
 
-    fn concerns(&self, namespace: &Namespace, change: &Change) -> bool {
+    fn concerns(&self, change: &Change) -> bool {
         match change {
-            Change::Set(entry) => holds(&self.scope, namespace, entry),
+            Change::Set(entry) => holds(&self.scope, entry),
             // A deletion of something never seen is no news, and harmless.
-            Change::Gone(lease, _) => match &self.scope {
+            Change::Gone(namespace, lease, _) => match &self.scope {
                 Scope::Record(within, only) => within == namespace && only == lease,
                 Scope::Elections(within, _) => within == namespace,
+                Scope::Records(within, _) => within.as_ref().is_none_or(|one| one == namespace),
             },
             Change::All(_) | Change::Blind(_) => true,
         }

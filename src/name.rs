@@ -66,6 +66,12 @@ impl Namespace {
         Ok(Self(namespace.into()))
     }
 
+    /// The namespace that a backend says one of its records is in.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn stored(namespace: &str) -> Self {
+        Self(namespace.into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

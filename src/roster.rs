@@ -1,34 +1,20 @@
 //! Who stands and who leads, as records show it: for lists and event streams, which people read.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
 
-use futures::{StreamExt as _, stream, stream::BoxStream};
-use tokio::time::sleep;
+use futures::stream;
 
 use crate::{
-    clock::{Clock, Moment},
-    driver::answered,
     election::{ElectEvent, ElectWatcher, Member, Role},
-    engine::record::Version,
-    error::Result,
     name::{LeaseName, Name},
-    store::{Change, Entry, Kind, Scope, Store},
+    sightings::{Seen, Sightings},
+    store::{Entry, Kind},
 };
 
-/// How often a set that cannot be watched, or whose expiry cannot be confirmed, is listed.
-const RELIST: Duration = Duration::from_secs(5);
-
-/// How long a list may take: of all its pages, and nobody's tenure depends on it.
-pub(crate) const LIST: Duration = Duration::from_secs(10);
-
 /// The live members among `entries`, judged by the time they wrote, with one time to live for clocks that differ.
-pub(crate) fn members(scope: &Scope, prefix: &str, entries: &[Entry]) -> Vec<Member> {
+pub(crate) fn members(prefix: &str, entries: &[Entry]) -> Vec<Member> {
     let live = entries.iter().filter(|entry| !is_stale(entry));
-    present(scope, prefix, live).into_values().collect()
+    present(prefix, live).into_values().collect()
 }
 
 /// Whether a handle with this prefix calls the election so: two applications may each have their `leader`.
@@ -47,11 +33,9 @@ fn is_stale(entry: &Entry) -> bool {
 
 /// One member for each election and id: a leader's own candidate record says nothing more.
 fn present<'a>(
-    scope: &Scope,
     prefix: &str,
     live: impl Iterator<Item = &'a Entry>,
 ) -> BTreeMap<(String, String), Member> {
-    let (Scope::Record(namespace, _) | Scope::Elections(namespace, _)) = scope;
     let mut members = BTreeMap::new();
     for entry in live.filter(|entry| is_named_by(prefix, entry)) {
         let role = match &entry.kind {
@@ -65,177 +49,44 @@ fn present<'a>(
         let token = entry.found.token().filter(|_| role == Role::Leader).map(Into::into);
         let key = (entry.title.clone(), id.clone());
         if role == Role::Leader || !members.contains_key(&key) {
-            members.insert(
-                key,
-                Member {
-                    election: entry.title.clone(),
-                    id,
-                    role,
-                    namespace: namespace.to_string(),
-                    token,
-                },
-            );
+            let (election, namespace) = (entry.title.clone(), entry.namespace.to_string());
+            members.insert(key, Member { election, id, role, namespace, token });
         }
     }
     members
 }
 
-/// The stream of what changes in `scope`.
-pub(crate) async fn watch(
-    store: Arc<dyn Store>,
-    clock: Clock,
-    scope: Scope,
-    prefix: String,
-) -> Result<ElectWatcher> {
-    // What is refused is told now, not by a silent stream.
-    let first = answered(&*store, LIST, store.list(&scope)).await?;
-    let changes = store.changes(&scope);
-    let mut roster = Roster {
-        store,
-        clock,
-        scope,
-        prefix,
-        changes,
-        seen: BTreeMap::new(),
-        members: BTreeMap::new(),
-        events: VecDeque::new(),
-        relist: Moment::NEVER,
-    };
-    roster.set(first);
+/// The stream of what changes among `sightings`.
+pub(crate) fn watch(sightings: Sightings, prefix: String) -> ElectWatcher {
+    let (members, events) = (BTreeMap::new(), VecDeque::new());
+    let mut roster = Roster { sightings, prefix, members, events };
     roster.compare();
-    Ok(ElectWatcher::new(stream::unfold(roster, |mut roster| async move {
+    ElectWatcher::new(stream::unfold(roster, |mut roster| async move {
         loop {
             if let Some(event) = roster.events.pop_front() {
                 return Some((event, roster));
             }
-            roster.next_change().await;
+            roster.sightings.next().await;
             roster.compare();
         }
-    })))
+    }))
 }
 
-/// The records of some elections as this process has observed them.
+/// Who was there when last compared.
 struct Roster {
-    store: Arc<dyn Store>,
-    clock: Clock,
-    scope: Scope,
+    sightings: Sightings,
     prefix: String,
-    changes: BoxStream<'static, Change>,
-    seen: BTreeMap<LeaseName, Seen>,
     members: BTreeMap<(String, String), Member>,
     events: VecDeque<ElectEvent>,
-    /// When to list, whatever the watch says.
-    relist: Moment,
-}
-
-struct Seen {
-    entry: Entry,
-    /// When this process first saw this version.
-    since: Moment,
-    live: bool,
 }
 
 impl Roster {
-    async fn next_change(&mut self) {
-        let now = self.clock.now();
-        let expiry = self
-            .seen
-            .values()
-            .filter(|seen| seen.live)
-            .map(|seen| seen.since + seen.entry.found.record.lives())
-            .min();
-        let due = expiry.unwrap_or(Moment::NEVER).min(self.relist);
-        tokio::select! {
-            biased;
-            change = self.changes.next() => match change {
-                Some(Change::All(entries)) => {
-                    self.relist = Moment::NEVER;
-                    self.set(entries);
-                }
-                Some(Change::Set(entry)) => self.saw(entry),
-                Some(Change::Gone(lease, version)) => self.gone(&lease, version.get()),
-                Some(Change::Blind(why)) => {
-                    tracing::debug!(%why, "no watch on elections, listing instead");
-                    self.relist = self.relist.min(now + RELIST);
-                }
-                None => {
-                    // It should not end: asking on would spin.
-                    self.changes = stream::pending().boxed();
-                    self.relist = self.relist.min(now + RELIST);
-                }
-            },
-            () = sleep(due.since(now).min(Duration::from_secs(86_400))) => self.expire().await,
-        }
-    }
-
-    /// Something has not been renewed in time, or there is no watch: a fresh list decides, not silence.
-    async fn expire(&mut self) {
-        let listed = answered(&*self.store, LIST, self.store.list(&self.scope)).await;
-        let now = self.clock.now();
-        match listed {
-            Ok(entries) => {
-                self.set(entries);
-                if self.relist <= now {
-                    self.relist = now + RELIST;
-                }
-                for seen in self.seen.values_mut() {
-                    seen.live &= now < seen.since + seen.entry.found.record.lives();
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot list elections");
-                // Nothing is declared dead on hearsay.
-                for seen in self.seen.values_mut().filter(|seen| seen.live) {
-                    seen.since = seen.since.max(Moment::from_nanos(
-                        (now + RELIST)
-                            .as_nanos()
-                            .saturating_sub(nanos(seen.entry.found.record.lives())),
-                    ));
-                }
-                self.relist = now + RELIST;
-            }
-        }
-    }
-
-    fn set(&mut self, entries: Vec<Entry>) {
-        let gone: Vec<_> = self
-            .seen
-            .keys()
-            .filter(|lease| entries.iter().all(|entry| entry.lease != **lease))
-            .cloned()
-            .collect();
-        for lease in gone {
-            self.seen.remove(&lease);
-        }
-        for entry in entries {
-            self.saw(entry);
-        }
-    }
-
-    fn saw(&mut self, entry: Entry) {
-        let number = |version: &Version| version.number;
-        let known = self.seen.get(&entry.lease).map(|seen| number(&seen.entry.found.version));
-        if known.is_none_or(|known| number(&entry.found.version) > known) {
-            // Left over from a process that died long before anybody looked.
-            let live = known.is_some() || !is_stale(&entry);
-            self.seen.insert(entry.lease.clone(), Seen { entry, since: self.clock.now(), live });
-        }
-    }
-
-    fn gone(&mut self, lease: &LeaseName, version: u64) {
-        if self.seen.get(lease).is_some_and(|seen| seen.entry.found.version.number.get() < version)
-        {
-            self.seen.remove(lease);
-        }
-    }
-
     /// Tells the difference between who is there now and who was.
     fn compare(&mut self) {
-        let now = present(
-            &self.scope,
-            &self.prefix,
-            self.seen.values().filter(|seen| seen.live).map(|seen| &seen.entry),
-        );
+        // What was stale when first seen is left over from a process that died long before anybody looked.
+        let dead = |seen: &Seen| seen.expired || seen.first && is_stale(&seen.entry);
+        let live = self.sightings.seen().filter(|seen| !dead(seen)).map(|seen| &seen.entry);
+        let now = present(&self.prefix, live);
         let before = std::mem::replace(&mut self.members, now);
         let leads = |member: &Member| member.role == Role::Leader;
         let mut gone = Vec::new();
@@ -261,8 +112,4 @@ impl Roster {
         self.events.extend(come);
         self.events.extend(gone);
     }
-}
-
-fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -48,16 +48,31 @@ pub(crate) enum Scope {
     Record(Namespace, LeaseName),
     /// The records of elections and their candidates: of one election, or of all.
     Elections(Namespace, Option<LeaseName>),
+    /// Every record of this crate, under whatever prefix it was made: of one namespace, or of all. Only those
+    /// that a label selector of the caller's selects, where there is one.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "a map in this process needs no operator")
+    )]
+    Records(Option<Namespace>, Option<Arc<str>>),
 }
 
 /// A record and what it is for, as far as it says so itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
+    pub(crate) namespace: Namespace,
     pub(crate) lease: LeaseName,
     /// `None` where the record does not say: another program's.
     pub(crate) kind: Option<Kind>,
     pub(crate) title: String,
     pub(crate) found: Arc<Versioned>,
+}
+
+impl Entry {
+    /// Where it is.
+    pub(crate) fn place(&self) -> (Namespace, LeaseName) {
+        (self.namespace.clone(), self.lease.clone())
+    }
 }
 
 /// What a watch tells. It may tell late, twice, or not at all: nothing but speed depends on it.
@@ -68,7 +83,7 @@ pub(crate) enum Change {
     /// This is there now.
     Set(Entry),
     /// This is gone; the version is that of the deletion.
-    Gone(LeaseName, NonZeroU64),
+    Gone(Namespace, LeaseName, NonZeroU64),
     /// There is no watch at present, and why, as a line to log.
     #[cfg_attr(
         not(feature = "kubernetes"),

@@ -109,6 +109,23 @@ pub trait Sync: fmt::Debug + fmt::Display + Send + std::marker::Sync + 'static {
     /// Once polled, the release goes on in the background, also if the future is dropped.
     fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>>;
 
+    /// Waits until nothing is left in the backend of what was given up: guards, waits, leaders and `lock` or
+    /// `leader` futures that were dropped, whose undoing goes on in the background.
+    ///
+    /// Call it before the process or the runtime ends, which would end that work. What is still in somebody's
+    /// hands, or kept, stays as it is; the handle can be used on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) and others if the backend could not be told of something: it
+    /// is free when its time to live has passed, and so is anything else after the longest time to live in use,
+    /// which this waits at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only waits.
+    fn close(&self) -> BoxFuture<'_, Result<()>>;
+
     /// The backend's name, for example `kubernetes`.
     fn backend(&self) -> &'static str;
 }
@@ -159,6 +176,10 @@ macro_rules! forward {
 
             fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
                 (**self).unlock(id)
+            }
+
+            fn close(&self) -> BoxFuture<'_, Result<()>> {
+                (**self).close()
             }
 
             fn backend(&self) -> &'static str {

@@ -61,7 +61,7 @@ impl Timing {
 
     /// How long the holder trusts one renewal, counted from before it was sent. At most nine tenths of the time to live.
     #[must_use]
-    pub const fn hold(mut self, hold: Duration) -> Self {
+    pub const fn hold_for(mut self, hold: Duration) -> Self {
         self.hold = hold;
         self
     }
@@ -79,16 +79,28 @@ impl Timing {
         self.ttl
     }
 
-    pub(crate) const fn renew(&self) -> Duration {
+    /// How often the holder renews.
+    #[must_use]
+    pub const fn renew(&self) -> Duration {
         self.renew
     }
 
-    pub(crate) const fn held_for(&self) -> Duration {
+    /// How long the holder trusts one confirmed renewal, counted from before it was sent.
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
         self.hold
     }
 
-    pub(crate) const fn attempt(&self) -> Duration {
+    /// How long one request may take.
+    #[must_use]
+    pub const fn attempt(&self) -> Duration {
         self.attempt
+    }
+
+    /// What the hold leaves of the time to live: for clocks that run apart. Zero where it leaves nothing, which is refused.
+    #[must_use]
+    pub const fn margin(&self) -> Duration {
+        self.ttl.saturating_sub(self.hold)
     }
 
     /// The one check: every order that safety and availability rest on.
@@ -149,8 +161,9 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_table() {
         let timing = Timing::default();
-        assert_eq!((timing.ttl, timing.renew, timing.hold), (secs(15), secs(5), secs(13)));
-        assert_eq!(timing.attempt, Duration::from_millis(1500));
+        assert_eq!((timing.ttl(), timing.renew(), timing.hold()), (secs(15), secs(5), secs(13)));
+        assert_eq!((timing.attempt(), timing.margin()), (Duration::from_millis(1500), secs(2)));
+        assert_eq!(timing.hold_for(secs(20)).margin(), Duration::ZERO);
     }
 
     #[test]
@@ -167,7 +180,7 @@ mod tests {
                 "time to live \"0ns\" cannot be used: it must be 1s to 86400s",
             ),
             (Timing::new(secs(315_360_000)), "time to live \"315360000s\""),
-            (Timing::default().hold(secs(14)), "at most 13.5s, 500ms less"),
+            (Timing::default().hold_for(secs(14)), "at most 13.5s, 500ms less"),
             (Timing::default().renew_every(Duration::ZERO), "above zero"),
             (Timing::default().renew_every(secs(13)), "less than the hold, 13s"),
             (Timing::default().attempt_timeout(secs(3)), "1s too much"),
@@ -187,7 +200,7 @@ mod tests {
         #[test]
         fn nothing_overflows(ttl in any::<u64>(), hold in any::<u64>(), renew in any::<u64>(), attempt in any::<u64>()) {
             let d = Duration::from_secs;
-            let _ = Timing::new(d(ttl)).hold(d(hold)).renew_every(d(renew)).attempt_timeout(d(attempt)).check();
+            let _ = Timing::new(d(ttl)).hold_for(d(hold)).renew_every(d(renew)).attempt_timeout(d(attempt)).check();
         }
     }
 }

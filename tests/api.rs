@@ -94,6 +94,7 @@ async fn futures_and_streams_say_what_they_borrow() {
     sent(&sync.init());
     sent(&sync.lock("x", LockOptions::default()));
     sent(&sync.unlock("x"));
+    sent(&sync.close());
     sent(&sync.leader("e", LeaderOptions::default()));
     sent(&sync.list_members(ListMembersOptions::default()));
     sent(&sync.watch_elect(WatchElectOptions::default()));

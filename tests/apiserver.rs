@@ -19,6 +19,8 @@ mod cut_off;
 mod hands;
 #[path = "apiserver/outage.rs"]
 mod outage;
+#[path = "apiserver/peers.rs"]
+mod peers;
 #[path = "apiserver/permissions.rs"]
 mod permissions;
 #[path = "apiserver/processes.rs"]

@@ -13,14 +13,20 @@ mod support;
 mod busy;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/demo.rs"]
+mod demo;
 #[path = "cli/elect.rs"]
 mod elect;
+#[path = "cli/http.rs"]
+mod http;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/lost.rs"]
 mod lost;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/serve.rs"]
+mod serve;
 #[path = "cli/server.rs"]
 mod server;
 #[path = "cli/signals.rs"]

@@ -9,8 +9,16 @@ mod broken;
 mod elections;
 #[path = "memory/faults.rs"]
 mod faults;
+#[cfg(feature = "metrics")]
+#[path = "memory/metrics.rs"]
+mod metrics;
+#[cfg(feature = "metrics")]
+#[path = "../src/bin/leasehold/serve/prometheus.rs"]
+mod prometheus;
 #[path = "memory/queue.rs"]
 mod queue;
+#[path = "memory/telemetry.rs"]
+mod telemetry;
 #[path = "memory/tenure.rs"]
 mod tenure;
 

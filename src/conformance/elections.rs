@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures::StreamExt as _;
 
 use super::{Pair, held_by, identity, must, once, patient, secs, unique};
-use crate::{DynSync, Error, Leader, LeaderOptions, Loss, Role, Status, Token};
+use crate::{DynSync, Error, Leader, LeaderOptions, Loss, Member, Role, Status, Token};
 
 /// A candidate of `sync` in the election `name`.
 pub(super) async fn stand(sync: &DynSync, name: &str) -> Leader {
@@ -239,21 +239,22 @@ pub(super) async fn locks_and_elections_share_their_names(pair: Pair<'_>) {
 pub(super) async fn the_primary_can_be_observed(pair: Pair<'_>) {
     let name = unique("observe");
     let first = stand(pair.a, &name).await;
-    must(first.elected().await, "who stands alone leads").keep();
+    let lead = must(first.elected().await, "who stands alone leads").keep();
     let second = stand(pair.b, &name).await;
-    let mut seen =
-        second.observe().filter_map(|member| async move { member.map(|m| m.id) }).boxed();
+    let shown = |member: Member| (member.id, member.token);
+    let mut seen = second.observe().filter_map(async |member| member.map(shown)).boxed();
     assert_eq!(
-        seen.next().await.as_deref(),
-        Some(identity(pair.a)),
-        "it begins with who leads now"
+        seen.next().await,
+        Some((identity(pair.a).into(), Some(lead.token().get()))),
+        "it begins with who leads now, and its token"
     );
 
     must(first.resign().await, "a leader can resign");
 
+    let next = must(second.elected().await, "the other leads then").keep();
     assert_eq!(
-        seen.next().await.as_deref(),
-        Some(identity(pair.b)),
+        seen.next().await,
+        Some((identity(pair.b).into(), Some(next.token().get()))),
         "and goes on with who is next"
     );
     must(second.resign().await, "a leader can resign");

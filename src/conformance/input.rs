@@ -89,7 +89,7 @@ pub(super) async fn times_to_live_that_cannot_be_used_are_refused(pair: Pair<'_>
         (Timing::new(Duration::ZERO), "0ns", "1s"),
         (Timing::new(years), "315360000s", "86400s"),
         (Timing::new(Duration::MAX), "s", "86400s"),
-        (Timing::new(secs(15)).hold(secs(15)), "15s", "13.5s"),
+        (Timing::new(secs(15)).hold_for(secs(15)), "15s", "13.5s"),
         (Timing::new(secs(15)).renew_every(secs(14)), "14s", "13s"),
         (Timing::new(secs(15)).attempt_timeout(secs(9)), "9s", "too much"),
     ];

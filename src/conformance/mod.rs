@@ -21,6 +21,7 @@
 //! ```
 
 mod candidates;
+mod close;
 mod elections;
 mod input;
 mod locks;
@@ -192,6 +193,11 @@ checks! {
         a_watch_begins_with_the_present_state,
         a_watch_tells_who_comes_leads_and_goes,
         a_watch_of_one_election_heeds_no_other,
+    }
+    close {
+        closing_waits_until_what_was_dropped_is_undone,
+        closing_waits_until_a_dropped_candidacy_is_withdrawn,
+        closing_leaves_what_is_held_and_the_handle_as_they_are,
     }
 }
 

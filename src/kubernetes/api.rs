@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     BACKEND,
-    codec::{self, ELECTION},
+    codec::{self, ELECTION, KIND},
     error::{Asked, Failed},
 };
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 
 /// The resource, in the server's terms.
 pub(super) const LEASES: &str = "leases.coordination.k8s.io";
+/// Where the server has them.
+const GROUP: &str = "/apis/coordination.k8s.io/v1";
 /// How many objects one page of a list has.
 const PAGE: usize = 500;
 
@@ -122,12 +124,16 @@ pub(super) fn failure(error: kube::Error, scope: &Scope) -> Error {
 }
 
 fn asked<'a>(verb: &'static str, scope: &'a Scope) -> Asked<'a> {
-    Asked { verb, resource: LEASES, name: None, namespace: namespace(scope).as_str() }
+    // As `kubectl` and the rules of a role call all of them.
+    let namespace = namespace(scope).map_or("*", Namespace::as_str);
+    Asked { verb, resource: LEASES, name: None, namespace }
 }
 
-const fn namespace(scope: &Scope) -> &Namespace {
-    let (Scope::Record(namespace, _) | Scope::Elections(namespace, _)) = scope;
-    namespace
+const fn namespace(scope: &Scope) -> Option<&Namespace> {
+    match scope {
+        Scope::Record(namespace, _) | Scope::Elections(namespace, _) => Some(namespace),
+        Scope::Records(namespace, _) => namespace.as_ref(),
+    }
 }
 
 impl std::fmt::Debug for Api {
@@ -144,7 +150,7 @@ pub(super) fn readable(object: Value) -> Option<Entry> {
         .ok()
 }
 
-/// The path and query of a scope: by its name for one record, which a Role may restrict to that name; by label for elections.
+/// The path and query of a scope: by its name for one record, which a Role may restrict to that name; by label for the others.
 fn selection(scope: &Scope) -> String {
     let selector = match scope {
         Scope::Record(_, lease) => ("fieldSelector", format!("metadata.name={lease}")),
@@ -152,12 +158,18 @@ fn selection(scope: &Scope) -> String {
             ("labelSelector", format!("{ELECTION}={}", election.label()))
         }
         Scope::Elections(_, None) => ("labelSelector", ELECTION.into()),
+        Scope::Records(_, None) => ("labelSelector", KIND.into()),
+        Scope::Records(_, Some(labels)) => ("labelSelector", format!("{KIND},{labels}")),
     };
-    format!("{}?{}={}", path(namespace(scope), None), selector.0, escaped(&selector.1))
+    let path = match namespace(scope) {
+        Some(namespace) => path(namespace, None),
+        None => format!("{GROUP}/leases"),
+    };
+    format!("{path}?{}={}", selector.0, escaped(&selector.1))
 }
 
 pub(super) fn path(namespace: &Namespace, lease: Option<&LeaseName>) -> String {
-    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+    let leases = format!("{GROUP}/namespaces/{namespace}/leases");
     match lease {
         Some(lease) => format!("{leases}/{lease}"),
         None => leases,

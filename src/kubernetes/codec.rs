@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     engine::record::{Change, Nonce, Record, Version, Versioned, Write},
     error::{Error, Result},
-    name::LeaseName,
+    name::{LeaseName, Namespace},
     store::{Entry, Key, Kind},
 };
 
@@ -92,9 +92,7 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
             .map(Into::into),
         token: mark.as_ref().and_then(|mark| mark.token),
     };
-    let age = renewed.map(|renewed| {
-        Duration::try_from(wall_clock().duration_since(renewed)).unwrap_or_default()
-    });
+    let age = renewed.map(ago);
     Ok(Versioned { version, record, age, whole: Arc::new(whole) })
 }
 
@@ -103,6 +101,7 @@ pub(super) fn entry(found: Versioned) -> Entry {
     let metadata = &found.whole["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
     let annotation = |key: &str| metadata["annotations"][key].as_str();
+    let namespace = Namespace::stored(metadata["namespace"].as_str().unwrap_or_default());
     let lease = LeaseName::stored(name);
     let kind = match metadata["labels"][KIND].as_str() {
         Some("lock") => Some(Kind::Lock),
@@ -113,7 +112,7 @@ pub(super) fn entry(found: Versioned) -> Entry {
         _ => None,
     };
     let title = annotation(TITLE).unwrap_or(name).to_owned();
-    Entry { lease, kind, title, found: Arc::new(found) }
+    Entry { namespace, lease, kind, title, found: Arc::new(found) }
 }
 
 /// The object to send: `write` over what it is conditional on.
@@ -207,6 +206,16 @@ fn field<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Stri
 
 fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok()
+}
+
+/// How long ago the tenure began, as its holder wrote.
+pub(super) fn acquired_ago(found: &Versioned) -> Option<Duration> {
+    found.whole["spec"]["acquireTime"].as_str().and_then(time).map(ago)
+}
+
+/// Zero if it is yet to come.
+fn ago(then: Timestamp) -> Duration {
+    Duration::try_from(wall_clock().duration_since(then)).unwrap_or_default()
 }
 
 /// Wall time, for people and foreign tools to read: nothing is decided by it.

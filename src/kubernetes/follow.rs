@@ -102,7 +102,9 @@ fn change(event: News, scope: &Scope) -> Result<(Option<Change>, String)> {
         }
         WatchEvent::Deleted(lease) => {
             let version = version(&lease);
-            let gone = |entry: Entry| Change::Gone(entry.lease, entry.found.version.number);
+            let gone = |entry: Entry| {
+                Change::Gone(entry.namespace, entry.lease, entry.found.version.number)
+            };
             Ok((readable(lease).map(gone), version))
         }
         WatchEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),

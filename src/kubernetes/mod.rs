@@ -6,6 +6,7 @@ mod connect;
 mod error;
 mod follow;
 mod permissions;
+mod record_watch;
 mod records;
 mod store;
 mod watch;
@@ -14,13 +15,14 @@ use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
-pub use self::records::{LeaseRecord, RecordKind};
 use self::{api::Api, codec::Pod, store::Leases};
+pub use self::{
+    record_watch::RecordWatch,
+    records::{LeaseRecord, RecordKind, RecordOptions},
+};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
-    Options, Result, WatchElectOptions,
-    coordinator::{Core, implement_sync},
-    store::Store,
+    Options, Result, WatchElectOptions, coordinator::Core, implement::implement_sync, store::Store,
 };
 
 /// The backend's name.

@@ -8,19 +8,16 @@ use serde_json::Value;
 
 use super::{
     Kubernetes,
-    api::{LEASES, path, readable},
-    codec::KIND,
+    api::{LEASES, path},
+    codec,
     error::{Asked, Failed},
+    record_watch::RecordWatch,
 };
 use crate::{
-    Sync as _,
     error::Result,
     name::{LeaseName, Namespace},
-    store::{Entry, Kind},
+    store::{Entry, Kind, Scope},
 };
-
-/// How many objects one page of a list has.
-const PAGE: usize = 500;
 
 /// What a record is for, as far as it says so itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -36,13 +33,48 @@ pub enum RecordKind {
     Candidate,
 }
 
+/// Which records to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordOptions {
+    /// The namespace to look at; `None` is the handle's.
+    pub namespace: Option<String>,
+    /// Every namespace, whatever `namespace` says.
+    pub everywhere: bool,
+    /// A label selector on top, as `kubectl -l` takes it.
+    pub labels: Option<String>,
+}
+
+impl RecordOptions {
+    /// The namespace to look at. Defaults to the handle's.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Every namespace of the cluster, which a `ClusterRole` must allow.
+    #[must_use]
+    pub const fn everywhere(mut self) -> Self {
+        self.everywhere = true;
+        self
+    }
+
+    /// Only Leases with these labels: a selector as `kubectl -l` takes it, for example `team=shop`.
+    #[must_use]
+    pub fn labels(mut self, selector: impl Into<String>) -> Self {
+        self.labels = Some(selector.into());
+        self
+    }
+}
+
 /// One Lease of this crate, as it was when it was read.
 ///
 /// For people and dashboards; nothing in this crate decides by it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LeaseRecord {
-    /// The name of the lock or election, as its user says it.
+    /// The name of the lock or election, as its user says it: without the prefix of the handle that made it.
     pub name: String,
     /// The name of the Lease.
     pub lease: String,
@@ -50,21 +82,34 @@ pub struct LeaseRecord {
     pub namespace: String,
     /// What it is for.
     pub kind: RecordKind,
+    /// On a candidate's: the name of the Lease of the election that it stands in.
+    pub election: Option<String>,
     /// Who holds it; `None` is free.
     pub holder: Option<String>,
     /// The fencing token of the tenure; `None` where free, or where another program wrote it.
     pub token: Option<u64>,
     /// How long it lives unrenewed.
     pub ttl: Duration,
-    /// How long ago it was renewed, by the wall clocks of writer and reader.
-    pub age: Option<Duration>,
+    /// How long ago it was renewed, by the wall clocks of writer and reader; `None` where it does not say.
+    pub renewed_ago: Option<Duration>,
+    /// How long ago the tenure began, by the wall clocks of writer and reader; `None` where it does not say.
+    pub acquired_ago: Option<Duration>,
     /// How often the holder changed.
     pub transitions: i32,
+    /// Its `resourceVersion`: another with each change, renewals too.
+    pub version: u64,
+    /// Since when a [`RecordWatch`] has seen it unchanged, on its own clock; `None` in a single list, which
+    /// cannot judge whether the holder is alive.
+    pub unchanged_for: Option<Duration>,
+    /// A [`RecordWatch`] has seen it unchanged for its whole time to live, and confirmed that with a fresh list:
+    /// whoever wants it may take it.
+    pub expired: bool,
     whole: Arc<Value>,
 }
 
 impl Kubernetes {
-    /// Every lock, election and candidate of `namespace`, or of the handle's own where that is `None`.
+    /// Every lock, election and candidate there is, as written: of all applications, **whatever the prefix** of
+    /// their handles, so that two of the same `name` may be listed, on different Leases.
     ///
     /// Needs `list` on leases. Leases that other programs made are not listed.
     ///
@@ -75,35 +120,34 @@ impl Kubernetes {
     /// # Cancel safety
     ///
     /// It only reads.
-    pub async fn records(&self, namespace: Option<&str>) -> Result<Vec<LeaseRecord>> {
-        let own = self.options().namespace.as_deref().unwrap_or_default();
-        let namespace = Namespace::parse(namespace.unwrap_or(own))?;
-        let asked =
-            Asked { verb: "list", resource: LEASES, name: None, namespace: namespace.as_str() };
-        let path = format!("{}?limit={PAGE}&labelSelector={KIND}", path(&namespace, None));
-        let (mut records, mut next) = (Vec::new(), String::new());
-        loop {
-            let mut page = self
-                .api
-                .send(Method::GET, &format!("{path}{next}"), None, &asked)
-                .await
-                .map_err(|failed| failed.into_error(&asked))?;
-            if let Value::Array(items) = page["items"].take() {
-                let entries = items.into_iter().filter_map(readable);
-                records.extend(entries.filter_map(|entry| record(entry, &namespace)));
-            }
-            // The server makes it of characters that a query can have as they are.
-            match page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()) {
-                Some(token) => next = format!("&continue={token}"),
-                None => return Ok(records),
-            }
-        }
+    pub async fn records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
+        let scope = self.scope(options)?;
+        Ok(self.core.list(&scope).await?.into_iter().filter_map(record).collect())
+    }
+
+    /// Follows what [`records`](Self::records) lists, and judges whether who holds it is alive as a contender
+    /// would: on its own clock, by how long it has seen a record unchanged.
+    ///
+    /// Needs `watch` on leases as well, or lists every 5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
+    pub async fn watch_records(&self, options: RecordOptions) -> Result<RecordWatch> {
+        Ok(RecordWatch::new(self.core.sightings(self.scope(options)?).await?))
+    }
+
+    fn scope(&self, options: RecordOptions) -> Result<Scope> {
+        let RecordOptions { namespace, everywhere, labels } = options;
+        let namespace = self.core.namespace(namespace.as_deref())?;
+        Ok(Scope::Records((!everywhere).then_some(namespace), labels.map(Into::into)))
     }
 
     /// Takes a lock or an election away from whoever holds it, provided that its record is exactly as it was read.
     ///
     /// For operators, where a holder hangs. It is **not** waited for: the holder sees it with its next
     /// renewal, by default within a third of its time to live, and until then somebody else may hold it too.
+    /// It is that very Lease, whatever the prefix of this handle.
     ///
     /// False if the record has been changed since it was read: nothing was done.
     ///
@@ -134,23 +178,28 @@ impl Kubernetes {
     }
 }
 
-fn record(entry: Entry, namespace: &Namespace) -> Option<LeaseRecord> {
-    let Entry { lease, kind, title, found } = entry;
-    let kind = match kind? {
-        Kind::Lock => RecordKind::Lock,
-        Kind::Election => RecordKind::Election,
-        Kind::Candidate(_) => RecordKind::Candidate,
+pub(super) fn record(entry: Entry) -> Option<LeaseRecord> {
+    let Entry { namespace, lease, kind, title, found } = entry;
+    let (kind, election) = match kind? {
+        Kind::Lock => (RecordKind::Lock, None),
+        Kind::Election => (RecordKind::Election, None),
+        Kind::Candidate(election) => (RecordKind::Candidate, Some(election.to_string())),
     };
     Some(LeaseRecord {
         name: title,
         lease: lease.to_string(),
         namespace: namespace.to_string(),
         kind,
+        election,
         holder: found.record.holder.as_ref().map(ToString::to_string),
         token: found.token().map(Into::into),
         ttl: found.record.lives(),
-        age: found.age,
+        renewed_ago: found.age,
+        acquired_ago: codec::acquired_ago(&found),
         transitions: found.record.transitions,
+        version: found.version.number.get(),
+        unchanged_for: None,
+        expired: false,
         whole: Arc::clone(&found.whole),
     })
 }

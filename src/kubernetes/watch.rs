@@ -14,7 +14,7 @@ use tokio::{
 use super::{api::Api, follow::follow};
 use crate::{
     mutex::lock,
-    name::LeaseName,
+    name::{LeaseName, Namespace},
     store::{Change, Entry, Scope},
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Watch {
 /// The set as last told.
 #[derive(Default)]
 struct Known {
-    entries: BTreeMap<LeaseName, Entry>,
+    entries: BTreeMap<(Namespace, LeaseName), Entry>,
     complete: bool,
     blind: Option<String>,
 }
@@ -121,15 +121,14 @@ impl Known {
     fn take(&mut self, change: &Change) {
         match change {
             Change::All(entries) => {
-                self.entries =
-                    entries.iter().map(|entry| (entry.lease.clone(), entry.clone())).collect();
+                self.entries = entries.iter().map(|entry| (entry.place(), entry.clone())).collect();
                 self.complete = true;
             }
             Change::Set(entry) => {
-                self.entries.insert(entry.lease.clone(), entry.clone());
+                self.entries.insert(entry.place(), entry.clone());
             }
-            Change::Gone(lease, _) => {
-                self.entries.remove(lease);
+            Change::Gone(namespace, lease, _) => {
+                self.entries.remove(&(namespace.clone(), lease.clone()));
             }
             Change::Blind(_) => {}
         }

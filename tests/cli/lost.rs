@@ -23,7 +23,7 @@ async fn stubborn(place: &Place, kubeconfig: &Path) -> (Running, [String; 2]) {
 }
 
 /// A proxy before the server, and the configuration to go through it.
-async fn behind_proxy(place: &Place, directory: &Path) -> (Proxy, PathBuf) {
+pub(crate) async fn behind_proxy(place: &Place, directory: &Path) -> (Proxy, PathBuf) {
     let config = place.plane.config(ADMIN);
     let server = config.cluster_url.authority().unwrap().to_string();
     let proxy = Proxy::start(server.parse().unwrap()).await;

@@ -4,8 +4,8 @@ use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
 
@@ -96,7 +96,8 @@ impl Program {
         let mut process = self.0.spawn().unwrap();
         let stdin = process.stdin.take();
         let stdout = BufReader::new(process.stdout.take().unwrap());
-        Running { process, stdin, stdout }
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        Running { process, stdin, stdout, stderr }
     }
 }
 
@@ -105,15 +106,18 @@ pub(crate) struct Running {
     process: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
     /// The next line on its standard output.
     pub(crate) async fn line(&mut self) -> String {
-        let mut line = String::new();
-        let read = timeout(LIMIT, self.stdout.read_line(&mut line)).await.expect("a line").unwrap();
-        assert_ne!(read, 0, "it has closed its output");
-        line.trim_end().to_owned()
+        line_of(&mut self.stdout).await
+    }
+
+    /// The next line on its standard error.
+    pub(crate) async fn complaint(&mut self) -> String {
+        line_of(&mut self.stderr).await
     }
 
     /// Writes to its standard input.
@@ -136,19 +140,25 @@ impl Running {
     }
 
     pub(crate) async fn end(mut self) -> Ended {
-        let mut stderr = self.process.stderr.take().unwrap();
         let (mut out, mut err) = (Vec::new(), String::new());
         let (status, _, _) = timeout(LIMIT, async {
             tokio::join!(
                 self.process.wait(),
                 self.stdout.read_to_end(&mut out),
-                stderr.read_to_string(&mut err)
+                self.stderr.read_to_string(&mut err)
             )
         })
         .await
         .expect("it ends");
         Ended { code: status.unwrap().code(), stdout: out, stderr: err }
     }
+}
+
+async fn line_of(output: &mut (impl AsyncBufRead + Unpin)) -> String {
+    let mut line = String::new();
+    let read = timeout(LIMIT, output.read_line(&mut line)).await.expect("a line").unwrap();
+    assert_ne!(read, 0, "it has closed its output");
+    line.trim_end().to_owned()
 }
 
 impl Ended {

@@ -11,7 +11,9 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::Place;
+use leasehold::Sync as _;
+
+use crate::{Place, brief};
 
 /// When to give up.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -66,12 +68,11 @@ impl Session {
         self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until this is on the screen, below what was waited for before.
-    async fn shows(&mut self, text: &str) {
+    /// Waits until this is on the screen, below what was waited for before; says all that was shown up to it.
+    async fn shows(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
-                return;
+                return self.seen.drain(..at + text.len()).collect();
             }
             match timeout(LIMIT, self.screen.recv()).await {
                 Ok(Some(bytes)) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
@@ -139,4 +140,30 @@ async fn in_a_pipeline_the_terminal_stays_with_the_others() {
     session.shows("ready").await;
     session.types("hello\n");
     session.shows("got-hello").await;
+}
+
+#[tokio::test]
+async fn on_a_terminal_the_status_is_redrawn_in_place_and_coloured_unless_that_is_unwanted() {
+    const UP: &str = "\x1b[2A\r\x1b[J";
+    const GREEN: &str = "\x1b[32mheld";
+    let place = Place::new().await;
+    let guard = place.handle().lock("orders", brief()).await.unwrap();
+    let mut session = Session::start(&place);
+
+    session.types("export TERM=xterm; $LEASEHOLD status -w\n");
+    session.shows(UP).await;
+    let coloured = session.shows(UP).await;
+    drop(guard);
+    session.shows("free").await;
+    session.types(CTRL_C);
+    session.types("NO_COLOR=1 $LEASEHOLD status -w\n");
+    session.shows(UP).await;
+    let plain = session.shows(UP).await;
+    session.types(CTRL_C);
+    session.types("NO_COLOR=1 $LEASEHOLD status; echo en\"\"d\n");
+    let once = session.shows("end").await;
+
+    assert!(coloured.contains(GREEN) && coloured.contains(" of 2s"), "{coloured:?}");
+    assert!(plain.contains("orders") && !plain.replace(UP, "").contains('\x1b'), "{plain:?}");
+    assert!(once.contains("RENEWED") && !once.contains("\x1b["), "{once:?}");
 }

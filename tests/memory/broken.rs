@@ -4,8 +4,8 @@ use std::{fmt, panic::AssertUnwindSafe};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use leasehold::{
-    ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
-    Memory, Options, Result, WatchElectOptions,
+    ElectWatcher, Error, Fault, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions,
+    Member, Memory, Options, Result, WatchElectOptions,
     conformance::{CHECKS, Pair},
 };
 
@@ -28,6 +28,7 @@ enum Sin {
     MembersOfOwnNamespace,
     WatchOfAllElections,
     NobodyIsListed,
+    CloseDoesNotWait,
 }
 
 #[derive(Debug)]
@@ -114,6 +115,13 @@ impl leasehold::Sync for Broken {
         .boxed()
     }
 
+    fn close(&self) -> BoxFuture<'_, Result<()>> {
+        if self.1 == Sin::CloseDoesNotWait {
+            return async { Ok(()) }.boxed();
+        }
+        self.0.close()
+    }
+
     fn backend(&self) -> &'static str {
         self.0.backend()
     }
@@ -125,7 +133,8 @@ async fn noticed_by(sin: Sin) -> Vec<&'static str> {
     for check in CHECKS {
         let (a, b) = pair();
         let (a, b) = (Broken(a, sin), Broken(b, sin));
-        let run = check.run(Pair::new(&a, &b).other("other"));
+        let cut = |off: bool| a.0.disturb(off.then_some(Fault::LoseRequest));
+        let run = check.run(Pair::new(&a, &b).other("other").cut(&cut));
         if AssertUnwindSafe(run).catch_unwind().await.is_err() {
             failed.push(check.name());
         }
@@ -150,6 +159,7 @@ async fn each_broken_guarantee_is_noticed() {
         (Sin::MembersOfOwnNamespace, "members_are_listed_by_namespace"),
         (Sin::WatchOfAllElections, "a_watch_of_one_election_heeds_no_other"),
         (Sin::NobodyIsListed, "members_are_listed_with_their_roles"),
+        (Sin::CloseDoesNotWait, "closing_waits_until_what_was_dropped_is_undone"),
     ] {
         let noticed = noticed_by(sin).await;
         assert!(noticed.contains(&check), "{sin:?} is noticed by {noticed:?}, not by {check}");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use leasehold::{
-    Error, Fault, LeaderOptions, ListMembersOptions, LockOptions, Memory, Options, Role, Status,
-    Sync as _, WatchElectOptions,
+    ElectEvent, Error, Fault, LeaderOptions, ListMembersOptions, LockOptions, Memory, Options,
+    Role, Status, Sync as _, WatchElectOptions,
 };
 use tokio::time::sleep;
 
@@ -189,4 +189,54 @@ async fn two_applications_with_prefixes_of_their_own_do_not_see_each_others_memb
     for _ in 0..2 {
         assert_eq!(events.next().await.unwrap().member().id, "b");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_cut_off_declares_nobody_dead_and_asks_seldom() {
+    let (a, b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    let mut events = b.watch_elect(WatchElectOptions::default()).await.unwrap();
+    for _ in ["joined", "elected"] {
+        events.next().await.unwrap();
+    }
+    let before = b.requests();
+
+    b.disturb(Some(Fault::Refuse));
+    let while_cut_off = tokio::time::timeout(secs(120), events.next()).await;
+    let asked = b.requests() - before;
+    b.disturb(None);
+    let after = tokio::time::timeout(secs(60), events.next()).await;
+    drop(guard);
+    let lost = soon(events.next()).await;
+
+    assert!(while_cut_off.is_err(), "no list confirmed it: {while_cut_off:?}");
+    assert!((2..=30).contains(&asked), "{asked} requests in two minutes");
+    assert!(after.is_err(), "it led all the time: {after:?}");
+    assert!(matches!(lost, Some(ElectEvent::Lost(_))), "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_can_be_asked_how_it_stands_without_its_guard() {
+    let (a, b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let follower = b.leader("e", LeaderOptions::default()).await.unwrap();
+    let untaken = leader.tenure().unwrap().token();
+    let guard = leader.elected().await.unwrap();
+
+    assert_eq!((untaken, leader.standing()), (guard.token(), Status::Leading));
+    assert!(follower.tenure().is_none() && follower.standing() == Status::Follower);
+    a.disturb(Some(Fault::LoseRequest));
+    sleep(secs(8)).await;
+    assert_eq!(leader.tenure().unwrap().token(), guard.token());
+    assert_eq!(leader.standing(), Status::InDoubt);
+    guard.lost().await;
+    assert!(leader.tenure().is_none(), "at once, whatever the task in the background knows");
+    assert_ne!(leader.standing(), Status::InDoubt);
+    sleep(secs(3)).await;
+    assert!(leader.last_error().unwrap().is_transient());
+    soon(follower.elected()).await.unwrap().keep();
+    assert_eq!(follower.standing(), Status::Leading);
+    follower.resign().await.unwrap();
+    assert!(follower.tenure().is_none() && follower.standing() == Status::Resigned);
 }

@@ -85,7 +85,7 @@ async fn a_candidate_that_is_refused_retries_slowly_says_why_and_leads_once_it_m
     cluster.forget();
 
     sleep(secs(3600)).await;
-    let told = second.last_error().expect("an error to tell");
+    let told = second.last_error().expect("an error to tell").to_string();
     assert!(told.contains("not allowed to"), "{told}");
     for who in ["a", "b"] {
         let asked = cluster.verbs(who).len();
@@ -153,7 +153,7 @@ async fn a_namespace_deleted_under_a_holder_ends_its_tenure_and_a_candidate_goes
     sleep(secs(600)).await;
     let asked = cluster.requests().len();
     assert!(asked <= 300, "{asked} requests in ten minutes");
-    let told = leader.last_error().expect("an error to tell");
+    let told = leader.last_error().expect("an error to tell").to_string();
     assert!(told.contains("being deleted"), "{told}");
     cluster.namespace("default", Some(Phase::Active));
 

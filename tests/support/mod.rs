@@ -9,4 +9,4 @@ pub(crate) mod controlplane;
 pub(crate) mod proxy;
 
 pub(crate) use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
-pub(crate) use proxy::{Link, Proxy};
+pub(crate) use proxy::{Link, Proxy, Way};

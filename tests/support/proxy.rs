@@ -1,15 +1,16 @@
 //! A TCP proxy in front of one server, for what happens between a client and it.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 
 /// What becomes of bytes on their way.
@@ -19,6 +20,10 @@ pub(crate) enum Way {
     Open,
     /// They are held back, in order, until the way is open again. Nobody is told.
     Held,
+    /// Each piece takes this much longer.
+    Slow(Duration),
+    /// Each connection ends when this many more bytes have passed, which may be in the middle of a message.
+    Cut(usize),
 }
 
 /// How both directions are, and whether connections are cut.
@@ -33,6 +38,8 @@ impl Link {
     pub(crate) const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
     /// Requests arrive, and their answers do not.
     pub(crate) const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
+    /// Requests do not arrive. What the server has to say still does.
+    pub(crate) const NO_REQUESTS: Self = Self { requests: Way::Held, replies: Way::Open };
 }
 
 /// The proxy. Dropping it cuts all connections.
@@ -64,7 +71,7 @@ impl Proxy {
         self.link.send_replace(link);
     }
 
-    /// Cuts every connection there is; new ones are accepted.
+    /// Resets every connection there is, on both sides; new ones are accepted.
     pub(crate) fn reset(&self) {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
@@ -85,37 +92,51 @@ async fn accept(
 }
 
 async fn connect(
-    client: TcpStream,
+    mut client: TcpStream,
     server: SocketAddr,
     link: watch::Receiver<Link>,
     mut cut: watch::Receiver<u64>,
 ) {
     cut.mark_unchanged();
-    let Ok(server) = TcpStream::connect(server).await else { return };
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    tokio::select! {
-        _ = pass(from_client, to_server, link.clone(), |link| link.requests) => {}
-        _ = pass(from_server, to_client, link, |link| link.replies) => {}
-        _ = cut.changed() => {}
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let reset = tokio::select! {
+        biased;
+        _ = cut.changed() => true,
+        _ = pass(from_client, to_server, link.clone(), |link| link.requests) => false,
+        _ = pass(from_server, to_client, link, |link| link.replies) => false,
+    };
+    if reset {
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
 }
 
 async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     mut link: watch::Receiver<Link>,
     way: fn(&Link) -> Way,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
+    let mut passed = 0;
     loop {
         let read = from.read(&mut bytes).await?;
         if read == 0 {
             return Ok(());
         }
-        if link.wait_for(|link| way(link) == Way::Open).await.is_err() {
+        let Ok(now) = link.wait_for(|link| way(link) != Way::Held).await.map(|link| way(&link))
+        else {
             return Ok(());
+        };
+        match now {
+            Way::Open | Way::Held => passed = 0,
+            Way::Slow(by) => sleep(by).await,
+            Way::Cut(after) if passed + read >= after => {
+                return to.write_all(&bytes[..after.saturating_sub(passed)]).await;
+            }
+            Way::Cut(_) => passed += read,
         }
         to.write_all(&bytes[..read]).await?;
     }

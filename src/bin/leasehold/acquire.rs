@@ -47,20 +47,11 @@ pub(crate) async fn acquire(
     match patiently(connection, connection.sync.lock(name, options), about, signals).await {
         Ok(outcome) => outcome,
         Err(stopped) => {
-            leave(connection, name, options).await;
+            // A write that was on its way may have acquired it. What cannot be undone in time lapses by itself.
+            let _ = timeout(UNDO, connection.sync.close()).await;
             Err(stopped)
         }
     }
-}
-
-/// Leaves nothing in the record: a write that was on its way may have acquired it.
-async fn leave(connection: &Connection, name: &str, options: LockOptions) {
-    let undo = async {
-        if let Ok(guard) = connection.sync.lock(name, options.try_once()).await {
-            let _ = guard.release().await;
-        }
-    };
-    let _ = timeout(UNDO, undo).await;
 }
 
 /// Returns if the server cannot be reached from the beginning on. One that answered once is waited for later.

@@ -8,6 +8,8 @@ use clap::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::serve::Address;
+
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
 75 somebody else holds the lock (see --busy-code), 79 the lock was lost while CMD ran, 69 the API server
@@ -32,7 +34,33 @@ const ELECT_EXAMPLES: &str = "\
 Examples:
   leasehold elect billing -- ./scheduler --config prod.toml
   leasehold elect --once --ttl 30s billing ./migrate.sh
-  leasehold elect -o json billing                    a line with each change, until Ctrl-C";
+  leasehold elect -o json billing                    a line with each change, until Ctrl-C
+  leasehold elect --serve 127.0.0.1:8080 billing     a sidecar, for programs in any language to ask
+
+With --serve:
+  GET /         how this candidate stands and who leads, as JSON; `leader` is null while nobody does
+  GET /leading  200 while this process leads, else 503; with the fencing token, and for how long it is sure
+  GET /events   server-sent events: the same as /, once with each change, beginning with the present state
+  GET /healthz  200 while it is able to compete, whether or not it leads: it stands in the election, and what fails,
+                if anything, is worth trying again. An API server that is away is no reason to restart anything;
+                a missing permission is 503
+  GET /metrics  for Prometheus
+Whether it leads is judged with each request, by the guard's clock: never 200 past the deadline. On SIGTERM it says
+503 first, then resigns, then closes; with a CMD, once that has ended. Port 0 is one that is free; stderr says which.";
+
+const STATUS_NOTES: &str = "\
+A single look shows what is written: RENEWED is how long ago by the clocks of holder and reader, beside the
+time to live; `overdue` is older than that, which a slow clock can be, too. With --watch it is judged as a
+contender would: by how long this process has seen the record unchanged. LEFT is then how long nobody may
+take it if it is not renewed, and `expired` that anybody may, which a fresh list has confirmed.
+
+Who waits for a lock leaves no record, so WAITING is known of elections only. All Leases of leasehold are
+listed, whatever the prefix of the program that made them; NAME may also be the name of the Lease.
+
+Examples:
+  leasehold status -A                   in all namespaces
+  leasehold status -w billing           and go on looking
+  leasehold status -o json | jq -r 'select(.state == \"overdue\").name'";
 
 /// Locks and leader election on Kubernetes Leases.
 #[derive(Debug, Parser)]
@@ -80,13 +108,15 @@ pub(crate) enum Command {
     Lock(LockArgs),
     Elect(ElectArgs),
     /// Lists the candidates of elections, leaders included.
-    Members(LookArgs),
-    /// Lists locks and elections: who holds them, since which token, and for how long if nobody renews.
-    Status(LookArgs),
-    /// Prints who is elected and who comes and goes, as it happens, beginning with the present state.
+    Members(FollowArgs),
+    /// Lists locks and elections: who holds them, with which token, since when.
+    #[command(after_help = STATUS_NOTES)]
+    Status(FollowArgs),
+    /// Prints who acquires, leads and loses what, and which candidates come and go, beginning with the present state.
     Watch(LookArgs),
     Release(ReleaseArgs),
     Install(InstallArgs),
+    Demo(DemoArgs),
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
     /// Prints the completions for a shell.
@@ -104,11 +134,14 @@ impl Command {
         match self {
             Self::Lock(args) => args.say,
             Self::Elect(args) => args.say,
-            Self::Members(args) | Self::Status(args) | Self::Watch(args) => args.say,
+            Self::Members(args) | Self::Status(args) => args.look.say,
+            Self::Watch(args) => args.say,
             Self::Release(args) => args.say,
-            Self::Install(_) | Self::Schema | Self::Completions { .. } | Self::Man => {
-                Say { output: Output::Text, quiet: false, verbose: 0 }
-            }
+            Self::Install(_)
+            | Self::Demo(_)
+            | Self::Schema
+            | Self::Completions { .. }
+            | Self::Man => Say { output: Output::Text, quiet: false, verbose: 0 },
         }
     }
 }
@@ -157,6 +190,9 @@ pub(crate) struct ElectArgs {
     /// End, with 79, when the lead is lost, instead of standing again.
     #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
+    /// Answer over HTTP on this address who leads, for example 127.0.0.1:8080, or :8080 for every address.
+    #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
     #[command(flatten)]
     pub(crate) say: Say,
     /// The election's name, and the command with its arguments.
@@ -169,10 +205,26 @@ pub(crate) struct ElectArgs {
 pub(crate) struct LookArgs {
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Look at all namespaces, whatever -n says.
+    #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
+    pub(crate) all_namespaces: bool,
+    /// Look only at Leases with these labels, for example team=shop; candidates have Leases of their own.
+    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
     #[command(flatten)]
     pub(crate) say: Say,
-    /// Only this lock or election. Default: all of the namespace.
+    /// Only the lock or election of this name, or of the Lease of this name. Default: all.
     pub(crate) name: Option<String>,
+}
+
+/// What to look at, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FollowArgs {
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
+    /// Go on: redrawn in place on a terminal, elsewhere a line for each change but renewals.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
 }
 
 /// Takes a lock or an election away from whoever holds it.
@@ -204,6 +256,10 @@ pub(crate) struct InstallArgs {
     /// The file, or the directory.
     pub(crate) path: PathBuf,
 }
+
+/// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {}
 
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,22 +1,23 @@
 //! `leasehold elect`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
 use leasehold::{Leader, LeaderOptions, Sync as _};
 use tokio::time::timeout;
 
 use crate::{
     acquire::patiently,
-    args::{ElectArgs, Output},
+    args::ElectArgs,
     chain::Chain,
-    command,
     connect::Connection,
     failure::{About, Failure, Outcome, code},
     hold,
     output::{Stand, print},
     run::{conclude, held, variables},
+    serve::Server,
     signals::Signals,
+    stands::Stands,
+    start::Start,
 };
 
 /// How long resigning may take: the command has ended, and the record lapses by itself.
@@ -24,71 +25,103 @@ const RESIGN: Duration = Duration::from_secs(5);
 
 /// Runs the command while leading, or prints who leads.
 pub(crate) async fn run(args: ElectArgs) -> Outcome {
-    let usage = |line| Failure::new(code::USAGE, line);
-    let (name, command) = args.words().map_err(usage)?;
-    let grace = args.tenure.grace().map_err(usage)?;
-    if let Some(program) = command.first() {
-        command::check(program)?;
-    }
-    let connection = Connection::open(&args.target, args.tenure.id.as_deref()).await?;
-    let object = format!("election `{name}`");
+    let start =
+        Start::prepare("election", args.words(), &args.target, &args.tenure, code::BUSY).await?;
+    let Start { name, command, grace, connection, chain, mut signals, object } = start;
     let about = connection.about(&object);
-    let chain = Chain::inherited().with(name, about.namespace, about.server, code::BUSY)?;
-    let mut signals = Signals::listen()?;
 
-    let options = LeaderOptions::default().ttl(args.tenure.ttl);
-    let mut standing = connection.sync.leader(name, options);
-    let leader = match patiently(&connection, &mut standing, &about, &mut signals).await {
-        Ok(leader) => leader?,
-        Err(stopped) => {
-            // Its record may have been written already: dropped now, nobody would be left to remove it.
-            let withdraw = async {
-                if let Ok(leader) = standing.await {
-                    let _ = leader.resign().await;
-                }
-            };
-            let _ = timeout(RESIGN, withdraw).await;
-            return Err(stopped);
+    let server = match args.serve {
+        Some(address) => {
+            let id = connection.sync.options().identity.as_deref().unwrap_or_default();
+            let joining = Stand::joining(name, &connection.namespace, id);
+            Some(Server::start(address, joining, args.say.quiet).await?)
         }
+        None => None,
     };
-    let campaign = Campaign { leader: &leader, about, chain, grace, once: args.once };
-    let outcome = if command.is_empty() {
-        campaign.tell(args.say.output, &mut signals).await
-    } else {
-        campaign.run(command, &mut signals).await
+    let campaign = Campaign {
+        args: &args,
+        connection: &connection,
+        server: server.as_ref(),
+        about,
+        chain,
+        grace,
     };
-    let told = timeout(RESIGN, leader.resign()).await;
-    if !matches!(told, Ok(Ok(()))) && !args.say.quiet {
-        let namespace = &connection.namespace;
-        eprintln!(
-            "leasehold: {object} in namespace `{namespace}` could not be resigned from. It lapses by itself after its ttl"
-        );
+    let outcome = campaign.stand(name, command, &mut signals).await;
+    if let Some(server) = server {
+        server.close().await;
     }
     outcome
 }
 
 struct Campaign<'a> {
-    leader: &'a Leader,
+    args: &'a ElectArgs,
+    connection: &'a Connection,
+    server: Option<&'a Server>,
     about: About<'a>,
     chain: Chain,
     grace: Duration,
-    once: bool,
 }
 
 impl Campaign<'_> {
+    /// Stands in the election, until it is over for this process.
+    async fn stand(&self, name: &str, command: &[OsString], signals: &mut Signals) -> Outcome {
+        let leader = self.join(name, signals).await?;
+        if let Some(server) = self.server {
+            server.stands(&leader);
+        }
+        let outcome = if command.is_empty() {
+            self.tell(&leader, signals).await
+        } else {
+            self.run(&leader, command, signals).await
+        };
+        self.resign(&leader).await;
+        outcome
+    }
+
+    async fn join(&self, name: &str, signals: &mut Signals) -> Outcome<Arc<Leader>> {
+        let options = LeaderOptions::default().ttl(self.args.tenure.ttl);
+        let standing = self.connection.sync.leader(name, options);
+        match patiently(self.connection, standing, &self.about, signals).await {
+            Ok(leader) => Ok(Arc::new(leader?)),
+            Err(stopped) => {
+                // Its record may have been written already. What cannot be removed in time lapses by itself.
+                let _ = timeout(RESIGN, self.connection.sync.close()).await;
+                Err(stopped)
+            }
+        }
+    }
+
+    /// Steps down before anything is told to the server of the election.
+    async fn resign(&self, leader: &Leader) {
+        if let Some(server) = self.server {
+            server.step_down();
+        }
+        let told = timeout(RESIGN, leader.resign()).await;
+        if !matches!(told, Ok(Ok(()))) && !self.args.say.quiet {
+            let About { object, namespace, .. } = self.about;
+            eprintln!(
+                "leasehold: {object} in namespace `{namespace}` could not be resigned from. It lapses by itself after its ttl"
+            );
+        }
+    }
+
     /// Runs the command with each tenure, until it ends by itself.
-    async fn run(&self, command: &[OsString], signals: &mut Signals) -> Outcome {
+    async fn run(&self, leader: &Leader, command: &[OsString], signals: &mut Signals) -> Outcome {
         loop {
             let elected = tokio::select! {
                 biased;
                 signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
-                elected = self.leader.elected() => elected,
+                elected = leader.elected() => elected,
             };
             let guard = elected.map_err(|error| self.about.failure(&error))?;
             let variables = variables(&held(&guard, self.about.namespace), &self.chain);
             let end = hold::run(&guard, self.grace, command, &variables, signals).await;
-            let again = matches!(&end, Ok(end) if end.lost) && !self.once;
+            let again = matches!(&end, Ok(end) if end.lost) && !self.args.once;
             if !again {
+                if let Some(server) = self.server {
+                    // The guard ends here.
+                    server.step_down();
+                }
                 return conclude(end, &guard, command, &self.about);
             }
             tracing::info!(election = guard.name(), "lost the lead, standing again");
@@ -96,18 +129,15 @@ impl Campaign<'_> {
     }
 
     /// Prints each change, until a signal.
-    async fn tell(&self, output: Output, signals: &mut Signals) -> Outcome {
-        let (mut leads, mut statuses) = (self.leader.observe(), self.leader.status());
-        let mut stand = Stand::new(self.leader, self.about.namespace);
+    async fn tell(&self, leader: &Arc<Leader>, signals: &mut Signals) -> Outcome {
+        let mut stands = Stands::of(leader, self.about.namespace);
         loop {
-            tokio::select! {
+            let stand = tokio::select! {
                 biased;
                 _ = signals.fatal() => return Ok(0),
-                Some(status) = statuses.next() => stand.status = Some(status),
-                Some(leader) = leads.next() => stand.leader = leader,
-                else => return Ok(0),
-            }
-            if !print(&stand, output) {
+                stand = stands.next() => stand,
+            };
+            if !stand.is_some_and(|stand| print(&stand, self.args.say.output)) {
                 return Ok(0);
             }
         }

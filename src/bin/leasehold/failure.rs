@@ -9,6 +9,8 @@ pub(crate) type Outcome<T = u8> = Result<T, Failure>;
 
 /// Exit codes, where they are not those of CMD.
 pub(crate) mod code {
+    /// All is well.
+    pub(crate) const SUCCESS: u8 = 0;
     /// What was asked for is not there.
     pub(crate) const MISSING: u8 = 1;
     /// The command line is wrong.

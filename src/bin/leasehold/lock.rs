@@ -8,14 +8,12 @@ use tokio::time::timeout;
 use crate::{
     acquire::acquire,
     args::{LockArgs, Output},
-    chain::Chain,
-    command,
-    connect::Connection,
-    failure::{About, Failure, Outcome, code},
+    failure::{About, Outcome},
     hold,
     output::{Held, print},
     run::{conclude, held, lost, variables},
     signals::Signals,
+    start::Start,
 };
 
 /// How long a release may take: the command has ended, and the record lapses by itself.
@@ -23,17 +21,10 @@ const RELEASE: Duration = Duration::from_secs(5);
 
 /// Runs the command under the lock, or holds the lock until a signal.
 pub(crate) async fn run(args: LockArgs) -> Outcome {
-    let usage = |line| Failure::new(code::USAGE, line);
-    let (name, command) = args.words().map_err(usage)?;
-    let grace = args.tenure.grace().map_err(usage)?;
-    if let Some(program) = command.first() {
-        command::check(program)?;
-    }
-    let connection = Connection::open(&args.target, args.tenure.id.as_deref()).await?;
-    let object = format!("lock `{name}`");
-    let about = About { busy: args.busy_code, ..connection.about(&object) };
-    let chain = Chain::inherited().with(name, about.namespace, about.server, args.busy_code)?;
-    let mut signals = Signals::listen()?;
+    let busy = args.busy_code;
+    let start = Start::prepare("lock", args.words(), &args.target, &args.tenure, busy);
+    let Start { name, command, grace, connection, chain, mut signals, object } = start.await?;
+    let about = About { busy, ..connection.about(&object) };
     let mut options = LockOptions::default().ttl(args.tenure.ttl);
     options.wait = if args.try_once { Some(Duration::ZERO) } else { args.wait };
 

@@ -1,65 +1,136 @@
 //! `leasehold members`, `status` and `watch`.
 
-use futures::StreamExt as _;
-use leasehold::{Error, ListMembersOptions, RecordKind, Sync as _, WatchElectOptions};
-use tokio::time::timeout;
+use std::time::Duration;
+
+use leasehold::{Error, RecordOptions, RecordWatch};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     acquire::PATIENCE,
-    args::{LookArgs, Output},
+    args::{FollowArgs, LookArgs, Output},
     connect::Connection,
     failure::{About, Failure, Outcome, code},
-    output::{Line, Record, Row, print, table},
+    news::News,
+    output::print,
+    rows::{Candidate, Record},
+    table::{Layout, Row, Screen},
 };
 
+/// How often times are drawn anew.
+const TICK: Duration = Duration::from_secs(1);
+/// At least so long between two drawings, however much happens.
+const REST: Duration = Duration::from_millis(100);
+
 /// Lists candidates.
-pub(crate) async fn members(args: LookArgs) -> Outcome {
-    let connection = Connection::open(&args.target, None).await?;
-    let object = object("election", args.name.as_deref());
-    let about = connection.about(&object);
-    let options =
-        args.name.iter().fold(ListMembersOptions::default(), ListMembersOptions::election);
-    let members = in_time(connection.sync.list_members(options), &about).await?;
-    show(&members, args.say.output);
-    Ok(0)
+pub(crate) async fn members(args: FollowArgs) -> Outcome {
+    let look = Look::open(args.look, "election").await?;
+    look.list::<Candidate>(args.watch).await
 }
 
 /// Lists locks and elections.
-pub(crate) async fn status(args: LookArgs) -> Outcome {
-    let connection = Connection::open(&args.target, None).await?;
-    let object = object("lock or election", args.name.as_deref());
-    let about = connection.about(&object);
-    let records = in_time(connection.sync.records(None), &about).await?;
-    let rows: Vec<_> = records
-        .iter()
-        .filter(|record| record.kind != RecordKind::Candidate)
-        .filter(|record| args.name.as_ref().is_none_or(|name| *name == record.name))
-        .map(|record| Record::new(record, &records))
-        .collect();
-    if let (Some(name), true) = (&args.name, rows.is_empty()) {
-        let namespace = &connection.namespace;
-        let line = format!(
-            "there is no lock or election `{name}` in namespace `{namespace}`. Is it the right namespace (-n)? `leasehold status` lists all"
-        );
-        return Err(Failure::new(code::MISSING, line));
-    }
-    show(&rows, args.say.output);
-    Ok(0)
+pub(crate) async fn status(args: FollowArgs) -> Outcome {
+    let look = Look::open(args.look, Record::WHAT).await?;
+    look.list::<Record>(args.watch).await
 }
 
-/// Prints what happens in elections, until nobody reads any more.
+/// Prints what happens to locks and in elections, until nobody reads any more.
 pub(crate) async fn watch(args: LookArgs) -> Outcome {
-    let connection = Connection::open(&args.target, None).await?;
-    let object = object("election", args.name.as_deref());
-    let about = connection.about(&object);
-    let options = args.name.iter().fold(WatchElectOptions::default(), WatchElectOptions::id);
-    let mut events = in_time(connection.sync.watch_elect(options), &about).await?;
-    while let Some(event) = events.next().await {
-        if !print(&event, args.say.output) {
-            break;
+    let look = Look::open(args, Record::WHAT).await?;
+    let (mut watch, mut news) = (look.watch().await?, News::default());
+    loop {
+        for event in news.compare(&watch.records(), look.args.name.as_deref()) {
+            if !print(&event, look.args.say.output) {
+                return Ok(0);
+            }
+        }
+        watch.changed().await;
+    }
+}
+
+/// What is looked at, and over which connection.
+struct Look {
+    args: LookArgs,
+    connection: Connection,
+    object: String,
+}
+
+impl Look {
+    async fn open(args: LookArgs, what: &str) -> Outcome<Self> {
+        let connection = Connection::open(&args.target, None).await?;
+        let object = object(what, args.name.as_deref());
+        Ok(Self { args, connection, object })
+    }
+
+    fn options(&self) -> RecordOptions {
+        let mut options = RecordOptions::default();
+        options.everywhere = self.args.all_namespaces;
+        options.labels.clone_from(&self.args.selector);
+        options
+    }
+
+    fn about(&self) -> About<'_> {
+        let about = self.connection.about(&self.object);
+        let everywhere = self.args.all_namespaces;
+        About { namespace: if everywhere { "*" } else { about.namespace }, ..about }
+    }
+
+    async fn watch(&self) -> Outcome<RecordWatch> {
+        in_time(self.connection.sync.watch_records(self.options()), &self.about()).await
+    }
+
+    async fn list<R: Row>(&self, watched: bool) -> Outcome {
+        let (name, output) = (self.args.name.as_deref(), self.args.say.output);
+        let layout = Layout { watched, namespaces: self.args.all_namespaces, output };
+        if watched {
+            return Ok(follow::<R>(self.watch().await?, name, layout).await);
+        }
+        let records = self.connection.sync.records(self.options());
+        let rows = R::rows(&in_time(records, &self.about()).await?, name);
+        if rows.is_empty() && (name.is_some() || output == Output::Text) {
+            return self.nothing::<R>();
+        }
+        layout.print(&rows);
+        Ok(0)
+    }
+
+    /// What was asked for by its name ought to be there.
+    fn nothing<R: Row>(&self) -> Outcome {
+        let (what, namespace) = (R::WHAT, self.about().namespace);
+        let place = match namespace {
+            "*" => "in any namespace".to_owned(),
+            namespace => format!("in namespace `{namespace}`"),
+        };
+        let Some(name) = &self.args.name else {
+            if !self.args.say.quiet {
+                eprintln!("leasehold: there is no {what} {place}");
+            }
+            return Ok(0);
+        };
+        let line = match what {
+            Candidate::WHAT => format!("there is no candidate of an election `{name}` {place}"),
+            _ => format!("there is no {what} `{name}` {place}"),
+        };
+        let next = "Is it the right namespace (-n, -A)? `leasehold status` lists all";
+        Err(Failure::new(code::MISSING, format!("{line}. {next}")))
+    }
+}
+
+/// Shows what there is until nobody looks any more.
+async fn follow<R: Row>(mut watch: RecordWatch, name: Option<&str>, layout: Layout) -> u8 {
+    let mut screen = Screen::<R>::new(layout);
+    loop {
+        if !screen.show(R::rows(&watch.records(), name), watch.trouble()) {
+            return 0;
+        }
+        if screen.is_live() {
+            sleep(REST).await;
+        }
+        tokio::select! {
+            biased;
+            () = watch.changed() => {}
+            () = sleep(TICK) => {}
         }
     }
-    Ok(0)
 }
 
 /// One request, which a server that is not there must not hold up.
@@ -75,14 +146,4 @@ pub(crate) async fn in_time<T>(
 
 fn object(what: &str, name: Option<&str>) -> String {
     name.map_or_else(|| format!("every {what}"), |name| format!("{what} `{name}`"))
-}
-
-/// A table for people, a line each for programs.
-fn show<R: Row + Line>(rows: &[R], output: Output) {
-    match output {
-        Output::Text => table(rows),
-        Output::Json => rows.iter().for_each(|row| {
-            print(row, output);
-        }),
-    }
 }

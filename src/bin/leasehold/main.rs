@@ -17,6 +17,7 @@ mod chart;
 mod clock;
 mod command;
 mod connect;
+mod demo;
 mod elect;
 mod failure;
 mod guardian;
@@ -28,17 +29,23 @@ mod lock;
 mod log;
 mod look;
 mod manual;
+mod news;
 mod output;
 mod reexec;
 mod release;
+mod rows;
 mod run;
+mod serve;
 mod signals;
+mod stands;
+mod start;
+mod table;
 mod terminal;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, DemoArgs},
     failure::{Failure, Outcome, code},
 };
 
@@ -73,6 +80,10 @@ fn run(args: Args) -> Outcome {
             Command::Watch(args) => look::watch(args).await,
             Command::Release(args) => release::run(args).await,
             Command::Install(args) => install::run(&args),
+            Command::Demo(DemoArgs {}) => demo::play()
+                .await
+                .map(|()| code::SUCCESS)
+                .map_err(|what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"))),
             Command::Schema => Ok(manual::schema()),
             Command::Completions { shell } => Ok(manual::completions(shell)),
             Command::Man => Ok(manual::page()),

@@ -3,13 +3,15 @@
 use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
-use leasehold::{ElectEvent, Member};
 use schemars::schema_for;
 use serde_json::json;
 
 use crate::{
     args::Args,
-    output::{Held, Record, Stand},
+    news::Report,
+    output::{Held, Stand},
+    rows::{Candidate, Record},
+    serve::{Health, Lead},
 };
 
 /// By subcommand, what one line of `-o json` is.
@@ -17,10 +19,16 @@ pub(crate) fn schema() -> u8 {
     let schemas = json!({
         "lock": schema_for!(Held),
         "elect": schema_for!(Stand),
-        "members": schema_for!(Member),
+        "elect --serve": {
+            "/": schema_for!(Stand),
+            "/leading": schema_for!(Lead),
+            "/events": schema_for!(Stand),
+            "/healthz": schema_for!(Health),
+        },
+        "members": schema_for!(Candidate),
         "status": schema_for!(Record),
         "release": schema_for!(Record),
-        "watch": schema_for!(ElectEvent),
+        "watch": schema_for!(Report),
     });
     written(format!("{schemas:#}\n").as_bytes())
 }

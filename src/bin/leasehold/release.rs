@@ -2,14 +2,15 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use leasehold::{LeaseRecord, RecordKind};
+use leasehold::{LeaseRecord, RecordKind, RecordOptions};
 
 use crate::{
     args::ReleaseArgs,
     connect::Connection,
-    failure::{Failure, Outcome, code},
+    failure::{About, Failure, Outcome, code},
     look::in_time,
-    output::{Record, print},
+    output::print,
+    rows::Record,
 };
 
 /// Shows who holds it, asks, and takes it away if nothing has changed meanwhile.
@@ -18,15 +19,8 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
     let (name, namespace) = (&args.name, &connection.namespace);
     let object = format!("lock or election `{name}`");
     let about = connection.about(&object);
-    let records = in_time(connection.sync.records(None), &about).await?;
-    let is_it =
-        |record: &&LeaseRecord| record.kind != RecordKind::Candidate && record.name == *name;
-    let Some(record) = records.iter().find(is_it) else {
-        let line = format!(
-            "there is no {object} in namespace `{namespace}`. Is it the right namespace (-n)? `leasehold status` lists all"
-        );
-        return Err(Failure::new(code::MISSING, line));
-    };
+    let records = in_time(connection.sync.records(RecordOptions::default()), &about).await?;
+    let record = the_one(&records, name, &about)?;
     if record.holder.is_none() {
         let line = format!("{object} in namespace `{namespace}` is free: there is nothing to do");
         return Err(Failure::new(code::MISSING, line));
@@ -40,9 +34,36 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
         );
         return Err(Failure::new(code::BUSY, line));
     }
-    let released = Record::new(record, &records).released();
-    print(&released, args.say.output);
+    print(&Record::released(record, &records), args.say.output);
     Ok(0)
+}
+
+/// The one of this name: of two that applications with different prefixes call so, the name of the Lease tells.
+fn the_one<'a>(
+    records: &'a [LeaseRecord],
+    name: &str,
+    about: &About<'_>,
+) -> Outcome<&'a LeaseRecord> {
+    let (object, namespace) = (about.object, about.namespace);
+    let tenures = || records.iter().filter(|record| record.kind != RecordKind::Candidate);
+    if let Some(record) = tenures().find(|record| record.lease == name) {
+        return Ok(record);
+    }
+    let found: Vec<_> = tenures().filter(|record| record.name == name).collect();
+    let line = match found[..] {
+        [record] => return Ok(record),
+        [] => format!(
+            "there is no {object} in namespace `{namespace}`. Is it the right namespace (-n)? `leasehold status` lists all"
+        ),
+        _ => {
+            let leases: Vec<_> = found.iter().map(|record| &*record.lease).collect();
+            format!(
+                "{object} in namespace `{namespace}` may be one of several Leases: {}. Name the Lease",
+                leases.join(", ")
+            )
+        }
+    };
+    Err(Failure::new(code::MISSING, line))
 }
 
 fn confirmed(record: &LeaseRecord) -> bool {

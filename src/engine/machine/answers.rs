@@ -107,7 +107,7 @@ impl Machine {
             let attempt = self.open.iter().find(|attempt| attempt.nonce == nonce);
             let sent = attempt.map(|attempt| attempt.sent);
             if let (Some(tenure), Some(sent)) = (self.tenure.as_mut(), sent) {
-                tenure.until = sent + self.timing.held_for();
+                tenure.until = sent + self.timing.hold();
             }
         }
         self.reread |= !failure.refused;

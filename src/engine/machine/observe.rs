@@ -109,7 +109,7 @@ impl Machine {
         let mine = if adopts { Some(&adopted) } else { mine };
         let wanted = self.wanted || seeded(Bug::ZombieBegins);
         let Some(attempt) = mine.filter(|attempt| attempt.claims && wanted) else { return };
-        let until = attempt.sent + self.timing.held_for();
+        let until = attempt.sent + self.timing.hold();
         let kept = self.is_me(&found.record) && found.record.ttl == Some(self.timing.ttl());
         if !kept || now >= until {
             return;
@@ -124,7 +124,7 @@ impl Machine {
             yielding: false,
         });
         // What failed before it was asked for a longer pause than a tenure has time for.
-        let budget = self.timing.held_for().saturating_sub(self.timing.attempt() * 2);
+        let budget = self.timing.hold().saturating_sub(self.timing.attempt() * 2);
         self.pace.resume_by(attempt.sent + budget);
     }
 
@@ -156,7 +156,7 @@ impl Machine {
         if let Some(attempt) = mine {
             tenure.nonce = attempt.nonce;
             tenure.sent = tenure.sent.max(attempt.sent);
-            tenure.until = tenure.until.max(attempt.sent + self.timing.held_for());
+            tenure.until = tenure.until.max(attempt.sent + self.timing.hold());
         }
     }
 

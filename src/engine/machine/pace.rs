@@ -125,7 +125,7 @@ impl Machine {
         let most = match failure.refused {
             // Credentials are renewed and roles mended within a hold: there must be time for three attempts in it.
             true if self.tenure.is_some() => {
-                self.timing.held_for().saturating_sub(self.timing.renew()) / 4
+                self.timing.hold().saturating_sub(self.timing.renew()) / 4
             }
             true => self.timing.renew(),
             false if self.tenure.is_some() => self.doubled(count - 1).min(self.timing.attempt()),

@@ -35,6 +35,11 @@ impl Machine {
         )
     }
 
+    /// Whether the present tenure is not renewed any more, because the record asks for another holder.
+    pub(crate) fn yields(&self) -> bool {
+        self.tenure.as_ref().is_some_and(|tenure| tenure.yielding)
+    }
+
     /// What ended the last tenure.
     pub(crate) const fn loss(&self) -> Option<Loss> {
         self.loss

@@ -6,16 +6,6 @@ pub(crate) mod overlap;
 pub(crate) mod requests;
 pub(crate) mod takeover;
 pub(crate) mod tokens;
+pub(crate) mod violation;
 
-/// What was wrong, under its name in the protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) check: &'static str,
-    pub(crate) what: String,
-}
-
-impl Violation {
-    pub(crate) fn new(check: &'static str, what: impl Into<String>) -> Self {
-        Self { check, what: what.into() }
-    }
-}
+pub(crate) use violation::Violation;

@@ -1,6 +1,6 @@
 //! C1: no two tenures of one name are believed to be held at the same true time.
 
-use super::Violation;
+use super::violation::Violation;
 
 /// While a tenure was believed to be held, in microseconds of true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use leasehold::{LockOptions, Memory, Options};
 use tokio::sync::oneshot;
 
-use crate::{TTL, timeline::Outcome};
+use super::{TTL, timeline::Outcome};
 
 pub(crate) fn lock_options() -> LockOptions {
     LockOptions::default().ttl(TTL)

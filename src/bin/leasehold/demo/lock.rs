@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold::{Error, Memory, Sync as _};
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::{
+use super::{
     TTL, WORK,
     process::{handle, lock_options},
     timeline::{Outcome, Timeline, expect, note, scene},

@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use leasehold::{Fault, Loss, Memory, Sync as _, TenureState};
 use tokio::time::sleep;
 
-use crate::{
+use super::{
     WORK,
     process::{handle, lock_options},
     timeline::{Outcome, Timeline, expect, note, scene},

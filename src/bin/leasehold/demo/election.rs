@@ -3,7 +3,7 @@
 use leasehold::{LeaderOptions, ListMembersOptions, Memory, Sync as _};
 use tokio::{sync::oneshot, time::sleep};
 
-use crate::{
+use super::{
     TTL, WORK,
     process::{handle, process},
     timeline::{Outcome, Timeline, expect, note, scene},

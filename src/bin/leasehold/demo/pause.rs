@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use leasehold::{Memory, Sync as _, Token};
 use tokio::{sync::oneshot, time::sleep};
 
-use crate::{
+use super::{
     TTL, WORK,
     process::{handle, lock_options, process},
     timeline::{Outcome, Timeline, expect, note, scene},

@@ -1,13 +1,10 @@
 //! Locks and elections in twelve seconds: who holds, who waits, and what a crash, a broken network and a
 //! paused process do to that. In one process and in real time, with the protocol that runs on Kubernetes.
 //!
-//! ```sh
-//! cargo run --example demo
-//! ```
-//!
+//! `leasehold demo` tells it; so does `examples/demo.rs`, which builds without a Kubernetes client.
 //! Nothing that it tells is hard-coded: it fails if something else happened.
 
-#![expect(clippy::print_stdout, reason = "a program that talks")]
+#![expect(clippy::print_stdout, reason = "told on standard output")]
 
 mod election;
 mod lock;
@@ -18,7 +15,8 @@ mod timeline;
 
 use std::time::Duration;
 
-use timeline::{Outcome, Timeline, scene};
+pub(crate) use timeline::Outcome;
+use timeline::{Timeline, scene};
 
 /// How long a holder may be silent before another may take over. Short, to keep the demonstration short.
 const TTL: Duration = Duration::from_secs(2);
@@ -27,8 +25,12 @@ const WORK: Duration = Duration::from_millis(700);
 /// When to give up.
 const LIMIT: Duration = Duration::from_secs(15);
 
-#[tokio::main]
-async fn main() -> Outcome {
+/// Plays every scene.
+///
+/// # Errors
+///
+/// What did not happen as told.
+pub(crate) async fn play() -> Outcome {
     println!(
         "leasehold: locks and leader election on Kubernetes Leases; here on its embedded backend."
     );

@@ -1,0 +1,342 @@
+//! What `status` and `members` list: each line as an object and as cells of a table.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use leasehold::{LeaseRecord, RecordKind};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    output::Line,
+    table::{Cell, Mood, Row},
+};
+
+/// A lock or an election, as its record shows it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Record {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    /// The name of the Lease.
+    pub(crate) lease: String,
+    pub(crate) kind: RecordKind,
+    pub(crate) state: State,
+    /// Who holds it; null is free.
+    pub(crate) holder: Option<String>,
+    /// The fencing token of the tenure; null where free, or where another program wrote it.
+    pub(crate) token: Option<u64>,
+    /// How long it lives unrenewed, in seconds.
+    pub(crate) ttl_seconds: u64,
+    /// How long ago the tenure began, in seconds, by the wall clocks of writer and reader.
+    pub(crate) held_seconds: Option<u64>,
+    /// How long ago it was renewed, in seconds, by the wall clocks of writer and reader.
+    pub(crate) renewed_seconds: Option<u64>,
+    /// With --watch: for how many seconds nobody may take it if it is not renewed, by this process's own clock.
+    /// Null in a single look, which cannot tell.
+    pub(crate) left_seconds: Option<u64>,
+    /// How often the holder changed.
+    pub(crate) transitions: i32,
+    /// How many stand in the election, the leader included; null for a lock.
+    pub(crate) candidates: Option<usize>,
+    /// How many of them do not lead; null for a lock, since who waits for a lock leaves no record.
+    pub(crate) waiting: Option<usize>,
+}
+
+/// How a record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// Nobody holds it.
+    Free,
+    /// Somebody does, as far as can be told.
+    Held,
+    /// In a single look: the written renewal is older than the time to live. Its holder is dead, or a clock is wrong.
+    Overdue,
+    /// With --watch: seen unchanged for its whole time to live, and a fresh list has confirmed it.
+    Expired,
+    /// With --watch: not renewed in time as far as was seen, but the server cannot be asked.
+    Unknown,
+    /// With --watch: the record was there and is not any more.
+    Gone,
+}
+
+impl Record {
+    fn new(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
+        let secs = |duration: Duration| duration.as_secs();
+        let held = record.holder.as_ref();
+        let state = State::of(record);
+        let left = record.unchanged_for.map(|unchanged| record.ttl.saturating_sub(unchanged));
+        let is_election = record.kind == RecordKind::Election;
+        let leads = held.filter(|_| state != State::Expired);
+        let mut standing: BTreeSet<&str> = candidates(record, all).collect();
+        let waiting = standing.iter().filter(|id| Some(**id) != leads.map(String::as_str)).count();
+        standing.extend(leads.map(String::as_str));
+        Self {
+            name: record.name.clone(),
+            namespace: record.namespace.clone(),
+            lease: record.lease.clone(),
+            kind: record.kind,
+            state,
+            holder: held.cloned(),
+            token: record.token,
+            ttl_seconds: secs(record.ttl),
+            held_seconds: record.acquired_ago.filter(|_| held.is_some()).map(secs),
+            renewed_seconds: record.renewed_ago.filter(|_| held.is_some()).map(secs),
+            left_seconds: left.filter(|_| held.is_some()).map(secs),
+            transitions: record.transitions,
+            candidates: is_election.then_some(standing.len()),
+            waiting: is_election.then_some(waiting),
+        }
+    }
+
+    /// As it is once it has been taken away.
+    pub(crate) fn released(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
+        let mut released = record.clone();
+        (released.holder, released.token) = (None, None);
+        Self::new(&released, all)
+    }
+}
+
+impl State {
+    fn of(record: &LeaseRecord) -> Self {
+        let late = |ago: Option<Duration>| ago.is_some_and(|ago| ago >= record.ttl);
+        match record.unchanged_for {
+            _ if record.holder.is_none() => Self::Free,
+            Some(_) if record.expired => Self::Expired,
+            None if late(record.renewed_ago) => Self::Overdue,
+            _ => Self::Held,
+        }
+    }
+}
+
+/// Who stands in the election of `record` with a record of their own.
+fn candidates<'a>(
+    record: &'a LeaseRecord,
+    all: &'a [LeaseRecord],
+) -> impl Iterator<Item = &'a str> {
+    let here = |other: &&LeaseRecord| {
+        other.namespace == record.namespace && other.election.as_ref() == Some(&record.lease)
+    };
+    all.iter()
+        .filter(here)
+        .filter(|other| is_alive(other))
+        .filter_map(|other| other.holder.as_deref())
+}
+
+/// As this process has seen it, or as written, with one time to live for clocks that differ.
+pub(crate) fn is_alive(record: &LeaseRecord) -> bool {
+    let stale = || record.renewed_ago.is_some_and(|ago| ago > record.ttl * 2);
+    record.holder.is_some() && !record.expired && (record.unchanged_for.is_some() || !stale())
+}
+
+/// Whether `name` is what the record's user calls it, or its Lease.
+pub(crate) fn is_named(record: &LeaseRecord, name: &str) -> bool {
+    record.name == name || record.lease == name
+}
+
+impl Line for Record {
+    fn text(&self) -> String {
+        match &self.holder {
+            Some(holder) => {
+                format!("`{}` in namespace `{}` is held by {holder}", self.name, self.namespace)
+            }
+            None => format!("`{}` in namespace `{}` is free", self.name, self.namespace),
+        }
+    }
+}
+
+impl Row for Record {
+    const WHAT: &'static str = "lock or election";
+
+    fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
+        let mine = |record: &&LeaseRecord| {
+            record.kind != RecordKind::Candidate && name.is_none_or(|name| is_named(record, name))
+        };
+        records.iter().filter(mine).map(|record| Self::new(record, records)).collect()
+    }
+
+    fn head(watched: bool) -> Vec<&'static str> {
+        let time = if watched { "LEFT" } else { "RENEWED" };
+        vec![
+            "NAMESPACE",
+            "NAME",
+            "KIND",
+            "STATE",
+            time,
+            "HOLDER",
+            "TOKEN",
+            "AGE",
+            "CANDIDATES",
+            "WAITING",
+            "TRANSITIONS",
+        ]
+    }
+
+    fn cells(&self, watched: bool) -> Vec<Cell> {
+        let of_ttl = |text: String| format!("{text} of {}s", self.ttl_seconds);
+        let time = if watched {
+            self.left_seconds.map(|left| of_ttl(format!("{left}s")))
+        } else {
+            self.renewed_seconds.map(|ago| of_ttl(format!("{} ago", brief(ago))))
+        };
+        let kind = if self.kind == RecordKind::Lock { "lock" } else { "election" };
+        let (state, mood) = match self.state {
+            State::Free => ("free", Mood::Quiet),
+            State::Held => ("held", Mood::Good),
+            State::Overdue => ("overdue", Mood::Doubtful),
+            State::Expired => ("expired", Mood::Bad),
+            State::Unknown => ("unknown", Mood::Doubtful),
+            State::Gone => ("gone", Mood::Quiet),
+        };
+        vec![
+            self.namespace.as_str().into(),
+            self.name.as_str().into(),
+            kind.into(),
+            Cell { text: state.into(), mood },
+            shown(time.as_ref()).into(),
+            self.holder.as_deref().unwrap_or("-").into(),
+            shown(self.token.as_ref()).into(),
+            shown(self.held_seconds.map(brief).as_ref()).into(),
+            shown(self.candidates.as_ref()).into(),
+            self.waiting.map_or_else(|| "?".into(), |waiting| waiting.to_string()).into(),
+            self.transitions.to_string().into(),
+        ]
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}", self.namespace, self.lease)
+    }
+
+    fn gist(&self) -> String {
+        let Self { state, holder, token, transitions, candidates, waiting, .. } = self;
+        format!("{state:?} {holder:?} {token:?} {transitions} {candidates:?} {waiting:?}")
+    }
+
+    fn doubt(&mut self) {
+        if self.state == State::Held && self.left_seconds == Some(0) {
+            self.state = State::Unknown;
+        }
+    }
+
+    fn gone(self) -> Self {
+        let (candidates, waiting) = (self.candidates.map(|_| 0), self.waiting.map(|_| 0));
+        Self { state: State::Gone, holder: None, token: None, candidates, waiting, ..self }
+    }
+}
+
+/// A candidate of an election.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Candidate {
+    pub(crate) election: String,
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) role: Role,
+    /// The fencing token of its tenure, if it leads.
+    pub(crate) token: Option<u64>,
+    /// How long ago its record was renewed, in seconds, by the wall clocks of writer and reader.
+    pub(crate) renewed_seconds: Option<u64>,
+    #[serde(skip)]
+    lease: String,
+}
+
+/// What a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// It leads.
+    Leader,
+    /// It stands by.
+    Follower,
+    /// With --watch: it was there and is not any more.
+    Gone,
+}
+
+impl Line for Candidate {
+    fn text(&self) -> String {
+        let Self { election, id, role, .. } = self;
+        format!("{election}: {id}, {role:?}").to_lowercase()
+    }
+}
+
+impl Row for Candidate {
+    const WHAT: &'static str = "candidate";
+
+    fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
+        let elections = records.iter().filter(|record| {
+            let named = |name| is_named(record, name) || record.election.as_deref() == Some(name);
+            record.kind != RecordKind::Lock && is_alive(record) && name.is_none_or(named)
+        });
+        let mut rows: Vec<_> = elections.filter_map(Self::new).collect();
+        // The leader first; its own candidate record, if it has one still, says nothing more.
+        rows.sort_by_key(|row| (row.key(), row.role != Role::Leader));
+        rows.dedup_by_key(|row| row.key());
+        rows.sort_by_key(|row| {
+            let Self { namespace, lease, role, id, .. } = row;
+            (namespace.clone(), lease.clone(), *role != Role::Leader, id.clone())
+        });
+        rows
+    }
+
+    fn head(_: bool) -> Vec<&'static str> {
+        vec!["NAMESPACE", "ELECTION", "ID", "ROLE", "TOKEN", "RENEWED"]
+    }
+
+    fn cells(&self, _: bool) -> Vec<Cell> {
+        let (role, mood) = match self.role {
+            Role::Leader => ("leader", Mood::Good),
+            Role::Follower => ("follower", Mood::Plain),
+            Role::Gone => ("gone", Mood::Quiet),
+        };
+        let ago = |ago: u64| format!("{} ago", brief(ago));
+        vec![
+            self.namespace.as_str().into(),
+            self.election.as_str().into(),
+            self.id.as_str().into(),
+            Cell { text: role.into(), mood },
+            shown(self.token.as_ref()).into(),
+            shown(self.renewed_seconds.map(ago).as_ref()).into(),
+        ]
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.namespace, self.lease, self.id)
+    }
+
+    fn gist(&self) -> String {
+        format!("{:?} {:?}", self.role, self.token)
+    }
+
+    fn doubt(&mut self) {}
+
+    fn gone(self) -> Self {
+        Self { role: Role::Gone, token: None, ..self }
+    }
+}
+
+impl Candidate {
+    fn new(record: &LeaseRecord) -> Option<Self> {
+        let role = if record.kind == RecordKind::Election { Role::Leader } else { Role::Follower };
+        Some(Self {
+            election: record.name.clone(),
+            namespace: record.namespace.clone(),
+            id: record.holder.clone()?,
+            role,
+            token: record.token.filter(|_| role == Role::Leader),
+            renewed_seconds: record.renewed_ago.map(|ago| ago.as_secs()),
+            lease: record.election.clone().unwrap_or_else(|| record.lease.clone()),
+        })
+    }
+}
+
+fn shown(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), ToString::to_string)
+}
+
+/// As `kubectl` says it: two units at most.
+fn brief(secs: u64) -> String {
+    match secs {
+        0..120 => format!("{secs}s"),
+        120..7200 => format!("{}m{}s", secs / 60, secs % 60),
+        7200..172_800 => format!("{}h{}m", secs / 3600, secs / 60 % 60),
+        _ => format!("{}d{}h", secs / 86_400, secs / 3600 % 24),
+    }
+}

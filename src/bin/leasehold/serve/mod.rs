@@ -1,0 +1,79 @@
+//! `leasehold elect --serve`: who leads, over HTTP, for programs in any language.
+//!
+//! ```text
+//!  Leader (the library) ──► Board: one look with each request ──► routes ──► HTTP
+//! ```
+
+mod address;
+mod answers;
+mod board;
+mod prometheus;
+mod routes;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt as _;
+use leasehold::Leader;
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+
+pub(crate) use self::{
+    address::Address,
+    answers::{Health, Lead},
+};
+use self::{board::Board, prometheus::Registry};
+use crate::{
+    failure::{Failure, Outcome, code},
+    output::Stand,
+};
+
+/// How long requests that are being answered may take to end.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// The server, from before the election is joined until after it was left.
+#[derive(Debug)]
+pub(crate) struct Server {
+    board: Board,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Listens, says where, and answers from now on. What is measured is measured from now on.
+    pub(crate) async fn start(address: Address, joining: Stand, quiet: bool) -> Outcome<Self> {
+        let (listener, address) = address.listen().await?;
+        if !quiet {
+            eprintln!("leasehold: serving election `{}` on http://{address}", joining.election);
+        }
+        let registry = Registry::default();
+        metrics::set_global_recorder(registry.clone())
+            .map_err(|error| Failure::new(code::INTERNAL, error.to_string()))?;
+        let board = Board::new(joining, registry);
+        let router = routes::router(board.clone());
+        // An answer must not wait for another packet. A socket that has gone by now needs nothing.
+        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { drop(stopped.await) });
+        let task = tokio::spawn(async move { serving.await });
+        Ok(Self { board, stop, task })
+    }
+
+    /// The candidacy stands.
+    pub(crate) fn stands(&self, leader: &Arc<Leader>) {
+        self.board.stands(leader);
+    }
+
+    /// Tells nobody any more that it leads, and ends the streams of events.
+    pub(crate) fn step_down(&self) {
+        self.board.close();
+    }
+
+    /// Answers what has been asked, and ends.
+    pub(crate) async fn close(mut self) {
+        self.board.close();
+        let _ = self.stop.send(());
+        if timeout(CLOSE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What can be asked, in one place.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response,
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+    routing::get,
+};
+use futures::{Stream, StreamExt as _};
+
+use super::board::Board;
+
+/// How often a client that listens is shown that the connection lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// The text format of Prometheus.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(crate) fn router(board: Board) -> Router {
+    Router::new()
+        .route("/", get(stand))
+        .route("/leading", get(leading))
+        .route("/events", get(events))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .layer(map_response(uncached))
+        .with_state(board)
+}
+
+/// How this candidate stands, and who leads: always 200, with a `leader` that is null while nobody leads.
+async fn stand(State(board): State<Board>) -> impl IntoResponse {
+    Json(board.stand())
+}
+
+/// 200 while this process leads, else 503.
+async fn leading(State(board): State<Board>) -> impl IntoResponse {
+    let leading = board.leading();
+    (status(leading.leading), Json(leading))
+}
+
+/// How this candidate stands with each change, beginning with the present.
+async fn events(State(board): State<Board>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let events = board
+        .changes()
+        .map(|stand| Ok(Event::default().data(serde_json::to_string(&stand).unwrap_or_default())));
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+/// 200 while this process is able to compete, else 503.
+async fn healthz(State(board): State<Board>) -> impl IntoResponse {
+    let health = board.health();
+    (status(health.healthy), Json(health))
+}
+
+async fn metrics(State(board): State<Board>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, PROMETHEUS)], board.metrics())
+}
+
+const fn status(yes: bool) -> StatusCode {
+    if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// An answer is of now.
+async fn uncached(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

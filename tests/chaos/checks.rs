@@ -1,0 +1,200 @@
+//! What must be true of a run, looked at in time linear in what happened, but for sorting.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    event::Fence,
+    fault::{Fault, Span},
+    ledger::{Ledger, Tenure, Update},
+    overlap::{self, Interval},
+    violation::Violation,
+};
+
+/// A tenure whose Lease may have been deleted under it: nobody promises that it was the only one.
+///
+/// It is known when the deletion was asked for and answered; the tenure's acquiring write was stored at most a hold
+/// before `lock` returned.
+fn deleted_under(tenure: &Tenure, spans: &[Span]) -> Option<u64> {
+    let deletions = spans.iter().filter(|span| span.fault == Fault::Deleted);
+    let begun = tenure.since.saturating_sub(tenure.ttl);
+    let mut touching = deletions
+        .filter(|span| span.from <= tenure.end() && begun <= span.to.unwrap_or(u64::MAX))
+        .map(|span| span.from);
+    touching.next()
+}
+
+/// How many tenures are not held to what is promised only without deletions.
+pub(crate) fn excepted(ledger: &Ledger) -> usize {
+    let under = |tenure: &&Tenure| deleted_under(tenure, &ledger.spans).is_some();
+    ledger.tenures.iter().filter(under).count()
+}
+
+/// C1: no two tenures are believed in at the same time. One whose Lease is deleted counts until then.
+pub(crate) fn believed_once(ledger: &Ledger) -> Option<Violation> {
+    let interval = |tenure: &Tenure| {
+        let deleted = deleted_under(tenure, &ledger.spans).unwrap_or(u64::MAX);
+        let until = tenure.end().min(deleted.max(tenure.since));
+        Interval { token: tenure.token, since: tenure.since / 1000, until: until / 1000 }
+    };
+    let intervals = ledger.tenures.iter().map(interval);
+    let mut believed: Vec<_> = intervals.filter(|held| held.since < held.until).collect();
+    overlap::check(crate::member::LOCK, &mut believed)
+}
+
+/// C2: a token is given once, and grows in the order of acquisition.
+pub(crate) fn tokens_grow(ledger: &Ledger) -> Option<Violation> {
+    let mut given = BTreeSet::new();
+    let all = ledger.tenures.iter().map(|tenure| tenure.token).chain(ledger.late.iter().copied());
+    for token in all {
+        if !given.insert(token) {
+            return Some(Violation::new("C2", format!("token {token} was given twice")));
+        }
+    }
+    let kept = ledger.tenures.iter().filter(|t| deleted_under(t, &ledger.spans).is_none());
+    let mut order: Vec<_> = kept.map(|tenure| (tenure.since, tenure.token)).collect();
+    order.sort_unstable();
+    let falls = order.windows(2).find(|pair| pair[0].1 >= pair[1].1)?;
+    Some(Violation::new("C2", format!("tokens do not grow with time: {falls:?}")))
+}
+
+/// The acknowledged updates that are not in the file.
+pub(crate) fn lost(ledger: &Ledger, fence: Fence, file: &[u64]) -> Vec<u64> {
+    let kept: BTreeSet<_> = file.iter().collect();
+    ledger.acknowledged(fence).filter(|id| !kept.contains(id)).collect()
+}
+
+/// Updates that were written after the deadline that was good at the check: the pause in between was as long.
+pub(crate) fn overran(ledger: &Ledger) -> usize {
+    let written = ledger.updates[Fence::Check.index()].values().filter_map(|update| update.written);
+    written.filter(|&(at, until)| at > until).count()
+}
+
+/// Two updates made from one state and written within their deadlines, so that one undid the other.
+///
+/// No update is lost without two from one state. A holder that was stopped between `check()` and the rename
+/// writes after its deadline: no lock can help there, and it is counted by [`overran`].
+pub(crate) fn forked(ledger: &Ledger, file: &[u64]) -> Option<Violation> {
+    let updates = &ledger.updates[Fence::Check.index()];
+    let bases: BTreeSet<_> =
+        updates.values().map(|update| update.base).chain(file.to_vec()).collect();
+    let tenures: BTreeMap<_, _> =
+        ledger.tenures.iter().map(|tenure| (tenure.token, tenure)).collect();
+    let counts = |id: u64, update: &Update| {
+        let tenure = tenures[&update.token];
+        let in_time = match update.written {
+            Some((at, until)) => at <= until,
+            // Its process died before it could say so.
+            None => bases.contains(&id) && tenure.gone.is_some_and(|gone| gone <= tenure.until),
+        };
+        in_time && deleted_under(tenure, &ledger.spans).is_none()
+    };
+    let mut made: BTreeMap<u64, u64> = BTreeMap::new();
+    for (&id, update) in updates.iter().filter(|&(&id, update)| counts(id, update)) {
+        if let Some(other) = made.insert(update.base, id) {
+            let what =
+                format!("updates {other} and {id} were both made from {}, in time", update.base);
+            return Some(Violation::new("check", what));
+        }
+    }
+    None
+}
+
+/// The longest time without a holder and without a fault, in nanoseconds, between the first tenure and the last.
+pub(crate) fn longest_gap(ledger: &Ledger) -> u64 {
+    let begin = ledger.tenures.iter().map(|tenure| tenure.since).min().unwrap_or(0);
+    let end = ledger.tenures.iter().map(Tenure::end).max().unwrap_or(0);
+    let held = ledger.tenures.iter().map(|tenure| (tenure.since, tenure.end()));
+    let wrong = ledger.spans.iter().map(|span| (span.from, span.to.unwrap_or(u64::MAX)));
+    let mut busy: Vec<_> = held.chain(wrong).collect();
+    busy.sort_unstable();
+    let (mut longest, mut reached) = (0, begin);
+    for (from, to) in busy {
+        longest = longest.max(from.min(end).saturating_sub(reached));
+        reached = reached.max(to);
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    const MS: u64 = 1_000_000;
+
+    /// A ledger of two members, each with one tenure of these tokens and times (ms), and one checked update.
+    fn two(first: [u64; 3], second: [u64; 3], bases: [u64; 2]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for ([token, since, until], base) in [first, second].into_iter().zip(bases) {
+            let life = ledger.start(0);
+            let (since, until) = (since * MS, until * MS);
+            ledger.hear(life, Event::Began { token, ttl: 3 * MS, since, until });
+            let fence = Fence::Check;
+            ledger.hear(life, Event::Tries { fence, id: life, base, token });
+            ledger.hear(life, Event::Acknowledged { fence, id: life, at: until - 1, until });
+        }
+        ledger
+    }
+
+    #[test]
+    fn one_after_the_other_is_right() {
+        let ledger = two([7, 10, 20], [9, 20, 30], [0, 1]);
+        assert_eq!(believed_once(&ledger), None);
+        assert_eq!(tokens_grow(&ledger), None);
+        assert_eq!(forked(&ledger, &[1, 2]), None);
+        assert_eq!(lost(&ledger, Fence::Check, &[1, 2]), [0; 0]);
+    }
+
+    #[test]
+    fn two_at_a_time_are_found_unless_the_lease_was_deleted() {
+        let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 0]);
+        assert_eq!(believed_once(&ledger).unwrap().check, "C1");
+        assert_eq!(forked(&ledger, &[2]).unwrap().check, "check");
+        assert_eq!(lost(&ledger, Fence::Check, &[2]), [1]);
+
+        let span = ledger.fault(Fault::Deleted, 15 * MS, "");
+        ledger.healed(span, 16 * MS);
+        assert_eq!(believed_once(&ledger), None);
+        assert_eq!(forked(&ledger, &[2]), None);
+        assert_eq!(excepted(&ledger), 1);
+    }
+
+    #[test]
+    fn a_tenure_ends_with_its_process_and_with_its_release() {
+        let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 1]);
+        ledger.hear(1, Event::Over { token: 7, at: 19 * MS });
+        assert_eq!(believed_once(&ledger), None);
+
+        let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 1]);
+        ledger.gone(1, 20 * MS);
+        assert_eq!(believed_once(&ledger), None);
+    }
+
+    #[test]
+    fn tokens_that_repeat_or_fall_are_found() {
+        assert!(tokens_grow(&two([7, 10, 20], [7, 20, 30], [0, 1])).is_some());
+        assert!(tokens_grow(&two([9, 10, 20], [7, 20, 30], [0, 1])).is_some());
+        let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 1]);
+        ledger.hear(2, Event::BeganLate { token: 7 });
+        assert!(tokens_grow(&ledger).is_some());
+    }
+
+    #[test]
+    fn a_write_after_its_deadline_is_counted_and_excuses_the_fork() {
+        let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 0]);
+        let late = Event::Acknowledged { fence: Fence::Check, id: 1, at: 25 * MS, until: 20 * MS };
+        ledger.hear(1, late);
+        assert_eq!(overran(&ledger), 1);
+        assert_eq!(forked(&ledger, &[1]), None);
+        assert_eq!(lost(&ledger, Fence::Check, &[1]), [2]);
+    }
+
+    #[test]
+    fn a_gap_is_without_holder_and_without_fault() {
+        let mut ledger = two([7, 10, 20], [9, 60, 70], [0, 1]);
+        assert_eq!(longest_gap(&ledger), 40 * MS);
+        let span = ledger.fault(Fault::Slow, 25 * MS, "");
+        ledger.healed(span, 35 * MS);
+        assert_eq!(longest_gap(&ledger), 25 * MS);
+    }
+}

@@ -1,0 +1,98 @@
+//! What goes wrong, and in which order.
+
+use crate::rng::Rng;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// A link takes longer.
+    Slow,
+    /// Requests of a member do not arrive, or not until later.
+    NoRequests,
+    /// They do, but their answers do not, or not until later.
+    NoReplies,
+    /// Neither.
+    BlackHole,
+    /// The connections of a member are reset.
+    Reset,
+    /// They end after some bytes.
+    Cut,
+    /// SIGSTOP for less than the hold.
+    StoppedBriefly,
+    /// For about the time to live.
+    StoppedAboutTtl,
+    /// For longer.
+    StoppedLong,
+    /// SIGKILL, and started again.
+    Killed,
+    /// The API server is killed and started again.
+    ServerKilled,
+    /// SIGSTOP to the API server.
+    ServerStopped,
+    /// SIGSTOP to etcd.
+    EtcdStopped,
+    /// The Lease is deleted by hand.
+    Deleted,
+    /// A member kills itself in the middle of its work: not from the deck.
+    Crashed,
+}
+
+impl Fault {
+    /// How often each is in the deck.
+    const DECK: [(Self, usize); 14] = [
+        (Self::Slow, 2),
+        (Self::NoRequests, 2),
+        (Self::NoReplies, 3),
+        (Self::BlackHole, 3),
+        (Self::Reset, 2),
+        (Self::Cut, 2),
+        (Self::StoppedBriefly, 2),
+        (Self::StoppedAboutTtl, 4),
+        (Self::StoppedLong, 4),
+        (Self::Killed, 2),
+        (Self::ServerKilled, 1),
+        (Self::ServerStopped, 1),
+        (Self::EtcdStopped, 1),
+        (Self::Deleted, 1),
+    ];
+}
+
+/// All faults in an order of chance; when all of them have been, in another.
+#[derive(Debug, Default)]
+pub(crate) struct Deck(Vec<Fault>);
+
+impl Deck {
+    pub(crate) fn draw(&mut self, rng: &mut Rng) -> Fault {
+        if self.0.is_empty() {
+            let all = Fault::DECK.iter().flat_map(|&(fault, times)| vec![fault; times]);
+            self.0 = all.collect();
+            for end in (1..self.0.len()).rev() {
+                self.0.swap(end, rng.index(end + 1));
+            }
+        }
+        self.0.pop().expect("just filled")
+    }
+}
+
+/// While something was wrong, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) fault: Fault,
+    pub(crate) from: u64,
+    /// Until now, if there is no end yet.
+    pub(crate) to: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_deck_holds_every_fault() {
+        let (mut deck, mut rng) = (Deck::default(), Rng::new(7));
+        let length = Fault::DECK.iter().map(|(_, times)| times).sum();
+        let drawn: BTreeSet<_> = (0..length).map(|_| deck.draw(&mut rng)).collect();
+        assert_eq!(drawn.len(), Fault::DECK.len());
+    }
+}

@@ -1,0 +1,162 @@
+//! How each fault is done, and undone.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::DeleteParams};
+use rustix::process::Signal;
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    event::now,
+    fault::Fault,
+    member::LOCK,
+    rng::Rng,
+    stage::{Place, Stage},
+    support::{ADMIN, Link, Way},
+};
+
+/// What happens to one fault: everything is drawn before it begins.
+pub(crate) struct Draw {
+    pub(crate) fault: Fault,
+    pub(crate) lasts: Duration,
+    /// Which place, where it is about one.
+    number: usize,
+    /// Of which no other fault is to be.
+    _busy: OwnedMutexGuard<()>,
+    link: Link,
+    /// What was held back is lost at the end, instead of being late.
+    forget: bool,
+}
+
+impl Draw {
+    /// None if everything that it could be done to has another fault.
+    pub(crate) fn new(stage: &Stage, fault: Fault, rng: &mut Rng) -> Option<Self> {
+        let (number, busy) = match fault {
+            Fault::Slow
+            | Fault::NoRequests
+            | Fault::NoReplies
+            | Fault::BlackHole
+            | Fault::Reset
+            | Fault::Cut => place(stage, rng, |place| &place.link)?,
+            Fault::StoppedBriefly
+            | Fault::StoppedAboutTtl
+            | Fault::StoppedLong
+            | Fault::Killed
+            | Fault::Crashed => place(stage, rng, |place| &place.process)?,
+            Fault::ServerKilled | Fault::ServerStopped | Fault::EtcdStopped | Fault::Deleted => {
+                (0, Arc::clone(&stage.server).try_lock_owned().ok()?)
+            }
+        };
+        let (least, most) = match fault {
+            Fault::Slow | Fault::Cut => (1000, 6000),
+            Fault::NoRequests | Fault::NoReplies | Fault::BlackHole => (500, 9000),
+            Fault::StoppedBriefly => (200, 2000),
+            Fault::StoppedAboutTtl => (2200, 5500),
+            Fault::StoppedLong => (5500, 14_000),
+            Fault::ServerKilled => (0, 5000),
+            Fault::ServerStopped | Fault::EtcdStopped => (1000, 8000),
+            Fault::Reset | Fault::Killed | Fault::Deleted | Fault::Crashed => (0, 1),
+        };
+        let lasts = Duration::from_millis(rng.between(least, most));
+        let link = link(fault, rng);
+        Some(Self { fault, lasts, number, _busy: busy, link, forget: rng.chance(500) })
+    }
+
+    /// Does it, waits, and undoes it.
+    pub(crate) async fn inflict(self, stage: Arc<Stage>) {
+        if matches!(self.fault, Fault::Killed | Fault::Crashed) {
+            // What it does and how long that lasts is seen where the process is kept.
+            return stage.signal(self.number, Signal::KILL);
+        }
+        let told = format!("place {} for {:?}", self.number, self.lasts);
+        let span = stage.ledger().fault(self.fault, now(), &told);
+        match self.fault {
+            Fault::Slow | Fault::NoRequests | Fault::NoReplies | Fault::BlackHole | Fault::Cut => {
+                self.disturb(&stage.places[self.number]).await;
+            }
+            Fault::Reset => stage.places[self.number].proxy.reset(),
+            Fault::StoppedBriefly | Fault::StoppedAboutTtl | Fault::StoppedLong => {
+                stage.signal(self.number, Signal::STOP);
+                sleep(self.lasts).await;
+                stage.signal(self.number, Signal::CONT);
+            }
+            Fault::ServerKilled => {
+                stage.plane.kill_apiserver();
+                sleep(self.lasts).await;
+                stage.plane.restart_apiserver().await;
+            }
+            Fault::ServerStopped => {
+                stage.plane.pause_apiserver();
+                sleep(self.lasts).await;
+                stage.plane.resume_apiserver();
+            }
+            Fault::EtcdStopped => {
+                stage.plane.pause_etcd();
+                sleep(self.lasts).await;
+                stage.plane.resume_etcd();
+            }
+            Fault::Deleted => delete(&stage).await,
+            Fault::Killed | Fault::Crashed => {}
+        }
+        stage.ledger().healed(span, now());
+    }
+
+    async fn disturb(&self, place: &Place) {
+        place.proxy.set(self.link);
+        sleep(self.lasts).await;
+        if self.forget {
+            place.proxy.reset();
+            // Connections end when they are next looked at: before anything passes again.
+            tokio::task::yield_now().await;
+        }
+        place.proxy.set(Link::default());
+    }
+}
+
+/// Mostly the place of the holder, where most is at stake.
+fn place(
+    stage: &Stage,
+    rng: &mut Rng,
+    of: fn(&Place) -> &Arc<tokio::sync::Mutex<()>>,
+) -> Option<(usize, OwnedMutexGuard<()>)> {
+    let chosen = rng.index(stage.places.len());
+    let holder = stage.ledger().holder(now()).filter(|_| rng.chance(600));
+    let others = (0..stage.places.len()).map(|by| (chosen + by) % stage.places.len());
+    let mut order = holder.into_iter().chain(others);
+    order.find_map(|n| Some((n, Arc::clone(of(&stage.places[n])).try_lock_owned().ok()?)))
+}
+
+fn link(fault: Fault, rng: &mut Rng) -> Link {
+    let slow = Way::Slow(Duration::from_millis(rng.between(20, 900)));
+    let cut = Way::Cut(rng.index(8000) + 1);
+    let both = rng.below(3);
+    let one = |way| match both {
+        0 => Link { requests: way, replies: Way::Open },
+        1 => Link { requests: Way::Open, replies: way },
+        _ => Link { requests: way, replies: way },
+    };
+    match fault {
+        Fault::Slow => one(slow),
+        Fault::Cut => one(cut),
+        Fault::NoRequests => Link::NO_REQUESTS,
+        Fault::NoReplies => Link::NO_REPLIES,
+        Fault::BlackHole => Link::BLACK_HOLE,
+        _ => Link::default(),
+    }
+}
+
+/// The deletion may be answered, or it may still come: its fault lasts until neither is possible.
+async fn delete(stage: &Stage) {
+    const ANSWER: Duration = Duration::from_secs(10);
+    const LATEST: Duration = Duration::from_secs(40);
+    let leases: Api<Lease> = Api::namespaced(stage.plane.client(ADMIN), &stage.namespace);
+    match timeout(ANSWER, leases.delete(LOCK, &DeleteParams::default())).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {}
+        _ => sleep(LATEST).await,
+    }
+}

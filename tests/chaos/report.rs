@@ -1,0 +1,119 @@
+//! What a run came to.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use crate::{checks, event::Fence, fault::Fault, ledger::Ledger, violation::Violation};
+
+#[derive(Debug)]
+pub(crate) struct Report {
+    seed: u64,
+    lasted: Duration,
+    faults: BTreeMap<Fault, usize>,
+    tenures: usize,
+    late: usize,
+    excepted: usize,
+    acknowledged: [usize; 3],
+    lost: [usize; 3],
+    refused: [u64; 3],
+    overran: usize,
+    gap: Duration,
+    calm: Option<Duration>,
+    failures: BTreeMap<String, u64>,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        seed: u64,
+        lasted: Duration,
+        ledger: &Ledger,
+        files: &[Vec<u64>; 3],
+        calm: Option<Duration>,
+    ) -> Self {
+        let lost = Fence::ALL.map(|fence| checks::lost(ledger, fence, &files[fence.index()]).len());
+        let acknowledged = Fence::ALL.map(|fence| ledger.acknowledged(fence).count());
+        let mut faults = BTreeMap::new();
+        for span in &ledger.spans {
+            *faults.entry(span.fault).or_default() += 1;
+        }
+        let promised = [
+            checks::believed_once(ledger),
+            checks::tokens_grow(ledger),
+            checks::forked(ledger, &files[Fence::Check.index()]),
+            fenced(lost[Fence::Token.index()]),
+            calm.is_none().then(|| Violation::new("C5", "not every member had the lock once more")),
+            acknowledged.contains(&0).then(|| Violation::new("C8", "nothing was done")),
+        ];
+        let broken = ledger.broken.iter().map(|what| Violation::new("process", what.as_str()));
+        Self {
+            seed,
+            lasted,
+            faults,
+            tenures: ledger.tenures.len(),
+            late: ledger.late.len(),
+            excepted: checks::excepted(ledger),
+            acknowledged,
+            lost,
+            refused: ledger.refused,
+            overran: checks::overran(ledger),
+            gap: Duration::from_nanos(checks::longest_gap(ledger)),
+            calm,
+            failures: ledger.failures.clone(),
+            violations: promised.into_iter().flatten().chain(broken).collect(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        assert!(self.violations.is_empty(), "seed {}: {:#?}", self.seed, self.violations);
+    }
+}
+
+fn fenced(lost: usize) -> Option<Violation> {
+    let what = || format!("the resource lost {lost} acknowledged updates");
+    (lost > 0).then(|| Violation::new("C3", what()))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: usize = self.faults.values().sum();
+        let faults: Vec<_> = self.faults.iter().map(|(kind, n)| format!("{n} {kind:?}")).collect();
+        writeln!(f, "| seed | {} |\n|---|---|", self.seed)?;
+        writeln!(f, "| duration | {:.0} s |", self.lasted.as_secs_f64())?;
+        writeln!(f, "| faults | {all}: {} |", faults.join(", "))?;
+        writeln!(
+            f,
+            "| tenures | {}, and {} over before `lock` returned |",
+            self.tenures, self.late
+        )?;
+        for fence in Fence::ALL {
+            let n = fence.index();
+            let note = match fence {
+                Fence::Absent => "for comparison".into(),
+                Fence::Check => format!("{} written after their deadline", self.overran),
+                Fence::Token => "must be 0".to_owned(),
+            };
+            writeln!(
+                f,
+                "| updates guarded by: {} | {} acknowledged, {} refused, **{} lost** ({note}) |",
+                ["nothing", "`check()`", "token from the first read on"][n],
+                self.acknowledged[n],
+                self.refused[n],
+                self.lost[n],
+            )?;
+        }
+        let (gap, except) = (self.gap.as_secs_f64(), self.excepted);
+        writeln!(f, "| longest without holder and without fault | {gap:.2} s |")?;
+        writeln!(f, "| tenures with a deletion about them, not asked for C1 | {except} |")?;
+        let calm = self.calm.map_or("never".into(), |calm| format!("{:.1} s", calm.as_secs_f64()));
+        writeln!(f, "| until all had the lock once more after the last fault | {calm} |")?;
+        for (failure, times) in &self.failures {
+            writeln!(f, "| {times} × | {failure} |")?;
+        }
+        write!(f, "| violations | {} |", self.violations.len())?;
+        for Violation { check, what } in &self.violations {
+            write!(f, "\n| **{check}** | {what} |")?;
+        }
+        Ok(())
+    }
+}

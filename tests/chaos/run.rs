@@ -1,0 +1,142 @@
+//! One run: the group is started, troubled, left alone, and judged.
+
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    event::{Fence, now},
+    fault::Deck,
+    inflict::Draw,
+    member::Broken,
+    report::Report,
+    resource::Resource,
+    rng::Rng,
+    stage::Stage,
+    support::{ControlPlane, Link},
+    updates,
+};
+
+/// How long all members may take for one more tenure each when nothing goes wrong any more. They do not queue.
+const CALM: Duration = Duration::from_secs(120);
+/// How often it says how it goes.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// A group at work.
+#[derive(Debug)]
+pub(crate) struct Run {
+    seed: u64,
+    rng: Rng,
+    stage: Arc<Stage>,
+    members: JoinSet<()>,
+    resource: JoinSet<()>,
+    log: PathBuf,
+    begun: u64,
+}
+
+impl Run {
+    /// None in a cluster whose servers are not ours to kill.
+    pub(crate) async fn start(seed: u64, broken: Broken) -> Option<Self> {
+        println!("seed {seed}; starting etcd, kube-apiserver and five members ...");
+        let plane = ControlPlane::start().await;
+        if !plane.own() {
+            return None;
+        }
+        let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}.log"));
+        let file = File::create(&log).expect("a log in the target directory");
+        let mut rng = Rng::new(seed);
+        let stage = Arc::new(Stage::new(Arc::new(plane), broken, file).await);
+        let resource = stage.directory.path().join(Fence::Token.file());
+        let resource = Resource::new(resource, broken != Broken::Fence).serve(&stage.resource());
+        let mut members = JoinSet::new();
+        for number in 0..stage.places.len() {
+            members.spawn(Arc::clone(&stage).keep(number, Rng::new(rng.draw())));
+        }
+        Some(Self { seed, rng, stage, members, resource, log, begun: now() })
+    }
+
+    /// Faults for so long, and then none until every member has had the lock once more.
+    pub(crate) async fn chaos(mut self, lasts: Duration) -> Report {
+        let end = now() + u64::try_from(lasts.as_nanos()).expect("minutes");
+        let mut faults = JoinSet::new();
+        let mut deck = Deck::default();
+        let progress = tokio::spawn(progress(Arc::clone(&self.stage), self.begun));
+        while now() < end {
+            let fault = deck.draw(&mut self.rng);
+            if let Some(mut draw) = Draw::new(&self.stage, fault, &mut self.rng) {
+                draw.lasts = draw.lasts.min(Duration::from_nanos(end.saturating_sub(now())));
+                faults.spawn(draw.inflict(Arc::clone(&self.stage)));
+            }
+            sleep(Duration::from_millis(self.rng.between(500, 4000))).await;
+            while let Some(done) = faults.try_join_next() {
+                done.expect("no panic");
+            }
+        }
+        while let Some(done) = faults.join_next().await {
+            done.expect("no panic");
+        }
+        let calm = self.calm().await;
+        progress.abort();
+        self.judge(calm)
+    }
+
+    /// How long it took until every member had the lock once more, and ended.
+    async fn calm(&mut self) -> Option<Duration> {
+        let begun = now();
+        for place in &self.stage.places {
+            place.proxy.set(Link::default());
+        }
+        self.stage.calm.send_replace(true);
+        let all = async {
+            while let Some(done) = self.members.join_next().await {
+                done.expect("no panic");
+            }
+        };
+        timeout(CALM, all).await.ok()?;
+        Some(Duration::from_nanos(now() - begun))
+    }
+
+    fn judge(mut self, calm: Option<Duration>) -> Report {
+        self.members.abort_all();
+        self.resource.abort_all();
+        let read = |fence: Fence| {
+            let path = self.stage.directory.path().join(fence.file());
+            updates::read(&path).expect("the file")
+        };
+        let report = Report::new(
+            self.seed,
+            Duration::from_nanos(now() - self.begun),
+            &self.stage.ledger(),
+            &Fence::ALL.map(read),
+            calm,
+        );
+        println!("{report}");
+        if report.violations.is_empty() {
+            std::fs::remove_file(&self.log).expect("the log");
+        } else {
+            println!("everything that happened is in {}", self.log.display());
+        }
+        report
+    }
+}
+
+async fn progress(stage: Arc<Stage>, begun: u64) {
+    loop {
+        sleep(PROGRESS).await;
+        let ledger = stage.ledger();
+        let acknowledged = Fence::ALL.map(|fence| ledger.acknowledged(fence).count());
+        let holder = ledger.holder(now()).map_or("nobody".into(), |n| format!("member {n}"));
+        let going = ledger.spans.iter().filter(|span| span.to.is_none());
+        let going: Vec<_> = going.map(|span| format!("{:?}", span.fault)).collect();
+        println!(
+            "{:>4} s: {} faults, {} tenures, acknowledged {acknowledged:?}, held by {holder}; {}",
+            (now() - begun) / 1_000_000_000,
+            ledger.spans.len(),
+            ledger.tenures.len(),
+            going.join(" "),
+        );
+    }
+}
