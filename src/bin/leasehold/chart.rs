@@ -177,7 +177,7 @@ fn read(file: &str) -> String {
 
 #[test]
 fn the_schema_of_the_chart_is_that_of_the_values() {
-    let mut wanted = format!("{:#}\n", schema());
+    let wanted = format!("{:#}\n", schema());
     if std::env::var_os("LEASEHOLD_WRITE_SCHEMA").is_some() {
         fs::write(chart("values.schema.json"), &wanted).expect("written");
     }
