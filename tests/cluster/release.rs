@@ -44,7 +44,10 @@ impl Release {
     /// A new namespace for it.
     pub(crate) async fn prepare() -> Self {
         load_image().await;
-        let client = Client::try_default().await.expect("a cluster, by KUBECONFIG");
+        let mut config = kube::Config::infer().await.expect("a cluster, by KUBECONFIG");
+        // A pod that does not lead answers 503, which is no reason to ask again for minutes.
+        config.default_retry = false;
+        let client = Client::try_from(config).expect("a client");
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let new = serde_json::from_value(json!({ "metadata": {
             "generateName": "leasehold-e2e-",
