@@ -82,7 +82,7 @@ impl Candidate {
                 Ok(Err(error)) => {
                     tracing::warn!(election = %self.election.title, %error, "campaigning on, slowly");
                     self.campaign.send_modify(|campaign| campaign.error = Some(error));
-                    match self.pause(self.timing.renew()).await {
+                    match self.pause(self.timing.refused()).await {
                         None => continue,
                         Some(resign) => return self.leave(None, resign).await,
                     }

@@ -252,7 +252,11 @@ impl Core {
         Sightings::begin(Arc::clone(&self.store), self.clock, scope).await
     }
 
-    fn elections(&self, namespace: Option<&str>, election: Option<&str>) -> Result<Scope> {
+    pub(crate) fn elections(
+        &self,
+        namespace: Option<&str>,
+        election: Option<&str>,
+    ) -> Result<Scope> {
         let lease =
             |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
         Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))

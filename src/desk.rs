@@ -105,8 +105,8 @@ impl Desk {
             self.failure = None;
         }
         self.queue.push_back(claim);
-        // Nobody has looked since the last one stopped waiting: that holder may be long gone.
-        if machine.waits() && !machine.is_wanted() { Input::Look } else { Input::Wake }
+        // Nobody has looked since the last one stopped waiting: what was in the way may be long gone.
+        if machine.is_wanted() { Input::Wake } else { Input::Look }
     }
 
     /// A request failed: what waiters are told if waiting on cannot help.
@@ -144,6 +144,8 @@ impl Desk {
     fn leave(&mut self, now: Moment) -> Input {
         let Some(tenure) = self.present.take() else { return Input::Wake };
         tenure.end(Loss::Released);
+        // What kept it from being renewed is no answer to whether it can be given back.
+        self.failure = None;
         self.drop_cancelled();
         let ended = match tenure.state() {
             TenureState::Lost(why) => why,
@@ -307,13 +309,17 @@ impl Desk {
         self.queue = kept;
     }
 
-    /// Answers those who wait for a release, once the record is seen to be out of this machine's hands.
+    /// Answers those who wait for a release: once the record is seen to be out of this machine's hands, or the
+    /// backend refuses, which only a person can change. It is then tried on without anybody waiting.
     fn answer_left(&mut self, now: Moment, machine: &Machine) {
         if self.leaving.is_empty() {
             return;
         }
         let answer = match (machine.has_left(now), &self.failure) {
             (Some(false), Some(error)) => Err(error.clone()),
+            (None, Some(error)) if !error.is_transient() && machine.holder() == Some(&self.me) => {
+                Err(error.clone())
+            }
             (Some(_), _) => Ok(()),
             (None, _) => return,
         };

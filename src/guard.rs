@@ -291,7 +291,8 @@ impl Guard {
     /// # Errors
     ///
     /// [`Error::Unavailable`] if the backend could not be told: the record is then free when its time
-    /// to live has passed. A tenure that had been lost before is no error.
+    /// to live has passed. What the backend refuses is told at once, and tried on in the background. A tenure
+    /// that had been lost before is no error.
     ///
     /// # Cancel safety
     ///

@@ -8,8 +8,15 @@ use crate::error::{Error, Result};
 const MIN_TTL: Duration = Duration::from_secs(1);
 /// The longest: a crashed holder blocks its lock for this long, so more than a day is surely a slip.
 const MAX_TTL: Duration = Duration::from_secs(86_400);
+/// The shortest renewal interval: what fails is tried again about as often, by everybody who waits.
+const MIN_RENEW: Duration = Duration::from_millis(100);
 /// How far two clocks may run apart, as a share of the time to live, at the very least: one tenth.
 const CLOCK_SHARE: u32 = 10;
+/// The longest pause before what failed is tried again, and between reads where there is no watch: the default renewal
+/// interval. Somebody may wait for the answer, however long the time to live.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// The longest pause after a refusal, which a person has to mend.
+const LONGEST_REFUSED: Duration = Duration::from_secs(30);
 /// How many attempts must fit between the moment a renewal is due and the end of the hold.
 const ATTEMPTS: u32 = 3;
 
@@ -91,6 +98,16 @@ impl Timing {
         self.hold
     }
 
+    /// What pauses between requests are measured by: the renewal interval, unless that is long.
+    pub(crate) fn retry(&self) -> Duration {
+        self.renew.min(LONGEST_RETRY)
+    }
+
+    /// The same where the backend refuses.
+    pub(crate) fn refused(&self) -> Duration {
+        self.renew.min(LONGEST_REFUSED)
+    }
+
     /// How long one request may take.
     #[must_use]
     pub const fn attempt(&self) -> Duration {
@@ -128,11 +145,14 @@ impl Timing {
             );
             return refuse("hold", self.hold, bound);
         }
-        if self.renew.is_zero() || self.renew >= self.hold {
+        if self.renew < MIN_RENEW || self.renew >= self.hold {
             return refuse(
                 "renewal interval",
                 self.renew,
-                format!("it must be above zero and less than the hold, {:?}", self.hold),
+                format!(
+                    "it must be at least {MIN_RENEW:?} and less than the hold, {:?}",
+                    self.hold
+                ),
             );
         }
         let budget = self.hold.saturating_sub(self.renew);
@@ -181,7 +201,8 @@ mod tests {
             ),
             (Timing::new(secs(315_360_000)), "time to live \"315360000s\""),
             (Timing::default().hold_for(secs(14)), "at most 13.5s, 500ms less"),
-            (Timing::default().renew_every(Duration::ZERO), "above zero"),
+            (Timing::default().renew_every(Duration::ZERO), "at least 100ms"),
+            (Timing::default().renew_every(Duration::from_nanos(1)), "at least 100ms"),
             (Timing::default().renew_every(secs(13)), "less than the hold, 13s"),
             (Timing::default().attempt_timeout(secs(3)), "1s too much"),
             (Timing::default().attempt_timeout(Duration::ZERO), "above zero"),

@@ -12,7 +12,7 @@
 //!
 //! The seed repeats the choices, not the run: real processes have their own time. `make chaos BROKEN=deadline` makes the
 //! members never ask whether they still hold the lock, `BROKEN=fence` makes the resource ignore tokens: both must
-//! be found.
+//! be found, within some minutes.
 
 #![expect(clippy::print_stdout, reason = "a run of minutes says how it goes")]
 

@@ -12,6 +12,8 @@ mod faults;
 #[cfg(feature = "metrics")]
 #[path = "memory/metrics.rs"]
 mod metrics;
+#[path = "memory/patience.rs"]
+mod patience;
 #[cfg(feature = "metrics")]
 #[path = "../src/bin/leasehold/serve/prometheus.rs"]
 mod prometheus;
@@ -21,6 +23,8 @@ mod queue;
 mod telemetry;
 #[path = "memory/tenure.rs"]
 mod tenure;
+#[path = "memory/trying.rs"]
+mod trying;
 
 use std::time::Duration;
 

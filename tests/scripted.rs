@@ -34,6 +34,8 @@ mod silence;
 mod stale;
 #[path = "scripted/storms.rs"]
 mod storms;
+#[path = "scripted/strange.rs"]
+mod strange;
 #[path = "scripted/unavailable.rs"]
 mod unavailable;
 #[path = "scripted/watches.rs"]

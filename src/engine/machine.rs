@@ -37,7 +37,7 @@ pub(crate) enum Input {
     Deleted(NonZeroU64),
     /// A watch was set up anew and no longer finds the record: only a read can tell.
     Missed,
-    /// Somebody asks who has not asked before: what the record is now decides, not what it was.
+    /// Somebody asks who has not asked before: what is in the way now decides, and what fails now, not what was and did.
     Look,
     /// There is no watch, so that only reads tell. Any news of a watch says that there is one again.
     Blind,
@@ -232,7 +232,7 @@ impl Machine {
             Input::Changed(found) => self.changed(now, &found),
             Input::Deleted(version) => self.deleted(now, version),
             Input::Missed => self.missed(now),
-            Input::Look => self.look(),
+            Input::Look => self.look(now),
             Input::Blind => self.blind = true,
         }
         self.plan(now)

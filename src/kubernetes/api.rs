@@ -79,9 +79,7 @@ impl Api {
                 .send(Method::GET, &query, None, &asked)
                 .await
                 .map_err(|failed| failed.into_error(&asked))?;
-            if let Value::Array(items) = page["items"].take() {
-                entries.extend(items.into_iter().filter_map(readable));
-            }
+            entries.extend(items(&mut page)?);
             let metadata = &page["metadata"];
             let more = metadata["continue"].as_str().filter(|token| !token.is_empty());
             let Some(token) = more else {
@@ -141,6 +139,22 @@ impl std::fmt::Debug for Api {
         f.write_str("Api")
     }
 }
+
+/// What is listed on a page; anything else than a page is no answer, and must not be taken for an empty one.
+pub(super) fn items(page: &mut Value) -> Result<impl Iterator<Item = Entry> + use<>> {
+    let items = match page.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        // An empty list of a server that leaves it out.
+        None | Some(Value::Null) if page["metadata"].is_object() => Vec::new(),
+        _ => return Err(codec::malformed(NoList)),
+    };
+    Ok(items.into_iter().filter_map(readable))
+}
+
+/// A proxy or a server that answers with something else.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is no list")]
+struct NoList;
 
 /// A listed object, unless it cannot be read: one bad object must not hide the others.
 pub(super) fn readable(object: Value) -> Option<Entry> {

@@ -50,7 +50,27 @@ pub(super) struct Pod {
     pub(super) uid: String,
 }
 
-/// Reads what a server answered.
+/// Reads what a server answered that was asked about `key`.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] if it is about something else: a version of that would outlast every true one.
+pub(super) fn answer(key: &Key, whole: Value) -> Result<Versioned> {
+    let metadata = &whole["metadata"];
+    let other = |field: &str, own: &str| metadata[field].as_str().filter(|said| *said != own);
+    let named = metadata["name"].is_string() && other("name", key.lease.as_str()).is_none();
+    if !named || other("namespace", key.namespace.as_str()).is_some() {
+        return Err(malformed(OtherObject));
+    }
+    decode(whole)
+}
+
+/// A proxy or a server that answers somebody else's question.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is about another object")]
+struct OtherObject;
+
+/// Reads an object as a record.
 ///
 /// # Errors
 ///
@@ -147,6 +167,13 @@ pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
         spec.insert("acquireTime".into(), now.clone().into());
     }
     spec.insert("renewTime".into(), now.into());
+    object
+}
+
+/// The object to send so that nobody holds it, whatever else it says.
+pub(super) fn freed(whole: &Value) -> Value {
+    let mut object = whole.clone();
+    map(&mut object, "spec").insert("holderIdentity".into(), "".into());
     object
 }
 

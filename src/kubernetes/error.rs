@@ -69,12 +69,14 @@ impl Asked<'_> {
         let terminating = details.is_some_and(|details| {
             details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
         });
+        // A proxy that does not know the way knows nothing of the object either.
+        let not_found = said.as_ref().is_some_and(|said| said.code == 404);
         match status {
-            StatusCode::NOT_FOUND if about_namespace || self.verb == "create" => {
+            StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
                 let reason = "it does not exist: create it, or choose another with the namespace option".into();
                 Failed::Other(Error::Namespace { namespace: self.namespace.into(), reason })
             }
-            StatusCode::NOT_FOUND => Failed::NotFound,
+            StatusCode::NOT_FOUND if not_found => Failed::NotFound,
             StatusCode::CONFLICT => Failed::Conflict,
             StatusCode::GONE => Failed::Expired,
             StatusCode::UNAUTHORIZED => Failed::Other(self.refused(

@@ -73,14 +73,11 @@ async fn rules(api: &Api, namespace: &Namespace) -> Result<Rules> {
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": { "namespace": namespace.as_str() },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-    let mut answer = api
+    let answer = api
         .send(Method::POST, path, Some(&review), &asked)
         .await
         .map_err(|failed| failed.into_error(&asked))?;
-    let rules = match answer["status"]["resourceRules"].take() {
-        Value::Array(rules) => rules,
-        _ => Vec::new(),
-    };
+    let rules = answer["status"]["resourceRules"].as_array().cloned().unwrap_or_default();
     Ok(Rules { rules, incomplete: answer["status"]["incomplete"].as_bool().unwrap_or(false) })
 }
 

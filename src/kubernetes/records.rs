@@ -5,19 +5,23 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{
-    Kubernetes,
+    BACKEND, Kubernetes,
     api::{LEASES, path},
     codec,
     error::{Asked, Failed},
     record_watch::RecordWatch,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     name::{LeaseName, Namespace},
     store::{Entry, Kind, Scope},
 };
+
+/// How long one request may take: nobody's tenure depends on it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a record is for, as far as it says so itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -137,6 +141,17 @@ impl Kubernetes {
         Ok(RecordWatch::new(self.core.sightings(self.scope(options)?).await?))
     }
 
+    /// Follows the record of the election `name` and those of its candidates, as [`watch_records`](Self::watch_records)
+    /// does: that of a candidate that leads is the election's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
+    pub async fn watch_election(&self, name: &str) -> Result<RecordWatch> {
+        let scope = self.core.elections(None, Some(name))?;
+        Ok(RecordWatch::new(self.core.sightings(scope).await?))
+    }
+
     fn scope(&self, options: RecordOptions) -> Result<Scope> {
         let RecordOptions { namespace, everywhere, labels } = options;
         let namespace = self.core.namespace(namespace.as_deref())?;
@@ -168,13 +183,24 @@ impl Kubernetes {
         let namespace = Namespace::parse(&record.namespace)?;
         let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
-        let mut object = (*record.whole).clone();
-        object["spec"]["holderIdentity"] = "".into();
-        match self.api.send(Method::PUT, &path, Some(&object), &asked).await {
+        let object = codec::freed(&record.whole);
+        match self.answered(&path, Method::PUT, Some(&object), &asked).await? {
             Ok(_) => Ok(true),
             Err(Failed::Conflict | Failed::NotFound) => Ok(false),
             Err(other) => Err(other.into_error(&asked)),
         }
+    }
+
+    /// One request, given up after a while.
+    async fn answered(
+        &self,
+        path: &str,
+        method: Method,
+        body: Option<&Value>,
+        asked: &Asked<'_>,
+    ) -> Result<Result<Value, Failed>> {
+        let request = self.api.send(method, path, body, asked);
+        timeout(PATIENCE, request).await.map_err(|late| Error::unavailable(BACKEND, late))
     }
 }
 

@@ -71,7 +71,7 @@ impl Store for Leases {
                 .send(Method::GET, &path(&key.namespace, Some(&key.lease)), None, &asked)
                 .await
             {
-                Ok(object) => codec::decode(object).map(|found| Some(Arc::new(found))),
+                Ok(object) => codec::answer(key, object).map(|found| Some(Arc::new(found))),
                 Err(Failed::NotFound) => Ok(None),
                 Err(other) => Err(other.into_error(&asked)),
             }
@@ -91,7 +91,9 @@ impl Store for Leases {
                 }
             };
             match self.api.send(method, &path, Some(&object), &asked).await {
-                Ok(object) => codec::decode(object).map(|found| Written::Stored(Arc::new(found))),
+                Ok(object) => {
+                    codec::answer(key, object).map(|found| Written::Stored(Arc::new(found)))
+                }
                 // The object that the write was conditional on has gone.
                 Err(Failed::Conflict | Failed::NotFound) => Ok(Written::Conflict),
                 Err(other) => Err(other.into_error(&asked)),

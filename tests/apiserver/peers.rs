@@ -90,7 +90,7 @@ impl Trial {
             self.proxy.set(link);
             let resigned = async {
                 if resigns {
-                    drop(leader.resign().await);
+                    drop(timeout(LONG, leader.resign()).await.expect("an end"));
                 }
             };
             let succeeded = async {
@@ -142,14 +142,21 @@ async fn a_release_that_comes_late_does_not_wipe_a_successor() {
         let options = LockOptions::default().ttl(TTL);
         let first = trial.first.lock(&trial.name, options).await.unwrap();
         trial.proxy.set(Link::NO_REQUESTS);
-        let releasing = tokio::spawn(first.release());
-        let second = trial.second.lock(&trial.name, options).await.unwrap();
-        // What was sent arrives now, or is sent again.
-        if number % 2 == 1 {
-            trial.proxy.reset();
-        }
-        trial.proxy.set(Link::default());
-        let _told = releasing.await.unwrap();
+        // So late that it is still at it when there is a successor: it is tried for one time to live.
+        let releasing = async {
+            tokio::time::sleep(first.remaining() / 2).await;
+            let _told = first.release().await;
+        };
+        let succession = async {
+            let second = trial.second.lock(&trial.name, options).await.unwrap();
+            // What was sent arrives now, or is sent again.
+            if number % 2 == 1 {
+                trial.proxy.reset();
+            }
+            trial.proxy.set(Link::default());
+            second
+        };
+        let (second, ()) = tokio::join!(succession, releasing);
         let spec = place.leases().get(&trial.name).await.unwrap().spec.unwrap();
         assert_eq!(spec.holder_identity.as_deref(), Some(second.holder()), "{}", trial.name);
         // What the successor itself sees when it writes again.
@@ -186,7 +193,7 @@ async fn a_leader_that_reads_of_another_stops_with_its_next_renewal() {
             })
             .await;
         let (taken, deadline) = (Instant::now(), guard.remaining());
-        let why = guard.lost().await;
+        let why = timeout(LONG, guard.lost()).await.expect("it reads, and stops");
         (taken.elapsed(), deadline, why)
     }))
     .await;
@@ -213,7 +220,8 @@ async fn a_candidacy_outlives_the_deletion_of_its_lease() {
     let mut last = elected().await;
     for round in 0..5 {
         place.leases().delete("orders", &DeleteParams::default()).await.unwrap();
-        assert_eq!(last.lost().await, Loss::Deleted, "round {round}");
+        let why = timeout(LONG, last.lost()).await.expect("it reads, and stops");
+        assert_eq!(why, Loss::Deleted, "round {round}");
         let next = elected().await;
         assert!(!last.is_held());
         assert!(next.token() > last.token(), "round {round}");

@@ -4,35 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     event::Fence,
-    fault::{Fault, Span},
     ledger::{Ledger, Tenure, Update},
     overlap::{self, Interval},
     violation::Violation,
 };
 
-/// A tenure whose Lease may have been deleted under it: nobody promises that it was the only one.
-///
-/// It is known when the deletion was asked for and answered; the tenure's acquiring write was stored at most a hold
-/// before `lock` returned.
-fn deleted_under(tenure: &Tenure, spans: &[Span]) -> Option<u64> {
-    let deletions = spans.iter().filter(|span| span.fault == Fault::Deleted);
-    let begun = tenure.since.saturating_sub(tenure.ttl);
-    let mut touching = deletions
-        .filter(|span| span.from <= tenure.end() && begun <= span.to.unwrap_or(u64::MAX))
-        .map(|span| span.from);
-    touching.next()
-}
-
-/// How many tenures are not held to what is promised only without deletions.
+/// How many tenures count only until their Lease was deleted.
 pub(crate) fn excepted(ledger: &Ledger) -> usize {
-    let under = |tenure: &&Tenure| deleted_under(tenure, &ledger.spans).is_some();
-    ledger.tenures.iter().filter(under).count()
+    ledger.tenures.iter().filter(|tenure| ledger.deleted_under(tenure).is_some()).count()
 }
 
 /// C1: no two tenures are believed in at the same time. One whose Lease is deleted counts until then.
 pub(crate) fn believed_once(ledger: &Ledger) -> Option<Violation> {
     let interval = |tenure: &Tenure| {
-        let deleted = deleted_under(tenure, &ledger.spans).unwrap_or(u64::MAX);
+        let deleted = ledger.deleted_under(tenure).unwrap_or(u64::MAX);
         let until = tenure.end().min(deleted.max(tenure.since));
         Interval { token: tenure.token, since: tenure.since / 1000, until: until / 1000 }
     };
@@ -50,7 +35,7 @@ pub(crate) fn tokens_grow(ledger: &Ledger) -> Option<Violation> {
             return Some(Violation::new("C2", format!("token {token} was given twice")));
         }
     }
-    let kept = ledger.tenures.iter().filter(|t| deleted_under(t, &ledger.spans).is_none());
+    let kept = ledger.tenures.iter().filter(|tenure| ledger.deleted_under(tenure).is_none());
     let mut order: Vec<_> = kept.map(|tenure| (tenure.since, tenure.token)).collect();
     order.sort_unstable();
     let falls = order.windows(2).find(|pair| pair[0].1 >= pair[1].1)?;
@@ -63,33 +48,55 @@ pub(crate) fn lost(ledger: &Ledger, fence: Fence, file: &[u64]) -> Vec<u64> {
     ledger.acknowledged(fence).filter(|id| !kept.contains(id)).collect()
 }
 
-/// Updates that were written after the deadline that was good at the check: the pause in between was as long.
-pub(crate) fn overran(ledger: &Ledger) -> usize {
-    let written = ledger.updates[Fence::Check.index()].values().filter_map(|update| update.written);
-    written.filter(|&(at, until)| at > until).count()
+/// Checked updates that no lock could have kept from being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overran {
+    /// Written after the deadline that was good at the check, so long was the pause in between.
+    pub(crate) late: usize,
+    /// By how much at the most, in nanoseconds.
+    pub(crate) most: u64,
+    /// Written after the Lease had been deleted.
+    pub(crate) deleted: usize,
+}
+
+pub(crate) fn overran(ledger: &Ledger) -> Overran {
+    let tenures = by_token(ledger);
+    let mut all = Overran::default();
+    for update in ledger.updates[Fence::Check.index()].values() {
+        let Some((at, until)) = update.written else { continue };
+        all.late += usize::from(at > until);
+        all.most = all.most.max(at.saturating_sub(until));
+        let under = ledger.deleted_under(tenures[&update.token]);
+        all.deleted += usize::from(under.is_some_and(|deleted| at > deleted));
+    }
+    all
+}
+
+fn by_token(ledger: &Ledger) -> BTreeMap<u64, &Tenure> {
+    ledger.tenures.iter().map(|tenure| (tenure.token, tenure)).collect()
 }
 
 /// Two updates made from one state and written within their deadlines, so that one undid the other.
 ///
 /// No update is lost without two from one state. A holder that was stopped between `check()` and the rename
-/// writes after its deadline: no lock can help there, and it is counted by [`overran`].
+/// writes after its deadline: no lock can help there, and it is counted by [`overran`], as is what is written after a deletion.
 pub(crate) fn forked(ledger: &Ledger, file: &[u64]) -> Option<Violation> {
     let updates = &ledger.updates[Fence::Check.index()];
-    let bases: BTreeSet<_> =
-        updates.values().map(|update| update.base).chain(file.to_vec()).collect();
-    let tenures: BTreeMap<_, _> =
-        ledger.tenures.iter().map(|tenure| (tenure.token, tenure)).collect();
-    let counts = |id: u64, update: &Update| {
+    let made_from = updates.values().map(|update| update.base);
+    let exist: BTreeSet<_> = made_from.chain(file.iter().copied()).collect();
+    let tenures = by_token(ledger);
+    let in_time = |id: u64, update: &Update| {
         let tenure = tenures[&update.token];
-        let in_time = match update.written {
-            Some((at, until)) => at <= until,
+        let deleted = ledger.deleted_under(tenure).unwrap_or(u64::MAX);
+        let Some((at, until)) = update.written else {
             // Its process died before it could say so.
-            None => bases.contains(&id) && tenure.gone.is_some_and(|gone| gone <= tenure.until),
+            let by = tenure.gone.filter(|_| exist.contains(&id));
+            return by.is_some_and(|gone| gone <= tenure.until.min(deleted));
         };
-        in_time && deleted_under(tenure, &ledger.spans).is_none()
+        at <= until.min(deleted)
     };
     let mut made: BTreeMap<u64, u64> = BTreeMap::new();
-    for (&id, update) in updates.iter().filter(|&(&id, update)| counts(id, update)) {
+    for (&id, update) in updates.iter().filter(|&(&id, update)| in_time(id, update)) {
         if let Some(other) = made.insert(update.base, id) {
             let what =
                 format!("updates {other} and {id} were both made from {}, in time", update.base);
@@ -118,7 +125,7 @@ pub(crate) fn longest_gap(ledger: &Ledger) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
+    use crate::{event::Event, fault::Fault, ledger::Deletion};
 
     const MS: u64 = 1_000_000;
 
@@ -128,7 +135,7 @@ mod tests {
         for ([token, since, until], base) in [first, second].into_iter().zip(bases) {
             let life = ledger.start(0);
             let (since, until) = (since * MS, until * MS);
-            ledger.hear(life, Event::Began { token, ttl: 3 * MS, since, until });
+            ledger.hear(life, Event::Began { token, since, until });
             let fence = Fence::Check;
             ledger.hear(life, Event::Tries { fence, id: life, base, token });
             ledger.hear(life, Event::Acknowledged { fence, id: life, at: until - 1, until });
@@ -152,11 +159,15 @@ mod tests {
         assert_eq!(forked(&ledger, &[2]).unwrap().check, "check");
         assert_eq!(lost(&ledger, Fence::Check, &[2]), [1]);
 
-        let span = ledger.fault(Fault::Deleted, 15 * MS, "");
-        ledger.healed(span, 16 * MS);
+        ledger.deleted(Deletion { from: 22 * MS, to: u64::MAX, version: 8 });
+        assert!(believed_once(&ledger).is_some(), "deleted after its end");
+        assert!(forked(&ledger, &[2]).is_some(), "written before that");
+
+        ledger.deleted(Deletion { from: 15 * MS, to: u64::MAX, version: 8 });
         assert_eq!(believed_once(&ledger), None);
         assert_eq!(forked(&ledger, &[2]), None);
         assert_eq!(excepted(&ledger), 1);
+        assert_eq!(overran(&ledger), Overran { deleted: 1, ..Overran::default() });
     }
 
     #[test]
@@ -184,7 +195,7 @@ mod tests {
         let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 0]);
         let late = Event::Acknowledged { fence: Fence::Check, id: 1, at: 25 * MS, until: 20 * MS };
         ledger.hear(1, late);
-        assert_eq!(overran(&ledger), 1);
+        assert_eq!(overran(&ledger), Overran { late: 1, most: 5 * MS, deleted: 0 });
         assert_eq!(forked(&ledger, &[1]), None);
         assert_eq!(lost(&ledger, Fence::Check, &[1]), [2]);
     }

@@ -31,7 +31,7 @@ impl Fence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// `lock` returned a guard that is held.
-    Began { token: u64, ttl: u64, since: u64, until: u64 },
+    Began { token: u64, since: u64, until: u64 },
     /// `lock` returned a guard that was over already: nobody ever believed in it.
     BeganLate { token: u64 },
     /// The deadline of the tenure, as last asked for.

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, api::DeleteParams};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use rustix::process::Signal;
 use tokio::{
     sync::OwnedMutexGuard,
@@ -13,6 +16,7 @@ use tokio::{
 use crate::{
     event::now,
     fault::Fault,
+    ledger::Deletion,
     member::LOCK,
     rng::Rng,
     stage::{Place, Stage},
@@ -154,9 +158,18 @@ async fn delete(stage: &Stage) {
     const ANSWER: Duration = Duration::from_secs(10);
     const LATEST: Duration = Duration::from_secs(40);
     let leases: Api<Lease> = Api::namespaced(stage.plane.client(ADMIN), &stage.namespace);
-    match timeout(ANSWER, leases.delete(LOCK, &DeleteParams::default())).await {
-        Ok(Ok(_)) => {}
+    let from = now();
+    let deleting = async {
+        leases.delete(LOCK, &DeleteParams::default()).await?;
+        let version = leases.list(&ListParams::default()).await?.metadata.resource_version;
+        Ok(version.and_then(|version| version.parse().ok()))
+    };
+    match timeout(ANSWER, deleting).await {
+        Ok(Ok(Some(version))) => stage.ledger().deleted(Deletion { from, to: u64::MAX, version }),
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {}
-        _ => sleep(LATEST).await,
+        _ => {
+            sleep(LATEST).await;
+            stage.ledger().deleted(Deletion { from, to: now(), version: u64::MAX });
+        }
     }
 }

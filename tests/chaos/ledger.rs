@@ -10,7 +10,6 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tenure {
     pub(crate) token: u64,
-    pub(crate) ttl: u64,
     pub(crate) since: u64,
     /// The deadline as last heard of.
     pub(crate) until: u64,
@@ -37,6 +36,23 @@ pub(crate) struct Update {
     pub(crate) written: Option<(u64, u64)>,
 }
 
+/// The Lease was deleted by hand: nobody promises anything to the tenure of that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deletion {
+    /// When it was asked for.
+    pub(crate) from: u64,
+    /// When it was done at the latest.
+    pub(crate) to: u64,
+    /// Not below its version: higher tokens are of later tenures.
+    pub(crate) version: u64,
+}
+
+impl Deletion {
+    fn concerns(&self, tenure: &Tenure) -> bool {
+        tenure.token <= self.version && self.from <= tenure.end() && tenure.since <= self.to
+    }
+}
+
 /// One process.
 #[derive(Debug, Default)]
 struct Life {
@@ -55,6 +71,7 @@ pub(crate) struct Ledger {
     pub(crate) refused: [u64; 3],
     pub(crate) failures: BTreeMap<String, u64>,
     pub(crate) spans: Vec<Span>,
+    pub(crate) deletions: Vec<Deletion>,
     /// Processes that ended as they should not.
     pub(crate) broken: Vec<String>,
     /// Everything, to read after something was wrong.
@@ -94,10 +111,10 @@ impl Ledger {
     pub(crate) fn hear(&mut self, life: u64, event: Event) {
         self.write(&format!("{life} {event:?}"));
         match event {
-            Event::Began { token, ttl, since, until } => {
+            Event::Began { token, since, until } => {
                 let at = self.tenures.len();
                 self.life(life).tenures.push(at);
-                let tenure = Tenure { token, ttl, since, until, over: None, gone: None };
+                let tenure = Tenure { token, since, until, over: None, gone: None };
                 self.tenures.push(tenure);
             }
             Event::BeganLate { token } => self.late.push(token),
@@ -148,6 +165,17 @@ impl Ledger {
         let held = tenure.over.is_none() && tenure.gone.is_none() && now < tenure.until;
         let life = self.lives.iter().rev().find(|life| life.tenures.last() == Some(&last));
         life.filter(|_| held).map(|life| life.member)
+    }
+
+    pub(crate) fn deleted(&mut self, deletion: Deletion) {
+        self.write(&format!("{deletion:?}"));
+        self.deletions.push(deletion);
+    }
+
+    /// When the Lease was deleted under this tenure.
+    pub(crate) fn deleted_under(&self, tenure: &Tenure) -> Option<u64> {
+        let mut all = self.deletions.iter().filter(|deletion| deletion.concerns(tenure));
+        all.next().map(|deletion| deletion.from)
     }
 
     pub(crate) fn acknowledged(&self, fence: Fence) -> impl Iterator<Item = u64> {

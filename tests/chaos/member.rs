@@ -110,7 +110,7 @@ impl Member {
                 guard = attempt => guard,
             };
             if let Some(guard) = guard {
-                self.tenure(guard, ttl).await;
+                self.tenure(guard).await;
             }
             sleep(self.millis(0, 400)).await;
         }
@@ -131,20 +131,19 @@ impl Member {
             Ok(guard) => Some(guard),
             Err(Error::Timeout { .. }) => None,
             Err(error) => {
-                self.failed("lock", &error);
+                self.failed(if kind < 15 { "lock with a limited wait" } else { "lock" }, &error);
                 sleep(Duration::from_millis(200)).await;
                 None
             }
         }
     }
 
-    async fn tenure(&mut self, guard: Guard, ttl: Duration) {
+    async fn tenure(&mut self, guard: Guard) {
         let (since, token) = (now(), guard.token().get());
         let Some(until) = self.believes(&guard) else {
             return self.tell(&Event::BeganLate { token });
         };
-        let ttl = u64::try_from(ttl.as_nanos()).expect("seconds");
-        self.tell(&Event::Began { token, ttl, since, until });
+        self.tell(&Event::Began { token, since, until });
         self.told = until;
         let rounds = self.rng.between(1, 7);
         let crash = self.rng.chance(60).then(|| self.rng.below(rounds));

@@ -135,3 +135,20 @@ async fn a_tenure_that_ends_while_many_wait_is_handed_on_to_each() {
 async fn soon_hour<F: Future>(future: F) -> F::Output {
     crate::within(secs(4000), future).await
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_timing_that_is_accepted_makes_a_storm_of_failures() {
+    for renew in [1, 1_000_000, 100_000_000].map(std::time::Duration::from_nanos) {
+        let (a, b) = pair();
+        let _held = hold(&a).await;
+        b.disturb(Some(Fault::LoseRequest));
+        let timing = leasehold::Timing::new(secs(15))
+            .renew_every(renew)
+            .attempt_timeout(std::time::Duration::from_millis(1));
+        let wait = LockOptions::default().timing(timing).wait(secs(60));
+
+        soon_hour(b.lock("x", wait)).await.unwrap_err();
+
+        assert!(b.requests() <= 60 * 20, "{renew:?}: {} in a minute", b.requests());
+    }
+}

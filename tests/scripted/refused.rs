@@ -232,3 +232,34 @@ async fn a_list_of_members_that_is_never_answered_is_an_error_in_bounded_time() 
     assert!(matches!(listed.await.expect("bounded"), Err(Error::Unavailable { .. })));
     assert!(matches!(watched.await.expect("bounded"), Err(Error::Unavailable { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_refused_is_told_at_once_and_goes_on_in_the_background() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let guard = take(&a).await;
+    cluster.deny(&["update"]);
+
+    let released = guard.release().await;
+
+    assert!(matches!(released, Err(Error::Refused { verb: "update", .. })), "{released:?}");
+    assert!(cluster.now() < secs(1), "{:?}", cluster.now());
+    cluster.grant_all();
+    cluster.until(secs(6)).await;
+    assert_eq!(cluster.holder("orders"), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_may_not_delete_its_record_resigns_at_once_all_the_same() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let _leads = a.leader("billing", LeaderOptions::default()).await.unwrap();
+    let follows = b.leader("billing", LeaderOptions::default()).await.unwrap();
+    cluster.deny(&["delete"]);
+    let asked = cluster.now();
+
+    let resigned = follows.resign().await;
+
+    assert!(matches!(resigned, Err(Error::Refused { verb: "delete", .. })), "{resigned:?}");
+    assert!(cluster.now() - asked < secs(1), "{:?}", cluster.now() - asked);
+}

@@ -18,7 +18,8 @@ use tokio::{
 pub(crate) enum Way {
     #[default]
     Open,
-    /// They are held back, in order, until the way is open again. Nobody is told.
+    /// They are held back, in order, until the way is open again. Nobody is told; and when the sender has gone
+    /// meanwhile, the receiver learns of that later than of the bytes.
     Held,
     /// Each piece takes this much longer.
     Slow(Duration),
@@ -113,6 +114,9 @@ async fn connect(
     }
 }
 
+/// How much later than the bytes that were held back the end of their connection comes.
+const END_AFTER_HELD: Duration = Duration::from_secs(1);
+
 async fn pass(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -120,12 +124,16 @@ async fn pass(
     way: fn(&Link) -> Way,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
-    let mut passed = 0;
+    let (mut passed, mut held) = (0, false);
     loop {
         let read = from.read(&mut bytes).await?;
         if read == 0 {
+            if held {
+                sleep(END_AFTER_HELD).await;
+            }
             return Ok(());
         }
+        held = way(&link.borrow()) == Way::Held;
         let Ok(now) = link.wait_for(|link| way(link) != Way::Held).await.map(|link| way(&link))
         else {
             return Ok(());

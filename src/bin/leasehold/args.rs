@@ -8,7 +8,7 @@ use clap::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::serve::Address;
+use crate::{page::Peer, serve::Address};
 
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
@@ -193,6 +193,12 @@ pub(crate) struct ElectArgs {
     /// Answer over HTTP on this address who leads, for example 127.0.0.1:8080, or :8080 for every address.
     #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
+    /// Serve a page for people as well, at /, with a button that makes the leader resign: for demonstrations.
+    #[arg(long, env = "LEASEHOLD_PAGE", requires = "serve", value_parser = BoolishValueParser::new())]
+    pub(crate) page: bool,
+    /// Where the leader's own server answers, such as a Service of its own: the page of another passes on there what its button asks for.
+    #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
+    pub(crate) leader_url: Option<Peer>,
     #[command(flatten)]
     pub(crate) say: Say,
     /// The election's name, and the command with its arguments.
@@ -259,7 +265,11 @@ pub(crate) struct InstallArgs {
 
 /// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
 #[derive(Debug, clap::Args)]
-pub(crate) struct DemoArgs {}
+pub(crate) struct DemoArgs {
+    /// Show it on a web page instead, until Ctrl-C: three candidates, and a button that makes the leader resign. For example 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
+}
 
 /// Which cluster, and where in it.
 #[derive(Clone, Debug, clap::Args)]

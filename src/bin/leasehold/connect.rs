@@ -1,5 +1,7 @@
 //! From the options to a handle on a cluster.
 
+use std::sync::Arc;
+
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -14,7 +16,7 @@ use crate::{
 /// A handle, and where it leads.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) sync: Kubernetes,
+    pub(crate) sync: Arc<Kubernetes>,
     /// The API server's address.
     pub(crate) server: String,
     pub(crate) namespace: String,
@@ -43,7 +45,7 @@ impl Connection {
                 .failure(&error)
         })?;
         let namespace = sync.options().namespace.clone().unwrap_or_default();
-        Ok(Self { sync, server, namespace })
+        Ok(Self { sync: Arc::new(sync), server, namespace })
     }
 
     pub(crate) fn about<'a>(&'a self, object: &'a str) -> About<'a> {

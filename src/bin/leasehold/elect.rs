@@ -2,7 +2,8 @@
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
 
-use leasehold::{Leader, LeaderOptions, Sync as _};
+use futures::FutureExt as _;
+use leasehold::{Guard, Leader, LeaderOptions, Sync as _};
 use tokio::time::timeout;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     failure::{About, Failure, Outcome, code},
     hold,
     output::{Stand, print},
+    page::{Ask, Asks, Page, Screen, feed},
     run::{conclude, held, variables},
     serve::Server,
     signals::Signals,
@@ -30,11 +32,14 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
     let Start { name, command, grace, connection, chain, mut signals, object } = start;
     let about = connection.about(&object);
 
+    let mut asks = Asks::none();
     let server = match args.serve {
         Some(address) => {
             let id = connection.sync.options().identity.as_deref().unwrap_or_default();
             let joining = Stand::joining(name, &connection.namespace, id);
-            Some(Server::start(address, joining, args.say.quiet).await?)
+            let (page, heard) = page(&args, &connection, &joining);
+            asks = heard;
+            Some(Server::start(address, joining, page, args.say.quiet).await?)
         }
         None => None,
     };
@@ -46,11 +51,23 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
         chain,
         grace,
     };
-    let outcome = campaign.stand(name, command, &mut signals).await;
+    let outcome = campaign.stand(name, command, &mut signals, &mut asks).await;
     if let Some(server) = server {
         server.close().await;
     }
     outcome
+}
+
+/// The page, if it is wanted, and where what is asked of it arrives.
+fn page(args: &ElectArgs, connection: &Connection, joining: &Stand) -> (Option<Page>, Asks) {
+    if !args.page {
+        return (None, Asks::none());
+    }
+    let Stand { election, namespace, id, .. } = joining;
+    let screen = Screen::new(election, namespace, id, args.leader_url.is_some());
+    let (counter, asks) = Asks::open();
+    let feeding = feed(Arc::clone(&connection.sync), election.clone(), screen.clone());
+    (Some(Page::new(screen, counter, args.leader_url.clone(), feeding)), asks)
 }
 
 struct Campaign<'a> {
@@ -64,15 +81,21 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     /// Stands in the election, until it is over for this process.
-    async fn stand(&self, name: &str, command: &[OsString], signals: &mut Signals) -> Outcome {
+    async fn stand(
+        &self,
+        name: &str,
+        command: &[OsString],
+        signals: &mut Signals,
+        asks: &mut Asks,
+    ) -> Outcome {
         let leader = self.join(name, signals).await?;
         if let Some(server) = self.server {
             server.stands(&leader);
         }
         let outcome = if command.is_empty() {
-            self.tell(&leader, signals).await
+            self.tell(&leader, signals, asks).await
         } else {
-            self.run(&leader, command, signals).await
+            self.run(&leader, command, signals, asks).await
         };
         self.resign(&leader).await;
         outcome
@@ -106,7 +129,13 @@ impl Campaign<'_> {
     }
 
     /// Runs the command with each tenure, until it ends by itself.
-    async fn run(&self, leader: &Leader, command: &[OsString], signals: &mut Signals) -> Outcome {
+    async fn run(
+        &self,
+        leader: &Leader,
+        command: &[OsString],
+        signals: &mut Signals,
+        asks: &mut Asks,
+    ) -> Outcome {
         loop {
             let elected = tokio::select! {
                 biased;
@@ -115,7 +144,12 @@ impl Campaign<'_> {
             };
             let guard = elected.map_err(|error| self.about.failure(&error))?;
             let variables = variables(&held(&guard, self.about.namespace), &self.chain);
-            let end = hold::run(&guard, self.grace, command, &variables, signals).await;
+            let mut end = hold::run(&guard, self.grace, command, &variables, signals, asks).await;
+            let asked = end.as_mut().ok().and_then(|end| end.asked.take());
+            if let Some(ask) = asked.filter(|_| guard.is_held()) {
+                step_down(guard, ask).await;
+                continue;
+            }
             let again = matches!(&end, Ok(end) if end.lost) && !self.args.once;
             if !again {
                 if let Some(server) = self.server {
@@ -129,12 +163,19 @@ impl Campaign<'_> {
     }
 
     /// Prints each change, until a signal.
-    async fn tell(&self, leader: &Arc<Leader>, signals: &mut Signals) -> Outcome {
+    async fn tell(&self, leader: &Arc<Leader>, signals: &mut Signals, asks: &mut Asks) -> Outcome {
         let mut stands = Stands::of(leader, self.about.namespace);
         loop {
             let stand = tokio::select! {
                 biased;
                 _ = signals.fatal() => return Ok(0),
+                ask = asks.next() => {
+                    match leader.elected().now_or_never() {
+                        Some(Ok(guard)) => step_down(guard, ask).await,
+                        _ => ask.answer(format!("{} leads no more", leader.id())),
+                    }
+                    continue;
+                }
                 stand = stands.next() => stand,
             };
             if !stand.is_some_and(|stand| print(&stand, self.args.say.output)) {
@@ -142,4 +183,14 @@ impl Campaign<'_> {
             }
         }
     }
+}
+
+/// Ends the tenure, since somebody asked for that. The candidacy goes on; whoever stands by is first.
+async fn step_down(guard: Guard, ask: Ask) {
+    let holder = guard.holder().to_owned();
+    ask.answer(match timeout(RESIGN, guard.release()).await {
+        Ok(Ok(())) => format!("{holder} has resigned, and stands again"),
+        Ok(Err(error)) => format!("{holder} leads no more, but could not say so: {error}"),
+        Err(_) => format!("{holder} leads no more, but the API server does not answer"),
+    });
 }

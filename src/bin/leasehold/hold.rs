@@ -6,7 +6,14 @@ use leasehold::Tenure;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::time::sleep;
 
-use crate::{clock, guardian::Guardian, job::Job, signals::Signals, terminal::Terminal};
+use crate::{
+    clock,
+    guardian::Guardian,
+    job::Job,
+    page::{Ask, Asks},
+    signals::Signals,
+    terminal::Terminal,
+};
 
 /// How long nothing is looked at, at most: timers stand still during a suspend of the machine.
 const LOOK: Duration = Duration::from_millis(500);
@@ -20,6 +27,8 @@ pub(crate) struct End {
     pub(crate) code: Option<u8>,
     /// Whether it ran, in whole or in part, into the end of the tenure.
     pub(crate) lost: bool,
+    /// Who asked for its end, if somebody did.
+    pub(crate) asked: Option<Ask>,
 }
 
 /// A command that runs while a tenure lasts.
@@ -31,6 +40,7 @@ struct Hold<'a> {
     terminal: Option<Terminal>,
     phase: Phase,
     lost: bool,
+    asked: Option<Ask>,
 }
 
 /// How far the group has been brought towards its end; with the instant of the next step.
@@ -43,25 +53,27 @@ enum Phase {
     Killed(Duration),
 }
 
-/// Runs `command` with `variables` for as long as `tenure` lasts. Signals are forwarded to it.
+/// Runs `command` with `variables` for as long as `tenure` lasts, and nobody asks for its end. Signals are
+/// forwarded to it.
 pub(crate) async fn run(
     tenure: &Tenure,
     grace: Duration,
     command: &[OsString],
     variables: &[(&str, String)],
     signals: &mut Signals,
+    asks: &mut Asks,
 ) -> io::Result<End> {
     let job = Job::prepare(command, variables)?;
     let guardian =
         Guardian::start(job.group(), tenure).inspect_err(|_| job.signal(Signal::KILL))?;
     let terminal = Terminal::of_this_process();
-    let mut hold =
-        Hold { tenure, grace, job, guardian, terminal, phase: Phase::Running, lost: false };
+    let (phase, lost, asked) = (Phase::Running, false, None);
+    let mut hold = Hold { tenure, grace, job, guardian, terminal, phase, lost, asked };
     hold.hand_over();
     if hold.tenure.is_held() {
         hold.job.begin().inspect_err(|_| hold.job.signal(Signal::KILL))?;
     }
-    let end = hold.watch(signals).await;
+    let end = hold.watch(signals, asks).await;
     if let Some(terminal) = &hold.terminal {
         terminal.take_back(hold.job.group());
         if end.lost {
@@ -72,7 +84,7 @@ pub(crate) async fn run(
 }
 
 impl Hold<'_> {
-    async fn watch(&mut self, signals: &mut Signals) -> End {
+    async fn watch(&mut self, signals: &mut Signals, asks: &mut Asks) -> End {
         loop {
             if self.job.look() {
                 self.suspend();
@@ -80,11 +92,12 @@ impl Hold<'_> {
             let pause = self.step();
             if self.job.is_gone() || pause.is_none() {
                 let lost = self.lost || !self.tenure.is_held();
-                return End { code: self.job.code(), lost };
+                return End { code: self.job.code(), lost, asked: self.asked.take() };
             }
             tokio::select! {
                 biased;
                 signal = signals.next() => self.forward(signal),
+                ask = asks.next() => self.asked(ask),
                 () = sleep(pause.unwrap_or_default().min(LOOK)) => {}
             }
         }
@@ -107,12 +120,7 @@ impl Hold<'_> {
             Phase::Killed(end) => return Some(end.saturating_sub(now)),
             Phase::Running | Phase::Stopping(_) if left <= last => self.kill(now),
             Phase::Stopping(end) if now >= end => self.kill(now),
-            Phase::Running if left <= self.grace || self.job.code().is_some() => {
-                self.job.signal(Signal::TERM);
-                // What is stopped does not hear.
-                self.job.signal(Signal::CONT);
-                self.phase = Phase::Stopping(now + self.grace);
-            }
+            Phase::Running if left <= self.grace || self.job.code().is_some() => self.stop(now),
             Phase::Running | Phase::Stopping(_) => {}
         }
         Some(match self.phase {
@@ -120,6 +128,21 @@ impl Hold<'_> {
             Phase::Stopping(end) => (left.saturating_sub(last)).min(end.saturating_sub(now)),
             Phase::Killed(end) => end.saturating_sub(now),
         })
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        if self.phase != Phase::Running || self.job.code().is_some() {
+            return ask.answer("the command is ending already");
+        }
+        self.stop(clock::now());
+        self.asked = Some(ask);
+    }
+
+    fn stop(&mut self, now: Duration) {
+        self.job.signal(Signal::TERM);
+        // What is stopped does not hear.
+        self.job.signal(Signal::CONT);
+        self.phase = Phase::Stopping(now + self.grace);
     }
 
     fn kill(&mut self, now: Duration) {

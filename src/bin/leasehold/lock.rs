@@ -11,6 +11,7 @@ use crate::{
     failure::{About, Outcome},
     hold,
     output::{Held, print},
+    page::Asks,
     run::{conclude, held, lost, variables},
     signals::Signals,
     start::Start,
@@ -34,7 +35,8 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
         keep(&guard, &held, args.say.output, &about, &mut signals).await
     } else {
         let variables = variables(&held, &chain);
-        let end = hold::run(&guard, grace, command, &variables, &mut signals).await;
+        let end =
+            hold::run(&guard, grace, command, &variables, &mut signals, &mut Asks::none()).await;
         conclude(end, &guard, command, &about)
     };
     release(guard, args.say.quiet, &about).await;

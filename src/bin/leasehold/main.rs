@@ -31,12 +31,14 @@ mod look;
 mod manual;
 mod news;
 mod output;
+mod page;
 mod reexec;
 mod release;
 mod rows;
 mod run;
 mod serve;
 mod signals;
+mod stage;
 mod stands;
 mod start;
 mod table;
@@ -80,7 +82,8 @@ fn run(args: Args) -> Outcome {
             Command::Watch(args) => look::watch(args).await,
             Command::Release(args) => release::run(args).await,
             Command::Install(args) => install::run(&args),
-            Command::Demo(DemoArgs {}) => demo::play()
+            Command::Demo(DemoArgs { serve: Some(address) }) => stage::run(address).await,
+            Command::Demo(DemoArgs { serve: None }) => demo::play()
                 .await
                 .map(|()| code::SUCCESS)
                 .map_err(|what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"))),

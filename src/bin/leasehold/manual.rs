@@ -10,6 +10,7 @@ use crate::{
     args::Args,
     news::Report,
     output::{Held, Stand},
+    page::Picture,
     rows::{Candidate, Record},
     serve::{Health, Lead},
 };
@@ -24,6 +25,7 @@ pub(crate) fn schema() -> u8 {
             "/leading": schema_for!(Lead),
             "/events": schema_for!(Stand),
             "/healthz": schema_for!(Health),
+            "/state": schema_for!(Picture),
         },
         "members": schema_for!(Candidate),
         "status": schema_for!(Record),

@@ -39,10 +39,14 @@ impl Machine {
     }
 
     /// Whoever asked set the pace: a read for each who asks. An answer that is under way may be older.
-    pub(super) fn look(&mut self) {
+    pub(super) fn look(&mut self, now: Moment) {
+        self.pace.forget(now);
+        if !self.is_barred() {
+            return;
+        }
         match &mut self.flight {
             Flight::Read(sent) | Flight::Write(sent, ..) => sent.missed = true,
-            Flight::None => self.reread |= matches!(self.view, View::Present { .. }),
+            Flight::None => self.reread = true,
         }
     }
 
@@ -54,7 +58,7 @@ impl Machine {
             (Flight::Read(sent) | Flight::Write(sent, ..), _) => sent.missed = true,
             (Flight::None, View::Present { checked, .. }) => {
                 // However often a watch is set up anew.
-                let earliest = *checked + self.timing.renew() / 2;
+                let earliest = *checked + self.timing.retry() / 2;
                 self.reread = true;
                 if self.tenure.is_none() && earliest > now {
                     self.pace.wait_until(earliest);

@@ -1,7 +1,7 @@
 //! How often requests may be sent: whatever comes in, a contender sends a bounded number of them.
 //!
-//! Where everything fails for good that is one write and one read in half a renewal interval at the very most: with
-//! the default timing 2,880 requests an hour. Where nothing fails but others are always faster, it is one of each
+//! Where everything fails for good that is one write and one read in half a renewal interval at the very most, or in
+//! 2.5 s where that is less: with the default timing, and with every longer one, 2,880 requests an hour. Where nothing fails but others are always faster, it is one of each
 //! in an eighth. Where all is well it is 720 an hour for a holder, and for a waiter one read each time to live in
 //! which its watch told nothing.
 
@@ -15,6 +15,9 @@ use crate::{
 
 /// The longest pause that a backend can ask for where no tenure is at stake.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The first pause after a failure, unless the time to live is short; each following one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// By how much a race lost widens the span over which the next claim is spread: about what an answer takes.
 const RACE: Duration = Duration::from_millis(2);
@@ -53,6 +56,13 @@ impl Pace {
     /// No more pause, at `now`.
     pub(super) fn resume(&mut self, now: Moment) {
         self.quiet_until = now;
+    }
+
+    /// What failed before somebody asked is no answer to them.
+    pub(super) fn forget(&mut self, now: Moment) {
+        self.resume(now);
+        self.reads = 0;
+        self.writes = 0;
     }
 
     /// A pause must end by then: a tenure that began needs its renewals.
@@ -101,7 +111,7 @@ impl Machine {
     /// The first conflict has its answer at once, each further one that nothing explains later.
     pub(super) fn write_conflicted(&mut self, now: Moment) {
         self.pace.writes = 0;
-        if now - self.pace.conflicted > self.timing.renew() * 2 {
+        if now - self.pace.conflicted > self.timing.retry() * 2 {
             self.pace.conflicts = 0;
         }
         self.pace.conflicted = now;
@@ -110,7 +120,7 @@ impl Machine {
             return;
         }
         if let Some(repeated) = self.pace.conflicts.checked_sub(2) {
-            self.pause(now, self.doubled(repeated).min(self.timing.renew() / 4), None);
+            self.pause(now, self.doubled(repeated).min(self.timing.retry() / 4), None);
         }
     }
 
@@ -125,17 +135,18 @@ impl Machine {
         let most = match failure.refused {
             // Credentials are renewed and roles mended within a hold: there must be time for three attempts in it.
             true if self.tenure.is_some() => {
-                self.timing.hold().saturating_sub(self.timing.renew()) / 4
+                let budget = self.timing.hold().saturating_sub(self.timing.renew());
+                self.timing.refused().min(budget / 4)
             }
-            true => self.timing.renew(),
+            true => self.timing.refused(),
             false if self.tenure.is_some() => self.doubled(count - 1).min(self.timing.attempt()),
-            false => self.doubled(count - 1).min(self.timing.renew()),
+            false => self.doubled(count - 1).min(self.timing.retry()),
         };
         self.pause(now, most, failure.retry_after);
     }
 
     fn doubled(&self, times: u32) -> Duration {
-        (self.timing.ttl() / 150).saturating_mul(1 << times.min(10))
+        (self.timing.ttl() / 150).min(FIRST_PAUSE).saturating_mul(1 << times.min(10))
     }
 
     /// Half of `most` and a share of the other half.

@@ -79,7 +79,7 @@ impl Machine {
             expiry = Moment::from_nanos(expiry.as_nanos().saturating_sub(age));
         }
         let take = expiry + self.spread(found.version.number.get(), (lives / 30).min(SPREAD));
-        let half = self.timing.renew() / 2;
+        let half = self.timing.retry() / 2;
         let poll = checked + half + self.spread(checked.as_nanos(), half);
         if now >= take && checked >= expiry {
             self.write(now, Change::Claim)

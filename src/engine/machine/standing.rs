@@ -79,7 +79,7 @@ impl Machine {
         self.is_contending() && self.is_barred()
     }
 
-    fn is_barred(&self) -> bool {
+    pub(super) fn is_barred(&self) -> bool {
         match &self.view {
             View::Present { found, .. } => self.is_in_the_way(&found.record),
             View::Absent { free_at, checked } => checked < free_at,

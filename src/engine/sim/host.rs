@@ -6,7 +6,7 @@ use crate::{clock::Moment, engine::machine::Machine, timing::Timing};
 
 /// How many requests a host may send at once, beyond the lasting rate.
 const BURST: u64 = 40;
-/// How many requests a host may send each renewal interval, whatever goes wrong, beside what it is asked for and told.
+/// How many requests a host may send each renewal interval, or each 5 s where that is less, whatever goes wrong, beside what it is asked for and told.
 const LASTING: u64 = 5;
 
 /// A monotonic clock that runs at a rate of its own.
@@ -166,8 +166,8 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// One more request; false if it is one too many.
-    pub(super) fn add(&mut self, now: Moment, renew: Duration) -> bool {
-        let leaked = (now - self.filled).as_nanos() * 1000 * u128::from(LASTING) / renew.as_nanos();
+    pub(super) fn add(&mut self, now: Moment, each: Duration) -> bool {
+        let leaked = (now - self.filled).as_nanos() * 1000 * u128::from(LASTING) / each.as_nanos();
         self.level = self.level.saturating_sub(u64::try_from(leaked).unwrap_or(u64::MAX));
         self.filled = now;
         self.level += 1000;

@@ -65,7 +65,7 @@ impl Sim {
         let give_up = host.clock.when(local + attempt);
         let told = host.told;
         let cut = host.cut_until > self.now;
-        if !host.bucket.add(local, host.timing.renew()) {
+        if !host.bucket.add(local, host.timing.retry()) {
             return self.fail(Check::Requests, h, "sends more requests than is allowed");
         }
         self.at(give_up, Event::Answer { host: h, life, id, input: ask.failed(UNKNOWN) });

@@ -200,3 +200,55 @@ fn those_who_wait_do_not_come_all_at_once() {
     assert!(takes.len() > 190, "{}", takes.len());
     assert!(takes.iter().all(|take| (at(15_000)..=at(15_500)).contains(take)));
 }
+
+/// One for whom everything takes long.
+fn patient() -> Machine {
+    let mut a = machine();
+    assert_eq!(a.step(at(20_000), Input::Claim(Timing::new(secs(86_400)))), Step::Read);
+    a
+}
+
+#[test]
+fn a_long_time_to_live_makes_no_pause_longer() {
+    let mut a = patient();
+    let step = a.step(at(20_000), Input::Read(Err(UNKNOWN)));
+    let failed = pauses(&mut a, step, 40, |_| Input::Read(Err(UNKNOWN)));
+    assert!(failed[0] <= ms(100) && failed.iter().all(|pause| *pause <= secs(5)), "{failed:?}");
+    assert!(sent_in_an_hour(&failed) <= 1440, "{failed:?}");
+
+    let mut a = patient();
+    let step = a.step(at(20_000), Input::Read(Err(REFUSED)));
+    let refused = pauses(&mut a, step, 20, |_| Input::Read(Err(REFUSED)));
+    assert!(refused.iter().all(|pause| (secs(15)..=secs(30)).contains(pause)), "{refused:?}");
+
+    let mut a = patient();
+    a.step(at(20_000), Input::Blind);
+    let step = a.step(at(20_000), read(&held(10)));
+    let polled = pauses(&mut a, step, 2, |_| read(&held(10)));
+    assert!(polled.iter().all(|pause| (ms(2500)..=secs(5)).contains(pause)), "{polled:?}");
+}
+
+#[test]
+fn what_failed_before_somebody_asked_is_no_answer_to_them() {
+    let mut a = contender();
+    let asked = Failure { refused: false, retry_after: Some(secs(60)) };
+    a.step(at(0), Input::Read(Err(asked)));
+    a.step(at(1), Input::Release);
+    assert!(a.is_failing());
+
+    a.step(at(2), Input::Look);
+
+    assert!(!a.is_failing());
+    assert_eq!(a.step(at(2), Input::Claim(Timing::default())), Step::Read, "at once");
+}
+
+#[test]
+fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
+    let mut a = waiter();
+    a.step(at(10), Input::Deleted(number(11)));
+    a.step(at(20), Input::Release);
+
+    a.step(at(60_000), Input::Look);
+    assert_eq!(a.step(at(60_000), Input::Claim(Timing::default())), Step::Read);
+    write_for(a.step(at(60_001), absent()), Change::Claim);
+}

@@ -24,6 +24,7 @@ use self::{board::Board, prometheus::Registry};
 use crate::{
     failure::{Failure, Outcome, code},
     output::Stand,
+    page::Page,
 };
 
 /// How long requests that are being answered may take to end.
@@ -33,13 +34,19 @@ const CLOSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Server {
     board: Board,
+    page: Option<Page>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
     /// Listens, says where, and answers from now on. What is measured is measured from now on.
-    pub(crate) async fn start(address: Address, joining: Stand, quiet: bool) -> Outcome<Self> {
+    pub(crate) async fn start(
+        address: Address,
+        joining: Stand,
+        page: Option<Page>,
+        quiet: bool,
+    ) -> Outcome<Self> {
         let (listener, address) = address.listen().await?;
         if !quiet {
             eprintln!("leasehold: serving election `{}` on http://{address}", joining.election);
@@ -48,14 +55,14 @@ impl Server {
         metrics::set_global_recorder(registry.clone())
             .map_err(|error| Failure::new(code::INTERNAL, error.to_string()))?;
         let board = Board::new(joining, registry);
-        let router = routes::router(board.clone());
+        let router = routes::router(board.clone(), page.clone());
         // An answer must not wait for another packet. A socket that has gone by now needs nothing.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = axum::serve(listener, router)
             .with_graceful_shutdown(async move { drop(stopped.await) });
         let task = tokio::spawn(async move { serving.await });
-        Ok(Self { board, stop, task })
+        Ok(Self { board, page, stop, task })
     }
 
     /// The candidacy stands.
@@ -71,6 +78,9 @@ impl Server {
     /// Answers what has been asked, and ends.
     pub(crate) async fn close(mut self) {
         self.board.close();
+        if let Some(page) = &self.page {
+            page.close();
+        }
         let _ = self.stop.send(());
         if timeout(CLOSE, &mut self.task).await.is_err() {
             self.task.abort();

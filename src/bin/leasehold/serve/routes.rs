@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json, Router,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::map_response,
     response::{
         IntoResponse, Response, Sse,
@@ -16,15 +16,21 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 
 use super::board::Board;
+use crate::page::{self, Page};
 
 /// How often a client that listens is shown that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(crate) fn router(board: Board) -> Router {
+pub(crate) fn router(board: Board, page: Option<Page>) -> Router {
+    let (root, pages) = match page {
+        Some(page) => (get(page_or_stand), page::routes(page)),
+        None => (get(stand), Router::new()),
+    };
     Router::new()
-        .route("/", get(stand))
+        .route("/", root)
+        .merge(pages)
         .route("/leading", get(leading))
         .route("/events", get(events))
         .route("/healthz", get(healthz))
@@ -36,6 +42,11 @@ pub(crate) fn router(board: Board) -> Router {
 /// How this candidate stands, and who leads: always 200, with a `leader` that is null while nobody leads.
 async fn stand(State(board): State<Board>) -> impl IntoResponse {
     Json(board.stand())
+}
+
+/// The page, for a browser.
+async fn page_or_stand(headers: HeaderMap, board: State<Board>) -> Response {
+    if page::wants_page(&headers) { page::html() } else { stand(board).await.into_response() }
 }
 
 /// 200 while this process leads, else 503.

@@ -1,0 +1,51 @@
+//! One try is a try each time, whatever became of those before.
+
+use leasehold::{Error, Fault, LockOptions, Sync as _};
+use tokio::time::{sleep, timeout};
+
+use crate::{hold, pair, secs, soon};
+
+#[tokio::test(start_paused = true)]
+async fn one_try_after_an_outage_is_made_and_not_answered_by_the_outage() {
+    for fault in [Fault::LoseRequest, Fault::Refuse] {
+        let (a, _b) = pair();
+        a.disturb(Some(fault));
+        soon(a.lock("x", LockOptions::default().try_once())).await.unwrap_err();
+        a.disturb(None);
+
+        let tried = soon(a.lock("x", LockOptions::default().try_once())).await;
+
+        assert!(tried.is_ok(), "{fault:?}: {tried:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_try_during_an_outage_is_one_request_and_says_what_failed() {
+    let (a, _b) = pair();
+    a.disturb(Some(Fault::LoseRequest));
+    for tries in 1..5 {
+        let tried = soon(a.lock("x", LockOptions::default().try_once())).await;
+
+        assert!(matches!(tried, Err(Error::Unavailable { .. })), "{tried:?}");
+        assert_eq!(a.requests(), tries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_try_long_after_a_deletion_is_made() {
+    let (a, b) = pair();
+    let held = hold(&b).await;
+    let waiting = timeout(secs(2), async {
+        sleep(secs(1)).await;
+        assert!(b.delete_record("x"));
+        std::future::pending::<()>().await;
+    });
+    let (gave_up, _) = tokio::join!(a.lock("x", LockOptions::default().wait(secs(3))), waiting);
+    gave_up.unwrap_err();
+    drop(held);
+    sleep(secs(60)).await;
+
+    let tried = soon(a.lock("x", LockOptions::default().try_once())).await;
+
+    assert!(tried.is_ok(), "{tried:?}");
+}

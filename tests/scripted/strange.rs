@@ -1,0 +1,172 @@
+//! Answers that are whole and well-formed, and not what was asked for.
+
+use leasehold::{ListMembersOptions, RecordOptions, WatchElectOptions};
+use tokio::time::timeout;
+
+use crate::prelude::*;
+
+/// JSON, but no object of the expected shape.
+const SHAPES: [&str; 6] = [
+    "[]",
+    "17",
+    "\"ok\"",
+    "null",
+    r#"{"items":17,"metadata":[]}"#,
+    r#"{"metadata":"x","status":[]}"#,
+];
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_another_shape_is_no_panic() {
+    for shape in SHAPES {
+        let cluster = Cluster::new();
+        let a = cluster.handle("a");
+        cluster.on(When::any(), Play::carried_out(Reply::Is(Answer::text(200, shape))));
+
+        let _ = a.list_members(ListMembersOptions::default()).await;
+        let _ = a.records(RecordOptions::default()).await;
+        let _ = a.init().await;
+        let _ = a.lock("orders", wait(secs(20))).await;
+        let watching = a.watch_elect(WatchElectOptions::default()).await;
+        sleep(secs(60)).await;
+
+        drop(watching);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_whose_watch_met_a_strange_list_hears_of_the_release_all_the_same() {
+    for shape in SHAPES {
+        let cluster = Cluster::new();
+        let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+        let guard = take(&a).await;
+        let strange = Play::carried_out(Reply::Is(Answer::text(200, shape)));
+        cluster.on(When::verb("list").once(), strange);
+        let waiting = tokio::spawn(async move { (take(&b).await, b) });
+        cluster.until(secs(17)).await;
+
+        guard.release().await.unwrap();
+
+        let released = cluster.now();
+        let (_guard, _b) = waiting.await.unwrap();
+        assert!(cluster.now() - released < secs(1), "{shape}: {:?}", cluster.now() - released);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_with_a_strange_spec_can_be_freed_without_a_panic() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let _guard = take(&a).await;
+    cluster.on(When::verb("list"), Play::carried_out(Reply::Is(listed_with_spec(&json!([1])))));
+
+    let records = a.records(RecordOptions::default()).await.unwrap();
+
+    assert_eq!(records.len(), 1);
+    let _ = a.free(&records[0]).await;
+}
+
+fn listed_with_spec(spec: &Value) -> Answer {
+    let item = json!({
+        "metadata": {
+            "name": "orders", "uid": "u", "resourceVersion": "7",
+            "labels": { "leasehold.dev/kind": "lock" },
+        },
+        "spec": spec,
+    });
+    Answer::object(200, &json!({ "metadata": {}, "items": [item] }))
+}
+
+/// Another object, much newer than anything there is, and free.
+fn other(namespace: &str, name: &str) -> Answer {
+    Answer::object(
+        200,
+        &json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "name": name, "namespace": namespace, "uid": "x", "resourceVersion": "900000" },
+            "spec": { "holderIdentity": "" },
+        }),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_another_object_is_no_answer() {
+    for (namespace, name) in [("default", "others"), ("elsewhere", "orders")] {
+        for verb in ["get", "create"] {
+            let cluster = Cluster::new();
+            let a = cluster.handle("a");
+            let play = Play::carried_out(Reply::Is(other(namespace, name)));
+            cluster.on(When::verb(verb).once(), play);
+
+            let guard = a.lock("orders", wait(secs(60))).await;
+
+            assert!(guard.as_ref().is_ok_and(|guard| guard.is_held()), "{verb}: {guard:?}");
+            assert!(cluster.now() < secs(5), "{verb}: {:?}", cluster.now());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_answered_with_another_object_ends_nothing() {
+    let cluster = Cluster::new();
+    let guard = take(&cluster.handle("a")).await;
+    let play = Play::carried_out(Reply::Is(other("default", "others")));
+    cluster.on(When::verb("update").once(), play);
+
+    sleep(secs(60)).await;
+
+    assert!(guard.is_held(), "{:?}", guard.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_at_records_and_freeing_them_end_also_without_an_answer() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let _guard = take(&a).await;
+    let records = a.records(RecordOptions::default()).await.unwrap();
+    cluster.on(When::any(), Play::lost());
+
+    let listed = timeout(secs(60), a.records(RecordOptions::default())).await.expect("in time");
+    let freed = timeout(secs(60), a.free(&records[0])).await.expect("in time");
+
+    assert!(matches!(listed, Err(Error::Unavailable { .. })), "{listed:?}");
+    assert!(matches!(freed, Err(Error::Unavailable { .. })), "{freed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_watch_a_release_is_seen_soon_however_long_the_time_to_live() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    cluster.deny(&["list", "watch"]);
+    let day = LockOptions::default().ttl(secs(86_400));
+    let guard = a.lock("orders", day).await.unwrap();
+    let waiting = tokio::spawn(async move { (b.lock("orders", day).await, b) });
+    cluster.until(secs(30)).await;
+    guard.release().await.unwrap();
+    let released = cluster.now();
+
+    let (taken, _b) = waiting.await.unwrap();
+
+    assert!(taken.unwrap().is_held());
+    assert!(cluster.now() - released <= secs(6), "{:?}", cluster.now() - released);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_of_a_proxy_says_nothing_about_the_record() {
+    let cluster = Cluster::new();
+    let guard = take(&cluster.handle("a")).await;
+    let proxy = Play::instead(Answer::text(404, "<html>default backend - 404</html>"));
+    cluster.on(When::any().times(2), proxy);
+
+    sleep(secs(60)).await;
+
+    assert!(guard.is_held(), "{:?}", guard.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_of_a_proxy_is_no_missing_namespace() {
+    let cluster = Cluster::new();
+    let proxy = Play::instead(Answer::text(404, "<html>default backend - 404</html>"));
+    cluster.on(When::verb("create").once(), proxy);
+
+    assert!(take(&cluster.handle("a")).await.is_held());
+}
