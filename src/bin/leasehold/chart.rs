@@ -3,6 +3,7 @@
 //! `LEASEHOLD_WRITE_SCHEMA=1 cargo test --features cli --bin leasehold chart` writes `values.schema.json` anew.
 
 #![expect(dead_code, reason = "only ever described, as a schema")]
+#![expect(clippy::doc_markdown, reason = "descriptions in a schema, where there is no Markdown")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
