@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::sleep,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     error::{self, Error, Loss, Result},
     guard::{Guard, TenureState},
     name::Name,
+    shown::Shown,
     store::Key,
     timing::Timing,
 };
@@ -34,7 +35,7 @@ pub(crate) struct Candidate {
     pub(crate) election: Arc<Key>,
     pub(crate) me: Name,
     pub(crate) timing: Timing,
-    pub(crate) campaign: watch::Sender<Campaign>,
+    pub(crate) campaign: Arc<Shown<Campaign>>,
     pub(crate) resign: mpsc::UnboundedReceiver<Resign>,
     /// Told once: the candidacy stands, or why it cannot.
     pub(crate) stands: Option<oneshot::Sender<Result<()>>>,
@@ -50,7 +51,7 @@ pub(crate) enum Membership {
     None,
     Joining {
         granted: BoxFuture<'static, Result<Guard>>,
-        standing: watch::Receiver<Standing>,
+        standing: Arc<Shown<Standing>>,
         /// A record of the same name is in the way: this candidate's, of a former life.
         listed: bool,
     },
@@ -81,7 +82,10 @@ impl Candidate {
                 Ok(Err(error)) if self.stands.is_some() => return self.fail(error).await,
                 Ok(Err(error)) => {
                     tracing::warn!(election = %self.election.title, %error, "campaigning on, slowly");
-                    self.campaign.send_modify(|campaign| campaign.error = Some(error));
+                    self.campaign.change(|campaign| {
+                        campaign.error = Some(error);
+                        true
+                    });
                     match self.pause(self.timing.refused()).await {
                         None => continue,
                         Some(resign) => return self.leave(None, resign).await,
@@ -112,15 +116,17 @@ impl Candidate {
     /// Campaigns until it leads (`Ok(Ok)`), cannot go on like this (`Ok(Err)`), or is resigned.
     async fn follow(&mut self) -> Result<Result<Guard>, Option<Resign>> {
         let mut claim = self.core.claim(&self.election, &self.me, self.timing, None);
-        let mut standing = claim.standing.clone();
+        let standing = Arc::clone(&claim.standing);
         loop {
-            self.heed(&standing.borrow_and_update().clone());
+            let changed = standing.changed();
+            let now = standing.look().clone();
+            self.heed(&now);
             tokio::select! {
                 biased;
                 resign = self.resign.recv() => return Err(resign),
                 won = claim.granted() => return Ok(won),
                 joined = self.membership.changed() => self.joined(joined),
-                _ = standing.changed() => {}
+                () = changed => {}
             }
         }
     }
@@ -132,11 +138,12 @@ impl Candidate {
         tracing::debug!(election = %self.election.title, id = %self.me, token = %guard.token(), "elected");
         let mut states = guard.states();
         // From here on the guard is the user's to take and to drop, which steps down.
-        self.campaign.send_modify(|campaign| {
+        self.campaign.change(|campaign| {
             campaign.status = Status::Leading;
             campaign.leader = Some(member);
             campaign.guard = Lead::Ready(guard);
             campaign.error = None;
+            true
         });
         self.stands(Ok(()));
         loop {
@@ -157,7 +164,7 @@ impl Candidate {
     fn heed(&mut self, standing: &Standing) {
         let token = standing.token.map(NonZeroU64::get);
         let leader = standing.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
-        self.campaign.send_if_modified(|campaign| {
+        self.campaign.change(|campaign| {
             let changed = campaign.leader != leader
                 || !error::same(campaign.error.as_ref(), standing.error.as_ref());
             campaign.leader = leader;
@@ -172,7 +179,7 @@ impl Candidate {
             let key = Arc::new(self.election.candidate(&self.me));
             let mut claim = self.core.claim(&key, &self.me, timing, None);
             self.membership = Membership::Joining {
-                standing: claim.standing.clone(),
+                standing: Arc::clone(&claim.standing),
                 granted: Box::pin(async move { claim.granted().await }),
                 listed: false,
             };
@@ -197,12 +204,7 @@ impl Candidate {
 
     /// The guard of the present tenure, wherever it is.
     fn guard(&self) -> Option<Guard> {
-        let mut guard = None;
-        self.campaign.send_if_modified(|campaign| {
-            guard = campaign.guard.take();
-            false
-        });
-        guard
+        self.campaign.look().guard.take()
     }
 
     fn stands(&mut self, outcome: Result<()>) {
@@ -246,11 +248,12 @@ impl Candidate {
 
     /// Shows that the candidacy is over.
     fn end(&self) {
-        self.campaign.send_modify(|campaign| {
+        self.campaign.change(|campaign| {
             campaign.status = Status::Resigned;
             campaign.leaving = true;
             campaign.guard = Lead::None;
             campaign.leader.take_if(|leader| leader.id == self.me.as_str());
+            true
         });
     }
 
@@ -263,7 +266,7 @@ impl Candidate {
     }
 
     fn show(&self, status: Status) {
-        self.campaign.send_if_modified(|campaign| {
+        self.campaign.change(|campaign| {
             if matches!(status, Status::Lost) {
                 campaign.guard = Lead::None;
                 campaign.leader = None;
@@ -290,7 +293,7 @@ impl Membership {
             Self::Joining { granted, standing, listed } => tokio::select! {
                 biased;
                 granted = granted => News::Granted(granted),
-                () = async { drop(standing.wait_for(|standing| standing.waits).await) }, if !*listed => {
+                () = standing.until(|standing| standing.waits), if !*listed => {
                     *listed = true;
                     News::Listed
                 }

@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{election::Campaign, error::Result, mutex::lock, name::Name, store::Key};
+use crate::{election::Campaign, error::Result, mutex::lock, name::Name, shown::Shown, store::Key};
 
 /// Where somebody stands, and who.
 type Place = (Key, Name);
@@ -24,14 +24,14 @@ pub(crate) struct Candidacies {
 /// How to tell whether a candidacy is about to end.
 #[derive(Debug)]
 struct Sign {
-    campaign: watch::Receiver<Campaign>,
+    campaign: Arc<Shown<Campaign>>,
     leader: mpsc::WeakUnboundedSender<Resign>,
 }
 
 impl Sign {
     /// Its `Leader` was resigned or has been dropped.
     fn is_leaving(&self) -> bool {
-        self.campaign.borrow().leaving || self.leader.upgrade().is_none()
+        self.campaign.look().leaving || self.leader.upgrade().is_none()
     }
 }
 
@@ -40,7 +40,7 @@ impl Candidacies {
     pub(crate) fn register(
         self: &Arc<Self>,
         place: Place,
-        campaign: watch::Receiver<Campaign>,
+        campaign: Arc<Shown<Campaign>>,
         leader: mpsc::WeakUnboundedSender<Resign>,
     ) -> Option<Registration> {
         let mut places = lock(&self.places);
@@ -76,5 +76,51 @@ impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.candidacies.places).remove(&self.place);
         self.candidacies.withdrawn.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::poll_immediate;
+
+    use super::*;
+    use crate::{
+        name::{LeaseName, Namespace},
+        store::Kind,
+    };
+
+    fn place(election: &str) -> Place {
+        let title = Name::parse("election name", election).unwrap();
+        let namespace = Namespace::parse("default").unwrap();
+        let lease = LeaseName::of("", &title);
+        let id = Name::parse("candidate id", "me").unwrap();
+        (Key { namespace, lease, kind: Kind::Election, title }, id)
+    }
+
+    #[tokio::test]
+    async fn who_is_to_leave_is_waited_for_and_who_stands_is_not() {
+        let candidacies = Arc::new(Candidacies::default());
+        let stand = |election| {
+            let (leader, resign) = mpsc::unbounded_channel();
+            let campaign = Arc::<Shown<Campaign>>::default();
+            let registration =
+                candidacies.register(place(election), Arc::clone(&campaign), leader.downgrade());
+            (leader, resign, campaign, registration.unwrap())
+        };
+        let stays = stand("stays");
+        let (leader, _resign, _campaign, registration) = stand("dropped");
+        let (_leader, _resigned, campaign, resigning) = stand("resigned");
+
+        assert!(poll_immediate(candidacies.settled()).await.is_some(), "all three stand");
+        drop(leader);
+        assert!(poll_immediate(candidacies.settled()).await.is_none(), "one is dropped");
+        campaign.look().leaving = true;
+        drop(registration);
+        assert!(poll_immediate(candidacies.settled()).await.is_none(), "one has resigned");
+        let mut settled = Box::pin(candidacies.settled());
+        assert!(poll_immediate(&mut settled).await.is_none());
+        drop(resigning);
+        assert!(poll_immediate(&mut settled).await.is_some(), "and is woken when it has left");
+        drop(stays);
     }
 }

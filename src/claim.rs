@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Moment,
     desk::Standing,
     error::{Error, Result},
     guard::{Guard, NO_TENURE, Release},
+    shown::Shown,
     timing::Timing,
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Pending {
     name: Arc<str>,
     answer: oneshot::Receiver<Result<Guard>>,
     releases: mpsc::UnboundedSender<Release>,
-    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) standing: Arc<Shown<Standing>>,
 }
 
 impl Pending {
@@ -36,7 +37,7 @@ impl Pending {
         name: Arc<str>,
         answer: oneshot::Receiver<Result<Guard>>,
         releases: mpsc::UnboundedSender<Release>,
-        standing: watch::Receiver<Standing>,
+        standing: Arc<Shown<Standing>>,
     ) -> Self {
         Self { name, answer, releases, standing }
     }

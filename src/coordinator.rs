@@ -1,7 +1,7 @@
 //! The contract over any store, once.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use futures::future::join_all;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
 };
 use tracing::Instrument as _;
 
@@ -30,6 +30,7 @@ use crate::{
     name::{self, LeaseName, Name, Namespace},
     options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     roster,
+    shown::Shown,
     sightings::{self, Sightings},
     store::{Entry, Key, Kind, Scope, Store},
     telemetry::Telemetry,
@@ -68,7 +69,7 @@ enum Place {
 struct Seat {
     commands: mpsc::UnboundedSender<Command>,
     releases: mpsc::UnboundedSender<Release>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<Shown<Standing>>,
 }
 
 impl Seat {
@@ -88,17 +89,17 @@ impl Seat {
     /// Returns once its contender has ended, with everything that it began, or is of use to somebody.
     async fn settled(&self) -> Result<()> {
         self.left().await?;
-        let mut standing = self.standing.subscribe();
         tokio::select! {
             biased;
             () = self.commands.closed() => {}
-            _ = standing.wait_for(|standing| standing.used) => {}
+            () = self.standing.until(|standing| standing.used) => {}
         }
         Ok(())
     }
 }
 
-type Seats = HashMap<(Key, Name), Place>;
+/// In an order of their own: all contenders hear at once that their handle has gone, one after the other.
+type Seats = BTreeMap<(Key, Name), Place>;
 
 impl Core {
     /// Parses `options`: the only door for names and identities.
@@ -176,16 +177,17 @@ impl Core {
             Some(id) => Name::parse("candidate id", id)?,
             None => self.identity.clone(),
         };
-        let campaign = watch::Sender::new(Campaign::default());
+        let campaign = Arc::<Shown<Campaign>>::default();
         let (resign, resigned) = mpsc::unbounded_channel();
         let place = ((*election).clone(), me.clone());
         let Some(place) =
-            self.candidacies.register(place, campaign.subscribe(), resign.downgrade())
+            self.candidacies.register(place, Arc::clone(&campaign), resign.downgrade())
         else {
             return Err(Error::AlreadyCandidate { election: name.to_owned(), id: me.to_string() });
         };
         let (stands, standing) = oneshot::channel();
-        let leader = Leader::new(me.to_arc(), election.title.to_arc(), campaign.clone(), resign);
+        let leader =
+            Leader::new(me.to_arc(), election.title.to_arc(), Arc::clone(&campaign), resign);
         let candidate = Candidate {
             core: Arc::clone(self),
             election,
@@ -293,7 +295,7 @@ impl Core {
         let seat = self.seat(&mut seats, key, me);
         // In the same breath as the look-up: an idle contender retires under this lock.
         let _ = seat.commands.send(Command::Claim(claim));
-        Pending::new(key.title.to_arc(), answer, seat.releases, seat.standing.subscribe())
+        Pending::new(key.title.to_arc(), answer, seat.releases, seat.standing)
     }
 
     /// The seat of `me` before the record `key`, with a contender at work.
@@ -314,13 +316,13 @@ impl Core {
         });
         let (commands, orders) = mpsc::unbounded_channel();
         let (releases, given_back) = mpsc::unbounded_channel();
-        let standing = watch::Sender::new(Standing::default());
+        let standing = Arc::<Shown<Standing>>::default();
         let desk = Desk::new(
             key.title.to_arc(),
             me.to_arc(),
             self.clock,
             releases.clone(),
-            standing.clone(),
+            Arc::clone(&standing),
             Telemetry::new(key),
         );
         let driver = Driver {

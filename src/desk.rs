@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, num::NonZeroU64, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     claim::Claim,
@@ -10,6 +10,7 @@ use crate::{
     engine::machine::{Input, Machine},
     error::{Error, Loss, Result, same},
     guard::{Guard, Release, Tenure, TenureState, WeakGuard},
+    shown::Shown,
     telemetry::{Doubt, Telemetry},
     timing::Timing,
     token::Token,
@@ -64,7 +65,7 @@ pub(crate) struct Desk {
     other: Option<Arc<str>>,
     leaving: Vec<oneshot::Sender<Result<()>>>,
     driver: mpsc::UnboundedSender<Release>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<Shown<Standing>>,
     failure: Option<Error>,
     pub(crate) telemetry: Telemetry,
 }
@@ -75,7 +76,7 @@ impl Desk {
         me: Arc<str>,
         clock: Clock,
         driver: mpsc::UnboundedSender<Release>,
-        standing: watch::Sender<Standing>,
+        standing: Arc<Shown<Standing>>,
         telemetry: Telemetry,
     ) -> Self {
         Self {
@@ -352,7 +353,7 @@ impl Desk {
             waits: machine.waits(),
             error: self.failure.clone(),
         };
-        self.standing.send_if_modified(|known| {
+        self.standing.change(|known| {
             !known.is_as(&standing) && {
                 *known = standing;
                 true

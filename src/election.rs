@@ -12,11 +12,12 @@ use futures::{
     stream::{self, BoxStream},
 };
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     error::{Error, Result},
     guard::{Guard, Tenure, TenureState, WeakGuard},
+    shown::Shown,
 };
 
 /// What a candidate is at present.
@@ -148,7 +149,7 @@ pub(crate) enum Lead {
 pub struct Leader {
     id: Arc<str>,
     election: Arc<str>,
-    campaign: watch::Sender<Campaign>,
+    campaign: Arc<Shown<Campaign>>,
     resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
 }
 
@@ -156,7 +157,7 @@ impl Leader {
     pub(crate) const fn new(
         id: Arc<str>,
         election: Arc<str>,
-        campaign: watch::Sender<Campaign>,
+        campaign: Arc<Shown<Campaign>>,
         resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
     ) -> Self {
         Self { id, election, campaign, resign }
@@ -187,20 +188,16 @@ impl Leader {
     ///
     /// May be dropped and called again.
     pub async fn elected(&self) -> Result<Guard> {
-        let mut news = self.campaign.subscribe();
         loop {
-            let mut taken = None;
-            news.mark_unchanged();
-            self.campaign.send_if_modified(|campaign| {
-                taken = campaign.guard.take();
-                false
-            });
+            let changed = self.campaign.changed();
+            let taken = self.campaign.look().guard.take();
             if let Some(guard) = taken.filter(|guard| guard.is_held()) {
                 return Ok(guard);
             }
-            if self.status_now() == Status::Resigned || news.changed().await.is_err() {
+            if self.status_now() == Status::Resigned {
                 return Err(self.closed());
             }
+            changed.await;
         }
     }
 
@@ -269,10 +266,7 @@ impl Leader {
     pub async fn resign(&self) -> Result<()> {
         let (done, end) = oneshot::channel();
         // Nothing to tell anybody of as yet.
-        self.campaign.send_if_modified(|campaign| {
-            campaign.leaving = true;
-            false
-        });
+        self.campaign.look().leaving = true;
         if self.resign.send(done).is_err() {
             return Ok(());
         }
@@ -282,7 +276,7 @@ impl Leader {
     /// Who leads, as far as this candidate knows.
     #[must_use]
     pub fn primary(&self) -> Option<Member> {
-        self.campaign.borrow().leader.clone()
+        self.campaign.look().leader.clone()
     }
 
     /// Who leads, from now on: begins with the present leader, `None` while there is none.
@@ -293,7 +287,7 @@ impl Leader {
     /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes the guard.
     #[must_use]
     pub fn tenure(&self) -> Option<Tenure> {
-        self.campaign.borrow().guard.tenure().filter(Tenure::is_held)
+        self.campaign.look().guard.tenure().filter(Tenure::is_held)
     }
 
     /// How this candidacy stands, now.
@@ -304,7 +298,7 @@ impl Leader {
     /// deadline, also where the task that renews had no time to run.
     #[must_use]
     pub fn standing(&self) -> Status {
-        let campaign = self.campaign.borrow();
+        let campaign = self.campaign.look();
         match (campaign.status, campaign.guard.tenure().as_ref().map(Tenure::state)) {
             (Status::Leading | Status::InDoubt, Some(TenureState::Held)) => Status::Leading,
             (Status::Leading | Status::InDoubt, Some(TenureState::InDoubt)) => Status::InDoubt,
@@ -323,11 +317,11 @@ impl Leader {
     /// The last failure of the campaign in the background, until something succeeds.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
-        self.campaign.borrow().error.clone()
+        self.campaign.look().error.clone()
     }
 
     fn status_now(&self) -> Status {
-        self.campaign.borrow().status
+        self.campaign.look().status
     }
 
     fn follow<T, F>(&self, look: F) -> impl Stream<Item = T> + Send + Unpin + 'static + use<T, F>
@@ -335,23 +329,26 @@ impl Leader {
         T: Clone + PartialEq + Send + 'static,
         F: Fn(&Campaign) -> T + Send + 'static,
     {
-        let start = (self.campaign.subscribe(), None::<T>, look, false);
-        Box::pin(stream::unfold(start, |(mut news, last, look, ended)| async move {
-            if ended {
-                return None;
-            }
-            loop {
-                let (now, resigned) = {
-                    let campaign = news.borrow_and_update();
-                    (look(&campaign), campaign.status == Status::Resigned)
-                };
-                if last.as_ref() != Some(&now) {
-                    return Some((now.clone(), (news, Some(now), look, resigned)));
-                }
-                if resigned || news.changed().await.is_err() {
+        let start = (Arc::clone(&self.campaign), None::<T>, look, false);
+        Box::pin(stream::unfold(start, |(shown, last, look, mut ended)| async move {
+            let now = loop {
+                if ended {
                     return None;
                 }
-            }
+                let changed = shown.changed();
+                let now = {
+                    let campaign = shown.look();
+                    ended = campaign.status == Status::Resigned;
+                    look(&campaign)
+                };
+                if last.as_ref() != Some(&now) {
+                    break now;
+                }
+                if !ended {
+                    changed.await;
+                }
+            };
+            Some((now.clone(), (shown, Some(now), look, ended)))
         }))
     }
 

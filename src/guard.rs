@@ -11,11 +11,12 @@ use std::{
 };
 
 use futures::{Stream, stream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{futures::Notified, mpsc, oneshot};
 
 use crate::{
     clock::{Clock, Moment},
     error::{Error, Loss, Result},
+    shown::Shown,
     token::Token,
 };
 
@@ -61,7 +62,7 @@ struct Inner {
     until: AtomicU64,
     doubtful: AtomicU64,
     /// Told by the driver: changes of the deadline, and the end.
-    news: watch::Sender<Option<Loss>>,
+    loss: Shown<Option<Loss>>,
 }
 
 impl Tenure {
@@ -82,7 +83,7 @@ impl Tenure {
             clock,
             until: AtomicU64::new(until.as_nanos()),
             doubtful: AtomicU64::new(u64::MAX),
-            news: watch::Sender::new(None),
+            loss: Shown::default(),
         }))
     }
 
@@ -158,20 +159,19 @@ impl Tenure {
 
     /// Each change of the state, beginning with the present one, ending after `Lost`.
     pub fn states(&self) -> impl Stream<Item = TenureState> + Send + Unpin + 'static {
-        let start = (self.clone(), self.0.news.subscribe(), None);
-        Box::pin(stream::unfold(start, |(tenure, mut news, last)| async move {
+        Box::pin(stream::unfold((self.clone(), None), |(tenure, last)| async move {
             if matches!(last, Some(TenureState::Lost(_))) {
                 return None;
             }
             let state = loop {
-                news.mark_unchanged();
+                let changed = tenure.0.loss.changed();
                 let state = tenure.state();
                 if Some(state) != last {
                     break state;
                 }
-                tenure.next_news(&mut news).await;
+                tenure.news(changed).await;
             };
-            Some((state, (tenure, news, Some(state))))
+            Some((state, (tenure, Some(state))))
         }))
     }
 
@@ -181,31 +181,30 @@ impl Tenure {
     ///
     /// May be dropped and called again.
     pub async fn lost(&self) -> Loss {
-        let mut news = self.0.news.subscribe();
         loop {
-            news.mark_unchanged();
+            let changed = self.0.loss.changed();
             if !self.is_held() {
                 return self.why();
             }
-            self.next_news(&mut news).await;
+            self.news(changed).await;
         }
     }
 
     /// Returns when the state may have changed, by what the driver says or by the mere passing of time.
-    async fn next_news(&self, news: &mut watch::Receiver<Option<Loss>>) {
+    async fn news(&self, changed: Notified<'_>) {
         let doubtful =
             Moment::from_nanos(self.0.doubtful.load(Ordering::Acquire)).since(self.0.clock.now());
         let left = self.remaining();
         let wake = if doubtful.is_zero() { left } else { left.min(doubtful) };
         tokio::select! {
             biased;
-            _ = news.changed() => {}
+            () = changed => {}
             () = tokio::time::sleep(wake) => {}
         }
     }
 
     fn why(&self) -> Loss {
-        self.0.news.borrow().unwrap_or(Loss::Expired)
+        self.0.loss.look().unwrap_or(Loss::Expired)
     }
 
     // ---- what the driver says ----
@@ -226,7 +225,7 @@ impl Tenure {
                 .compare_exchange(before, until, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok();
         if before != until || doubt != doubtful.as_nanos() {
-            self.0.news.send_if_modified(|why| why.is_none());
+            self.0.loss.change(|why| why.is_none());
         }
         moved
     }
@@ -239,7 +238,7 @@ impl Tenure {
     /// Ends it, before anything is told to the backend. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
-        self.0.news.send_if_modified(|why| {
+        self.0.loss.change(|why| {
             self.0.until.store(0, Ordering::Release);
             let first = why.is_none();
             why.get_or_insert(loss);

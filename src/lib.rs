@@ -25,6 +25,7 @@ mod mutex;
 mod name;
 mod options;
 mod roster;
+mod shown;
 mod sightings;
 mod store;
 mod sync;
@@ -44,6 +45,9 @@ pub use clock::Clock;
 pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};
 pub use guard::{Guard, Tenure, TenureState};
+#[cfg(all(fuzzing, feature = "kubernetes"))]
+#[doc(hidden)]
+pub use kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
 pub use memory::{Fault, Memory};

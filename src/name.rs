@@ -270,5 +270,40 @@ mod tests {
                 prop_assert!(is_subdomain(lease.candidate(&id).as_str()));
             }
         }
+
+        /// Names that differ little, as those of people do.
+        #[test]
+        fn two_names_never_share_a_record(one in "[aA./ -]{1,6}", two in "[aA./ -]{1,6}") {
+            let (Ok(one), Ok(two)) = (Name::parse("name", &one), Name::parse("name", &two)) else { return Ok(()) };
+            let (a, b) = (LeaseName::of("", &one), LeaseName::of("", &two));
+            prop_assert_eq!(a == b, one == two);
+            let election = LeaseName::of("", &Name::parse("name", "e").unwrap());
+            prop_assert_eq!(election.candidate(&one) == election.candidate(&two), one == two);
+        }
+
+        #[test]
+        fn a_plain_name_behind_any_accepted_prefix_is_kept(prefix in "[a-c.-]{0,8}", name in "[a-z][a-z0-9-]{0,9}[a-z]") {
+            if parse_prefix(&prefix).is_ok() {
+                let lease = LeaseName::of(&prefix, &Name::parse("name", &name).unwrap());
+                prop_assert_eq!(lease.as_str(), format!("{prefix}{name}"));
+            }
+        }
+
+        #[test]
+        fn a_label_is_what_kubernetes_takes_as_a_value(name in "[a-z]([a-z0-9.-]{0,120}[a-z])?") {
+            let label = LeaseName::of("", &Name::parse("name", &name).unwrap()).label();
+            let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            prop_assert!(label.len() <= MAX_LABEL && label.chars().all(inner), "{label}");
+            prop_assert!(label.starts_with(|c: char| c.is_ascii_alphanumeric()), "{label}");
+            prop_assert!(label.ends_with(|c: char| c.is_ascii_alphanumeric()), "{label}");
+        }
+
+        #[test]
+        fn a_namespace_is_a_label_and_nothing_else(text in "[a-zA-Z0-9.-]{0,66}|\\PC{0,8}") {
+            let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+            let inner = text.chars().all(|c| c == '-' || edge(Some(c)));
+            let fits = inner && text.len() <= 63 && edge(text.chars().next()) && edge(text.chars().last());
+            prop_assert_eq!(Namespace::parse(&text).is_ok(), fits);
+        }
     }
 }

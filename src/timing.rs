@@ -212,16 +212,67 @@ mod tests {
         }
     }
 
+    /// Any duration at all, more often near the bounds than not.
+    fn any_duration() -> impl Strategy<Value = Duration> {
+        let whole = (any::<u64>(), 0..1_000_000_000_u32);
+        prop_oneof![
+            (0..100_000_u64).prop_map(Duration::from_millis),
+            (0..90_000_u64).prop_map(Duration::from_secs),
+            whole.prop_map(|(secs, nanos)| Duration::new(secs, nanos)),
+        ]
+    }
+
     proptest! {
         #[test]
         fn every_ttl_in_bounds_has_usable_defaults(millis in 1_u64..86_400_000) {
             Timing::new(Duration::from_millis(millis)).check().unwrap();
         }
 
+        /// In numbers too wide to overflow; the shares as what must be accepted, in thousandths.
         #[test]
-        fn nothing_overflows(ttl in any::<u64>(), hold in any::<u64>(), renew in any::<u64>(), attempt in any::<u64>()) {
-            let d = Duration::from_secs;
-            let _ = Timing::new(d(ttl)).hold_for(d(hold)).renew_every(d(renew)).attempt_timeout(d(attempt)).check();
+        fn what_is_accepted_keeps_the_order_and_what_keeps_it_is_accepted(
+            ttl in any_duration(), hold in 1..1000_u32, renew in 0..1000_u32, attempt in 0..400_u32,
+        ) {
+            let share = |of: Duration, thousandths: u32| of / 1000 * thousandths;
+            let timing = Timing::new(ttl);
+            let hold = share(timing.ttl(), hold);
+            let timing = timing
+                .hold_for(hold)
+                .renew_every(share(hold, renew))
+                .attempt_timeout(share(hold, attempt));
+            let [ttl, hold, renew, attempt] =
+                [timing.ttl(), timing.hold(), timing.renew(), timing.attempt()].map(|d| d.as_nanos());
+            let ordered = (MIN_TTL.as_nanos()..=MAX_TTL.as_nanos()).contains(&ttl)
+                && hold * 10 <= ttl * 9
+                && 0 < renew && renew < hold
+                && 0 < attempt && renew + attempt * 3 <= hold;
+
+            prop_assert_eq!(timing.check().is_ok(), ordered, "{:?}", timing);
+        }
+
+        #[test]
+        fn every_refusal_says_what_it_is_how_long_it_is_and_what_is_missed(
+            ttl in any_duration(), hold in any_duration(), renew in any_duration(), attempt in any_duration(),
+        ) {
+            let timing = Timing::new(ttl).hold_for(hold).renew_every(renew).attempt_timeout(attempt);
+            let Err(Error::Invalid { what, value, bound }) = timing.check() else { return Ok(()) };
+            let (named, bounds) = match what {
+                "time to live" => (timing.ttl(), vec![MIN_TTL, MAX_TTL]),
+                "hold" => {
+                    let longest = timing.ttl() / 10 * 9;
+                    (hold, vec![timing.ttl(), longest, hold.saturating_sub(longest)])
+                }
+                "renewal interval" => (renew, vec![hold]),
+                "attempt timeout" => {
+                    let (needed, budget) = (attempt.saturating_mul(3), hold.saturating_sub(renew));
+                    (attempt, vec![needed, budget, needed.saturating_sub(budget)])
+                }
+                _ => panic!("{what}"),
+            };
+            prop_assert_eq!(value, format!("{named:?}"));
+            for number in bounds {
+                prop_assert!(bound.contains(&format!("{number:?}")), "{} in {}", number.as_nanos(), bound);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use leasehold::{
     ListMembersOptions, LockOptions, Loss, Member, Memory, Options, Role, Status, Sync as _,
     Tenure, TenureState, Timing, Token, WatchElectOptions,
 };
+use proptest::prelude::*;
 
 const fn thread_safe<T: Send + marker::Sync + 'static>() {}
 const fn sent<T: Send>(_: &T) {}
@@ -262,6 +263,28 @@ fn a_handle_shows_the_options_in_use() {
         Options::default().identity(" "),
     ] {
         assert!(matches!(Memory::new(bad), Err(Error::Invalid { .. })));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_options_are_kept_as_they_are_or_refused_by_name(
+        prefix in "[a-c./-]{0,4}|\\PC{0,3}", namespace in "[a-z0-9-]{1,8}|\\PC{0,3}", identity in any::<String>(),
+    ) {
+        let options = Options::default().prefix(&prefix).namespace(&namespace).identity(&identity);
+        match Memory::new(options) {
+            Ok(sync) => {
+                let used = sync.options();
+                prop_assert_eq!(&used.prefix, &prefix);
+                prop_assert_eq!(used.namespace.as_deref(), Some(&*namespace));
+                prop_assert_eq!(used.identity.as_deref(), Some(&*identity));
+            }
+            Err(Error::Invalid { what, value, .. }) => {
+                let given = [("prefix", prefix), ("namespace", namespace), ("identity", identity)];
+                prop_assert!(given.contains(&(what, value)), "{what}");
+            }
+            Err(other) => panic!("{other:?}"),
+        }
     }
 }
 

@@ -17,12 +17,18 @@ mod commands;
 mod demo;
 #[path = "cli/elect.rs"]
 mod elect;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/http.rs"]
 mod http;
+#[path = "cli/label.rs"]
+mod label;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/lost.rs"]
 mod lost;
+#[path = "cli/plugin.rs"]
+mod plugin;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/serve.rs"]
@@ -31,6 +37,8 @@ mod serve;
 mod server;
 #[path = "cli/signals.rs"]
 mod signals;
+#[path = "cli/succession.rs"]
+mod succession;
 #[cfg(target_os = "linux")]
 #[path = "cli/terminal.rs"]
 mod terminal;
@@ -46,7 +54,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
 use leasehold::{Kubernetes, LockOptions, Options};
 use program::Program;
-use support::{ADMIN, ControlPlane};
+use support::{ADMIN, ControlPlane, Proxy};
 
 /// A namespace of a test's own on the shared control plane.
 struct Place {
@@ -118,6 +126,15 @@ impl Place {
         let own = std::fs::read_to_string(&self.kubeconfig).unwrap();
         std::fs::write(&path, own.replace(&self.plane.url(), url)).unwrap();
         path
+    }
+
+    /// A proxy before the server, and the configuration to go through it.
+    async fn behind_proxy(&self, directory: &Path) -> (Proxy, PathBuf) {
+        let config = self.plane.config(ADMIN);
+        let server = config.cluster_url.authority().unwrap().to_string();
+        let proxy = Proxy::start(server.parse().unwrap()).await;
+        let kubeconfig = self.kubeconfig_for(&proxy.url(), directory);
+        (proxy, kubeconfig)
     }
 
     /// Waits until `count` requests of this verb have arrived in this namespace.

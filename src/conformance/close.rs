@@ -45,9 +45,18 @@ pub(super) async fn closing_waits_until_a_dropped_candidacy_is_withdrawn(pair: P
             let _ = poll_immediate(&mut standing).await;
         } else {
             let second = stand(pair.a, &name).await;
+            if let Some(cut) = pair.cut {
+                cut(true);
+            }
             if dropped == "resigning" {
                 let _ = poll_immediate(Box::pin(second.resign())).await;
-                must(pair.a.close().await, "a candidacy can be withdrawn");
+            } else {
+                drop(second);
+            }
+            if let Some(cut) = pair.cut {
+                let early = timeout(MOMENT, pair.a.close()).await;
+                assert!(early.is_err(), "{dropped}, it is listed still: {early:?}");
+                cut(false);
             }
         }
 

@@ -79,7 +79,7 @@ pub(crate) enum Step {
 }
 
 /// A record held.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Tenure {
     version: Version,
     nonce: Nonce,
@@ -94,7 +94,7 @@ struct Tenure {
 }
 
 /// A write that may be stored, now or later.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
     nonce: Nonce,
     sent: Moment,
@@ -104,7 +104,7 @@ struct Attempt {
 }
 
 /// What is known of the record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum View {
     Unknown,
     /// It is not there. `free_at` is when whoever held it has stopped to believe so.
@@ -121,7 +121,7 @@ enum View {
 }
 
 /// The one request under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Flight {
     #[default]
     None,
@@ -130,7 +130,7 @@ enum Flight {
 }
 
 /// What was known when a request was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Sent {
     highest: u64,
     /// A watch has missed the record since: the answer may be from before that.
@@ -138,7 +138,7 @@ struct Sent {
 }
 
 /// A write under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Sending {
     nonce: Nonce,
     change: Change,
@@ -148,7 +148,7 @@ struct Sending {
 }
 
 /// The state machine of one contender. See the [module](super) for its picture and invariants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own: no two exclude each other"

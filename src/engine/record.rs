@@ -33,14 +33,14 @@ impl FromStr for Nonce {
 }
 
 /// One state of one object: `resourceVersion` and uid. Both stand in every conditional write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     pub(crate) number: NonZeroU64,
     pub(crate) uid: Arc<str>,
 }
 
 /// What a record says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
     /// Who holds it; `None` is free.
     pub(crate) holder: Option<Arc<str>>,
@@ -73,7 +73,7 @@ impl Record {
 }
 
 /// A record as the backend stored it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Versioned {
     pub(crate) version: Version,
     pub(crate) record: Record,
@@ -93,7 +93,7 @@ impl Versioned {
 }
 
 /// A conditional write: on exactly `base`, or on there being no object.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Write {
     pub(crate) base: Option<Arc<Versioned>>,
     pub(crate) change: Change,

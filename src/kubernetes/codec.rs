@@ -261,5 +261,9 @@ pub(super) fn malformed(error: impl std::error::Error + Send + Sync + 'static) -
     Error::unavailable(BACKEND, error)
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod check;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,8 @@ use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
+#[cfg(fuzzing)]
+pub use self::codec::check::check_lease;
 use self::{api::Api, codec::Pod, store::Leases};
 pub use self::{
     record_watch::RecordWatch,
@@ -22,7 +24,11 @@ pub use self::{
 };
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
-    Options, Result, WatchElectOptions, coordinator::Core, implement::implement_sync, store::Store,
+    Options, Result, WatchElectOptions,
+    coordinator::Core,
+    implement::implement_sync,
+    name::{LeaseName, Name},
+    store::Store,
 };
 
 /// The backend's name.
@@ -109,6 +115,16 @@ impl Kubernetes {
     pub fn from_config(mut config: kube::Config, mut options: Options) -> Result<Self> {
         connect::point_at(&mut config, &std::mem::take(&mut options.nodes))?;
         Self::new(connect::client(config)?, options)
+    }
+
+    /// The name of the Lease that the lock or election `name` has: for permissions, and for whoever refers to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if it cannot be the name of a lock or election.
+    pub fn lease_name(&self, name: &str) -> Result<String> {
+        let name = Name::parse("lock or election name", name)?;
+        Ok(LeaseName::of(&self.core.options().prefix, &name).to_string())
     }
 }
 

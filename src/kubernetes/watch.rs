@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many changes a slow reader may lag behind before it is told the whole set again.
-const BACKLOG: usize = 256;
+const BACKLOG: usize = 32;
 
 /// The watches of one handle.
 pub(super) struct Watches {

@@ -112,10 +112,14 @@ async fn a_lock_inside_itself_fails_at_once() {
     let place = Place::new().await;
     let program = env!("CARGO_BIN_EXE_leasehold");
 
-    let ended = place.leasehold(["lock", "a", program, "lock", "a", "echo", "in"]).end().await;
+    let direct = ["lock", "a", program, "lock", "a", "echo", "in"];
+    let further = ["lock", "a", program, "lock", "b", "sh", "-c", "\"$0\" lock a echo in", program];
+    for nested in [&direct[..], &further] {
+        let ended = place.leasehold(nested.iter().copied()).end().await;
 
-    assert_eq!((ended.code, ended.text()), (Some(75), ""));
-    assert!(ended.said().contains("LEASEHOLD_CHAIN"), "{ended:?}");
+        assert_eq!((ended.code, ended.text()), (Some(75), ""), "{ended:?}");
+        assert!(ended.said().contains("LEASEHOLD_CHAIN"), "{ended:?}");
+    }
 }
 
 #[tokio::test]

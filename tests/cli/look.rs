@@ -242,7 +242,7 @@ async fn every_json_object_has_a_schema_and_every_shell_its_completions() {
     let man = place.leasehold(["man"]).end().await;
 
     let schemas: Value = serde_json::from_str(schemas.text()).unwrap();
-    for of in ["lock", "elect", "members", "status", "release", "watch"] {
+    for of in ["lock", "elect", "members", "status", "release", "watch", "elect --serve"] {
         assert!(schemas[of].is_object(), "{of}");
     }
     assert!(man.text().contains(".TH leasehold") && man.text().contains("grace"));

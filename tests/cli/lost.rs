@@ -1,6 +1,6 @@
 //! A lock that is lost while its command runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use leasehold::Sync as _;
 use rustix::process::Signal;
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::{
     Place, brief,
     program::{Running, runs},
-    support::{ADMIN, Link, Proxy},
+    support::Link,
 };
 
 /// Ignores TERM, has a grandchild that does too, says both numbers.
@@ -22,20 +22,11 @@ async fn stubborn(place: &Place, kubeconfig: &Path) -> (Running, [String; 2]) {
     (program, pids)
 }
 
-/// A proxy before the server, and the configuration to go through it.
-pub(crate) async fn behind_proxy(place: &Place, directory: &Path) -> (Proxy, PathBuf) {
-    let config = place.plane.config(ADMIN);
-    let server = config.cluster_url.authority().unwrap().to_string();
-    let proxy = Proxy::start(server.parse().unwrap()).await;
-    let kubeconfig = place.kubeconfig_for(&proxy.url(), directory);
-    (proxy, kubeconfig)
-}
-
 #[tokio::test]
 async fn behind_a_black_hole_the_group_is_dead_before_a_successor_holds() {
     let place = Place::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let (program, pids) = stubborn(&place, &kubeconfig).await;
 
     proxy.set(Link::BLACK_HOLE);
@@ -91,7 +82,7 @@ async fn a_lock_that_is_given_to_somebody_else_by_hand_stops_the_command() {
 async fn an_outage_shorter_than_the_hold_is_not_noticed() {
     let place = Place::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let args = ["lock", "--ttl", "6s", "orders", "sh", "-c", "echo ready; read -r line; exit 5"];
     let mut program = place.leasehold_of(&kubeconfig, args).piped().start();
     assert_eq!(program.line().await, "ready");

@@ -25,7 +25,12 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
+        Self::at(env!("CARGO_BIN_EXE_leasehold").as_ref(), args)
+    }
+
+    /// The program as it is at `path`.
+    pub(crate) fn at<'a>(path: &Path, args: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("LEASEHOLD_")) {
                 command.env_remove(name);
@@ -125,10 +130,11 @@ impl Running {
         self.stdin.as_mut().expect("piped").write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Returns once nobody has its standard output open any more.
-    pub(crate) async fn closed(&mut self) {
-        let mut rest = Vec::new();
-        timeout(LIMIT, self.stdout.read_to_end(&mut rest)).await.expect("it closes").unwrap();
+    /// Returns once nobody has its standard output open any more, with what was said until then.
+    pub(crate) async fn closed(&mut self) -> String {
+        let mut rest = String::new();
+        timeout(LIMIT, self.stdout.read_to_string(&mut rest)).await.expect("it closes").unwrap();
+        rest
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -15,7 +15,6 @@ use tokio::time::{sleep, timeout};
 use crate::{
     Place,
     http::Asker,
-    lost::behind_proxy,
     program::Running,
     support::{ADMIN, Link, Rule},
 };
@@ -117,7 +116,7 @@ async fn a_leader_that_is_killed_and_two_followers_are_never_two_leaders() {
 async fn behind_a_black_hole_it_says_503_before_its_successor_says_200() {
     let place = Place::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let first = place.sidecar_of(&kubeconfig, "first", &[]).await;
     first.1.until("/leading", 200).await;
     let second = place.sidecar("second").await;
@@ -249,7 +248,7 @@ async fn a_candidate_that_may_not_compete_any_more_is_unhealthy() {
 async fn with_a_command_it_answers_too_and_passes_on_the_exit_code() {
     let place = Place::new().await;
     let script = "echo $LEASEHOLD_TOKEN; read -r line; exit 7";
-    let args = ["elect", "--serve", "127.0.0.1:0", "billing", "sh", "-c", script];
+    let args = ["elect", "--serve", ":0", "billing", "sh", "-c", script];
     let mut program = place.leasehold(args).piped().start();
     let line = program.complaint().await;
     let asker = Asker::of(line.rsplit_once(" on ").unwrap().1);
@@ -269,7 +268,7 @@ async fn with_a_command_it_answers_too_and_passes_on_the_exit_code() {
 async fn on_term_it_stops_to_lead_first_and_ends_in_time_without_a_server() {
     let place = Place::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = behind_proxy(&place, directory.path()).await;
+    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
     let args = ["elect", "--ttl", "60s", "--serve", "127.0.0.1:0", "billing"];
     let mut program = place.leasehold_of(&kubeconfig, args).start();
     let line = program.complaint().await;

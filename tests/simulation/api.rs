@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::store::Store;
@@ -38,12 +39,12 @@ impl Request {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<u64>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
     pub(crate) fn object(status: u16, object: &Value) -> Self {
-        Self { status, retry_after: None, body: object.to_string().into_bytes() }
+        Self { status, retry_after: None, body: object.to_string().into() }
     }
 
     pub(crate) fn failure(status: u16, reason: &str, name: &str) -> Self {
@@ -115,17 +116,19 @@ fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
             return Answer::failure(409, "Conflict", &request.name);
         }
     }
-    let mut same = request.body.clone();
-    same["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-    if same == *old {
-        return Answer::object(200, &old);
+    if request.body["spec"] == old["spec"] {
+        let mut same = request.body.clone();
+        same["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+        if same == *old {
+            return Answer::object(200, &old);
+        }
     }
     stored(store, at, request, 200)
 }
 
 fn stored(store: &mut Store, at: u64, request: &Request, status: u16) -> Answer {
     let commit = store.commit(at, &request.name, Some(request.body.clone()));
-    Answer::object(status, commit.after.as_ref().expect("just stored"))
+    Answer { status, retry_after: None, body: commit.text() }
 }
 
 fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {

@@ -16,6 +16,7 @@ pub(crate) struct Batch {
     refused: u64,
     gap: u64,
     busiest: u64,
+    pub(crate) waited_for: u64,
     pub(crate) faults: Faults,
     pub(crate) violations: Vec<(u64, String)>,
 }
@@ -39,6 +40,7 @@ impl Batch {
         self.refused += report.refused;
         self.gap = self.gap.max(report.gap);
         self.busiest = self.busiest.max(report.busiest);
+        self.waited_for += report.waited_for;
         self.faults.add(&report.faults);
     }
 
@@ -52,6 +54,7 @@ impl Batch {
         self.refused += other.refused;
         self.gap = self.gap.max(other.gap);
         self.busiest = self.busiest.max(other.busiest);
+        self.waited_for += other.waited_for;
         self.faults.add(&other.faults);
         self.violations.extend(other.violations);
     }
@@ -65,7 +68,7 @@ impl Batch {
         for (seed, what) in &self.violations {
             let _ = write!(
                 told,
-                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test --test simulation replay -- --ignored --nocapture"
+                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test --features simulation --test simulation replay -- --ignored --nocapture"
             );
         }
         assert!(self.violations.is_empty(), "{told}\n{self}");
@@ -78,8 +81,13 @@ impl fmt::Display for Batch {
         writeln!(f, "{} runs, {:.1} simulated hours", self.runs, self.simulated as f64 / 3600e6)?;
         writeln!(
             f,
-            "{} tenures, {} requests, {} commits; {} updates acknowledged, {} refused",
-            self.tenures, self.requests, self.commits, self.acknowledged, self.refused
+            "{} tenures, {} requests, {} commits; {} updates acknowledged, {} refused; {} deletions outwaited",
+            self.tenures,
+            self.requests,
+            self.commits,
+            self.acknowledged,
+            self.refused,
+            self.waited_for
         )?;
         writeln!(f, "longest gap without a holder: {:.1} s", self.gap as f64 / SEC as f64)?;
         writeln!(

@@ -46,7 +46,8 @@ impl World {
         (self.now + self.rng.between(MS, most)).min(self.scene.length)
     }
 
-    fn longest(&self) -> u64 {
+    /// The longest time to live.
+    pub(crate) fn longest(&self) -> u64 {
         self.scene.ttls.iter().max().copied().unwrap_or(15) * SEC
     }
 
@@ -127,6 +128,7 @@ impl World {
                 self.report.faults.hit(Fault::Deleted);
                 let name = &names[self.rng.index(names.len())];
                 self.store.commit(self.now, name, None);
+                self.recreation.deleted(name, self.now);
             }
             2 => {
                 self.report.faults.hit(Fault::Seized);
@@ -157,9 +159,10 @@ impl World {
         let before = version(&lease);
         edit(&mut lease);
         self.note(self.store.version);
-        let after = self.store.commit(self.now, name, Some(lease)).version;
+        let commit = self.store.commit(self.now, name, Some(lease)).clone();
+        self.stored_anew(&commit);
         if let Some(before) = before.filter(|_| hand == Hand::Beside) {
-            self.tokens.edited(before, after);
+            self.tokens.edited(before, commit.version);
         }
     }
 
@@ -167,6 +170,9 @@ impl World {
     pub(crate) fn calm_down(&mut self) {
         self.calm = Some(self.now);
         self.calmed.store(true, std::sync::atomic::Ordering::Relaxed);
+        for host in &self.hosts {
+            host.process.iter().for_each(|process| process.post.calm_down());
+        }
         for name in self.names() {
             let lease = self.store.lease(&name).expect("listed");
             if lease["spec"]["preferredHolder"].is_string() {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::{
     faults::Fault,
     locks::{Program, kind},
-    post::{Holding, Letter, Post, Want},
+    post::{Holding, Letter, Want},
     rng::Rng,
     scene::ELECTION,
 };
@@ -47,7 +47,7 @@ async fn stand(program: &Program, rng: &mut Rng, leader: Leader) {
         let mut working = Rng::new(rng.draw());
         tokio::select! {
             biased;
-            _ = tenure.lost() => Post::last().await,
+            _ = tenure.lost() => {}
             () = program.work(&mut working, ELECTION, &tenure) => {}
         }
         if rng.chance(400) {

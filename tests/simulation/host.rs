@@ -62,6 +62,8 @@ pub(crate) struct Process {
     pub(crate) wants: Vec<&'static str>,
     /// It has been told to end.
     pub(crate) stopping: bool,
+    /// The handle, where its users do not take it with them.
+    pub(crate) handle: Option<Arc<Kubernetes>>,
 }
 
 pub(crate) struct Host {
@@ -113,7 +115,8 @@ impl Process {
         let wall = wall_at(clock.started, 0);
         leasehold::simulate(rng.draw(), post.begun().into_std(), wall);
         let ttl = Duration::from_secs(rng.pick(scene.ttls));
-        runtime.block_on(async {
+        let keeps = rng.chance(500);
+        let handle = runtime.block_on(async {
             let options = Options::default().identity(&identity).clock(Clock::Runtime);
             let sync = Kubernetes::new(wire::client(&post), options).expect("usable options");
             let scene = Arc::clone(scene);
@@ -128,6 +131,7 @@ impl Process {
                 let look = observer(program.clone(), Rng::new(rng.draw()));
                 tokio::spawn(program.clone().until_stopped(look));
             }
+            keeps.then_some(program.sync)
         });
         Self {
             runtime,
@@ -138,6 +142,7 @@ impl Process {
             identity,
             wants: Vec::new(),
             stopping: false,
+            handle,
         }
     }
 
@@ -184,6 +189,9 @@ impl Process {
 
     /// Asks each tenure for how long it is held, and lets go of those that are not held any more.
     pub(crate) fn ask(&mut self, now: u64) -> Vec<(&'static str, Interval)> {
+        if self.beliefs.is_empty() {
+            return Vec::new();
+        }
         let (clock, local) = (self.clock, self.local);
         let _on = self.runtime.enter();
         let mut over = Vec::new();

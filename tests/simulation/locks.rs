@@ -97,7 +97,7 @@ async fn hold(program: &Program, rng: &mut Rng, name: &'static str, guard: Guard
     let worked = program.impatiently(rng, program.work(&mut working, name, &tenure));
     tokio::select! {
         biased;
-        _ = tenure.lost() => Post::last().await,
+        _ = tenure.lost() => {}
         _ = worked => {}
     }
     match rng.below(10) {

@@ -6,10 +6,11 @@ use crate::{
     api::{self, Answer, Request},
     checks::{
         Violation,
+        recreation::Creation,
         takeover::{Before, Change},
     },
     faults::Fault,
-    scene::{Broken, MS, SEC},
+    scene::{Broken, ELECTION, LOCKS, MS, SEC},
     store::Commit,
     wire::{self, Replied},
     world::{Event, Parcel, World},
@@ -114,6 +115,7 @@ impl World {
             return self.begin_watch(parcel, fate.late);
         }
         let own = (fate.carried_out && parcel.request.verb != "watch").then(|| self.serve(&parcel));
+        let told = self.told(&parcel.request).filter(|_| matches!(fate.back, Back::Own));
         let replied = match (fate.back, own) {
             (Back::Never, _) => {
                 self.hung.push(parcel.reply);
@@ -127,12 +129,21 @@ impl World {
             (Back::Is(answer), _) => wire::whole(answer),
             _ => Err(wire::reset()),
         };
-        self.back(parcel, replied, fate.late);
+        self.back(parcel, replied, fate.late, told);
     }
 
     /// An answer is on its way.
-    pub(crate) fn back(&mut self, parcel: Parcel, replied: Replied, late: u64) {
-        self.at(self.now + late, Event::Answer(parcel.reply, Box::new(replied)));
+    pub(crate) fn back(&mut self, parcel: Parcel, replied: Replied, late: u64, told: Option<u64>) {
+        self.at(self.now + late, Event::Answer(Box::new(parcel), Box::new(replied), told));
+    }
+
+    /// The version that a read is told of, where Leases are deleted and no replica lags.
+    fn told(&self, request: &Request) -> Option<u64> {
+        if self.scene.broken != Broken::ByHand || request.verb != "get" {
+            return None;
+        }
+        let lease = self.store.lease(&request.name)?;
+        lease["metadata"]["resourceVersion"].as_str()?.parse().ok()
     }
 
     fn serve(&mut self, parcel: &Parcel) -> Answer {
@@ -199,6 +210,30 @@ impl World {
         };
         let found: Option<Violation> = change.check();
         self.found(found);
+        self.created_anew(commit, parcel);
+    }
+
+    fn created_anew(&mut self, commit: &Commit, parcel: &Parcel) {
+        // A candidate's own record excludes nobody: what was known of it is not kept.
+        let excludes = LOCKS.contains(&&*commit.name) || *commit.name == *ELECTION;
+        if commit.before.is_none() && excludes {
+            let found = self.recreation.created(&Creation {
+                name: &commit.name,
+                by: (parcel.host, parcel.life),
+                me: &parcel.identity,
+                rate: parcel.rate,
+                sent: parcel.sent,
+            });
+            self.found(found);
+        }
+        self.stored_anew(commit);
+    }
+
+    pub(crate) fn stored_anew(&mut self, commit: &Commit) {
+        let Some(spec) = commit.after.as_ref().map(|after| &after["spec"]) else { return };
+        let holder = spec["holderIdentity"].as_str().unwrap_or_default();
+        let lives = spec["leaseDurationSeconds"].as_u64().unwrap_or(15);
+        self.recreation.stored(&commit.name, commit.version, holder, lives);
     }
 
     /// Takes a name that may outlive the log.

@@ -11,7 +11,7 @@ use std::{
 use leasehold::{Guard, Tenure};
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{api::Request, faults::Fault, wire::Replied};
@@ -47,23 +47,6 @@ pub(crate) enum Letter {
     Saw(u64),
 }
 
-impl Letter {
-    /// An order that says nothing of which task came first: tokio wakes those who wait for one thing in any.
-    pub(crate) fn order(&self) -> (u8, String) {
-        match self {
-            Self::Request { request, .. } => {
-                (0, format!("{} {} {:?}", request.verb, request.name, request.query))
-            }
-            Self::Access { name, token, write, .. } => (1, format!("{name} {token} {write:?}")),
-            Self::Began { name, tenure } => (2, format!("{name} {}", tenure.token())),
-            Self::Ended { name, token } => (3, format!("{name} {token}")),
-            Self::Wants { name, begins } => (4, format!("{name} {}", !begins)),
-            Self::Met(fault) => (5, format!("{fault:?}")),
-            Self::Saw(what) => (6, what.to_string()),
-        }
-    }
-}
-
 /// The way out of one life of one process.
 #[derive(Clone)]
 pub(crate) struct Post(Arc<Inner>);
@@ -73,8 +56,8 @@ struct Inner {
     letters: Mutex<Vec<(u64, Letter)>>,
     calm: Arc<AtomicBool>,
     stopping: AtomicBool,
-    /// Wakes in the order of asking, unlike a `watch`.
     stop: Notify,
+    calmed: Notify,
 }
 
 impl Post {
@@ -86,6 +69,7 @@ impl Post {
             calm,
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
+            calmed: Notify::new(),
         }))
     }
 
@@ -104,12 +88,7 @@ impl Post {
     }
 
     pub(crate) fn collect(&self) -> Vec<(u64, Letter)> {
-        let mut letters =
-            std::mem::take(&mut *self.0.letters.lock().unwrap_or_else(PoisonError::into_inner));
-        if letters.len() > 1 {
-            letters.sort_by_cached_key(|(at, letter)| (*at, letter.order()));
-        }
-        letters
+        std::mem::take(&mut *self.0.letters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// No more faults: who holds goes on holding.
@@ -141,19 +120,19 @@ impl Post {
         answer.await.ok().flatten()
     }
 
-    /// Lets the library's tasks go first that wait for the same thing: tokio wakes them in any order.
-    pub(crate) async fn last() {
-        sleep(Duration::from_millis(1)).await;
+    /// Wakes those who pause: it has become calm.
+    pub(crate) fn calm_down(&self) {
+        self.0.calmed.notify_waiters();
     }
 
-    /// At most as long as it is not calm.
+    /// At most as long as it is not calm, and then not for long.
     pub(crate) async fn pause(&self, long: Duration) {
-        let step = Duration::from_millis(500);
-        let mut left = long;
-        while !left.is_zero() {
-            sleep(left.min(step)).await;
-            left = if self.is_calm() { Duration::ZERO } else { left.saturating_sub(step) };
+        let calmed = self.0.calmed.notified();
+        if self.is_calm() {
+            return sleep(long.min(Duration::from_millis(500))).await;
         }
+        // Whether it became calm or the time has passed is the same to whoever pauses.
+        let _ = timeout(long, calmed).await;
     }
 }
 

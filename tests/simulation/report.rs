@@ -1,7 +1,7 @@
 //! What one run comes to.
 
 use crate::{
-    checks::{Violation, overlap},
+    checks::{Violation, overlap, requests},
     faults::Faults,
     scene::Broken,
     world::World,
@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) gap: u64,
     /// The most requests of a process in a minute, in thousandths of what is allowed.
     pub(crate) busiest: u64,
+    /// Creations that had to wait for somebody who held what was deleted.
+    pub(crate) waited_for: u64,
     pub(crate) faults: Faults,
     /// Of everything that happened: the same for the same seed.
     pub(crate) trace: u64,
@@ -34,9 +36,9 @@ impl World {
         for h in 0..self.hosts.len() {
             let Some(process) = &self.hosts[h].process else { continue };
             let tasks = process.runtime.metrics().num_alive_tasks();
-            if self.report.violation.is_none() && tasks > 0 {
-                let what = format!("host {h} has {tasks} tasks left, all of its users being gone");
-                self.found(Some(Violation::new("C6", what)));
+            if self.report.violation.is_none() {
+                let left = requests::left(h, tasks, process.handle.is_some());
+                self.found(left);
             }
             self.end_process(h);
         }
@@ -53,6 +55,7 @@ impl World {
             }
         }
         self.report.simulated = self.now;
+        self.report.waited_for = self.recreation.waited_for;
         self.report.commits = self.store.version - 1000;
         self.report.gap =
             if self.scene.broken == Broken::Nothing { self.liveness.longest } else { 0 };

@@ -1,11 +1,16 @@
 //! What the API server stores: Leases, one counter for all versions, and the events since the last compaction.
 
 use std::{
+    borrow::Cow,
+    cell::OnceCell,
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use serde_json::Value;
+
+use crate::watches;
 
 /// An object as it became visible, or as it was last.
 #[derive(Clone, Debug)]
@@ -16,18 +21,33 @@ pub(crate) struct Commit {
     pub(crate) after: Option<Arc<Value>>,
     /// When `before` became visible.
     pub(crate) since: u64,
+    /// Written out once for all who are told.
+    text: OnceCell<Bytes>,
+    line: OnceCell<Bytes>,
 }
 
 impl Commit {
     /// The object as a watch shows it.
-    pub(crate) fn shown(&self) -> Value {
-        let object = self.after.as_ref().or(self.before.as_ref()).expect("before or after");
-        let mut object = (**object).clone();
-        object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        object
+    fn shown(&self) -> Cow<'_, Value> {
+        if let Some(after) = &self.after {
+            return Cow::Borrowed(after);
+        }
+        let mut gone = self.before.as_deref().expect("before or after").clone();
+        gone["metadata"]["resourceVersion"] = self.version.to_string().into();
+        Cow::Owned(gone)
     }
 
-    pub(crate) const fn kind(&self) -> &'static str {
+    /// The object, in JSON.
+    pub(crate) fn text(&self) -> Bytes {
+        self.text.get_or_init(|| self.shown().to_string().into()).clone()
+    }
+
+    /// The event, as a line of a watch.
+    pub(crate) fn line(&self) -> Bytes {
+        self.line.get_or_init(|| watches::line(self.kind(), &self.text()).into()).clone()
+    }
+
+    const fn kind(&self) -> &'static str {
         match (&self.before, &self.after) {
             (None, _) => "ADDED",
             (_, Some(_)) => "MODIFIED",
@@ -93,7 +113,15 @@ impl Store {
             self.leases.insert(Arc::clone(&name), (at, Arc::clone(after)));
         }
         let since = since.unwrap_or(at);
-        self.log.push_back(Commit { version, name, before, after, since });
+        self.log.push_back(Commit {
+            version,
+            name,
+            before,
+            after,
+            since,
+            text: OnceCell::new(),
+            line: OnceCell::new(),
+        });
         self.log.back().expect("just pushed")
     }
 

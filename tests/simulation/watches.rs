@@ -1,6 +1,6 @@
 //! The server's side of watches, and what goes wrong with them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     api::{Answer, Request},
@@ -37,7 +37,7 @@ impl World {
         if gone || matches!(fault, Some((Fault::WatchGoneAtStart, _))) {
             self.report.faults.hit(Fault::WatchGoneAtStart);
             let gone = wire::whole(Answer::failure(410, "Expired", ""));
-            return self.back(parcel, gone, late);
+            return self.back(parcel, gone, late, None);
         }
         let (replied, body) = wire::begun();
         self.watches.push(Watching {
@@ -50,7 +50,7 @@ impl World {
             bookmark: self.now + BOOKMARK,
             fault,
         });
-        self.back(parcel, replied, late);
+        self.back(parcel, replied, late, None);
     }
 
     fn watch_fault(&mut self) -> Option<(Fault, u64)> {
@@ -112,7 +112,7 @@ impl World {
                 "kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
                 "metadata": { "resourceVersion": watching.after.to_string(), "creationTimestamp": null },
             });
-            return wire::push(&mut watching.body, line("BOOKMARK", &kind));
+            return wire::push(&mut watching.body, line("BOOKMARK", kind.to_string().as_bytes()));
         }
         true
     }
@@ -157,7 +157,7 @@ impl Watching {
                 continue;
             }
             for _ in 0..times {
-                if !wire::push(&mut self.body, line(commit.kind(), &commit.shown())) {
+                if !wire::push(&mut self.body, commit.line()) {
                     return false;
                 }
             }
@@ -166,8 +166,9 @@ impl Watching {
     }
 }
 
-fn line(kind: &str, object: &Value) -> Vec<u8> {
-    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into_bytes()
+/// An event, of an object in JSON.
+pub(crate) fn line(kind: &str, object: &[u8]) -> Vec<u8> {
+    [br#"{"type":""#, kind.as_bytes(), br#"","object":"#, object, b"}\n"].concat()
 }
 
 fn gone() -> Vec<u8> {
@@ -175,5 +176,5 @@ fn gone() -> Vec<u8> {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
         "reason": "Expired", "message": "too old resource version",
     });
-    line("ERROR", &status)
+    line("ERROR", status.to_string().as_bytes())
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io};
 use bytes::Bytes;
 use http::{Method, Response};
 use http_body_util::{
-    BodyExt as _,
+    BodyExt as _, Either, Full,
     channel::{Channel, Sender},
 };
 use kube::{Client, client::Body};
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-pub(crate) type Replied = Result<Response<Channel<Bytes, Failure>>, Failure>;
+pub(crate) type Replied = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
 pub(crate) type Stream = Sender<Bytes, Failure>;
 
 /// How many pieces of a body may wait to be read: a reader that is slower loses its watch.
@@ -97,20 +97,19 @@ pub(crate) fn whole(answer: Answer) -> Replied {
     if let Some(secs) = answer.retry_after {
         response = response.header("retry-after", secs.to_string());
     }
-    let (mut body, channel) = Channel::new(2);
-    let _ = push(&mut body, answer.body);
-    Ok(response.body(channel)?)
+    Ok(response.body(Either::Left(Full::from(answer.body)))?)
 }
 
 /// A body that goes on.
 pub(crate) fn begun() -> (Replied, Stream) {
     let (body, channel) = Channel::new(BACKLOG);
-    let response = Response::builder().header("content-type", "application/json").body(channel);
+    let response =
+        Response::builder().header("content-type", "application/json").body(Either::Right(channel));
     (response.map_err(Into::into), body)
 }
 
 /// False if nobody reads any more, or not fast enough.
-pub(crate) fn push(body: &mut Stream, text: Vec<u8>) -> bool {
+pub(crate) fn push(body: &mut Stream, text: impl Into<Bytes>) -> bool {
     use futures::FutureExt as _;
 
     matches!(body.send_data(text.into()).now_or_never(), Some(Ok(())))

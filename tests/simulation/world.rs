@@ -9,7 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::Request,
-    checks::{Violation, fenced::Resource, liveness::Liveness, overlap::Interval, tokens::Tokens},
+    checks::{
+        Violation, fenced::Resource, liveness::Liveness, overlap::Interval, recreation::Recreation,
+        requests, tokens::Tokens,
+    },
     elector::Elector,
     faults::{Fault, Faults},
     host::{Host, HostClock, Process},
@@ -36,7 +39,8 @@ pub(crate) struct Parcel {
 
 pub(crate) enum Event {
     Arrive(Box<Parcel>, Fate),
-    Answer(oneshot::Sender<Replied>, Box<Replied>),
+    /// With the version that a read is told of.
+    Answer(Box<Parcel>, Box<Replied>, Option<u64>),
     Access {
         name: &'static str,
         token: u64,
@@ -72,10 +76,12 @@ pub(crate) struct World {
     pub(crate) calm: Option<u64>,
     pub(crate) calmed: Arc<AtomicBool>,
     pub(crate) tokens: Tokens,
+    pub(crate) recreation: Recreation,
     pub(crate) tenures: BTreeMap<&'static str, Vec<Interval>>,
     pub(crate) liveness: Liveness,
     pub(crate) report: Report,
-    stopping: bool,
+    /// When all users were told to leave.
+    stopped: Option<u64>,
     /// Whether the trace is printed.
     told: bool,
 }
@@ -120,10 +126,11 @@ impl World {
             calm: None,
             calmed: Arc::default(),
             tokens: Tokens::default(),
+            recreation: Recreation::default(),
             tenures: BTreeMap::new(),
             liveness: Liveness::default(),
             report: Report { faults, trace: seed, ..Report::default() },
-            stopping: false,
+            stopped: None,
             told: std::env::var_os("LEASEHOLD_TRACE").is_some(),
             scene,
         };
@@ -144,10 +151,13 @@ impl World {
 
     /// How long what is wanted may be held by nobody after the last fault.
     fn patience(&self) -> u64 {
-        let longest = self.scene.ttls.iter().max().copied().unwrap_or(15) * SEC;
-        let slowest = self.hosts.iter().map(|host| host.rate).min().unwrap_or(1_000_000);
         // A time to live, a retry; and what a server asked to be left alone for.
-        (longest + longest / 3 * 12 / 10 + 5 * SEC) * 1_000_000 / slowest
+        let longest = self.longest();
+        self.on_the_slowest_clock(longest + longest / 3 * 12 / 10 + 5 * SEC)
+    }
+
+    fn on_the_slowest_clock(&self, time: u64) -> u64 {
+        time * 1_000_000 / self.hosts.iter().map(|host| host.rate).min().unwrap_or(1_000_000)
     }
 
     pub(crate) fn at(&mut self, when: u64, event: Event) {
@@ -196,9 +206,13 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Arrive(parcel, fate) => self.arrive(*parcel, fate),
-            Event::Answer(to, replied) => {
+            Event::Answer(parcel, replied, version) => {
                 // Whoever asked may have gone.
-                let _ = to.send(*replied);
+                let reached = parcel.reply.send(*replied).is_ok();
+                if let Some(version) = version.filter(|_| reached) {
+                    let life = (parcel.host, parcel.life);
+                    self.recreation.told(life, &parcel.request.name, version);
+                }
             }
             Event::Access { name, token, write, reply } => {
                 let value = self.resources.entry(name).or_default().access(token, write);
@@ -215,7 +229,7 @@ impl World {
             Event::Elect => self.elect(),
             Event::Calm => self.calm_down(),
             Event::Stop => {
-                self.stopping = true;
+                self.stopped = Some(self.now);
                 for host in &self.hosts {
                     host.process.iter().for_each(|process| process.post.stop());
                 }
@@ -252,8 +266,11 @@ impl World {
             Letter::Request { request, reply } => {
                 self.report.requests += 1;
                 let identity = process.identity.clone();
-                let bound = host.requests.asked(at, 4);
+                // A fast clock asks more often, and is not to blame.
+                let bound = host.requests.asked(at * rate / 1_000_000, 4);
                 self.found(bound);
+                let rest = self.on_the_slowest_clock(self.longest() + 5 * SEC);
+                self.found(requests::late(at, self.stopped.map(|stopped| stopped + rest)));
                 self.leave(at, Parcel { host: h, life, identity, rate, sent: at, request, reply });
             }
             Letter::Access { name, token, write, reply } => {
@@ -346,7 +363,8 @@ impl World {
             let mut processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
             processes.any(|process| process.beliefs.iter().any(|belief| belief.name == name))
         };
-        let bound = self.calm.filter(|_| !self.stopping).map(|calm| (self.patience(), calm));
+        let bound =
+            self.calm.filter(|_| self.stopped.is_none()).map(|calm| (self.patience(), calm));
         let able = |name: &str| {
             let wanting = self.hosts.iter().filter(|host| {
                 host.process.as_ref().is_some_and(|process| process.wants.contains(&name))

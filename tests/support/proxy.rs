@@ -64,6 +64,10 @@ impl Proxy {
         Self { address, link, cut, _tasks: tasks }
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.address)
     }

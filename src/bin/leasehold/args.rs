@@ -8,7 +8,7 @@ use clap::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{page::Peer, serve::Address};
+use crate::{label::LabelKey, page::Peer, plugin, serve::Address};
 
 const AFTER: &str = "\
 Exit codes: those of CMD, 128+n if signal n ended it, 126 it is not executable, 127 it was not found,
@@ -36,6 +36,7 @@ Examples:
   leasehold elect --once --ttl 30s billing ./migrate.sh
   leasehold elect -o json billing                    a line with each change, until Ctrl-C
   leasehold elect --serve 127.0.0.1:8080 billing     a sidecar, for programs in any language to ask
+  leasehold elect --label-leader --events billing    in a pod: labelled while it leads, with Events of it
 
 With --serve:
   GET /         how this candidate stands and who leads, as JSON; `leader` is null while nobody does
@@ -46,7 +47,14 @@ With --serve:
                 a missing permission is 503
   GET /metrics  for Prometheus
 Whether it leads is judged with each request, by the guard's clock: never 200 past the deadline. On SIGTERM it says
-503 first, then resigns, then closes; with a CMD, once that has ended. Port 0 is one that is free; stderr says which.";
+503 first, then resigns, then closes; with a CMD, once that has ended. Port 0 is one that is free; stderr says which.
+
+With --label-leader the pod has the label while it leads: set after the lead was won, removed before it is given back,
+and when the program starts. A pod that is cut off keeps it until it is back, so it routes requests and guards nothing.
+Needs `patch` on pods, of that name. In a pod with two elections give the second another --label-key.
+
+With --events it records LeaderElected and LeaderLost, for `kubectl events` to show: at most six at once and one a minute
+from then on. Needs `create` on events in events.k8s.io. What cannot be recorded is told, and no more.";
 
 const STATUS_NOTES: &str = "\
 A single look shows what is written: RENEWED is how long ago by the clocks of holder and reader, beside the
@@ -77,7 +85,7 @@ impl Args {
     ///
     /// What to print, which may be the help that was asked for.
     pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        let mut command = plugin::called(Self::command(), words.first());
         let matches = command.try_get_matches_from_mut(words)?;
         let mut args = Self::from_arg_matches(&matches)?;
         if let (Command::Lock(lock), Some((_, given))) = (&mut args.command, matches.subcommand()) {
@@ -199,6 +207,23 @@ pub(crate) struct ElectArgs {
     /// Where the leader's own server answers, such as a Service of its own: the page of another passes on there what its button asks for.
     #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
     pub(crate) leader_url: Option<Peer>,
+    /// Label the own pod while it leads, for a Service to select: leasehold.dev/leader=true.
+    #[arg(long, env = "LEASEHOLD_LABEL_LEADER", value_parser = BoolishValueParser::new())]
+    pub(crate) label_leader: bool,
+    /// The label's key; one for each election that a pod stands in.
+    #[arg(
+        long,
+        env = "LEASEHOLD_LABEL_KEY",
+        value_name = "KEY",
+        default_value = "leasehold.dev/leader"
+    )]
+    pub(crate) label_key: LabelKey,
+    /// Record Kubernetes Events on gain and loss of the lead, about the own pod where it is known, else about the Lease.
+    #[arg(long, env = "LEASEHOLD_EVENTS", value_parser = BoolishValueParser::new())]
+    pub(crate) events: bool,
+    /// The own pod, in `POD_NAMESPACE` or else in this context's namespace. Default: `POD_NAME`, by the downward API.
+    #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
+    pub(crate) pod: Option<String>,
     #[command(flatten)]
     pub(crate) say: Say,
     /// The election's name, and the command with its arguments.

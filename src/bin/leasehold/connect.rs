@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::{
-    Config,
+    Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use leasehold::{Kubernetes, Options, Sync as _};
@@ -20,6 +20,9 @@ pub(crate) struct Connection {
     /// The API server's address.
     pub(crate) server: String,
     pub(crate) namespace: String,
+    /// The namespace of the context, or of the pod this runs in.
+    pub(crate) own_namespace: String,
+    config: Config,
 }
 
 impl Connection {
@@ -39,13 +42,23 @@ impl Connection {
         if let Some(id) = id {
             options = options.identity(id);
         }
-        let sync = Kubernetes::from_config(config, options).map_err(|error| {
+        let sync = Kubernetes::from_config(config.clone(), options).map_err(|error| {
             let namespace = target.namespace.as_deref().unwrap_or("default");
             About { object: "the connection", namespace, server: &server, busy: code::BUSY }
                 .failure(&error)
         })?;
         let namespace = sync.options().namespace.clone().unwrap_or_default();
-        Ok(Self { sync: Arc::new(sync), server, namespace })
+        let own_namespace = config.default_namespace.clone();
+        Ok(Self { sync: Arc::new(sync), server, namespace, own_namespace, config })
+    }
+
+    /// A client for what is no lock or election. It does not try again by itself.
+    pub(crate) fn client(&self) -> Outcome<Client> {
+        let mut config = self.config.clone();
+        config.default_retry = false;
+        Client::try_from(config).map_err(|error| {
+            Failure::new(code::UNAVAILABLE, format!("no client for {}: {error}", self.server))
+        })
     }
 
     pub(crate) fn about<'a>(&'a self, object: &'a str) -> About<'a> {

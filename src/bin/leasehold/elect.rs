@@ -13,10 +13,10 @@ use crate::{
     connect::Connection,
     failure::{About, Failure, Outcome, code},
     hold,
-    output::{Stand, print},
-    page::{Ask, Asks, Page, Screen, feed},
+    output::print,
+    page::{Ask, Asks},
     run::{conclude, held, variables},
-    serve::Server,
+    sidecar::Sidecar,
     signals::Signals,
     stands::Stands,
     start::Start,
@@ -32,48 +32,20 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
     let Start { name, command, grace, connection, chain, mut signals, object } = start;
     let about = connection.about(&object);
 
-    let mut asks = Asks::none();
-    let server = match args.serve {
-        Some(address) => {
-            let id = connection.sync.options().identity.as_deref().unwrap_or_default();
-            let joining = Stand::joining(name, &connection.namespace, id);
-            let (page, heard) = page(&args, &connection, &joining);
-            asks = heard;
-            Some(Server::start(address, joining, page, args.say.quiet).await?)
-        }
-        None => None,
+    let mut sidecar = tokio::select! {
+        biased;
+        signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
+        sidecar = Sidecar::prepare(&args, name, &connection, &about) => sidecar?,
     };
-    let campaign = Campaign {
-        args: &args,
-        connection: &connection,
-        server: server.as_ref(),
-        about,
-        chain,
-        grace,
-    };
-    let outcome = campaign.stand(name, command, &mut signals, &mut asks).await;
-    if let Some(server) = server {
-        server.close().await;
-    }
+    let campaign = Campaign { args: &args, connection: &connection, about, chain, grace };
+    let outcome = campaign.stand(name, command, &mut sidecar, &mut signals).await;
+    sidecar.close().await;
     outcome
-}
-
-/// The page, if it is wanted, and where what is asked of it arrives.
-fn page(args: &ElectArgs, connection: &Connection, joining: &Stand) -> (Option<Page>, Asks) {
-    if !args.page {
-        return (None, Asks::none());
-    }
-    let Stand { election, namespace, id, .. } = joining;
-    let screen = Screen::new(election, namespace, id, args.leader_url.is_some());
-    let (counter, asks) = Asks::open();
-    let feeding = feed(Arc::clone(&connection.sync), election.clone(), screen.clone());
-    (Some(Page::new(screen, counter, args.leader_url.clone(), feeding)), asks)
 }
 
 struct Campaign<'a> {
     args: &'a ElectArgs,
     connection: &'a Connection,
-    server: Option<&'a Server>,
     about: About<'a>,
     chain: Chain,
     grace: Duration,
@@ -85,18 +57,18 @@ impl Campaign<'_> {
         &self,
         name: &str,
         command: &[OsString],
+        sidecar: &mut Sidecar,
         signals: &mut Signals,
-        asks: &mut Asks,
     ) -> Outcome {
         let leader = self.join(name, signals).await?;
-        if let Some(server) = self.server {
-            server.stands(&leader);
-        }
+        sidecar.stands(&leader);
+        let mut asks = sidecar.asks();
         let outcome = if command.is_empty() {
-            self.tell(&leader, signals, asks).await
+            self.tell(&leader, sidecar, signals, &mut asks).await
         } else {
-            self.run(&leader, command, signals, asks).await
+            self.run(&leader, command, sidecar, signals, &mut asks).await
         };
+        sidecar.step_down().await;
         self.resign(&leader).await;
         outcome
     }
@@ -114,11 +86,7 @@ impl Campaign<'_> {
         }
     }
 
-    /// Steps down before anything is told to the server of the election.
     async fn resign(&self, leader: &Leader) {
-        if let Some(server) = self.server {
-            server.step_down();
-        }
         let told = timeout(RESIGN, leader.resign()).await;
         if !matches!(told, Ok(Ok(()))) && !self.args.say.quiet {
             let About { object, namespace, .. } = self.about;
@@ -133,10 +101,12 @@ impl Campaign<'_> {
         &self,
         leader: &Leader,
         command: &[OsString],
+        sidecar: &Sidecar,
         signals: &mut Signals,
         asks: &mut Asks,
     ) -> Outcome {
         loop {
+            sidecar.raise();
             let elected = tokio::select! {
                 biased;
                 signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
@@ -147,23 +117,29 @@ impl Campaign<'_> {
             let mut end = hold::run(&guard, self.grace, command, &variables, signals, asks).await;
             let asked = end.as_mut().ok().and_then(|end| end.asked.take());
             if let Some(ask) = asked.filter(|_| guard.is_held()) {
+                sidecar.lower().await;
                 step_down(guard, ask).await;
                 continue;
             }
             let again = matches!(&end, Ok(end) if end.lost) && !self.args.once;
             if !again {
-                if let Some(server) = self.server {
-                    // The guard ends here.
-                    server.step_down();
-                }
+                // The guard ends here.
+                sidecar.step_down().await;
                 return conclude(end, &guard, command, &self.about);
             }
             tracing::info!(election = guard.name(), "lost the lead, standing again");
+            sidecar.lower().await;
         }
     }
 
     /// Prints each change, until a signal.
-    async fn tell(&self, leader: &Arc<Leader>, signals: &mut Signals, asks: &mut Asks) -> Outcome {
+    async fn tell(
+        &self,
+        leader: &Arc<Leader>,
+        sidecar: &Sidecar,
+        signals: &mut Signals,
+        asks: &mut Asks,
+    ) -> Outcome {
         let mut stands = Stands::of(leader, self.about.namespace);
         loop {
             let stand = tokio::select! {
@@ -171,7 +147,11 @@ impl Campaign<'_> {
                 _ = signals.fatal() => return Ok(0),
                 ask = asks.next() => {
                     match leader.elected().now_or_never() {
-                        Some(Ok(guard)) => step_down(guard, ask).await,
+                        Some(Ok(guard)) => {
+                            sidecar.lower().await;
+                            step_down(guard, ask).await;
+                            sidecar.raise();
+                        }
                         _ => ask.answer(format!("{} leads no more", leader.id())),
                     }
                     continue;

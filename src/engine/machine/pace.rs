@@ -25,7 +25,7 @@ const RACE: Duration = Duration::from_millis(2);
 const LONGEST_RACE: Duration = Duration::from_millis(100);
 
 /// What went wrong of late, and until when to be quiet for it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Pace {
     quiet_until: Moment,
     /// Reads in a row without a useful answer. Counted apart from writes: a backend that answers every read and

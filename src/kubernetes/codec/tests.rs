@@ -1,32 +1,12 @@
 //! What is read and what is written, over everything that a Lease could be.
 
-use proptest::prelude::*;
+use super::{
+    check::{claim, key},
+    *,
+};
+use crate::name::Name;
 
-use super::*;
-use crate::name::{Name, Namespace};
-
-fn key(kind: Kind, name: &str) -> Key {
-    let title = Name::parse("name", name).unwrap();
-    Key {
-        namespace: Namespace::parse("shop").unwrap(),
-        lease: LeaseName::of("", &title),
-        kind,
-        title,
-    }
-}
-
-fn claim(base: Option<Versioned>) -> Write {
-    let record = Record {
-        holder: Some("me".into()),
-        nonce: Some(Nonce { machine: 7, write: 1 }),
-        ttl: Some(Duration::from_secs(15)),
-        transitions: 3,
-        ..Record::default()
-    };
-    Write { base: base.map(Arc::new), change: Change::Claim, record }
-}
-
-fn stored(mut object: Value) -> Value {
+pub(super) fn stored(mut object: Value) -> Value {
     object["metadata"]["resourceVersion"] = "42".into();
     object["metadata"]["uid"] = "u-1".into();
     object
@@ -148,42 +128,4 @@ fn a_candidate_is_recognised_with_its_election() {
     let entry = entry(found);
     assert_eq!(entry.kind, Some(candidate.kind));
     assert_eq!(entry.title, "jobs/nightly");
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        ".{0,12}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-z]{1,6}", inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    })
-}
-
-proptest! {
-    #[test]
-    fn no_object_makes_it_panic(
-        spec in any_json(), labels in any_json(), annotations in any_json(), version in "[0-9]{1,20}",
-        holder in any_json(), ttl in any_json(),
-    ) {
-        let mut whole = json!({ "metadata": {
-            "name": "orders", "resourceVersion": version, "uid": "u", "labels": labels, "annotations": annotations,
-        }, "spec": spec });
-        if whole["spec"].is_object() {
-            whole["spec"]["holderIdentity"] = holder;
-            whole["spec"]["leaseDurationSeconds"] = ttl;
-        }
-        if let Ok(found) = decode(whole) {
-            let written = encode(&key(Kind::Election, "orders"), &claim(Some(found)), None);
-            let record = decode(written).unwrap().record;
-            prop_assert_eq!(record.holder.as_deref(), Some("me"));
-        }
-    }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod fenced;
 pub(crate) mod liveness;
 pub(crate) mod overlap;
+pub(crate) mod recreation;
 pub(crate) mod requests;
 pub(crate) mod takeover;
 pub(crate) mod tokens;

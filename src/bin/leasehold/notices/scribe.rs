@@ -1,0 +1,157 @@
+//! Writes Events of `events.k8s.io/v1`.
+
+use std::{fmt::Write as _, time::Duration};
+
+use http::{Request, header::CONTENT_TYPE};
+use jiff::Timestamp;
+use kube::Client;
+use leasehold::Error;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{output::Stand, pod::OwnPod, writes::Asked};
+
+/// The resource, in the server's terms.
+const EVENTS: &str = "events.events.k8s.io";
+/// The pauses before further attempts, for a server that is away: a lead that was lost to it is worth telling of.
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
+/// How long the name of who reports may be, in bytes.
+const INSTANCE: usize = 128;
+
+/// What is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    Elected { token: u64 },
+    Lost { token: u64, resigned: bool },
+}
+
+/// What records them, and about what.
+pub(crate) struct Scribe {
+    client: Client,
+    /// The namespace of what they are about, and so theirs.
+    namespace: String,
+    regarding: Value,
+    related: Option<Value>,
+    quiet: bool,
+    failing: bool,
+}
+
+impl Scribe {
+    /// About the pod where it is known, else about the Lease, given by namespace and name.
+    pub(crate) fn new(
+        client: Client,
+        pod: Option<OwnPod>,
+        (namespace, lease): (String, String),
+        quiet: bool,
+    ) -> Self {
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "namespace": namespace, "name": lease,
+        });
+        let (namespace, regarding, related) = match pod {
+            Some(OwnPod { namespace, name, uid }) => {
+                let pod = json!({
+                    "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": name, "uid": uid,
+                });
+                (namespace, pod, Some(lease))
+            }
+            None => (namespace, lease, None),
+        };
+        Self { client, namespace, regarding, related, quiet, failing: false }
+    }
+
+    /// Records one; says so if that fails, and not again before it has succeeded.
+    pub(super) async fn write(&mut self, stand: &Stand, notice: Notice, passed_over: u32) {
+        let event = self.event(stand, notice, passed_over);
+        for pause in PAUSES.map(Some).into_iter().chain([None]) {
+            let Err(error) = self.send(&event).await else {
+                self.failing = false;
+                return;
+            };
+            if !self.failing && !self.quiet {
+                eprintln!(
+                    "leasehold: an Event of election `{}` could not be recorded in namespace `{}`: {error}",
+                    stand.election, self.namespace
+                );
+            }
+            self.failing = true;
+            match pause {
+                Some(pause) if error.is_transient() => sleep(pause).await,
+                _ => return,
+            }
+        }
+    }
+
+    async fn send(&self, event: &Value) -> Result<(), Error> {
+        let namespace = &self.namespace;
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+        let request = Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            .body(event.to_string().into_bytes())
+            .map_err(|error| Error::Config {
+                backend: "kubernetes",
+                reason: format!("`{namespace}` cannot be a namespace: see POD_NAMESPACE"),
+                source: Some(std::sync::Arc::new(error)),
+            })?;
+        let asked = Asked { verb: "create", resource: EVENTS, namespace };
+        asked.send(&self.client, request).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "written for people")]
+    fn event(&self, stand: &Stand, notice: Notice, passed_over: u32) -> Value {
+        let now = Timestamp::now();
+        let about = self.regarding["name"].as_str().unwrap_or_default();
+        let about = about.get(..200).unwrap_or(about);
+        let Stand { election, id, .. } = stand;
+        let (reason, kind, action, mut note) = match notice {
+            Notice::Elected { token } => {
+                let note = format!("{id} leads election {election}, token {token}");
+                ("LeaderElected", "Normal", "Elect", note)
+            }
+            Notice::Lost { token, resigned: true } => {
+                let note = format!("{id} has resigned from election {election}, token {token}");
+                ("LeaderLost", "Normal", "Resign", note)
+            }
+            Notice::Lost { token, resigned: false } => {
+                let note = format!("{id} has lost election {election}, token {token}");
+                ("LeaderLost", "Warning", "Lose", note)
+            }
+        };
+        if passed_over > 0 {
+            let _ = write!(note, "; {passed_over} changes before this were not recorded");
+        }
+        json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "name": format!("{about}.{:x}", now.as_nanosecond()), "namespace": self.namespace,
+            },
+            "eventTime": format!("{now:.6}"),
+            "reportingController": "leasehold.dev/elect",
+            "reportingInstance": shortened(id, INSTANCE),
+            "action": action,
+            "reason": reason,
+            "type": kind,
+            "note": shortened(&note, 1024),
+            "regarding": self.regarding,
+            "related": self.related,
+        })
+    }
+}
+
+/// At most `most` bytes of it.
+fn shortened(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+impl std::fmt::Debug for Scribe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scribe").field("regarding", &self.regarding).finish_non_exhaustive()
+    }
+}
