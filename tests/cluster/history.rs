@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api,
@@ -23,6 +24,9 @@ struct Seen {
     /// The pod; nobody, while it is free.
     holder: Option<String>,
     version: u64,
+    /// When it was taken, and last written, by the wall clock of whoever wrote.
+    acquired: Option<Timestamp>,
+    renewed: Option<Timestamp>,
 }
 
 /// One pod led, then another, or the same in another life.
@@ -32,7 +36,8 @@ pub(crate) struct Change {
     pub(crate) to: String,
     /// Whether it was free in between: handed on, and not left to expire.
     pub(crate) freed: bool,
-    /// How long nobody led: since it was freed, or last renewed.
+    /// How long nobody led: since it was freed, or last renewed. As it was seen, or as it was written where
+    /// that is longer: two events may be seen together.
     pub(crate) gap: Duration,
     /// The versions with which the two began.
     pub(crate) tokens: (u64, u64),
@@ -67,10 +72,10 @@ impl History {
         let seen = self.seen.lock().unwrap().clone();
         let mut changes = Vec::new();
         let mut last: Option<(Seen, u64)> = None;
-        let mut freed = None;
+        let mut freed: Option<Seen> = None;
         for now in seen {
             let Some(holder) = now.holder.clone() else {
-                freed = freed.or(Some(now.at));
+                freed = freed.or(Some(now));
                 continue;
             };
             let began = match &last {
@@ -79,7 +84,7 @@ impl History {
                         from: before.holder.clone().unwrap_or_default(),
                         to: holder,
                         freed: freed.is_some(),
-                        gap: now.at - freed.unwrap_or(before.at),
+                        gap: now.since(freed.as_ref().unwrap_or(before)),
                         tokens: (*began, now.version),
                     });
                     now.version
@@ -102,12 +107,22 @@ impl Drop for History {
 
 impl Seen {
     fn new(lease: &Lease) -> Self {
-        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+        let spec = lease.spec.clone().unwrap_or_default();
         let version = lease.metadata.resource_version.as_deref().unwrap_or_default();
         Self {
             at: Instant::now(),
-            holder: holder.filter(|holder| !holder.is_empty()),
+            holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
             version: version.parse().expect("a version that is a number"),
+            acquired: spec.acquire_time.map(|time| time.0),
+            renewed: spec.renew_time.map(|time| time.0),
         }
+    }
+
+    /// How long after `before` this one was taken.
+    fn since(&self, before: &Self) -> Duration {
+        let written =
+            self.acquired.zip(before.renewed).map(|(taken, left)| taken.duration_since(left));
+        let written = written.and_then(|gap| Duration::try_from(gap).ok()).unwrap_or_default();
+        written.max(self.at - before.at)
     }
 }
