@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model fuzz mutants
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -19,7 +19,7 @@ help: ## What can be made
 demo: tools ## See it at work, without a cluster: under 15 seconds once built
 	@$(CARGO) run --quiet --locked --no-default-features --example demo
 
-test: tools tools-go check-fmt lint docs unit ## Everything that must hold: formatting, lints, docs, tests on a real API server
+test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold: formatting, lints, docs, tests on a real API server, the chart
 	$(call say,all passed)
 
 check-fmt: tools
@@ -66,6 +66,9 @@ cluster-down: ## End that cluster; nothing is left of it
 
 cluster-check: ## Bring one up and down twice: this machine is as before
 	@tests/cluster/check.sh
+
+e2e: tools ## Test the image and the chart on a whole cluster, brought up for it and taken down
+	@tests/cluster/e2e.sh $(TESTS)
 
 bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
 	@tests/controlplane/build.sh

@@ -74,12 +74,27 @@ async fn on_cluster(sync: &DynSync) -> Result<(), Box<dyn Error>> {
 
     tokio::select! {
         result = leader.run(|tenure| reconcile_all(Api::namespaced(client.clone(), namespace), tenure)) => result?,
-        signal = tokio::signal::ctrl_c() => signal?,
+        signal = stopped() => signal?,
     }
     // The work has been dropped; now somebody else may begin at once.
     leader.resign().await?;
     println!("resigned");
     Ok(())
+}
+
+/// Ctrl-C, or what a pod is ended with: as a container's first process it would otherwise be ignored.
+async fn stopped() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 /// What a reconciliation needs besides the object.

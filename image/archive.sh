@@ -1,7 +1,7 @@
 #!/bin/bash
-# Packs one static binary as an image on an empty base, without a container engine: an OCI archive (a tar of
-# an OCI layout) that `ctr images import`, `podman load`, `skopeo` and `kind load image-archive` read.
-# The same input gives the same bytes.
+# Packs one binary, with the libraries it is linked to if it is not static, as an image on an empty base, without
+# a container engine: an OCI archive (a tar of an OCI layout) that `ctr images import`, `podman load`, `skopeo` and
+# `kind load image-archive` read. The same input gives the same bytes.
 # usage: archive.sh REF BINARY OUT.tar [LABEL=VALUE...]
 set -euo pipefail
 ref=$1 binary=$(realpath "$2") out=$(realpath -m "$3")
@@ -13,6 +13,7 @@ name=$(basename "$binary")
 fixed=(--sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --format=ustar)
 mkdir -p root blobs/sha256
 install -m 0755 "$binary" "root/$name"
+for library in $(ldd "$binary" 2>/dev/null | grep -o '/[^ ]*' || true); do install -D -m 0755 "$library" "root$library"; done
 
 # Moves FILE to where its content says, and prints that.
 blob() {
@@ -30,7 +31,7 @@ for label in "$@"; do
   labels+="${labels:+,}\"${label%%=*}\":\"$value\""
 done
 
-tar -C root "${fixed[@]}" -cf layer.tar "$name"
+(cd root && tar "${fixed[@]}" -cf ../layer.tar -- *)
 plain=$(sha256sum layer.tar | cut -d' ' -f1)
 gzip -n -9 layer.tar
 layer=$(blob layer.tar.gz)

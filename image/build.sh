@@ -4,19 +4,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target} limit=$((15 << 20))
-triple=$(rustc -vV | sed -n 's/^host: //p')
-case $triple in
-  *-linux-*) ;;
-  *) echo "image: a binary for Linux is not made on $triple here: use image/Containerfile with docker or podman" >&2; exit 1 ;;
-esac
+if [ "$(uname -s)" != Linux ]; then
+  echo "image: a binary for Linux is not made on $(uname -s): use image/Containerfile with docker or podman" >&2
+  exit 1
+fi
 field() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" Cargo.toml | head -n 1; }
 version=$(field version)
 revision=$(git describe --always --abbrev=40 --dirty 2>/dev/null || echo unknown)
 
-echo "image: building the program, static, release; minutes the first time"
-# With a target named, the flags are for the program alone, and not for what runs while it is built.
-RUSTFLAGS="-C target-feature=+crt-static" ${CARGO:-cargo} build --quiet --locked --release --features cli --bin leasehold --target "$triple"
-binary=$target/$triple/release/leasehold
+echo "image: building the program, minutes the first time"
+.ci/binary
+binary=$target/leasehold
 archive=$target/image/leasehold.tar
 labels=org.opencontainers.image
 image/archive.sh "localhost/leasehold:$version" "$binary" "$archive" \

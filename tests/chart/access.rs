@@ -44,7 +44,7 @@ fn pods_may_label_themselves_and_no_pod_of_anybody_else() {
 
     let rule = &rendered.one("Role")["rules"][2];
 
-    assert_eq!(rule["resources"], json!(["pods"]));
+    assert_eq!((&rule["resources"], &rule["verbs"]), (&json!(["pods"]), &json!(["patch"])));
     assert_eq!(rule["resourceNames"], json!(["demo-leasehold-0", "demo-leasehold-1"]));
 }
 

@@ -157,3 +157,21 @@ fn a_new_version_of_the_chart_alone_restarts_nothing() {
     assert_eq!(keys, ["app.kubernetes.io/instance", "app.kubernetes.io/name"]);
     assert_eq!(containers(rendered.pod()).len(), 1);
 }
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_page_is_the_demos_unless_it_is_asked_for() {
+    let page = |values: &[&str], name| {
+        let rendered = Rendered::of(values);
+        let container = rendered.container(name);
+        let url = variable(container, "LEASEHOLD_LEADER_URL").map(ToOwned::to_owned);
+        (variable(container, "LEASEHOLD_PAGE") == Some("true"), url)
+    };
+    let leader = Some("http://demo-leasehold.shop.svc:80".to_owned());
+
+    assert_eq!(page(&[], "leasehold"), (true, leader.clone()));
+    assert_eq!(page(&["page=false"], "leasehold"), (false, None));
+    assert_eq!(page(&["labelLeader=false"], "leasehold"), (true, None), "no Service leads there");
+    assert_eq!(page(&SIDECAR, "leasehold"), (false, None));
+    assert_eq!(page(&[&SIDECAR[..], &["page=true"]].concat(), "leasehold"), (true, leader));
+}

@@ -24,10 +24,12 @@
 
 {{/* Whether candidates have records of their own: "true" or nothing. */}}
 {{- define "leasehold.listMembers" -}}
-{{- if kindIs "bool" .Values.listMembers -}}
-{{- if .Values.listMembers -}}true{{- end -}}
-{{- else if eq .Values.mode "demo" -}}true
-{{- end -}}
+{{- if kindIs "bool" .Values.listMembers }}{{ if .Values.listMembers }}true{{ end }}{{ else if eq .Values.mode "demo" }}true{{ end -}}
+{{- end }}
+
+{{/* Whether the page is served: "true" or nothing. */}}
+{{- define "leasehold.page" -}}
+{{- if kindIs "bool" .Values.page }}{{ if .Values.page }}true{{ end }}{{ else if eq .Values.mode "demo" }}true{{ end -}}
 {{- end }}
 
 {{- define "leasehold.selector" -}}
@@ -90,6 +92,14 @@ seccompProfile: { type: RuntimeDefault }
   value: {{ .Values.verbose | quote }}
 - name: LEASEHOLD_SERVE
   value: {{ printf ":%v" .Values.servePort | quote }}
+{{- if include "leasehold.page" . }}
+- name: LEASEHOLD_PAGE
+  value: "true"
+{{- if and .Values.labelLeader (not .Values.appPort) }}
+- name: LEASEHOLD_LEADER_URL
+  value: http://{{ include "leasehold.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.servicePort }}
+{{- end }}
+{{- end }}
 {{- if .Values.labelLeader }}
 - name: LEASEHOLD_LABEL_LEADER
   value: "true"

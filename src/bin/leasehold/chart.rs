@@ -3,6 +3,7 @@
 //! `LEASEHOLD_WRITE_SCHEMA=1 cargo test --features cli --bin leasehold chart` writes `values.schema.json` anew.
 
 #![expect(dead_code, reason = "only ever described, as a schema")]
+#![expect(clippy::doc_markdown, reason = "descriptions in a schema, where there is no Markdown")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -49,6 +50,8 @@ struct Values {
     events: bool,
     /// Puts the label leasehold.dev/leader on the leader's pod, for the Service to select it by.
     label_leader: bool,
+    /// Serves a page for people, with a button that makes the leader resign. null: in mode demo only.
+    page: Option<bool>,
     /// Gives each candidate a record. null: in mode demo only.
     list_members: Option<bool>,
 
@@ -150,10 +153,12 @@ enum PullPolicy {
 }
 
 /// Options of `elect` that are no values, and why.
-const LEFT_OUT: [(&str, &str); 6] = [
+const LEFT_OUT: [(&str, &str); 8] = [
     ("LEASEHOLD_NAMESPACE", "the pod's own"),
     ("LEASEHOLD_KUBECONFIG", "a pod has a service account"),
     ("LEASEHOLD_CONTEXT", "a pod has a service account"),
+    ("LEASEHOLD_POD", "POD_NAME says it"),
+    ("LEASEHOLD_LABEL_KEY", "the Service selects by the key that it has by default"),
     ("LEASEHOLD_ID", "must be another one in each life of each pod"),
     ("LEASEHOLD_ONCE", "a pod whose container ended is started again"),
     ("LEASEHOLD_QUIET", "a pod's log is where one looks when something is wrong"),

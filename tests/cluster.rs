@@ -1,0 +1,73 @@
+//! The image and the chart on a real cluster. `make e2e` brings one up, and runs these one after the other.
+//!
+//! | variable | |
+//! |---|---|
+//! | `KUBECONFIG` | the cluster |
+//! | `LEASEHOLD_E2E_LOAD` | a command that is given the file of an image, and brings it in |
+//! | `LEASEHOLD_E2E_NODE` | a command that runs its arguments on the node, as root |
+//! | `LEASEHOLD_E2E_IMAGE` | the file of leasehold's image |
+//! | `LEASEHOLD_E2E_PROGRAMS` | where `conformance.tar` and `controller.tar` are: images of programs to run inside |
+//! | `HELM` | helm, if it is not in the path |
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test says where it fails and what it measured, and reads the clock"
+)]
+
+#[path = "support/helm.rs"]
+mod helm;
+#[path = "cluster/history.rs"]
+mod history;
+#[path = "cluster/inside.rs"]
+mod inside;
+#[path = "cluster/installed.rs"]
+mod installed;
+#[path = "cluster/killed.rs"]
+mod killed;
+#[path = "cluster/node.rs"]
+mod node;
+#[path = "cluster/outage.rs"]
+mod outage;
+#[path = "cluster/release.rs"]
+mod release;
+#[path = "cluster/replaced.rs"]
+mod replaced;
+#[path = "cluster/routed.rs"]
+mod routed;
+#[path = "cluster/wrapped.rs"]
+mod wrapped;
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+/// How often something is looked for.
+const POLL: Duration = Duration::from_millis(50);
+/// How long anything here may take that is not measured.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until `look` finds something.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {PATIENCE:?} in vain for {what}");
+        sleep(POLL).await;
+    }
+}
+
+/// Says what was measured, and how busy the machine was.
+fn measured(what: &str, figure: impl std::fmt::Display) {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("measured: {what}: {figure} (load {})", load.split(' ').next().unwrap_or("?"));
+}
+
+/// The one in the middle.
+fn middle(mut figures: Vec<Duration>) -> Duration {
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}

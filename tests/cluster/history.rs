@@ -1,0 +1,128 @@
+//! What a Lease lives through, as one who watches it sees it.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{Config, Event, watcher},
+    },
+};
+use tokio::{task::JoinHandle, time::Instant};
+
+/// A version of it.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    /// The pod; nobody, while it is free.
+    holder: Option<String>,
+    version: u64,
+    /// When it was taken, and last written, by the wall clock of whoever wrote.
+    acquired: Option<Timestamp>,
+    renewed: Option<Timestamp>,
+}
+
+/// One pod led, then another, or the same in another life.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// Whether it was free in between: handed on, and not left to expire.
+    pub(crate) freed: bool,
+    /// How long nobody led: since it was freed, or last renewed. As it was seen, or as it was written where
+    /// that is longer: two events may be seen together.
+    pub(crate) gap: Duration,
+    /// The versions with which the two began.
+    pub(crate) tokens: (u64, u64),
+}
+
+/// A watch on a Lease, from now until it is dropped.
+#[derive(Debug)]
+pub(crate) struct History {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    task: JoinHandle<()>,
+}
+
+impl History {
+    pub(crate) fn watch(leases: Api<Lease>, name: &str) -> Self {
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let told = Arc::clone(&seen);
+        let config = Config::default().fields(&format!("metadata.name={name}"));
+        let task = tokio::spawn(async move {
+            let mut events = watcher(leases, config).default_backoff().boxed();
+            while let Some(event) = events.next().await {
+                // An API server that is away is what some tests are about.
+                if let Ok(Event::Apply(lease) | Event::InitApply(lease)) = event {
+                    told.lock().unwrap().push(Seen::new(&lease));
+                }
+            }
+        });
+        Self { seen, task }
+    }
+
+    /// The changes of the leader so far.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let seen = self.seen.lock().unwrap().clone();
+        let mut changes = Vec::new();
+        let mut last: Option<(Seen, u64)> = None;
+        let mut freed: Option<Seen> = None;
+        for now in seen {
+            let Some(holder) = now.holder.clone() else {
+                freed = freed.or(Some(now));
+                continue;
+            };
+            let began = match &last {
+                Some((before, began)) if before.holder.as_ref() != Some(&holder) => {
+                    changes.push(Change {
+                        from: before.holder.clone().unwrap_or_default(),
+                        to: holder,
+                        freed: freed.is_some(),
+                        gap: now.since(freed.as_ref().unwrap_or(before)),
+                        tokens: (*began, now.version),
+                    });
+                    now.version
+                }
+                Some((_, began)) => *began,
+                None => now.version,
+            };
+            last = Some((now, began));
+            freed = None;
+        }
+        changes
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Seen {
+    fn new(lease: &Lease) -> Self {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let version = lease.metadata.resource_version.as_deref().unwrap_or_default();
+        Self {
+            at: Instant::now(),
+            holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+            version: version.parse().expect("a version that is a number"),
+            acquired: spec.acquire_time.map(|time| time.0),
+            renewed: spec.renew_time.map(|time| time.0),
+        }
+    }
+
+    /// How long after `before` this one was taken.
+    fn since(&self, before: &Self) -> Duration {
+        let written =
+            self.acquired.zip(before.renewed).map(|(taken, left)| taken.duration_since(left));
+        let written = written.and_then(|gap| Duration::try_from(gap).ok()).unwrap_or_default();
+        written.max(self.at - before.at)
+    }
+}

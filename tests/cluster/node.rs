@@ -1,0 +1,60 @@
+//! The ways in besides the API: what loads images, and what runs on the node.
+
+use std::{ffi::OsString, process::Command};
+
+use tokio::sync::OnceCell;
+
+/// What there is to do it with, in words, one command with its arguments.
+fn words(variable: &str) -> Vec<String> {
+    let said = std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: `make e2e` does, or see tests/cluster/README.md")
+    });
+    said.split_whitespace().map(ToOwned::to_owned).collect()
+}
+
+fn run(variable: &str, arguments: &[OsString]) -> Result<String, String> {
+    let words = words(variable);
+    let output = Command::new(&words[0]).args(&words[1..]).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{variable}: {error}"));
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// Brings leasehold's image into the cluster, once.
+pub(crate) async fn load_image() {
+    static LOADED: OnceCell<()> = OnceCell::const_new();
+    LOADED
+        .get_or_init(async || {
+            let image = std::env::var_os("LEASEHOLD_E2E_IMAGE")
+                .expect("LEASEHOLD_E2E_IMAGE: the file that `make image` made");
+            run("LEASEHOLD_E2E_LOAD", &[image]).expect("the image is loaded");
+        })
+        .await;
+}
+
+/// Brings the image of a program that runs inside into the cluster; its reference.
+pub(crate) fn load_program(name: &str) -> String {
+    let images = std::env::var_os("LEASEHOLD_E2E_PROGRAMS").expect("LEASEHOLD_E2E_PROGRAMS");
+    let image = std::path::Path::new(&images).join(format!("{name}.tar"));
+    run("LEASEHOLD_E2E_LOAD", &[image.into()]).expect("the image is loaded");
+    format!("localhost/leasehold-{name}:1")
+}
+
+/// Runs a script on the node.
+pub(crate) fn on_node(script: &str) -> Result<String, String> {
+    run("LEASEHOLD_E2E_NODE", &["sh".into(), "-c".into(), script.into()])
+}
+
+/// Kills every process of a pod, without a word.
+pub(crate) fn kill_pod(namespace: &str, pod: &str) {
+    let script = format!(
+        r"killed=1
+        for process in /proc/[0-9]*; do
+          if tr '\0' '\n' <$process/environ 2>/dev/null | grep -qx POD_NAMESPACE={namespace} &&
+             tr '\0' '\n' <$process/environ 2>/dev/null | grep -qx POD_NAME={pod}
+          then kill -KILL ${{process#/proc/}} && killed=0; fi
+        done
+        exit $killed"
+    );
+    on_node(&script).unwrap_or_else(|error| panic!("no process of {pod} was killed: {error}"));
+}

@@ -1,0 +1,123 @@
+//! Pods are replaced: by a rolling restart, by an upgrade, by scaling, by a drain.
+
+use std::time::Duration;
+
+use kube::api::{EvictParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::{
+    measured, middle,
+    release::{NAME, Release, pod_of},
+    until,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn a_rolling_restart_hands_the_lead_on_once_for_each_leader() {
+    let release = Release::install(&[]).await;
+    release.leader().await;
+    let mut gaps = Vec::new();
+
+    // Which pod leads decides how often the lead moves: three restarts tell more than one.
+    for _ in 0..3 {
+        let before = (release.history.changes().len(), release.lives().await);
+        let restart = json!({ "spec": { "template": { "metadata": { "annotations": {
+            "kubectl.kubernetes.io/restartedAt": format!("{:?}", tokio::time::Instant::now()),
+        } } } } });
+        release.set().patch(NAME, &PatchParams::default(), &Patch::Merge(restart)).await.unwrap();
+        until("the restart to be noticed", async || {
+            let set = release.set().get(NAME).await.ok()?;
+            (set.status?.observed_generation == set.metadata.generation).then_some(())
+        })
+        .await;
+        release.rolled_out().await;
+
+        let after = release.lives().await;
+        assert!(before.1.iter().all(|(pod, uid)| after[pod] != *uid), "every pod is a new one");
+        let changes = release.history.changes().split_off(before.0);
+        assert!((1..=3).contains(&changes.len()), "{changes:?}");
+        for change in changes {
+            assert!(change.freed, "handed on, not left to expire: {change:?}");
+            assert!(change.tokens.0 < change.tokens.1, "tokens grow: {change:?}");
+            assert_ne!(
+                pod_of(&change.from),
+                pod_of(&change.to),
+                "once for each leader: {change:?}"
+            );
+            gaps.push(change.gap);
+        }
+    }
+
+    measured(
+        "leaderless at each hand-over of three rolling restarts, p50",
+        format!("{:.0?} of {gaps:.0?}", middle(gaps.clone())),
+    );
+    assert!(middle(gaps) <= Duration::from_millis(500));
+    release.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn an_upgrade_keeps_the_leader_until_its_own_pod_is_replaced() {
+    let release = Release::install(&[]).await;
+    let (leader, lives) = (release.leader().await, release.lives().await);
+
+    release.upgrade(&["ttl=20s"]).await;
+
+    let changes = release.history.changes();
+    assert!(!changes.is_empty(), "its pod was replaced");
+    assert_eq!(pod_of(&changes[0].from), leader);
+    assert!(changes.iter().all(|change| change.freed), "{changes:?}");
+    assert!(release.lives().await.iter().all(|(pod, uid)| lives[pod] != *uid));
+    let lease = release.leases().get(NAME).await.unwrap();
+    assert_eq!(lease.spec.unwrap().lease_duration_seconds, Some(20));
+    release.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn scaling_to_one_and_to_five_leaves_one_leader() {
+    let release = Release::install(&[]).await;
+
+    for replicas in [1, 5] {
+        release.upgrade(&[&format!("replicas={replicas}")]).await;
+        until("the other pods to go", async || {
+            (release.lives().await.len() == replicas).then_some(())
+        })
+        .await;
+        let leader = release.leader().await;
+        assert_eq!(release.leading().await, [leader], "{replicas} replicas");
+    }
+
+    assert!(
+        release.history.changes().iter().all(|change| change.freed),
+        "{:?}",
+        release.history.changes()
+    );
+    release.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn a_drain_takes_one_pod_at_a_time_and_the_lead_moves_on() {
+    let release = Release::install(&[]).await;
+    let leader = release.leader().await;
+    let other = release.lives().await.into_keys().find(|pod| *pod != leader).unwrap();
+
+    // The budget is counted a moment after the pods are ready.
+    until("the first to be let go", async || {
+        release.pods().evict(&leader, &EvictParams::default()).await.ok()
+    })
+    .await;
+    let refused = release
+        .pods()
+        .evict(&other, &EvictParams::default())
+        .await
+        .expect_err("the budget is spent");
+
+    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 429), "{refused}");
+    let change = until("another leader", async || release.history.changes().first().cloned()).await;
+    assert!(change.freed, "{change:?}");
+    measured("leaderless when the leader's pod is evicted", format!("{:.0?}", change.gap));
+    release.end().await;
+}
