@@ -91,7 +91,7 @@ mod tests {
             .collect();
         tokio::task::yield_now().await;
 
-        shown.change(|value| std::mem::replace(value, true) != true);
+        shown.change(|value| !std::mem::replace(value, true));
         for task in waiting {
             task.await.unwrap();
         }

@@ -244,7 +244,7 @@ mod tests {
                 [timing.ttl(), timing.hold(), timing.renew(), timing.attempt()].map(|d| d.as_nanos());
             let ordered = (MIN_TTL.as_nanos()..=MAX_TTL.as_nanos()).contains(&ttl)
                 && hold * 10 <= ttl * 9
-                && 0 < renew && renew < hold
+                && MIN_RENEW.as_nanos() <= renew && renew < hold
                 && 0 < attempt && renew + attempt * 3 <= hold;
 
             prop_assert_eq!(timing.check().is_ok(), ordered, "{:?}", timing);
@@ -262,7 +262,7 @@ mod tests {
                     let longest = timing.ttl() / 10 * 9;
                     (hold, vec![timing.ttl(), longest, hold.saturating_sub(longest)])
                 }
-                "renewal interval" => (renew, vec![hold]),
+                "renewal interval" => (renew, vec![MIN_RENEW, hold]),
                 "attempt timeout" => {
                     let (needed, budget) = (attempt.saturating_mul(3), hold.saturating_sub(renew));
                     (attempt, vec![needed, budget, needed.saturating_sub(budget)])

@@ -126,9 +126,9 @@ async fn what_is_asked_of_a_leader_with_a_command_ends_the_command_first() {
     other.until("/healthz", 200).await;
     until(&asker, |state| state["leader"]["id"] == "first").await;
 
-    let asked = resign(&asker).await;
+    let answer = resign(&asker).await;
 
-    assert_eq!(asked.status, 200, "{asked:?}");
+    assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(first.line().await, "told to stop");
     assert_eq!(second.line().await, "began by second");
     // And back again: the first goes on standing.
@@ -145,11 +145,11 @@ async fn the_demonstration_is_on_a_page_without_a_cluster() {
     let before = until(&asker, |state| !state["leader"].is_null()).await;
     let leader = before["leader"]["id"].as_str().unwrap().to_owned();
 
-    let asked = resign(&asker).await;
+    let answer = resign(&asker).await;
     let after =
         until(&asker, |state| state["leader"]["id"].as_str().is_some_and(|id| id != leader)).await;
 
-    assert_eq!(asked.status, 200, "{asked:?}");
+    assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(after["members"].as_array().unwrap().len(), 3);
     program.signal(rustix::process::Signal::TERM);
     sleep(Duration::from_millis(10)).await;
