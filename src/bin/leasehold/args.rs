@@ -198,6 +198,18 @@ pub(crate) struct ElectArgs {
     /// End, with 79, when the lead is lost, instead of standing again.
     #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) sidecar: SidecarArgs,
+    #[command(flatten)]
+    pub(crate) say: Say,
+    /// The election's name, and the command with its arguments.
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
+    words: Vec<OsString>,
+}
+
+/// What goes with a candidacy.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SidecarArgs {
     /// Answer over HTTP on this address who leads, for example 127.0.0.1:8080, or :8080 for every address.
     #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
@@ -224,11 +236,6 @@ pub(crate) struct ElectArgs {
     /// The own pod, in `POD_NAMESPACE` or else in this context's namespace. Default: `POD_NAME`, by the downward API.
     #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
     pub(crate) pod: Option<String>,
-    #[command(flatten)]
-    pub(crate) say: Say,
-    /// The election's name, and the command with its arguments.
-    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
-    words: Vec<OsString>,
 }
 
 /// What to look at.

@@ -37,17 +37,17 @@ impl Sidecar {
         about: &About<'_>,
     ) -> Outcome<Self> {
         let mut asks = Asks::none();
-        let server = match args.serve {
+        let server = match args.sidecar.serve {
             Some(address) => {
                 let id = connection.sync.options().identity.as_deref().unwrap_or_default();
                 let joining = Stand::joining(name, &connection.namespace, id);
-                let page = args.page.then(|| page(args, connection, &joining, &mut asks));
+                let page = args.sidecar.page.then(|| page(args, connection, &joining, &mut asks));
                 Some(Server::start(address, joining, page, args.say.quiet).await?)
             }
             None => None,
         };
-        let pod = OwnPod::of_this_process(args.pod.as_deref(), &connection.own_namespace);
-        let scribe = if args.events {
+        let pod = OwnPod::of_this_process(args.sidecar.pod.as_deref(), &connection.own_namespace);
+        let scribe = if args.sidecar.events {
             let client = connection.client()?;
             let lease = connection.sync.lease_name(name).map_err(|error| about.failure(&error))?;
             let lease = (connection.namespace.clone(), lease);
@@ -55,7 +55,7 @@ impl Sidecar {
         } else {
             None
         };
-        let pen = if args.label_leader { Some(pen(args, pod, connection)?) } else { None };
+        let pen = if args.sidecar.label_leader { Some(pen(args, pod, connection)?) } else { None };
         if let Some(pen) = &pen {
             label::clear(pen, about).await?;
         }
@@ -112,11 +112,11 @@ impl Sidecar {
 /// The page; what is asked of it arrives at `asks`.
 fn page(args: &ElectArgs, connection: &Connection, joining: &Stand, asks: &mut Asks) -> Page {
     let Stand { election, namespace, id, .. } = joining;
-    let screen = Screen::new(election, namespace, id, args.leader_url.is_some());
+    let screen = Screen::new(election, namespace, id, args.sidecar.leader_url.is_some());
     let (counter, heard) = Asks::open();
     *asks = heard;
     let feeding = feed(Arc::clone(&connection.sync), election.clone(), screen.clone());
-    let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
+    let reach = args.sidecar.leader_url.clone().map_or(Reach::Own, Reach::Peer);
     Page::new(screen, counter, reach, feeding)
 }
 
@@ -125,5 +125,5 @@ fn pen(args: &ElectArgs, pod: Option<OwnPod>, connection: &Connection) -> Outcom
         let line = "--label-leader: which pod is this? Set POD_NAME by the downward API (fieldRef metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
-    Ok(Pen::new(connection.client()?, pod, args.label_key.clone(), args.say.quiet))
+    Ok(Pen::new(connection.client()?, pod, args.sidecar.label_key.clone(), args.say.quiet))
 }
