@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e
 
 CARGO ?= cargo
 # Feature sets that must each stand by themselves.
@@ -57,6 +57,13 @@ chart: tools ## The Helm chart: linted, its schema as the program's options say,
 
 chart-schema: tools ## Write charts/leasehold/values.schema.json anew, of the program's options
 	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --all-features --bin leasehold chart
+
+page: tools ## The page of the demonstration in a real browser, headless: by mouse, by keyboard, on a phone
+	@for tool in chromium chromedriver; do \
+		command -v $$tool >/dev/null || { \
+			echo "make: $$tool is missing. On Debian: apt-get install --no-install-recommends chromium chromium-driver" >&2; exit 1; }; \
+	done
+	@$(CARGO) test --quiet --locked --all-features --test page -- --ignored --test-threads 2
 
 cluster: ## A whole cluster to play with, of kind or of this machine's own parts: prints the KUBECONFIG line
 	@tests/cluster/up.sh

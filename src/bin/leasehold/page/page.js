@@ -9,7 +9,7 @@ const since = () => (performance.now() - at) / 1000;
 
 function seconds(value) {
   if (value == null) return "–";
-  if (value < 0.001) return "0 s";
+  if (value < 0.001) return "< 1 ms";
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 60) return `${value.toFixed(1)} s`;
   const minutes = Math.floor(value / 60);

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::clock;
 
+/// By how much the time left must differ from what was shown: a renewal, and not the clock's own grain.
+const RENEWED: Duration = Duration::from_millis(100);
+
 /// What was observed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sight {
@@ -73,13 +76,16 @@ impl Screen {
     pub(crate) fn show(&self, sight: Sight, trouble: Option<&str>) {
         let now = clock::now();
         let mut model = self.model();
+        let news = model.is_news(&sight, trouble, now);
         let leader = sight.leader.as_ref().map(|leader| (leader.id.as_str(), leader.token));
         model.history.saw(now, leader);
         model.sight = sight;
         model.taken = now;
         model.trouble = trouble.map(Into::into);
         drop(model);
-        self.open.send_replace(true);
+        if news {
+            self.open.send_replace(true);
+        }
     }
 
     /// Nothing is known any more, for this reason.
@@ -114,6 +120,17 @@ impl Screen {
 }
 
 impl Model {
+    /// Whether this is more than that time has passed.
+    fn is_news(&self, sight: &Sight, trouble: Option<&str>, now: Duration) -> bool {
+        let key = |sight: &Sight| sight.leader.as_ref().map(|l| (l.id.clone(), l.token, l.ttl));
+        let left = |sight: &Sight| sight.leader.as_ref().map_or(Duration::ZERO, |l| l.left);
+        let expected = left(&self.sight).saturating_sub(now.saturating_sub(self.taken));
+        key(&self.sight) != key(sight)
+            || self.sight.members != sight.members
+            || self.trouble.as_deref() != trouble
+            || expected.abs_diff(left(sight)) > RENEWED
+    }
+
     fn picture(&self, now: Duration) -> Picture {
         let passed = now.saturating_sub(self.taken);
         let leader = self.sight.leader.as_ref().map(|leader| {
@@ -137,6 +154,52 @@ impl Model {
             members: self.sight.members.clone(),
             tenures: self.history.at(now),
             trouble: self.trouble.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    fn led(token: u64, left: Duration) -> Sight {
+        let ttl = Duration::from_secs(15);
+        let leader = Leads { id: "a".into(), token: Some(token), ttl, left };
+        Sight { leader: Some(leader), members: Vec::new() }
+    }
+
+    #[test]
+    fn a_change_and_a_renewal_are_shown_and_that_time_passes_is_not() {
+        let screen = Screen::new("e", "n", "a", false);
+        let mut pictures = Box::pin(screen.pictures());
+        let mut shown = || pictures.next().now_or_never().flatten().is_some();
+        assert!(shown(), "the present");
+
+        screen.show(led(7, Duration::from_secs(9)), None);
+        assert!(shown(), "somebody leads");
+        screen.show(led(7, Duration::from_secs(9)), None);
+        assert!(!shown(), "no more than before");
+        screen.show(led(7, Duration::from_secs(14)), None);
+        assert!(shown(), "a renewal");
+        screen.show(led(8, Duration::from_secs(14)), None);
+        assert!(shown(), "another tenure");
+        screen.show(led(8, Duration::from_secs(14)), Some("no watch"));
+        assert!(shown(), "trouble");
+        screen.close();
+        assert!(!shown(), "there is no more");
+    }
+
+    #[test]
+    fn whoever_leads_here_can_resign_and_who_leads_elsewhere_where_it_is_reached() {
+        for (own, all, can) in
+            [("a", false, true), ("b", false, false), ("b", true, true), ("a", true, true)]
+        {
+            let screen = Screen::new("e", "n", own, all);
+            assert!(!screen.picture().can_resign, "nobody leads");
+            screen.show(led(7, Duration::from_secs(9)), None);
+            assert_eq!(screen.picture().can_resign, can, "{own} {all}");
         }
     }
 }
