@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over WebDriver (W3C): what the tests need of it.
+//! A headless Chromium, driven over `WebDriver` (W3C): what the tests need of it.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::LIMIT;
 
-/// The key Enter, as WebDriver writes it.
+/// The key Enter, as `WebDriver` writes it.
 pub(crate) const ENTER: &str = "\u{e007}";
 const TAB: &str = "\u{e004}";
 /// How an element is named in an answer.
@@ -30,7 +30,8 @@ pub(crate) struct Browser {
     driver: Child,
     session: String,
     client: Client<HttpConnector, Body>,
-    _profile: tempfile::TempDir,
+    /// Removed with it.
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
@@ -52,7 +53,7 @@ impl Browser {
             driver,
             session: format!("{url}/session"),
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
-            _profile: profile,
+            profile,
         };
         let args = [
             "--headless=new".into(),
@@ -61,7 +62,7 @@ impl Browser {
             // Root, as in a container, has no sandbox; the page is our own.
             "--no-sandbox".into(),
             "--disable-dev-shm-usage".into(),
-            format!("--user-data-dir={}", browser._profile.path().display()),
+            format!("--user-data-dir={}", browser.profile.path().display()),
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": args },

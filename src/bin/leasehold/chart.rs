@@ -20,7 +20,7 @@ type Labels = BTreeMap<String, String>;
 /// Values of the chart leasehold.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "flat values, each switched by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a chart")]
 struct Values {
     /// What runs: leasehold alone, beside your container, or around your container's command.
     mode: Mode,
