@@ -4,6 +4,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -15,7 +16,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use crate::LIMIT;
 
@@ -96,11 +97,13 @@ impl Browser {
     pub(crate) fn until(&self, script: &str) -> impl Future<Output = ()> {
         let asked = std::panic::Location::caller();
         async move {
-            let end = Instant::now() + LIMIT;
-            while self.run(script).await != json!(true) {
-                assert!(Instant::now() < end, "{asked}: waited in vain for {script}");
-                sleep(std::time::Duration::from_millis(50)).await;
-            }
+            let so = async {
+                while self.run(script).await != json!(true) {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let waited = timeout(LIMIT, so).await;
+            waited.unwrap_or_else(|_| panic!("{asked}: waited in vain for {script}"));
         }
     }
 
