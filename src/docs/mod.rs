@@ -9,5 +9,8 @@ pub mod protocol {}
 #[doc = include_str!("design.md")]
 pub mod design {}
 
+#[doc = include_str!("reliability.md")]
+pub mod reliability {}
+
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
