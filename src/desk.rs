@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    bugs::{Bug, seeded},
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
     error::{Error, Loss, Result},
@@ -118,7 +119,9 @@ impl Desk {
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
         self.leaving.extend(release.done);
         match &self.present {
-            Some(tenure) if tenure.id() == release.tenure => self.leave(now),
+            Some(tenure) if tenure.id() == release.tenure || seeded(Bug::AnyReleaseEnds) => {
+                self.leave(now)
+            }
             // Over before: there is nothing to give back.
             _ => Input::Wake,
         }
@@ -139,6 +142,7 @@ impl Desk {
         tenure.end(Loss::Released);
         self.drop_cancelled();
         match self.queue.front() {
+            Some(_) if seeded(Bug::HandedOnUnwritten) => return Input::Wake,
             Some(next) if now - self.since < next.timing.ttl() => {
                 return self.pass(next.timing);
             }
@@ -280,7 +284,9 @@ impl Desk {
     }
 
     fn drop_cancelled(&mut self) {
-        self.queue.retain(|claim| !claim.reply.is_closed());
+        if !seeded(Bug::CancelledStaysQueued) {
+            self.queue.retain(|claim| !claim.reply.is_closed());
+        }
     }
 
     /// Whoever else the record names: what is left there of one's own past tenure is nobody's.

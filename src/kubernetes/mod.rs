@@ -16,6 +16,8 @@ use futures::future::BoxFuture;
 
 pub use self::records::{LeaseRecord, RecordKind};
 use self::{api::Api, codec::Pod, store::Leases};
+#[cfg(any(test, feature = "simulation"))]
+use crate::bugs::{Bug, seeded};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,
@@ -82,6 +84,9 @@ impl Kubernetes {
             ));
         }
         let namespace = client.default_namespace().to_owned();
+        #[cfg(any(test, feature = "simulation"))]
+        let client =
+            if seeded(Bug::OneRequestAtATime) { connect::one_at_a_time(client) } else { client };
         let api = Api(client.clone());
         let store = Arc::new(Leases::new(client, pod(&namespace)));
         Ok(Self { core: Core::new(store as Arc<dyn Store>, options, &namespace)?, api })
