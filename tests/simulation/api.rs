@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use crate::store::Store;
+use crate::store::{Commit, Store};
 
 /// A request as it was sent.
 #[derive(Clone, Debug)]
@@ -17,6 +17,18 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether it says that a tenure goes on.
+    pub(crate) fn renews(&self) -> bool {
+        let mark = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+        self.verb == "update" && mark.is_some_and(|mark| mark.contains("\"token\""))
+    }
+
+    /// What a list or a watch is restricted to.
+    pub(crate) fn selection(&self) -> String {
+        let said = |key: &str| self.query.get(key).cloned().unwrap_or_default();
+        said("fieldSelector") + &said("labelSelector")
+    }
+
     /// Whether a list or a watch asks for this object.
     pub(crate) fn selects(&self, lease: &Value) -> bool {
         let metadata = &lease["metadata"];
@@ -74,6 +86,22 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &Request) -> Answer
     }
 }
 
+/// What a watch shows of a commit, if it asks for that: to it, what it does not select is not there.
+pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Value> {
+    let selected = |object: &Option<Arc<Value>>| {
+        object.as_ref().filter(|object| request.selects(object)).map(Arc::clone)
+    };
+    let (kind, object) = match (selected(&commit.before), selected(&commit.after)) {
+        (None, None) => return None,
+        (None, Some(after)) => ("ADDED", after),
+        (Some(_), Some(after)) => ("MODIFIED", after),
+        (Some(before), None) => ("DELETED", before),
+    };
+    let mut object = (*object).clone();
+    object["metadata"]["resourceVersion"] = commit.version.to_string().into();
+    Some(json!({ "type": kind, "object": object }))
+}
+
 fn list(store: &Store, request: &Request) -> Answer {
     let leases = store.leases().filter(|(_, lease)| request.selects(lease));
     let items: Vec<&Value> = leases.map(|(_, lease)| &**lease).collect();
@@ -100,27 +128,31 @@ fn create(store: &mut Store, at: u64, request: &Request) -> Answer {
 fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
     let said =
         |field: &str| request.body["metadata"][field].as_str().filter(|said| !said.is_empty());
-    if let Some(invalid) = invalid(&request.body) {
-        return invalid;
-    }
     let Some(old) = store.lease(&request.name).map(Arc::clone) else {
         if said("uid").is_some() {
             return Answer::failure(409, "Conflict", &request.name);
         }
         // Leases allow create on update, whatever version was said.
-        return stored(store, at, request, 201);
+        return invalid(&request.body).unwrap_or_else(|| stored(store, at, request, 201));
     };
     for field in ["uid", "resourceVersion"] {
-        if said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str()) {
-            return Answer::failure(409, "Conflict", &request.name);
+        let is = old["metadata"][field].as_str();
+        match said(field) {
+            None if field == "resourceVersion" => {
+                return Answer::failure(422, "Invalid", &request.name);
+            }
+            Some(said) if Some(said) != is => {
+                return Answer::failure(409, "Conflict", &request.name);
+            }
+            _ => {}
         }
     }
-    let mut same = request.body.clone();
-    same["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-    if same == *old {
-        return Answer::object(200, &old);
+    if let Some(invalid) = invalid(&request.body) {
+        return invalid;
     }
-    stored(store, at, request, 200)
+    let mut same = request.body.clone();
+    same["metadata"]["uid"] = old["metadata"]["uid"].clone();
+    if same == *old { Answer::object(200, &old) } else { stored(store, at, request, 200) }
 }
 
 fn stored(store: &mut Store, at: u64, request: &Request, status: u16) -> Answer {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold::{Guard, Tenure};
+use leasehold::{Guard, Loss, Tenure, TenureState};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep},
@@ -36,11 +36,22 @@ pub(crate) enum Letter {
     Ended {
         name: &'static str,
         token: u64,
+        /// Why, if not by its user.
+        lost: Option<Loss>,
     },
     /// Somebody began to want it, or ceased to.
     Wants {
         name: &'static str,
         begins: bool,
+    },
+    /// A tenure that was given back, and is held still.
+    Kept {
+        name: &'static str,
+        token: u64,
+    },
+    /// It is about to give back whatever this process holds of that name.
+    Unlocks {
+        name: &'static str,
     },
     Met(Fault),
     /// Something that the trace is to tell apart.
@@ -51,15 +62,18 @@ impl Letter {
     /// An order that says nothing of which task came first: tokio wakes those who wait for one thing in any.
     pub(crate) fn order(&self) -> (u8, String) {
         match self {
+            Self::Wants { name, begins: true } => (0, (*name).into()),
             Self::Request { request, .. } => {
-                (0, format!("{} {} {:?}", request.verb, request.name, request.query))
+                (1, format!("{} {} {:?}", request.verb, request.name, request.query))
             }
-            Self::Access { name, token, write, .. } => (1, format!("{name} {token} {write:?}")),
-            Self::Began { name, tenure } => (2, format!("{name} {}", tenure.token())),
-            Self::Ended { name, token } => (3, format!("{name} {token}")),
-            Self::Wants { name, begins } => (4, format!("{name} {}", !begins)),
-            Self::Met(fault) => (5, format!("{fault:?}")),
-            Self::Saw(what) => (6, what.to_string()),
+            Self::Access { name, token, write, .. } => (2, format!("{name} {token} {write:?}")),
+            Self::Began { name, tenure } => (3, format!("{name} {}", tenure.token())),
+            Self::Ended { name, token, .. } => (4, format!("{name} {token}")),
+            Self::Kept { name, token } => (5, format!("{name} {token}")),
+            Self::Unlocks { name } => (6, (*name).into()),
+            Self::Wants { name, begins: false } => (7, (*name).into()),
+            Self::Met(fault) => (8, format!("{fault:?}")),
+            Self::Saw(what) => (9, what.to_string()),
         }
     }
 }
@@ -101,6 +115,13 @@ impl Post {
     pub(crate) fn send(&self, letter: Letter) {
         let at = self.now();
         self.0.letters.lock().unwrap_or_else(PoisonError::into_inner).push((at, letter));
+    }
+
+    /// What was given back ends at once, whatever the server is yet to be told.
+    pub(crate) fn given_back(&self, name: &'static str, tenure: &Tenure) {
+        if tenure.is_held() {
+            self.send(Letter::Kept { name, token: tenure.token().get() });
+        }
     }
 
     pub(crate) fn collect(&self) -> Vec<(u64, Letter)> {
@@ -210,6 +231,11 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        self.post.send(Letter::Ended { name: self.name, token: self.tenure.token().get() });
+        let lost = match self.tenure.state() {
+            TenureState::Lost(why) => Some(why),
+            _ => None,
+        };
+        let token = self.tenure.token().get();
+        self.post.send(Letter::Ended { name: self.name, token, lost });
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) gap: u64,
     /// The most requests of a process in a minute, in thousandths of what is allowed.
     pub(crate) busiest: u64,
+    /// Names held twice where an assumption did not hold: that is no violation.
+    pub(crate) overlaps: u64,
     pub(crate) faults: Faults,
     /// Of everything that happened: the same for the same seed.
     pub(crate) trace: u64,
@@ -46,10 +48,12 @@ impl World {
             let lost = resource.check(name);
             self.found(lost);
         }
-        if self.scene.excludes() {
-            for (name, mut tenures) in std::mem::take(&mut self.tenures) {
-                let twice = overlap::check(name, &mut tenures);
+        for (name, mut tenures) in std::mem::take(&mut self.tenures) {
+            let twice = overlap::check(name, &mut tenures);
+            if self.scene.excludes() {
                 self.found(twice);
+            } else {
+                self.report.overlaps += u64::from(twice.is_some());
             }
         }
         self.report.simulated = self.now;

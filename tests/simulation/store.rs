@@ -18,24 +18,6 @@ pub(crate) struct Commit {
     pub(crate) since: u64,
 }
 
-impl Commit {
-    /// The object as a watch shows it.
-    pub(crate) fn shown(&self) -> Value {
-        let object = self.after.as_ref().or(self.before.as_ref()).expect("before or after");
-        let mut object = (**object).clone();
-        object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        object
-    }
-
-    pub(crate) const fn kind(&self) -> &'static str {
-        match (&self.before, &self.after) {
-            (None, _) => "ADDED",
-            (_, Some(_)) => "MODIFIED",
-            (_, None) => "DELETED",
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Store {
     leases: BTreeMap<Arc<str>, (u64, Arc<Value>)>,
