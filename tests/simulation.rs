@@ -66,7 +66,7 @@ use crate::batch::Batch;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many seeds an ordinary test runs: enough for every kind of fault to happen.
-const SLICE: u64 = 24;
+const SLICE: u64 = 48;
 
 /// Seeds that once failed, with what was wrong: run for ever.
 const FAILED: &str = include_str!("simulation/failed.txt");

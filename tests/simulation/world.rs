@@ -10,16 +10,8 @@ use tokio::sync::oneshot;
 use crate::{
     api::Request,
     checks::{
-        Violation,
-        causes::Causes,
-        fenced::Resource,
-        leftovers::{self, Leftovers},
-        liveness::Liveness,
-        outdated::Outdated,
-        overlap::Interval,
-        recreation::Recreation,
-        requests,
-        tokens::Tokens,
+        Violation, causes::Causes, fenced::Resource, leftovers::Leftovers, liveness::Liveness,
+        outdated::Outdated, overlap::Interval, recreation::Recreation, requests, tokens::Tokens,
     },
     elector::Elector,
     faults::{Fault, Faults},
@@ -283,7 +275,8 @@ impl World {
             Letter::Request { request, reply } => {
                 self.report.requests += 1;
                 let identity = process.identity.clone();
-                let nobody = leftovers::check(&request, &identity, &process.wants, NAMES);
+                let who = ((h, life), identity.as_str(), at);
+                let nobody = self.leftovers.check(&request, who, &process.wants, NAMES);
                 // A fast clock asks more often, and is not to blame.
                 let bound = host.requests.asked(at * rate / 1_000_000, 4);
                 self.found(bound.or(nobody));

@@ -14,20 +14,24 @@ const GIVEN_BACK: u64 = 3 * SEC;
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(BTreeMap<(Life, &'static str), u64>);
 
-/// Looks at a request of `identity`, whose tasks want these records.
-pub(crate) fn check(
-    request: &Request,
-    identity: &str,
-    wants: &[&str],
-    names: &[&str],
-) -> Option<Violation> {
-    let holds = request.body["spec"]["holderIdentity"] == identity;
-    let name = request.name.as_str();
-    let what = || format!("{identity} sends a tenure of `{name}`, which nobody there wants");
-    (holds && names.contains(&name) && !wants.contains(&name)).then(|| Violation::new("C6", what()))
-}
-
 impl Leftovers {
+    /// Looks at a request of `who`, sent at `at`, whose tasks want these records. Clocks are read in whole milliseconds:
+    /// what was on its way out in the one in which it ceased to be wanted is no violation.
+    pub(crate) fn check(
+        &self,
+        request: &Request,
+        (who, identity, at): (Life, &str, u64),
+        wants: &[&str],
+        names: &[&'static str],
+    ) -> Option<Violation> {
+        let holds = request.body["spec"]["holderIdentity"] == identity;
+        let name = *names.iter().find(|name| **name == request.name)?;
+        let just_ceased = self.0.get(&(who, name)) == Some(&at);
+        let nobody = holds && !wants.contains(&name) && !just_ceased;
+        let what = || format!("{identity} sends a tenure of `{name}`, which nobody there wants");
+        nobody.then(|| Violation::new("C6", what()))
+    }
+
     pub(crate) fn wants(&mut self, who: Life, name: &'static str, ceased: Option<u64>) {
         match ceased {
             Some(at) => self.0.insert((who, name), at),
@@ -95,9 +99,17 @@ mod tests {
     fn a_write_for_nobody_is_found() {
         let body = json!({ "spec": { "holderIdentity": "me" } });
         let request = Request { verb: "update", name: "a".into(), query: BTreeMap::new(), body };
-        assert_eq!(check(&request, "me", &["a"], &["a"]), None);
-        assert_eq!(check(&request, "me", &["b"], &["a", "b"]).unwrap().check, "C6");
-        let free = Request { body: json!({ "spec": { "holderIdentity": "" } }), ..request };
-        assert_eq!(check(&free, "me", &[], &["a"]), None);
+        let mut left = Leftovers::default();
+        left.wants(ME, "b", Some(SEC));
+        let check = |request: &Request, at, wants: &[&str]| {
+            left.check(request, (ME, "me", at), wants, &["a", "b"])
+        };
+        assert_eq!(check(&request, SEC, &["a"]), None);
+        assert_eq!(check(&request, SEC, &["b"]).unwrap().check, "C6");
+        let free = Request { body: json!({ "spec": { "holderIdentity": "" } }), ..request.clone() };
+        assert_eq!(check(&free, SEC, &[]), None);
+        let other = Request { name: "b".into(), ..request };
+        assert_eq!(check(&other, SEC, &[]), None, "it ceased to be wanted in this millisecond");
+        assert!(check(&other, SEC + 1000, &[]).is_some());
     }
 }
