@@ -171,6 +171,10 @@ impl World {
     fn serve(&mut self, parcel: &Parcel) -> Answer {
         if let Some(stale) = self.stale(&parcel.request) {
             self.causes.request_failed(parcel.host, &parcel.request.name, self.now);
+            if stale.status == 404 {
+                // It is told as somebody else's deletion.
+                self.causes.written(&parcel.request.name, None, self.now);
+            }
             return stale;
         }
         let before = self.store.version;
