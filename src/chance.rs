@@ -15,11 +15,12 @@ pub(crate) fn draw() -> u64 {
 pub(crate) mod scene {
     use std::{
         cell::Cell,
-        time::{Instant, SystemTime},
+        time::{Duration, Instant, SystemTime},
     };
 
     thread_local! {
         static SCENE: Cell<Option<Scene>> = const { Cell::new(None) };
+        static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
     #[derive(Clone, Copy)]
@@ -51,6 +52,17 @@ pub(crate) mod scene {
     #[cfg(feature = "kubernetes")]
     pub(crate) fn wall() -> Option<SystemTime> {
         SCENE.get().map(|scene| scene.wall)
+    }
+
+    /// For how long, of the time since the origin, the host was suspended on this thread.
+    pub(crate) fn asleep() -> Duration {
+        SUSPENDED.get()
+    }
+
+    /// From here on the host on this thread has been suspended so long in all.
+    #[doc(hidden)]
+    pub fn suspended(all: Duration) {
+        SUSPENDED.set(all);
     }
 
     /// From here on this thread draws its chance from `seed`, [`Clock::Runtime`](crate::Clock::Runtime) counts from

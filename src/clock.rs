@@ -5,6 +5,12 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "simulation")]
+use crate::{
+    bugs::{Bug, seeded},
+    chance::scene,
+};
+
 /// An instant on this process's own monotonic clock, in nanoseconds since an arbitrary origin.
 ///
 /// Never compared with another host's clock, never written into a record.
@@ -91,22 +97,32 @@ fn host() -> Moment {
 
 #[expect(clippy::disallowed_methods, reason = "the clock itself")]
 fn runtime() -> Moment {
-    relative(tokio::time::Instant::now().into_std())
+    let now = relative(tokio::time::Instant::now().into_std());
+    #[cfg(feature = "simulation")]
+    if seeded(Bug::StoppedClock) {
+        return Moment(now.0 - nanos(scene::asleep()));
+    }
+    now
+}
+
+/// Where the first reading stands: half of all there are.
+const MIDDLE: u64 = u64::MAX / 2;
+
+fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(MIDDLE)
 }
 
 /// A paused runtime's clock may start before the first reading in the process: hence signed.
 #[expect(clippy::disallowed_methods, reason = "the origin of the clock")]
 fn relative(now: std::time::Instant) -> Moment {
     static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    const MIDDLE: u64 = u64::MAX / 2;
 
     #[cfg(feature = "simulation")]
-    let origin = crate::chance::scene::origin();
+    let origin = scene::origin();
     #[cfg(feature = "simulation")]
     let origin = origin.unwrap_or_else(|| *ORIGIN.get_or_init(std::time::Instant::now));
     #[cfg(not(feature = "simulation"))]
     let origin = *ORIGIN.get_or_init(std::time::Instant::now);
-    let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(MIDDLE);
     Moment(match now.checked_duration_since(origin) {
         Some(after) => MIDDLE.saturating_add(nanos(after)),
         None => MIDDLE.saturating_sub(nanos(origin.duration_since(now))),

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, num::NonZeroU64, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    bugs::{Bug, seeded},
     claim::Claim,
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
@@ -126,7 +127,9 @@ impl Desk {
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
         self.leaving.extend(release.done);
         match &self.present {
-            Some(tenure) if tenure.id() == release.tenure => self.leave(now),
+            Some(tenure) if tenure.id() == release.tenure || seeded(Bug::AnyReleaseEnds) => {
+                self.leave(now)
+            }
             // Over before: there is nothing to give back.
             _ => Input::Wake,
         }
@@ -153,6 +156,7 @@ impl Desk {
             TenureState::Held | TenureState::InDoubt => Loss::Released,
         };
         match self.queue.front() {
+            Some(_) if seeded(Bug::HandedOnUnwritten) => return Input::Wake,
             Some(next) if now - self.since < next.timing.ttl() => {
                 let timing = next.timing;
                 self.tell_end(tenure.token(), ended, Telemetry::handed_over);
@@ -330,7 +334,9 @@ impl Desk {
     }
 
     fn drop_cancelled(&mut self) {
-        self.queue.retain(|claim| !claim.reply.is_closed());
+        if !seeded(Bug::CancelledStaysQueued) {
+            self.queue.retain(|claim| !claim.reply.is_closed());
+        }
     }
 
     /// Whoever else the record names: what is left there of one's own past tenure is nobody's.

@@ -14,6 +14,7 @@ use futures::{Stream, stream};
 use tokio::sync::{futures::Notified, mpsc, oneshot};
 
 use crate::{
+    bugs::{Bug, seeded},
     clock::{Clock, Moment},
     error::{Error, Loss, Result},
     shown::Shown,
@@ -122,6 +123,9 @@ impl Tenure {
     pub fn remaining(&self) -> Duration {
         let now = self.0.clock.now();
         let until = self.0.until.load(Ordering::Acquire);
+        if until > 0 && seeded(Bug::HeldUntilTold) {
+            return Duration::from_secs(86_400);
+        }
         if now.as_nanos() < until {
             return Moment::from_nanos(until) - now;
         }
@@ -239,7 +243,9 @@ impl Tenure {
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
         self.0.loss.change(|why| {
-            self.0.until.store(0, Ordering::Release);
+            if !seeded(Bug::ReleasedIsHeld) {
+                self.0.until.store(0, Ordering::Release);
+            }
             let first = why.is_none();
             why.get_or_insert(loss);
             first
@@ -380,7 +386,7 @@ impl Deref for Guard {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let tenure = if *self.kept.get_mut() {
+        let tenure = if *self.kept.get_mut() || seeded(Bug::DropKeeps) {
             NO_TENURE
         } else {
             self.tenure.end(Loss::Released);

@@ -4,6 +4,7 @@
     doc = "Distributed locks and leader election, embedded: see [`Memory`]."
 )]
 
+mod bugs;
 mod campaign;
 mod candidacies;
 mod chance;
@@ -40,7 +41,10 @@ mod kubernetes;
 
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
-pub use chance::scene::simulate;
+pub use bugs::{Bug, with as with_bug};
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use chance::scene::{simulate, suspended};
 pub use clock::Clock;
 pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};

@@ -13,6 +13,7 @@ mod cluster;
 mod script;
 #[path = "scripted/server.rs"]
 mod server;
+mod support;
 #[path = "scripted/wire.rs"]
 mod wire;
 

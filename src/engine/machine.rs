@@ -8,11 +8,14 @@ mod standing;
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
-use super::{
+use super::record::{Change, Nonce, Record, Version, Versioned, Write};
+use crate::{
     bugs::{Bug, seeded},
-    record::{Change, Nonce, Record, Version, Versioned, Write},
+    clock::Moment,
+    error::Loss,
+    timing::Timing,
+    token::Token,
 };
-use crate::{clock::Moment, error::Loss, timing::Timing, token::Token};
 
 use self::pace::Pace;
 

@@ -19,7 +19,7 @@
 //! what to do next, `pace.rs` how soon, and `standing.rs` answers what the floors below ask. `tests/` goes
 //! through the rules one by one, `sim/` through everything at once, `model/` through all that can happen to two.
 //!
-//! Invariants, each with a test that was seen to fail on a seeded bug (`bugs.rs`):
+//! Invariants, each with a test that was seen to fail on a seeded bug (`src/bugs.rs`):
 //!
 //! - A tenure's deadline is the send instant of a write that is known to be stored, plus the hold.
 //! - A record is taken over only if it is free, or this machine's own, or was seen unchanged (same uid and
@@ -30,7 +30,6 @@
 //! - At most one request is in flight; a write that was given up may still commit, is remembered while it may, and
 //!   is recognised or outdated.
 
-mod bugs;
 pub(crate) mod machine;
 #[cfg(test)]
 mod model;

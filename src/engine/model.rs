@@ -30,7 +30,7 @@ use self::{
     laws::Wrong,
     world::{Action, World},
 };
-use super::bugs::{Bug, with};
+use crate::bugs::{Bug, with};
 
 /// How far the model goes.
 #[derive(Clone, Copy, Debug)]

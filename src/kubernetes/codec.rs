@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    bugs::{Bug, seeded},
     engine::record::{Change, Nonce, Record, Version, Versioned, Write},
     error::{Error, Result},
     name::{LeaseName, Namespace},
@@ -139,14 +140,20 @@ pub(super) fn entry(found: Versioned) -> Entry {
 pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
     let now = format!("{:.6}", wall_clock());
     let mut object = match &write.base {
-        Some(base) => (*base.whole).clone(),
-        None => new_object(key, pod),
+        Some(base) if seeded(Bug::IdenticalRenewal) && write.change == Change::Renew => {
+            return (*base.whole).clone();
+        }
+        Some(base) if !seeded(Bug::ForeignFieldsLost) => (*base.whole).clone(),
+        _ => new_object(key, pod),
     };
     let record = &write.record;
     let metadata = map(&mut object, "metadata");
     if let Some(base) = &write.base {
         metadata.insert("resourceVersion".into(), base.version.number.to_string().into());
         metadata.insert("uid".into(), (*base.version.uid).into());
+        if seeded(Bug::PutWithoutUid) {
+            metadata.remove("uid");
+        }
     }
     describe(metadata, key);
     let mark = Mark {
@@ -159,7 +166,8 @@ pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
     field(metadata, "annotations").insert(MARK.into(), mark.into());
     let spec = map(&mut object, "spec");
     spec.insert("holderIdentity".into(), record.holder.as_deref().unwrap_or_default().into());
-    if let Some(ttl) = record.ttl {
+    let fixed = seeded(Bug::TtlOnCreateOnly) && write.base.is_some();
+    if let Some(ttl) = record.ttl.filter(|_| !fixed) {
         spec.insert("leaseDurationSeconds".into(), ttl.as_secs().into());
     }
     spec.insert("leaseTransitions".into(), record.transitions.into());

@@ -22,6 +22,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
+    bugs::{Bug, seeded},
     clock::Clock,
     error::{Error, Result},
     store::{Change, Entry, Scope},
@@ -70,7 +71,11 @@ async fn tell(api: &Api, scope: &Scope, watch: &Weak<Watch>) -> Result<()> {
     drop(listening);
     loop {
         let begun = Clock::Runtime.now();
-        let mut news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await?;
+        let mut news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await;
+        while seeded(Bug::GoneIsRetried) && news.is_err() {
+            news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await;
+        }
+        let mut news = news?;
         while let Some(event) = in_time(SILENCE, news.next().map(Ok)).await? {
             let Some(listening) = watch.upgrade() else { return Ok(()) };
             let (change, seen) = change(event?, scope)?;

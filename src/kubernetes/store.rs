@@ -16,6 +16,7 @@ use super::{
     watch::Watches,
 };
 use crate::{
+    bugs::{Bug, seeded},
     engine::record::{Change as Purpose, Versioned, Write},
     error::Result,
     name::Namespace,
@@ -38,10 +39,13 @@ impl Leases {
     async fn delete(&self, key: &Key, write: &Write) -> Result<Written> {
         let asked = asked("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
-        let body = json!({
+        let mut body = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "resourceVersion": base.version.number.to_string(), "uid": &*base.version.uid },
         });
+        if seeded(Bug::BlindDeletion) {
+            body["preconditions"].take();
+        }
         match self
             .api
             .send(Method::DELETE, &path(&key.namespace, Some(&key.lease)), Some(&body), &asked)
@@ -94,6 +98,7 @@ impl Store for Leases {
                 Ok(object) => {
                     codec::answer(key, object).map(|found| Written::Stored(Arc::new(found)))
                 }
+                Err(Failed::Conflict) if seeded(Bug::ConflictIsGone) => Ok(Written::Gone),
                 // The object that the write was conditional on has gone.
                 Err(Failed::Conflict | Failed::NotFound) => Ok(Written::Conflict),
                 Err(other) => Err(other.into_error(&asked)),

@@ -143,10 +143,20 @@ impl Objects {
             // Leases allow create on update, whatever version was said.
             return Answer::object(201, &self.store(at, &request.by, &request.namespace, object));
         };
-        for field in ["uid", "resourceVersion"] {
-            if said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str()) {
-                return Answer::conflict(&request.name);
-            }
+        let differs =
+            |field| said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str());
+        if differs("uid") {
+            return Answer::conflict(&request.name);
+        }
+        if said("resourceVersion").is_none() {
+            return Answer::failure(
+                422,
+                "Invalid",
+                "metadata.resourceVersion: must be specified for an update",
+            );
+        }
+        if differs("resourceVersion") {
+            return Answer::conflict(&request.name);
         }
         if let Some(invalid) = invalid(&object) {
             return invalid;

@@ -1,15 +1,11 @@
 //! A tower service in front of the objects: each request runs in a task of its own, as on a server, so that
 //! a client that goes away does not take back what it sent.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::time::Duration;
 
-use http::{Method, Response};
-use http_body_util::{
-    BodyExt as _,
-    channel::{Channel, Sender},
-};
+use http::Response;
+use http_body_util::channel::{Channel, Sender};
 use kube::{Client, client::Body};
-use serde_json::Value;
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
@@ -21,8 +17,8 @@ use super::{
     script::{Feed, Play, Reply},
     server::{Request, selects},
 };
+use crate::support::wire::{Asked, Failure, parse, reset};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Replied = Result<Answered, Failure>;
 
 /// An answer on its way: whole, or with a body that goes on.
@@ -38,7 +34,9 @@ pub(crate) fn client(cluster: &Cluster, who: &str) -> Client {
         let (cluster, who) = (cluster.clone(), who.clone());
         async move {
             let (reply, replied) = oneshot::channel();
-            let request = parse(&cluster, who, request).await;
+            let Asked { verb, namespace, name, query, body } = parse(request).await;
+            let request =
+                Request { verb, namespace, name, by: who, at: cluster.now(), query, body };
             let play = cluster.arrives(&request);
             tokio::spawn(serve(cluster.clone(), request, play, reply));
             let answered = replied.await.unwrap_or_else(|_| Err(reset()))?;
@@ -46,54 +44,6 @@ pub(crate) fn client(cluster: &Cluster, who: &str) -> Client {
         }
     });
     Client::new(service, "default")
-}
-
-async fn parse(cluster: &Cluster, by: String, request: http::Request<Body>) -> Request {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.expect("a body in memory").to_bytes();
-    let path = head.uri.path();
-    let query: BTreeMap<String, String> = head
-        .uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(key, value)| (key.to_owned(), unescaped(value)))
-        .collect();
-    let place = path.strip_prefix("/apis/coordination.k8s.io/v1/namespaces/").unwrap_or_default();
-    let mut parts = place.split('/');
-    let namespace = parts.next().unwrap_or_default().to_owned();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let name = parts.nth(1).map(ToOwned::to_owned);
-    let verb = match (&head.method, &name) {
-        _ if path.ends_with("/selfsubjectrulesreviews") => "review",
-        (&Method::GET, Some(_)) => "get",
-        (&Method::GET, None) if query.get("watch").is_some_and(|watch| watch == "true") => "watch",
-        (&Method::GET, None) => "list",
-        (&Method::POST, None) => "create",
-        (&Method::PUT, Some(_)) => "update",
-        (&Method::DELETE, Some(_)) => "delete",
-        (&Method::PATCH, Some(_)) => "patch",
-        _ => "unknown",
-    };
-    let name = name
-        .or_else(|| body["metadata"]["name"].as_str().map(ToOwned::to_owned))
-        .or_else(|| Some(query.get("fieldSelector")?.strip_prefix("metadata.name=")?.to_owned()))
-        .unwrap_or_default();
-    Request { verb, namespace, name, by, at: cluster.now(), query, body }
-}
-
-fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let escaped = (byte == b'%').then(|| {
-            let digits = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
-            u8::from_str_radix(&String::from_utf8_lossy(&digits), 16).unwrap_or(b'?')
-        });
-        bytes.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 async fn serve(
@@ -131,10 +81,6 @@ async fn serve(
     };
     // Whoever asked may have gone.
     let _ = reply.send(answered);
-}
-
-fn reset() -> Failure {
-    io::Error::from(io::ErrorKind::ConnectionReset).into()
 }
 
 fn respond<D>(cluster: &Cluster, answered: Answered) -> Response<Channel<D, Failure>>

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::store::Store;
+use crate::store::{Commit, Store};
 
 /// A request as it was sent.
 #[derive(Clone, Debug)]
@@ -18,6 +18,18 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether it says that a tenure goes on.
+    pub(crate) fn renews(&self) -> bool {
+        let mark = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+        self.verb == "update" && mark.is_some_and(|mark| mark.contains("\"token\""))
+    }
+
+    /// What a list or a watch is restricted to.
+    pub(crate) fn selection(&self) -> String {
+        let said = |key: &str| self.query.get(key).cloned().unwrap_or_default();
+        said("fieldSelector") + &said("labelSelector")
+    }
+
     /// Whether a list or a watch asks for this object.
     pub(crate) fn selects(&self, lease: &Value) -> bool {
         let metadata = &lease["metadata"];
@@ -75,6 +87,20 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &Request) -> Answer
     }
 }
 
+/// The line that a watch shows of a commit, if it asks for that: to it, what it does not select is not there.
+pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
+    let selected =
+        |object: &Option<Arc<Value>>| object.as_ref().is_some_and(|object| request.selects(object));
+    let (before, after) = (selected(&commit.before), selected(&commit.after));
+    if !before && !after {
+        return None;
+    }
+    if before == commit.before.is_some() && after == commit.after.is_some() {
+        return Some(commit.line());
+    }
+    Some(if after { commit.came() } else { commit.went() })
+}
+
 fn list(store: &Store, request: &Request) -> Answer {
     let leases = store.leases().filter(|(_, lease)| request.selects(lease));
     let items: Vec<&Value> = leases.map(|(_, lease)| &**lease).collect();
@@ -101,24 +127,31 @@ fn create(store: &mut Store, at: u64, request: &Request) -> Answer {
 fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
     let said =
         |field: &str| request.body["metadata"][field].as_str().filter(|said| !said.is_empty());
-    if let Some(invalid) = invalid(&request.body) {
-        return invalid;
-    }
     let Some(old) = store.lease(&request.name).map(Arc::clone) else {
         if said("uid").is_some() {
             return Answer::failure(409, "Conflict", &request.name);
         }
         // Leases allow create on update, whatever version was said.
-        return stored(store, at, request, 201);
+        return invalid(&request.body).unwrap_or_else(|| stored(store, at, request, 201));
     };
     for field in ["uid", "resourceVersion"] {
-        if said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str()) {
-            return Answer::failure(409, "Conflict", &request.name);
+        let is = old["metadata"][field].as_str();
+        match said(field) {
+            None if field == "resourceVersion" => {
+                return Answer::failure(422, "Invalid", &request.name);
+            }
+            Some(said) if Some(said) != is => {
+                return Answer::failure(409, "Conflict", &request.name);
+            }
+            _ => {}
         }
+    }
+    if let Some(invalid) = invalid(&request.body) {
+        return invalid;
     }
     if request.body["spec"] == old["spec"] {
         let mut same = request.body.clone();
-        same["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+        same["metadata"]["uid"] = old["metadata"]["uid"].clone();
         if same == *old {
             return Answer::object(200, &old);
         }

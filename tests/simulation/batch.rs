@@ -14,6 +14,8 @@ pub(crate) struct Batch {
     commits: u64,
     acknowledged: u64,
     refused: u64,
+    /// Names held twice where an assumption did not hold.
+    pub(crate) overlaps: u64,
     gap: u64,
     busiest: u64,
     pub(crate) waited_for: u64,
@@ -38,6 +40,7 @@ impl Batch {
         self.commits += report.commits;
         self.acknowledged += report.acknowledged;
         self.refused += report.refused;
+        self.overlaps += report.overlaps;
         self.gap = self.gap.max(report.gap);
         self.busiest = self.busiest.max(report.busiest);
         self.waited_for += report.waited_for;
@@ -52,6 +55,7 @@ impl Batch {
         self.commits += other.commits;
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
+        self.overlaps += other.overlaps;
         self.gap = self.gap.max(other.gap);
         self.busiest = self.busiest.max(other.busiest);
         self.waited_for += other.waited_for;
@@ -89,6 +93,7 @@ impl fmt::Display for Batch {
             self.refused,
             self.waited_for
         )?;
+        writeln!(f, "{} names held twice where an assumption did not hold", self.overlaps)?;
         writeln!(f, "longest gap without a holder: {:.1} s", self.gap as f64 / SEC as f64)?;
         writeln!(
             f,

@@ -58,6 +58,7 @@ impl World {
         let most = self.longest();
         let until = (self.lasts(most) + least).min(self.scene.length);
         self.hosts[h].paused_until = until;
+        self.causes.host_failed(h, until);
     }
 
     pub(crate) fn crash(&mut self, h: usize) {
@@ -75,6 +76,14 @@ impl World {
         let fades = if self.rng.chance(500) { self.rng.below(8 * SEC) } else { 0 };
         self.hosts[h].cut_from = self.now + fades;
         self.hosts[h].cut_until = self.lasts(most);
+        self.causes.host_failed(h, self.hosts[h].cut_until);
+    }
+
+    /// Just after this answer to a renewal, and for longer than that is worth, no more come.
+    pub(crate) fn sever(&mut self, h: usize, from: u64) {
+        self.hosts[h].cut_from = from;
+        self.hosts[h].cut_until = (from + 2 * self.longest()).min(self.scene.length);
+        self.causes.host_failed(h, self.hosts[h].cut_until);
     }
 
     fn jump(&mut self, h: usize) {
@@ -87,6 +96,7 @@ impl World {
     fn outage(&mut self) {
         self.report.faults.hit(Fault::Outage);
         self.down_until = self.lasts(20 * SEC);
+        self.all_failed();
     }
 
     /// Every connection ends, and what had not been carried out never is.
@@ -95,6 +105,13 @@ impl World {
         self.watches.clear();
         self.hung.clear();
         self.down_until = self.lasts(3 * SEC);
+        self.all_failed();
+    }
+
+    fn all_failed(&mut self) {
+        for h in 0..self.hosts.len() {
+            self.causes.host_failed(h, self.down_until);
+        }
     }
 
     fn compact(&mut self) {
@@ -128,6 +145,7 @@ impl World {
                 self.report.faults.hit(Fault::Deleted);
                 let name = &names[self.rng.index(names.len())];
                 self.store.commit(self.now, name, None);
+                self.causes.written(name, None, self.now);
                 self.recreation.deleted(name, self.now);
             }
             2 => {
@@ -161,6 +179,7 @@ impl World {
         self.note(self.store.version);
         let commit = self.store.commit(self.now, name, Some(lease)).clone();
         self.stored_anew(&commit);
+        self.causes.written(name, None, self.now);
         if let Some(before) = before.filter(|_| hand == Hand::Beside) {
             self.tokens.edited(before, commit.version);
         }

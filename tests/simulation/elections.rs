@@ -50,11 +50,9 @@ async fn stand(program: &Program, rng: &mut Rng, leader: Leader) {
             _ = tenure.lost() => {}
             () = program.work(&mut working, ELECTION, &tenure) => {}
         }
-        if rng.chance(400) {
-            drop(holding);
-        } else {
-            // Resigning takes the guard back.
-            drop(holding);
+        drop(holding);
+        post.given_back(ELECTION, &tenure);
+        if !rng.chance(400) {
             break;
         }
     }

@@ -62,6 +62,7 @@ impl World {
         lease["spec"]["leaseDurationSeconds"] = if leaves { 1 } else { TTL }.into();
         let version = self.store.commit(self.now, name, Some(lease)).version;
         self.note(version);
+        self.causes.written(name, None, self.now);
         let until = if leaves { self.now } else { self.now + DEADLINE };
         match &mut self.elector.belief {
             Some(belief) if mine && belief.until >= self.now => belief.until = until,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use leasehold::{Clock, Kubernetes, Options, Tenure};
+use leasehold::{Clock, Kubernetes, Loss, Options, Tenure, TenureState};
 use tokio::{
     runtime::{Builder, Runtime},
     time::{advance, sleep},
@@ -56,6 +56,8 @@ pub(crate) struct Process {
     pub(crate) post: Post,
     pub(crate) clock: HostClock,
     local: u64,
+    /// For how long it was paused, on its own clock.
+    suspended: Duration,
     pub(crate) beliefs: Vec<Belief>,
     pub(crate) identity: String,
     /// What its tasks want.
@@ -138,6 +140,7 @@ impl Process {
             post,
             clock,
             local: 0,
+            suspended: Duration::ZERO,
             beliefs: Vec::new(),
             identity,
             wants: Vec::new(),
@@ -158,6 +161,8 @@ impl Process {
         let target = self.clock.local(to);
         let ahead = Duration::from_millis(target.saturating_sub(self.local));
         leasehold::simulate(chance, self.post.begun().into_std(), wall_at(to, skew));
+        self.suspended += if resumed { ahead } else { Duration::ZERO };
+        leasehold::suspended(self.suspended);
         self.runtime.block_on(async {
             if resumed {
                 advance(ahead).await;
@@ -188,12 +193,13 @@ impl Process {
     }
 
     /// Asks each tenure for how long it is held, and lets go of those that are not held any more.
-    pub(crate) fn ask(&mut self, now: u64) -> Vec<(&'static str, Interval)> {
+    pub(crate) fn ask(&mut self, now: u64) -> Vec<(&'static str, Interval, Loss)> {
         if self.beliefs.is_empty() {
             return Vec::new();
         }
         let (clock, local) = (self.clock, self.local);
         let _on = self.runtime.enter();
+        leasehold::suspended(self.suspended);
         let mut over = Vec::new();
         let mut at = 0;
         while at < self.beliefs.len() {
@@ -203,7 +209,12 @@ impl Process {
                 belief.until = clock.when(local + left + 1);
                 at += 1;
             } else {
-                over.push(self.beliefs.remove(at).close(now));
+                let why = match belief.tenure.state() {
+                    TenureState::Lost(why) => why,
+                    _ => Loss::Abandoned,
+                };
+                let (name, tenure) = self.beliefs.remove(at).close(now);
+                over.push((name, tenure, why));
             }
         }
         over

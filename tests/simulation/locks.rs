@@ -103,19 +103,27 @@ async fn hold(program: &Program, rng: &mut Rng, name: &'static str, guard: Guard
     match rng.below(10) {
         0..5 => {
             let Some(guard) = holding.end() else { return };
-            let done = program.impatiently(rng, guard.release()).await;
+            let released = guard.release();
+            post.given_back(name, &tenure);
+            let done = program.impatiently(rng, released).await;
             post.send(Letter::Saw(done.map_or(7, |done| done.as_ref().map_or_else(kind, |()| 8))));
         }
-        5..8 => drop(holding),
+        5..8 => {
+            drop(holding);
+            post.given_back(name, &tenure);
+        }
         _ => {
             if let Some(guard) = holding.end() {
                 let _ = guard.keep();
             }
+            post.send(Letter::Unlocks { name });
             let done = program.impatiently(rng, program.sync.unlock(name)).await;
             if done.is_none() {
                 // It is kept: somebody has to give it back.
+                post.send(Letter::Unlocks { name });
                 let _ = program.sync.unlock(name).await;
             }
+            post.given_back(name, &tenure);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     api::{self, Answer, Request},
     checks::{
-        Violation,
+        Violation, preserved,
         recreation::Creation,
         takeover::{Before, Change},
     },
@@ -26,6 +26,11 @@ pub(crate) enum Back {
     Is(Answer),
 }
 
+/// How long a request or an answer is on its way, at most, where nothing goes wrong.
+const USUAL: u64 = 20 * MS;
+/// For how long somebody waits for an answer, at the very most.
+const UNANSWERED: u64 = 5 * SEC;
+
 /// What is to become of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Fate {
@@ -35,20 +40,31 @@ pub(crate) struct Fate {
     late: u64,
 }
 
+impl Fate {
+    fn is_trouble(&self) -> bool {
+        let own = self.carried_out && matches!(self.back, Back::Own);
+        !own || self.delay > USUAL || self.late > USUAL
+    }
+}
+
 impl World {
     /// A request leaves its host.
     pub(crate) fn leave(&mut self, at: u64, parcel: Parcel) {
         let fate = self.fate(at, &parcel);
         let arrives = at + fate.delay;
+        if fate.is_trouble() && !matches!(parcel.request.verb, "list" | "watch") {
+            let until = arrives + fate.late + UNANSWERED;
+            self.causes.request_failed(parcel.host, &parcel.request.name, until);
+        }
         self.at(arrives, Event::Arrive(Box::new(parcel), fate));
     }
 
     fn fate(&mut self, at: u64, parcel: &Parcel) -> Fate {
         let mut fate = Fate {
-            delay: self.rng.between(MS, 20 * MS),
+            delay: self.rng.between(MS, USUAL),
             carried_out: true,
             back: Back::Own,
-            late: self.rng.between(MS, 20 * MS),
+            late: self.rng.between(MS, USUAL),
         };
         if self.calm.is_some() {
             return fate;
@@ -63,6 +79,10 @@ impl World {
             fate.back = if self.rng.chance(500) { Back::Never } else { Back::Reset };
         } else if self.rng.chance(self.scene.faulty) {
             self.meet(&mut fate, &parcel.request);
+        } else if parcel.request.renews() && self.rng.chance(self.scene.faulty / 4) {
+            self.report.faults.hit(Fault::Severed);
+            fate.late = self.rng.between(400 * MS, 1500 * MS);
+            self.sever(parcel.host, at + fate.delay + fate.late);
         }
         fate
     }
@@ -111,6 +131,8 @@ impl World {
     /// A request arrives at the server, whoever still waits for it.
     pub(crate) fn arrive(&mut self, parcel: Parcel, fate: Fate) {
         self.note(parcel.request.verb.len() as u64 ^ (parcel.host as u64) << 8);
+        let outdated = self.is_outdated(&parcel);
+        self.found(outdated);
         if parcel.request.verb == "watch" && matches!(fate.back, Back::Own) && fate.carried_out {
             return self.begin_watch(parcel, fate.late);
         }
@@ -148,6 +170,11 @@ impl World {
 
     fn serve(&mut self, parcel: &Parcel) -> Answer {
         if let Some(stale) = self.stale(&parcel.request) {
+            self.causes.request_failed(parcel.host, &parcel.request.name, self.now);
+            if stale.status == 404 {
+                // It is told as somebody else's deletion.
+                self.causes.written(&parcel.request.name, None, self.now);
+            }
             return stale;
         }
         let before = self.store.version;
@@ -199,6 +226,7 @@ impl World {
             });
         if acquires {
             self.tokens.claimed((parcel.host, parcel.life), &commit.name, commit.version);
+            self.causes.claimed(commit.version, self.now);
         }
         let change = Change {
             me: &parcel.identity,
@@ -209,7 +237,10 @@ impl World {
             holder: &after,
         };
         let found: Option<Violation> = change.check();
-        self.found(found);
+        let altered = commit.before.as_ref().zip(commit.after.as_ref());
+        let altered = altered.and_then(|(before, after)| preserved::check(before, after));
+        self.causes.written(&commit.name, Some((parcel.host, parcel.life)), self.now);
+        self.found(found.or(altered));
         self.created_anew(commit, parcel);
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold::{Guard, Tenure};
+use leasehold::{Guard, Loss, Tenure, TenureState};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, timeout},
@@ -36,11 +36,22 @@ pub(crate) enum Letter {
     Ended {
         name: &'static str,
         token: u64,
+        /// Why, if not by its user.
+        lost: Option<Loss>,
     },
     /// Somebody began to want it, or ceased to.
     Wants {
         name: &'static str,
         begins: bool,
+    },
+    /// A tenure that was given back, and is held still.
+    Kept {
+        name: &'static str,
+        token: u64,
+    },
+    /// It is about to give back whatever this process holds of that name.
+    Unlocks {
+        name: &'static str,
     },
     Met(Fault),
     /// Something that the trace is to tell apart.
@@ -85,6 +96,13 @@ impl Post {
     pub(crate) fn send(&self, letter: Letter) {
         let at = self.now();
         self.0.letters.lock().unwrap_or_else(PoisonError::into_inner).push((at, letter));
+    }
+
+    /// What was given back ends at once, whatever the server is yet to be told.
+    pub(crate) fn given_back(&self, name: &'static str, tenure: &Tenure) {
+        if tenure.is_held() {
+            self.send(Letter::Kept { name, token: tenure.token().get() });
+        }
     }
 
     pub(crate) fn collect(&self) -> Vec<(u64, Letter)> {
@@ -189,6 +207,11 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        self.post.send(Letter::Ended { name: self.name, token: self.tenure.token().get() });
+        let lost = match self.tenure.state() {
+            TenureState::Lost(why) => Some(why),
+            _ => None,
+        };
+        let token = self.tenure.token().get();
+        self.post.send(Letter::Ended { name: self.name, token, lost });
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) busiest: u64,
     /// Creations that had to wait for somebody who held what was deleted.
     pub(crate) waited_for: u64,
+    /// Names held twice where an assumption did not hold: that is no violation.
+    pub(crate) overlaps: u64,
     pub(crate) faults: Faults,
     /// Of everything that happened: the same for the same seed.
     pub(crate) trace: u64,
@@ -48,10 +50,12 @@ impl World {
             let lost = resource.check(name);
             self.found(lost);
         }
-        if self.scene.excludes() {
-            for (name, mut tenures) in std::mem::take(&mut self.tenures) {
-                let twice = overlap::check(name, &mut tenures);
+        for (name, mut tenures) in std::mem::take(&mut self.tenures) {
+            let twice = overlap::check(name, &mut tenures);
+            if self.scene.excludes() {
                 self.found(twice);
+            } else {
+                self.report.overlaps += u64::from(twice.is_some());
             }
         }
         self.report.simulated = self.now;

@@ -51,6 +51,8 @@ pub(crate) struct Scene {
     pub(crate) cancels: u64,
     pub(crate) broken: Broken,
     pub(crate) foreign: bool,
+    /// Two hosts, and all their lives, have one identity.
+    pub(crate) twins: bool,
     /// Each process ends and begins anew this often.
     pub(crate) redeploy: Option<u64>,
     pub(crate) ttls: &'static [u64],
@@ -80,6 +82,7 @@ impl Scene {
                 _ => Broken::Nothing,
             },
             foreign: kind == 3,
+            twins: kind == 0 && seed / 12 % 2 == 1,
             redeploy: (kind == 5).then_some(30 * SEC),
             ttls: if brisk { &[3, 5, 6, 15] } else { &[6, 15, 15, 30] },
         }

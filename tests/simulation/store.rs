@@ -29,12 +29,14 @@ pub(crate) struct Commit {
 impl Commit {
     /// The object as a watch shows it.
     fn shown(&self) -> Cow<'_, Value> {
-        if let Some(after) = &self.after {
-            return Cow::Borrowed(after);
-        }
+        self.after.as_deref().map_or_else(|| Cow::Owned(self.gone()), Cow::Borrowed)
+    }
+
+    /// The object as it was, with the version of its end.
+    fn gone(&self) -> Value {
         let mut gone = self.before.as_deref().expect("before or after").clone();
         gone["metadata"]["resourceVersion"] = self.version.to_string().into();
-        Cow::Owned(gone)
+        gone
     }
 
     /// The object, in JSON.
@@ -45,6 +47,16 @@ impl Commit {
     /// The event, as a line of a watch.
     pub(crate) fn line(&self) -> Bytes {
         self.line.get_or_init(|| watches::line(self.kind(), &self.text()).into()).clone()
+    }
+
+    /// The event to a watch that did not select the object before.
+    pub(crate) fn came(&self) -> Bytes {
+        watches::line("ADDED", &self.text()).into()
+    }
+
+    /// The event to a watch that does not select the object any more.
+    pub(crate) fn went(&self) -> Bytes {
+        watches::line("DELETED", self.gone().to_string().as_bytes()).into()
     }
 
     const fn kind(&self) -> &'static str {

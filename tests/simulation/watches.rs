@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::{
-    api::{Answer, Request},
+    api::{self, Answer, Request},
+    checks::Violation,
     faults::Fault,
     scene::SEC,
     store::Store,
@@ -19,6 +20,7 @@ pub(crate) struct Watching {
     pub(crate) host: usize,
     pub(crate) life: u64,
     request: Request,
+    sent: u64,
     after: u64,
     body: Stream,
     ends: u64,
@@ -28,6 +30,19 @@ pub(crate) struct Watching {
 }
 
 impl World {
+    pub(crate) fn is_outdated(&mut self, parcel: &Parcel) -> Option<Violation> {
+        let place = ((parcel.host, parcel.life), parcel.request.selection());
+        match parcel.request.verb {
+            "list" => {
+                self.outdated.listed(place, self.now);
+                None
+            }
+            // One that was given up meanwhile is no answer to what came later.
+            "watch" if !parcel.reply.is_closed() => self.outdated.check(&place),
+            _ => None,
+        }
+    }
+
     pub(crate) fn begin_watch(&mut self, parcel: Parcel, late: u64) {
         let number = |key: &str| parcel.request.query.get(key).and_then(|n| n.parse::<u64>().ok());
         let after = number("resourceVersion").unwrap_or(self.store.version);
@@ -36,6 +51,10 @@ impl World {
         let gone = after < self.store.compacted && self.rng.chance(500);
         if gone || matches!(fault, Some((Fault::WatchGoneAtStart, _))) {
             self.report.faults.hit(Fault::WatchGoneAtStart);
+            if !parcel.reply.is_closed() {
+                let place = ((parcel.host, parcel.life), parcel.request.selection());
+                self.outdated.gone(place, parcel.sent);
+            }
             let gone = wire::whole(Answer::failure(410, "Expired", ""));
             return self.back(parcel, gone, late, None);
         }
@@ -44,6 +63,7 @@ impl World {
             host: parcel.host,
             life: parcel.life,
             request: parcel.request.clone(),
+            sent: parcel.sent,
             after,
             body,
             ends: self.now + length,
@@ -97,7 +117,7 @@ impl World {
         if self.store.version > watching.after {
             if watching.after < self.store.compacted {
                 self.report.faults.hit(Fault::WatchGoneEvent);
-                wire::push(&mut watching.body, gone());
+                self.end_gone(watching);
                 return false;
             }
             let times = if fault.is_some() { 2 } else { 1 };
@@ -117,6 +137,13 @@ impl World {
         true
     }
 
+    fn end_gone(&mut self, watching: &mut Watching) {
+        if wire::push(&mut watching.body, gone()) {
+            let place = ((watching.host, watching.life), watching.request.selection());
+            self.outdated.gone(place, watching.sent);
+        }
+    }
+
     fn fail_watch(&mut self, watching: &mut Watching, fault: Fault) -> bool {
         if fault == Fault::WatchSilent {
             let first = watching.bookmark != u64::MAX;
@@ -130,7 +157,7 @@ impl World {
         self.report.faults.hit(fault);
         let reset = match fault {
             Fault::WatchGoneEvent => {
-                wire::push(&mut watching.body, gone());
+                self.end_gone(watching);
                 false
             }
             Fault::WatchPartialLine => {
@@ -152,12 +179,9 @@ impl Watching {
     fn tell(&mut self, store: &Store, times: usize) -> bool {
         for commit in store.after(self.after) {
             self.after = commit.version;
-            let object = commit.after.as_ref().or(commit.before.as_ref()).expect("one of them");
-            if !self.request.selects(object) {
-                continue;
-            }
+            let Some(event) = api::event(&self.request, commit) else { continue };
             for _ in 0..times {
-                if !wire::push(&mut self.body, commit.line()) {
+                if !wire::push(&mut self.body, event.clone()) {
                     return false;
                 }
             }

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use crate::{
     api::Request,
     checks::{
-        Violation, fenced::Resource, liveness::Liveness, overlap::Interval, recreation::Recreation,
-        requests, tokens::Tokens,
+        Violation, causes::Causes, fenced::Resource, leftovers::Leftovers, liveness::Liveness,
+        outdated::Outdated, overlap::Interval, recreation::Recreation, requests, tokens::Tokens,
     },
     elector::Elector,
     faults::{Fault, Faults},
@@ -20,11 +20,14 @@ use crate::{
     post::Letter,
     report::Report,
     rng::Rng,
-    scene::{MS, SEC, Scene, TICK},
+    scene::{ELECTION, LOCKS, MS, SEC, Scene, TICK},
     store::Store,
     watches::Watching,
     wire::Replied,
 };
+
+/// What this simulation's programs want.
+const NAMES: &[&str] = &[LOCKS[0], LOCKS[1], ELECTION];
 
 /// A request on its way.
 pub(crate) struct Parcel {
@@ -79,9 +82,12 @@ pub(crate) struct World {
     pub(crate) recreation: Recreation,
     pub(crate) tenures: BTreeMap<&'static str, Vec<Interval>>,
     pub(crate) liveness: Liveness,
+    pub(crate) causes: Causes,
+    pub(crate) leftovers: Leftovers,
+    pub(crate) outdated: Outdated,
     pub(crate) report: Report,
     /// When all users were told to leave.
-    stopped: Option<u64>,
+    pub(crate) stopped: Option<u64>,
     /// Whether the trace is printed.
     told: bool,
 }
@@ -129,6 +135,9 @@ impl World {
             recreation: Recreation::default(),
             tenures: BTreeMap::new(),
             liveness: Liveness::default(),
+            causes: Causes::default(),
+            leftovers: Leftovers::default(),
+            outdated: Outdated::default(),
             report: Report { faults, trace: seed, ..Report::default() },
             stopped: None,
             told: std::env::var_os("LEASEHOLD_TRACE").is_some(),
@@ -150,7 +159,7 @@ impl World {
     }
 
     /// How long what is wanted may be held by nobody after the last fault.
-    fn patience(&self) -> u64 {
+    pub(crate) fn patience(&self) -> u64 {
         // A time to live, a retry; and what a server asked to be left alone for.
         let longest = self.longest();
         self.on_the_slowest_clock(longest + longest / 3 * 12 / 10 + 5 * SEC)
@@ -251,8 +260,8 @@ impl World {
             self.take(h, local, letter);
         }
         let Some(process) = &mut self.hosts[h].process else { return };
-        for (name, tenure) in process.ask(to) {
-            self.over(name, tenure);
+        for (name, tenure, why) in process.ask(to) {
+            self.lost(h, name, tenure, why);
         }
     }
 
@@ -266,9 +275,11 @@ impl World {
             Letter::Request { request, reply } => {
                 self.report.requests += 1;
                 let identity = process.identity.clone();
+                let who = ((h, life), identity.as_str(), at);
+                let nobody = self.leftovers.check(&request, who, &process.wants, NAMES);
                 // A fast clock asks more often, and is not to blame.
                 let bound = host.requests.asked(at * rate / 1_000_000, 4);
-                self.found(bound);
+                self.found(bound.or(nobody));
                 let rest = self.on_the_slowest_clock(self.longest() + 5 * SEC);
                 self.found(requests::late(at, self.stopped.map(|stopped| stopped + rest)));
                 self.leave(at, Parcel { host: h, life, identity, rate, sent: at, request, reply });
@@ -286,13 +297,20 @@ impl World {
                 let wrong = self.tokens.began((h, life), name, token);
                 self.found(wrong);
             }
-            Letter::Ended { name, token } => {
+            Letter::Ended { name, token, lost } => {
                 let ended = process.ended(name, token, at);
                 self.note(token);
-                if let Some((name, tenure)) = ended {
-                    self.over(name, tenure);
+                match (ended, lost) {
+                    (Some((name, tenure)), Some(why)) => self.lost(h, name, tenure, why),
+                    (Some((name, tenure)), None) => self.over(name, tenure),
+                    (None, _) => {}
                 }
             }
+            Letter::Kept { name, token } => {
+                let what = format!("`{name}` is held with token {token} after it was given back");
+                self.found(Some(Violation::new("C1", what)));
+            }
+            Letter::Unlocks { name } => self.causes.unlocked(h, name, at),
             Letter::Wants { name, begins } => {
                 if begins {
                     host.requests.wants();
@@ -300,6 +318,8 @@ impl World {
                 } else if let Some(found) = process.wants.iter().position(|want| *want == name) {
                     process.wants.swap_remove(found);
                 }
+                let ceased = (!process.wants.contains(&name)).then_some(at);
+                self.leftovers.wants((h, life), name, ceased);
                 self.liveness.wants(at, name, begins);
             }
             Letter::Met(fault) => self.report.faults.hit(fault),
@@ -312,7 +332,11 @@ impl World {
         host.life += 1;
         host.able_since = self.now;
         let clock = HostClock { started: self.now, rate: host.rate };
-        let identity = format!("host-{h}-{}", host.life);
+        let twin = self.scene.twins && h < 2;
+        let identity = if twin { "twin".into() } else { format!("host-{h}-{}", host.life) };
+        if twin {
+            self.report.faults.hit(Fault::SameIdentity);
+        }
         host.process =
             Some(Process::start(&self.scene, &mut self.rng, &self.calmed, clock, identity));
     }
@@ -349,33 +373,5 @@ impl World {
         }
         let next = self.now + self.scene.redeploy.unwrap_or(30 * SEC);
         self.at(next, Event::Redeploy { host: h });
-    }
-
-    /// C5, and the longest gap.
-    fn look(&mut self) {
-        for host in &mut self.hosts {
-            let cut = host.is_cut(self.now) || host.paused_until > self.now;
-            if self.calm.is_none() && (cut || self.down_until > self.now) {
-                host.able_since = self.now;
-            }
-        }
-        let held = |name: &str| {
-            let mut processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
-            processes.any(|process| process.beliefs.iter().any(|belief| belief.name == name))
-        };
-        let bound =
-            self.calm.filter(|_| self.stopped.is_none()).map(|calm| (self.patience(), calm));
-        let able = |name: &str| {
-            let wanting = self.hosts.iter().filter(|host| {
-                host.process.as_ref().is_some_and(|process| process.wants.contains(&name))
-            });
-            wanting.map(|host| host.able_since).min().unwrap_or(self.now)
-        };
-        let gap = self.liveness.look(self.now, held, able, bound);
-        self.found(gap);
-        self.hung.retain(|reply| !reply.is_closed());
-        if self.store.log.len() > 2000 {
-            self.store.compact(500);
-        }
     }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod controlplane;
 pub(crate) mod proxy;
+pub(crate) mod wire;
 
 pub(crate) use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
 pub(crate) use proxy::{Link, Proxy, Way};

@@ -4,11 +4,9 @@ use std::{mem::take, sync::Arc};
 
 use super::{Failure, Flight, Machine, Outcome, Sending, Sent};
 use crate::{
+    bugs::{Bug, seeded},
     clock::Moment,
-    engine::{
-        bugs::{Bug, seeded},
-        record::{Change, Nonce, Versioned},
-    },
+    engine::record::{Change, Nonce, Versioned},
     error::Loss,
 };
 

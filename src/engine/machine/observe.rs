@@ -4,11 +4,9 @@ use std::{num::NonZeroU64, sync::Arc};
 
 use super::{Attempt, Flight, Machine, Tenure, View};
 use crate::{
+    bugs::{Bug, seeded},
     clock::Moment,
-    engine::{
-        bugs::{Bug, seeded},
-        record::{Nonce, Versioned},
-    },
+    engine::record::{Nonce, Versioned},
     error::Loss,
     token::Token,
 };
@@ -118,10 +116,15 @@ impl Machine {
         if !kept || now >= until {
             return;
         }
+        let mut acquired = found.version.number;
+        if seeded(Bug::TokenFromTransitions) {
+            let transitions = u64::try_from(found.record.transitions).unwrap_or(0);
+            acquired = NonZeroU64::MIN.saturating_add(transitions);
+        }
         self.tenure = Some(Tenure {
             version: found.version.clone(),
             nonce: found.record.nonce.unwrap_or(attempt.nonce),
-            token: Token::new(found.version.number),
+            token: Token::new(acquired),
             sent: attempt.sent,
             until,
             passed_over: found.record.preferred.clone(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::{Failure, Machine};
 use crate::{
+    bugs::{Bug, seeded},
     clock::Moment,
-    engine::bugs::{Bug, seeded},
 };
 
 /// The longest pause that a backend can ask for where no tenure is at stake.

@@ -4,11 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Attempt, Flight, Machine, Sending, Sent, Step, View};
 use crate::{
+    bugs::{Bug, seeded},
     clock::Moment,
-    engine::{
-        bugs::{Bug, seeded},
-        record::{Change, Nonce, Record, Versioned, Write},
-    },
+    engine::record::{Change, Nonce, Record, Versioned, Write},
 };
 
 /// How many unanswered writes are remembered; an older one would be taken for a stranger's, which is safe.

@@ -4,11 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Flight, Machine, View};
 use crate::{
+    bugs::{Bug, seeded},
     clock::Moment,
-    engine::{
-        bugs::{Bug, seeded},
-        record::Versioned,
-    },
+    engine::record::Versioned,
     error::Loss,
     token::Token,
 };

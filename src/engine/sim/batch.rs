@@ -6,13 +6,13 @@ use super::{
     faults::{Fault, Faults},
     run,
 };
-use crate::engine::bugs::{Bug, with};
+use crate::bugs::{Bug, with};
 
 /// How many seeds the checks run; each stands for a scene of its own.
 const SEEDS: u64 = 300;
 
-/// Which check notices which bug.
-const CATCHES: [(Bug, Check); Bug::ALL.len()] = [
+/// Which check notices which of the engine's bugs; those below it the simulation of the whole library has.
+const CATCHES: [(Bug, Check); 21] = [
     (Bug::CountFromAnswer, Check::Overlap),
     (Bug::RemoteTimestamps, Check::Takeover),
     (Bug::OwnTtl, Check::Takeover),
@@ -70,12 +70,10 @@ fn one_seed_is_one_run() {
 /// The seeds are those that pass without a bug.
 #[test]
 fn every_seeded_bug_is_caught_by_its_check() {
-    for bug in Bug::ALL {
-        let (_, check) = CATCHES.iter().find(|(caught, _)| *caught == bug).expect("in the table");
-
+    for (bug, check) in CATCHES {
         let catches = |seed: &u64| {
             let found = with(Some(bug), || run(*seed)).violation;
-            found.is_some_and(|violation| violation.check == *check)
+            found.is_some_and(|violation| violation.check == check)
         };
 
         let seed = (0..SEEDS).find(catches);

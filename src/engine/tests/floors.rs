@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What of this crate the engine may name.
-const KNOWN: [&str; 6] = ["clock", "engine", "error", "timing", "token", "Token"];
+const KNOWN: [&str; 7] = ["bugs", "clock", "engine", "error", "timing", "token", "Token"];
 /// What it may not name at all.
 const UNKNOWN: [&str; 7] =
     ["tokio", "futures", "kube", "k8s_openapi", "http", "tower", "hyper_util"];

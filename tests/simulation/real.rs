@@ -1,0 +1,244 @@
+//! The simulated server beside a real kube-apiserver: the same requests, the same answers and the same events.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::TryStreamExt as _;
+use http_body_util::BodyExt as _;
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{self, Request},
+    rng::Rng,
+    script::{Ask, NAMES, SELECTIONS},
+    store::Store,
+    support::{ADMIN, ControlPlane},
+};
+
+/// How many requests one script has.
+const REQUESTS: u64 = 150;
+
+/// One of the two, with what it has shown of each object.
+struct Side {
+    server: Server,
+    shown: BTreeMap<&'static str, Vec<Value>>,
+    highest: u64,
+}
+
+enum Server {
+    Simulated(Store),
+    Real(Client, String),
+}
+
+/// What can be compared of an answer.
+#[derive(Debug, PartialEq)]
+struct Answered {
+    status: u16,
+    reason: String,
+    /// The objects, without what a server makes up, and how each version stands to the highest before.
+    objects: Vec<(Value, Version)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Version {
+    /// Seen before.
+    Old,
+    /// Above all that were seen before.
+    New,
+}
+
+/// `LEASEHOLD_SEED_FROM=n` takes another script.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulated_server_answers_as_a_real_one_does() {
+    let plane = ControlPlane::shared().await;
+    let from = crate::from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
+    let mut statuses = BTreeMap::new();
+    for seed in from..from + 3 {
+        let mut rng = Rng::new(seed);
+        let mut sides = [
+            Side::new(Server::Simulated(Store::new())),
+            Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
+        ];
+        let start = sides[1].version().await;
+        for number in 0..REQUESTS {
+            let ask = Ask::random(&mut rng, number);
+            let simulated = sides[0].ask(&ask).await;
+            let real = sides[1].ask(&ask).await;
+            assert_eq!(
+                simulated, real,
+                "seed {seed}, request {number}, simulated and real: {ask:?}"
+            );
+            *statuses.entry(real.status).or_insert(0) += 1;
+        }
+        for selection in SELECTIONS {
+            let simulated = sides[0].events(selection, 0).await;
+            let real = sides[1].events(selection, start).await;
+            assert_eq!(simulated, real, "seed {seed}, the events of {selection:?}");
+            assert!(real.len() > 3, "{real:?}");
+        }
+    }
+    println!("{statuses:?}");
+    let met: Vec<u16> = statuses.into_keys().collect();
+    assert_eq!(met, [200, 201, 404, 409, 422], "a status that never came proves nothing");
+}
+
+impl Side {
+    fn new(server: Server) -> Self {
+        Self { server, shown: BTreeMap::new(), highest: 0 }
+    }
+
+    async fn ask(&mut self, ask: &Ask) -> Answered {
+        let name = ask.name();
+        let request = ask.request(self.shown.get(name).map_or(&[], Vec::as_slice));
+        let (status, answer) = self.server.carry_out(&request).await;
+        let objects = match answer["kind"].as_str() {
+            Some("Lease") => vec![answer.clone()],
+            Some("LeaseList") => answer["items"].as_array().cloned().unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let mut seen = Vec::new();
+        for object in objects {
+            let number = number(&object);
+            let version = if number > self.highest { Version::New } else { Version::Old };
+            seen.push((number, (without_server(&object), version)));
+            let named =
+                NAMES.iter().find(|name| object["metadata"]["name"] == **name).expect("asked for");
+            let shown = self.shown.entry(named).or_default();
+            // Only what is newer: a list shows once more what is known.
+            if shown.last().is_none_or(|last| self::number(last) < number) {
+                shown.push(object);
+            }
+        }
+        self.highest = seen.iter().map(|(number, _)| *number).max().unwrap_or(0).max(self.highest);
+        let reason = if status < 300 { "" } else { answer["reason"].as_str().unwrap_or_default() };
+        let objects = seen.into_iter().map(|(_, seen)| seen).collect();
+        Answered { status, reason: reason.into(), objects }
+    }
+
+    /// The version of all that there is.
+    async fn version(&self) -> u64 {
+        match &self.server {
+            Server::Simulated(store) => store.version,
+            Server::Real(..) => {
+                let list = Ask::List(None).request(&[]);
+                number(&self.server.real(&list).await.1)
+            }
+        }
+    }
+
+    /// What a watch shows of all that has happened; each version is above the one before it.
+    async fn events(
+        &mut self,
+        selection: Option<(&str, &str)>,
+        start: u64,
+    ) -> Vec<(String, Value)> {
+        let query = selection.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let request = Request {
+            verb: "watch",
+            name: String::new(),
+            query: query.collect(),
+            body: Value::Null,
+        };
+        let events: Vec<Value> = match &self.server {
+            Server::Simulated(store) => store
+                .after(start)
+                .filter_map(|commit| api::event(&request, commit))
+                .map(|line| parsed(&line))
+                .collect(),
+            Server::Real(client, namespace) => watched(client, namespace, &request, start).await,
+        };
+        let mut last = start;
+        let mut told = Vec::new();
+        for event in events {
+            let number = number(&event["object"]);
+            assert!(number > last, "{number} after {last}");
+            last = number;
+            let kind = event["type"].as_str().unwrap_or_default();
+            told.push((kind.to_owned(), without_server(&event["object"])));
+        }
+        told
+    }
+}
+
+impl Server {
+    async fn carry_out(&mut self, request: &Request) -> (u16, Value) {
+        match self {
+            Self::Simulated(store) => {
+                let answer = api::carry_out(store, 0, request);
+                (answer.status, serde_json::from_slice(&answer.body).expect("an object"))
+            }
+            Self::Real(..) => self.real(request).await,
+        }
+    }
+
+    async fn real(&self, request: &Request) -> (u16, Value) {
+        let Self::Real(client, namespace) = self else { unreachable!("asked of the real one") };
+        let method = match request.verb {
+            "create" => "POST",
+            "update" => "PUT",
+            "delete" => "DELETE",
+            _ => "GET",
+        };
+        let named = !matches!(request.verb, "create" | "list");
+        let path = path(namespace, named.then_some(request.name.as_str())) + &query(request);
+        let body = if request.body.is_null() { String::new() } else { request.body.to_string() };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body.into_bytes()))
+            .expect("a request");
+        let answer = client.send(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice(&body).expect("an object"))
+    }
+}
+
+async fn watched(client: &Client, namespace: &str, request: &Request, start: u64) -> Vec<Value> {
+    let query = query(request);
+    let query = if query.is_empty() { "?".to_owned() } else { query + "&" };
+    let path = format!(
+        "{}{query}watch=true&timeoutSeconds=1&resourceVersion={start}",
+        path(namespace, None)
+    );
+    let answer = client.send(http::Request::get(path).body(Body::empty()).expect("a request"));
+    let body = answer.await.expect("an answer").into_body().into_data_stream();
+    let read = body.map_ok(|bytes| bytes.to_vec()).try_concat();
+    let text = tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .expect("it ends")
+        .expect("a body");
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(parsed).collect()
+}
+
+fn parsed(line: &[u8]) -> Value {
+    serde_json::from_slice(line).expect("an event")
+}
+
+fn path(namespace: &str, name: Option<&str>) -> String {
+    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+    name.map_or_else(|| leases.clone(), |name| format!("{leases}/{name}"))
+}
+
+fn query(request: &Request) -> String {
+    let pairs =
+        request.query.iter().map(|(key, value)| format!("{key}={}", value.replace('=', "%3D")));
+    let pairs: Vec<String> = pairs.collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+fn number(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("a version")
+}
+
+/// What a client said of an object, and nothing that the server adds.
+fn without_server(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    let labels = metadata["labels"].as_object().filter(|labels| !labels.is_empty());
+    json!({ "name": metadata["name"], "labels": labels, "spec": object["spec"] })
+}

@@ -1,0 +1,158 @@
+//! Random requests that say what they mean, so that two servers can be asked the same: versions and uids are named by
+//! what they are, not by their text.
+
+use serde_json::{Value, json};
+
+use crate::{api::Request, rng::Rng};
+
+/// The objects that requests are about.
+pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
+/// What lists and watches are restricted to.
+pub(crate) const SELECTIONS: [Option<(&str, &str)>; 4] = [
+    None,
+    Some(("fieldSelector", "metadata.name=a")),
+    Some(("labelSelector", "colour=red")),
+    Some(("labelSelector", "colour")),
+];
+
+/// Which version or uid a request says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Said {
+    Right,
+    /// It was right once.
+    Former,
+    Nothing,
+}
+
+/// What is in an object to write. No `preferredHolder`: a server that has coordinated leader election switched off, as it
+/// is by default, drops it without a word.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// What is there.
+    Same,
+    /// Something that has not been there.
+    New(Value, Value),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    Get(&'static str),
+    Create(&'static str, Content),
+    Update { name: &'static str, version: Said, uid: Said, content: Content },
+    Delete { name: &'static str, version: Said, uid: Said },
+    List(Option<(&'static str, &'static str)>),
+}
+
+impl Ask {
+    pub(crate) fn random(rng: &mut Rng, number: u64) -> Self {
+        let name = rng.pick(&NAMES);
+        match rng.below(20) {
+            0 => Self::Get(name),
+            1..5 => Self::Create(name, Content::new(rng, number)),
+            5..8 => Self::Delete { name, version: Said::random(rng), uid: Said::random(rng) },
+            8 | 9 => Self::List(rng.pick(&SELECTIONS)),
+            _ => Self::Update {
+                name,
+                version: Said::random(rng),
+                uid: Said::random(rng),
+                content: if rng.chance(200) { Content::Same } else { Content::new(rng, number) },
+            },
+        }
+    }
+
+    /// The request, to a server that has shown these states of the object, oldest first.
+    pub(crate) fn request(&self, shown: &[Value]) -> Request {
+        let mut query = std::collections::BTreeMap::new();
+        let (verb, name, body) = match self {
+            Self::Get(name) => ("get", *name, Value::Null),
+            Self::Create(name, content) => ("create", *name, content.object(name, &[])),
+            Self::Update { name, version, uid, content } => {
+                let mut object = content.object(name, shown);
+                version.say(&mut object["metadata"], "resourceVersion", shown);
+                uid.say(&mut object["metadata"], "uid", shown);
+                ("update", *name, object)
+            }
+            Self::Delete { name, version, uid } => {
+                let mut object =
+                    json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {} });
+                version.say(&mut object["preconditions"], "resourceVersion", shown);
+                uid.say(&mut object["preconditions"], "uid", shown);
+                ("delete", *name, object)
+            }
+            Self::List(selection) => {
+                query.extend(selection.map(|(key, value)| (key.to_owned(), value.to_owned())));
+                ("list", "", Value::Null)
+            }
+        };
+        Request { verb, name: name.into(), query, body }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Get(name)
+            | Self::Create(name, _)
+            | Self::Update { name, .. }
+            | Self::Delete { name, .. } => name,
+            Self::List(_) => "",
+        }
+    }
+}
+
+impl Said {
+    fn random(rng: &mut Rng) -> Self {
+        rng.pick(&[Self::Right, Self::Right, Self::Right, Self::Former, Self::Nothing])
+    }
+
+    fn say(self, place: &mut Value, field: &str, shown: &[Value]) {
+        let texts = || shown.iter().rev().map(|object| &object["metadata"][field]);
+        let right = texts().next().cloned().unwrap_or_default();
+        let said = match self {
+            Self::Right => Some(right),
+            Self::Former => texts().find(|text| **text != right).cloned(),
+            Self::Nothing => None,
+        };
+        let place = place.as_object_mut().expect("an object");
+        match said.filter(|said| !said.is_null()) {
+            Some(said) => place.insert(field.into(), said),
+            None => place.remove(field),
+        };
+    }
+}
+
+impl Content {
+    fn new(rng: &mut Rng, number: u64) -> Self {
+        let labels = rng.pick(&[Some("red"), Some("blue"), None]);
+        let labels = labels.map_or(json!({}), |colour| json!({ "colour": colour }));
+        let mut spec = json!({
+            "holderIdentity": format!("holder-{number}"), "leaseDurationSeconds": 15, "leaseTransitions": number,
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+        });
+        match rng.below(14) {
+            0 => spec["leaseDurationSeconds"] = 0.into(),
+            1 => spec["leaseTransitions"] = (-1).into(),
+            2 => drop(spec.as_object_mut().expect("an object").remove("holderIdentity")),
+            3 => spec["holderIdentity"] = "".into(),
+            4 => spec = json!({}),
+            5 => drop(spec.as_object_mut().expect("an object").remove("leaseDurationSeconds")),
+            _ => {}
+        }
+        Self::New(labels, spec)
+    }
+
+    fn object(&self, name: &str, shown: &[Value]) -> Value {
+        let mut object = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {},
+        });
+        match (self, shown.last()) {
+            (Self::Same, Some(last)) => object = last.clone(),
+            (Self::Same, None) => {}
+            (Self::New(labels, spec), last) => {
+                // As a client writes it: over what it has read.
+                object = last.cloned().unwrap_or(object);
+                object["metadata"]["labels"] = labels.clone();
+                object["spec"] = spec.clone();
+            }
+        }
+        object
+    }
+}
