@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     faults::Fault,
     scene::{Broken, MS, SEC},
+    watches::Watching,
     world::{Event, World},
 };
 
@@ -188,6 +189,7 @@ impl World {
     /// Nothing goes wrong from here on.
     pub(crate) fn calm_down(&mut self) {
         self.calm = Some(self.now);
+        self.unheard = self.watches.iter().any(Watching::is_silent);
         self.calmed.store(true, std::sync::atomic::Ordering::Relaxed);
         for host in &self.hosts {
             host.process.iter().for_each(|process| process.post.calm_down());

@@ -35,8 +35,12 @@ impl World {
             let mut processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
             processes.any(|process| process.beliefs.iter().any(|belief| belief.name == name))
         };
-        let bound =
-            self.calm.filter(|_| self.stopped.is_none()).map(|calm| (self.patience(), calm));
+        let mut patience = self.patience();
+        if self.unheard {
+            // Who waits behind a silent watch hears of a change by its own read, a time to live later, and waits another.
+            patience += self.on_the_slowest_clock(self.longest());
+        }
+        let bound = self.calm.filter(|_| self.stopped.is_none()).map(|calm| (patience, calm));
         let able = |name: &str| {
             let wanting = self.hosts.iter().filter(|host| {
                 host.process.as_ref().is_some_and(|process| process.wants.contains(&name))

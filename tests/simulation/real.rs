@@ -116,14 +116,9 @@ impl Side {
     }
 
     /// The version of all that there is.
-    async fn version(&self) -> u64 {
-        match &self.server {
-            Server::Simulated(store) => store.version,
-            Server::Real(..) => {
-                let list = Ask::List(None).request(&[]);
-                number(&self.server.real(&list).await.1)
-            }
-        }
+    async fn version(&mut self) -> u64 {
+        let list = Ask::List(None).request(&[]);
+        number(&self.server.carry_out(&list).await.1)
     }
 
     /// What a watch shows of all that has happened; each version is above the one before it.
@@ -167,32 +162,31 @@ impl Server {
                 let answer = api::carry_out(store, 0, request);
                 (answer.status, serde_json::from_slice(&answer.body).expect("an object"))
             }
-            Self::Real(..) => self.real(request).await,
+            Self::Real(client, namespace) => ask(client, namespace, request).await,
         }
     }
+}
 
-    async fn real(&self, request: &Request) -> (u16, Value) {
-        let Self::Real(client, namespace) = self else { unreachable!("asked of the real one") };
-        let method = match request.verb {
-            "create" => "POST",
-            "update" => "PUT",
-            "delete" => "DELETE",
-            _ => "GET",
-        };
-        let named = !matches!(request.verb, "create" | "list");
-        let path = path(namespace, named.then_some(request.name.as_str())) + &query(request);
-        let body = if request.body.is_null() { String::new() } else { request.body.to_string() };
-        let request = http::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", "application/json")
-            .body(Body::from(body.into_bytes()))
-            .expect("a request");
-        let answer = client.send(request).await.expect("an answer");
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
-        (status, serde_json::from_slice(&body).expect("an object"))
-    }
+async fn ask(client: &Client, namespace: &str, request: &Request) -> (u16, Value) {
+    let method = match request.verb {
+        "create" => "POST",
+        "update" => "PUT",
+        "delete" => "DELETE",
+        _ => "GET",
+    };
+    let named = !matches!(request.verb, "create" | "list");
+    let path = path(namespace, named.then_some(request.name.as_str())) + &query(request);
+    let body = if request.body.is_null() { String::new() } else { request.body.to_string() };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(Body::from(body.into_bytes()))
+        .expect("a request");
+    let answer = client.send(request).await.expect("an answer");
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    (status, serde_json::from_slice(&body).expect("an object"))
 }
 
 async fn watched(client: &Client, namespace: &str, request: &Request, start: u64) -> Vec<Value> {

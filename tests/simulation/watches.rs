@@ -176,6 +176,11 @@ impl World {
 }
 
 impl Watching {
+    /// Whether it tells nothing, or will not, without coming to an end.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.fault, Some((Fault::WatchSilent, _)))
+    }
+
     fn tell(&mut self, store: &Store, times: usize) -> bool {
         for commit in store.after(self.after) {
             self.after = commit.version;

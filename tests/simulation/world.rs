@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) elector: Elector,
     pub(crate) down_until: u64,
     pub(crate) calm: Option<u64>,
+    /// A watch was silent then, and did not come to an end.
+    pub(crate) unheard: bool,
     pub(crate) calmed: Arc<AtomicBool>,
     pub(crate) tokens: Tokens,
     pub(crate) recreation: Recreation,
@@ -130,6 +132,7 @@ impl World {
             elector: Elector::default(),
             down_until: 0,
             calm: None,
+            unheard: false,
             calmed: Arc::default(),
             tokens: Tokens::default(),
             recreation: Recreation::default(),
@@ -165,7 +168,7 @@ impl World {
         self.on_the_slowest_clock(longest + longest / 3 * 12 / 10 + 5 * SEC)
     }
 
-    fn on_the_slowest_clock(&self, time: u64) -> u64 {
+    pub(crate) fn on_the_slowest_clock(&self, time: u64) -> u64 {
         time * 1_000_000 / self.hosts.iter().map(|host| host.rate).min().unwrap_or(1_000_000)
     }
 
