@@ -8,6 +8,7 @@ mod pace;
 mod preferred;
 mod releasing;
 mod speed;
+mod standing;
 mod unknown;
 mod waiting;
 
@@ -156,9 +157,10 @@ fn wake(machine: &mut Machine, step: &Step) -> (Moment, Step) {
 #[track_caller]
 fn sleep_on(machine: &mut Machine, mut step: Step) -> (Moment, Step) {
     let mut now = assert_sleeps(&step);
-    while let Step::Sleep(until) = step {
-        now = until;
+    loop {
         step = machine.step(now, Input::Wake);
+        let Step::Sleep(until) = step else { return (now, step) };
+        assert!(until > now, "it sleeps until {until:?} and no further");
+        now = until;
     }
-    (now, step)
 }

@@ -176,3 +176,68 @@ fn a_claim_stored_when_the_record_was_missed_may_be_what_is_gone() {
 
     assert_eq!((token(&a, 3), a.loss()), (None, Some(Loss::Deleted)));
 }
+
+#[test]
+fn a_deletion_told_once_more_is_no_fresh_look() {
+    let mut a = waiter();
+    a.step(at(4000), Input::Deleted(number(11)));
+
+    let step = a.step(at(19_001), Input::Deleted(number(11)));
+
+    assert_eq!(step, Step::Read, "somebody may have made it anew since");
+}
+
+#[test]
+fn an_absence_older_than_what_a_watch_has_told_ends_nothing() {
+    let (mut a, now) = holder();
+    assert_eq!(a.step(at(1000), Input::Missed), Step::Read);
+    a.step(at(1001), changed(&found("u", 11, now.record.clone())));
+
+    let step = a.step(at(1002), absent());
+    let (_, step) = wake(&mut a, &step);
+
+    assert_eq!((token(&a, 1002), step), (Some(10), Step::Read));
+}
+
+#[test]
+fn a_holder_whose_record_was_missed_reads_at_once() {
+    let (mut a, _) = holder();
+
+    assert_eq!(a.step(at(1000), Input::Missed), Step::Read, "others need not wait for a reader");
+}
+
+#[test]
+fn what_was_missed_is_read_although_an_older_state_is_told_late() {
+    for older in [9, 10] {
+        let mut a = waiter();
+        let step = a.step(at(1000), Input::Missed);
+        assert_eq!(a.step(at(1001), changed(&held(older))), step);
+
+        assert_eq!(wake(&mut a, &step).1, Step::Read);
+    }
+}
+
+#[test]
+fn what_was_missed_and_is_told_to_be_there_again_needs_no_read() {
+    let mut a = waiter();
+    let step = a.step(at(1000), Input::Missed);
+    a.step(at(1001), changed(&held(11)));
+
+    let (_, step) = wake(&mut a, &step);
+
+    assert!(assert_sleeps(&step) >= at(16_001));
+}
+
+#[test]
+fn what_was_missed_during_a_read_that_fails_is_read_again() {
+    let mut a = waiter();
+    let poll = a.step(at(0), Input::Blind);
+    let (then, reading) = wake(&mut a, &poll);
+    assert_eq!(reading, Step::Read);
+    a.step(then, Input::Missed);
+
+    let pause = a.step(then + ms(1), Input::Read(Err(UNKNOWN)));
+
+    assert!(assert_sleeps(&pause) < at(6000));
+    assert_eq!(wake(&mut a, &pause).1, Step::Read);
+}

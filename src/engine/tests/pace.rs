@@ -14,6 +14,10 @@ fn pauses(
     while pauses.len() < rounds {
         step = match step {
             Step::Sleep(until) => {
+                assert!(
+                    pauses.is_empty() || until > now,
+                    "it sleeps until {until:?} and no further"
+                );
                 now = until;
                 a.step(now, Input::Wake)
             }
@@ -126,13 +130,9 @@ fn a_pause_from_before_a_tenure_does_not_outlast_it() {
     let write = written(a.step(at(0), absent()));
     a.step(at(100), Input::Wrote(Outcome::Failed(asked)));
 
-    let mut step = a.step(at(200), changed(&after(&write, 10)));
+    let pause = a.step(at(200), changed(&after(&write, 10)));
     assert_eq!(token(&a, 200), Some(10));
-    let mut now = at(200);
-    while let Step::Sleep(until) = step {
-        now = until;
-        step = a.step(until, Input::Wake);
-    }
+    let (now, step) = sleep_on(&mut a, pause);
 
     assert_eq!((now, token(&a, 10_000)), (at(10_000), Some(10)));
     assert!(matches!(step, Step::Read | Step::Write(_)));
@@ -251,4 +251,31 @@ fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
     a.step(at(60_000), Input::Look);
     assert_eq!(a.step(at(60_000), Input::Claim(Timing::default())), Step::Read);
     write_for(a.step(at(60_001), absent()), Change::Claim);
+}
+
+#[test]
+fn a_state_that_was_known_before_explains_no_conflict() {
+    let mut a = contender();
+    written(a.step(at(0), read(&free(10))));
+    assert_eq!(a.step(at(5), conflict()), Step::Read);
+    let pause = a.step(at(6), read(&free(10)));
+    let (then, step) = wake(&mut a, &pause);
+    write_for(step, Change::Claim);
+
+    assert!(
+        assert_sleeps(&a.step(then, conflict())) > then,
+        "the second is not looked into at once"
+    );
+}
+
+#[test]
+fn who_has_lost_a_race_stands_back_from_what_is_free_and_not_from_its_own() {
+    let (mut a, now) = holder();
+    write_for(a.step(at(13_000), Input::Wake), Change::Free);
+    a.step(at(13_000), Input::Claim(Timing::default()));
+    assert_eq!(a.step(at(13_001), conflict()), Step::Read);
+
+    let step = a.step(at(13_002), read(&found("u", 11, now.record.clone())));
+
+    write_for(step, Change::Claim);
 }

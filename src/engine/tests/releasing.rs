@@ -72,6 +72,7 @@ fn a_release_is_given_up_when_the_time_to_live_has_done_it() {
             Step::Write(_) => a.step(now, unknown()),
             Step::Read => a.step(now, Input::Read(Err(UNKNOWN))),
             Step::Sleep(until) => {
+                assert!(until >= now, "it sleeps until {until:?}");
                 now = until;
                 a.step(until, Input::Wake)
             }
@@ -202,4 +203,39 @@ fn what_is_held_by_nobody_wanted_is_left_alone() {
     for news in [Input::Wake, changed(&held(10)), Input::Missed, Input::Deleted(number(11))] {
         assert_eq!(a.step(at(1), news), Step::Done);
     }
+}
+
+#[test]
+fn a_successor_told_of_before_a_conflict_is_left_alone() {
+    let (mut a, _) = holder();
+    written(a.step(at(5000), Input::Wake));
+    a.step(at(5001), changed(&held(11)));
+    assert_eq!(a.loss(), Some(Loss::Taken));
+    assert_eq!(a.step(at(5002), conflict()), Step::Read);
+
+    assert_eq!(a.step(at(5003), read(&held(11))), Step::Done);
+}
+
+#[test]
+fn a_withdrawn_create_that_may_still_come_is_forestalled() {
+    let mut a = contender();
+    written(a.step(at(0), absent()));
+    let pause = a.step(at(1500), unknown());
+    a.step(at(1501), Input::Release);
+    let (then, _) = wake(&mut a, &pause);
+
+    let freeing = write_for(a.step(then, absent()), Change::Free);
+
+    assert_eq!(freeing.base, None, "only one of the two can be stored");
+    assert_eq!(a.step(then, stored(&after(&freeing, 10))), Step::Done);
+}
+
+#[test]
+fn a_release_after_a_loss_does_not_hide_it() {
+    let (mut a, _) = holder();
+    a.step(at(1000), changed(&held(11)));
+
+    a.step(at(1001), Input::Release);
+
+    assert_eq!(a.loss(), Some(Loss::Taken));
 }

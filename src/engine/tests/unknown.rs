@@ -186,3 +186,29 @@ fn an_answer_to_nothing_is_nothing() {
         assert_eq!((step, token(&a, 1000)), (Step::Sleep(at(5000)), Some(10)));
     }
 }
+
+#[test]
+fn a_refused_write_leaves_nothing_behind() {
+    let mut a = contender();
+    written(a.step(at(0), absent()));
+    a.step(at(10), Input::Wrote(Outcome::Failed(REFUSED)));
+
+    let pause = a.step(at(11), Input::Release);
+
+    assert!(a.is_done(at(11)));
+    assert_eq!(wake(&mut a, &pause).1, Step::Done);
+}
+
+#[test]
+fn a_refused_write_says_nothing_of_an_earlier_one() {
+    let mut a = contender();
+    let first = written(a.step(at(0), read(&free(9))));
+    let pause = a.step(at(1500), unknown());
+    let (then, _) = wake(&mut a, &pause);
+    written(a.step(then, read(&free(9))));
+    a.step(then, Input::Wrote(Outcome::Failed(REFUSED)));
+
+    a.step(then + ms(1), changed(&after(&first, 10)));
+
+    assert_eq!((a.holds(then + ms(1)).is_some(), a.deadline()), (true, Some(at(13_000))));
+}
