@@ -5,6 +5,7 @@ mod floors;
 mod holding;
 mod inputs;
 mod pace;
+mod pauses;
 mod preferred;
 mod releasing;
 mod speed;

@@ -54,6 +54,10 @@ impl Machine {
         let Flight::Write(sent, write) = take(&mut self.flight) else { return };
         self.reread |= sent.missed;
         match outcome {
+            // What is stored has a newer version: only a read can tell what was done.
+            Outcome::Stored(found) if found.version.number.get() <= write.base => {
+                self.failed(now, write.nonce, Failure::default());
+            }
             Outcome::Stored(found) => {
                 let kept = self.is_me(&found.record)
                     && found.record.nonce == Some(write.nonce)

@@ -72,7 +72,8 @@ impl Machine {
         if number < self.highest && !seeded(Bug::StaleRead) {
             return false;
         }
-        if number > self.highest {
+        let newer = number > self.highest;
+        if newer {
             self.pace.explained();
         }
         self.highest = number;
@@ -81,7 +82,7 @@ impl Machine {
         let mine = self.open.iter().find(written).cloned();
         // Every other write was conditional on what has passed: it cannot be stored any more.
         self.open.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
-        if mine.is_some() {
+        if newer && mine.is_some() {
             self.pace.stored();
         }
         match &self.tenure {

@@ -8,6 +8,13 @@ use super::*;
 const BURST: f64 = 60.0;
 /// How many each renewal interval, beside what the inputs themselves call for.
 const LASTING: f64 = 6.0;
+/// The shortest pause after a failure, in seconds. Reads and writes each double theirs from there.
+const PAUSE: f64 = 0.05;
+
+/// How many requests `passed` seconds allow, where the pauses began anew `since` seconds ago.
+fn allowed(since: f64, passed: f64) -> f64 {
+    LASTING * passed / 5.0 + 2.0 * ((PAUSE + since + passed) / (PAUSE + since)).log2()
+}
 
 /// One thing that happens, and how long after the last.
 #[derive(Clone, Debug)]
@@ -76,30 +83,39 @@ proptest! {
     fn whatever_comes_in_requests_stay_under_a_bound(story in prop::collection::vec(happening(), 1..120)) {
         let mut a = machine();
         let (mut now, mut flight, mut last) = (at(0), Flight::default(), None);
-        let mut level: f64 = 0.0;
+        let (mut level, mut called): (f64, Moment) = (0.0, now);
         let mut wake = None;
         let _ = take(&mut a, now, Input::Claim(Timing::default()), &mut flight, &mut last);
 
         for happening in story.iter().cycle().take(600) {
             let due = wake.filter(|wake| *wake < now + happening.after);
             let then: Moment = due.unwrap_or(now + happening.after);
-            level = (level - LASTING * (then - now).as_secs_f64() / 5.0).max(0.0);
+            let passed = allowed((now - called).as_secs_f64(), (then - now).as_secs_f64());
+            // What news called for may be asked a little later.
+            level = (level - passed).max(level.clamp(-6.0, 0.0));
             now = then;
             let input = match due {
                 Some(_) => Input::Wake,
                 None => happening.input(a.highest(), &flight, last.as_ref()),
             };
-            // A newer state may call for a claim and a read.
+            // A newer state may call for a claim and a read, and so may a record that is no more. Pauses begin anew.
             let newer = match &input {
                 Input::Changed(found) | Input::Read(Ok(Some(found))) => {
                     found.version.number.get() > a.highest()
                 }
+                Input::Deleted(version) => version.get() > a.highest(),
+                Input::Read(Ok(None)) => a.seen().is_some(),
                 _ => false,
             };
             let lost = !a.is_wanted();
             let input = if lost { Input::Claim(Timing::default()) } else { input };
             let asked = matches!(input, Input::Look);
-            level -= if newer || lost || asked { 2.0 } else { 0.0 };
+            // What a new watch does not find may be gone since the read that is under way, or have come.
+            level -= f64::from(u8::from(matches!(input, Input::Missed) && flight.reads));
+            if newer || lost || asked {
+                level -= 2.0;
+                called = now;
+            }
             let sent = take(&mut a, now, input, &mut flight, &mut last);
             wake = sent.1;
             level += f64::from(u8::from(sent.0));

@@ -18,6 +18,25 @@ fn a_lost_reply_of_a_claim_is_recognised_and_counts_from_its_sending() {
 }
 
 #[test]
+fn an_answer_without_a_newer_version_says_nothing_and_each_one_doubles_the_pause() {
+    let (mut a, _) = holder();
+    let mut now = at(5000);
+    let mut step = a.step(now, Input::Wake);
+
+    for failures in 0..4 {
+        let write = write_for(step, Change::Renew);
+        let same = after(&write, 10);
+        let pause = a.step(now, stored(&same));
+        let (then, asks) = sleep_on(&mut a, pause);
+        assert_eq!(asks, Step::Read);
+        assert!(then - now >= ms(50 << failures), "{:?} after {failures}", then - now);
+        now = then;
+        step = a.step(now, read(&same));
+    }
+    assert_eq!(a.deadline(), Some(at(13_000)), "not renewed");
+}
+
+#[test]
 fn a_claim_lost_before_it_was_stored_is_sent_anew() {
     let mut a = contender();
     let first = written(a.step(at(0), read(&free(9))));
