@@ -1,9 +1,9 @@
 //! How often requests may be sent: whatever comes in, a contender sends a bounded number of them.
 //!
 //! Where everything fails for good that is one write and one read in half a renewal interval at the very most, or in
-//! 2.5 s where that is less: with the default timing, and with every longer one, 2,880 requests an hour. Where nothing fails but others are always faster, it is one of each
-//! in an eighth. Where all is well it is 720 an hour for a holder, and for a waiter one read each time to live in
-//! which its watch told nothing.
+//! 2.5 s where that is less: with the default timing, and with every longer one, 2,880 requests an hour. Where nothing
+//! fails but others are always faster, it is one of each in an eighth. Where all is well it is 720 an hour for a
+//! holder, and for a waiter one read each time to live in which its watch told nothing.
 
 use std::time::Duration;
 

@@ -137,7 +137,9 @@ fn those_who_wait_are_spread_evenly_and_differently_each_time() {
 
     for parts in [machines, times] {
         let mut counts = [0_u32; 16];
-        parts.into_iter().for_each(|part| counts[part] += 1);
+        for part in parts {
+            counts[part] += 1;
+        }
         assert!(counts.iter().all(|count| (176..=336).contains(count)), "256 each: {counts:?}");
     }
 }
