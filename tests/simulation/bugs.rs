@@ -22,6 +22,7 @@ const FOUND: &[(Bug, &str, u64)] = &[
     (Bug::OwnTtl, "C4", 0),
     (Bug::AdoptOnRead, "C2", 0),
     (Bug::BlindRelease, "C4", 22),
+    (Bug::StaleRead, "C5", 21),
     (Bug::UnknownIsStored, "C1", 8),
     (Bug::CreateAtOnce, "C4", 5),
     (Bug::IgnoreNonce, "C1", 12),
@@ -67,12 +68,6 @@ const NOT_HERE: &[(Bug, &str)] = &[
     (Bug::ConflictForgiven, "the bound on requests is wider than for a machine alone"),
 ];
 
-/// What was found before the simulation changed, and is not known to be found now: to be settled.
-const UNSETTLED: &[(Bug, &str)] = &[(
-    Bug::StaleRead,
-    "was found by C5 with seed 9; a search of 75 s ended without a result, for a reason not known yet",
-)];
-
 /// How long to look for one bug.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,7 +75,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn every_bug_is_in_one_table() {
     for bug in Bug::ALL {
         let here = FOUND.iter().filter(|(found, ..)| found == bug).count();
-        let elsewhere = NOT_HERE.iter().chain(UNSETTLED).filter(|(other, _)| other == bug).count();
+        let elsewhere = NOT_HERE.iter().filter(|(other, _)| other == bug).count();
         assert_eq!(here + elsewhere, 1, "{bug:?}");
     }
 }
