@@ -38,6 +38,17 @@ fn a_lost_reply_of_a_release_is_read_up_and_not_repeated() {
 }
 
 #[test]
+fn what_is_left_of_a_refused_release_is_unknown_until_another_try() {
+    let (mut a, _) = holder();
+    written(a.step(at(1000), Input::Release));
+
+    let pause = a.step(at(1010), Input::Wrote(Outcome::Failed(REFUSED)));
+
+    assert!(assert_sleeps(&pause) > at(1011));
+    assert_eq!(a.has_left(at(1011)), None);
+}
+
+#[test]
 fn a_release_that_got_lost_is_sent_again() {
     let (mut a, now) = holder();
     written(a.step(at(1000), Input::Release));
