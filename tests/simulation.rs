@@ -67,6 +67,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many seeds an ordinary test runs: enough for every kind of fault to happen.
 const SLICE: u64 = 48;
+/// How many more it runs that nobody has run before.
+const FRESH: u64 = 12;
 
 /// Seeds that once failed, with what was wrong: run for ever.
 const FAILED: &str = include_str!("simulation/failed.txt");
@@ -114,6 +116,17 @@ fn nothing_that_is_promised_is_broken() {
     );
     assert_eq!(all.faults.missing(), [], "C8: a fault that never happens proves nothing");
     assert!(all.waited_for > 0, "C8: nobody created what had been deleted under its holder");
+}
+
+/// Seeds that nobody has run before: what they find goes into `failed.txt`.
+#[test]
+fn nothing_that_is_promised_is_broken_by_what_was_never_tried() {
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
+    let seed = AtomicU64::new(from);
+    let all =
+        batch(|| Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + FRESH));
+    println!("seeds from {from}: {all}");
+    all.assert_clean();
 }
 
 #[test]
