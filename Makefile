@@ -80,6 +80,7 @@ e2e: tools ## Test the image and the chart on a whole cluster, brought up for it
 bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
 	@tests/controlplane/build.sh
 	@$(CARGO) build --quiet --locked --release --example player
+	@$(CARGO) build --quiet --locked --release --features cli --bin leasehold
 	@$(CARGO) bench --quiet --locked --bench kubernetes
 
 binary: tools ## Build target/leasehold: the program in one file, linked statically, for any Linux

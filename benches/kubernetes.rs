@@ -6,6 +6,8 @@
 #![expect(clippy::print_stdout, reason = "prints its table")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails should say where")]
 
+#[path = "kubernetes/command.rs"]
+mod command;
 #[path = "kubernetes/counts.rs"]
 mod counts;
 #[path = "kubernetes/failover.rs"]
@@ -60,6 +62,9 @@ fn main() {
             process::start(&mut bench).await;
             process::follower(&mut bench).await;
             process::many(&mut bench).await;
+        }
+        if wanted("command") {
+            command::lock(&mut bench).await;
         }
         if wanted("failover") {
             failover::graceful(&mut bench).await;

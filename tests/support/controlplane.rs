@@ -105,6 +105,15 @@ impl ControlPlane {
         self.servers().ca()
     }
 
+    /// Where its etcd serves clients, without encryption.
+    ///
+    /// # Panics
+    ///
+    /// Unless [`ControlPlane::own`].
+    pub(crate) fn etcd(&self) -> String {
+        self.servers().etcd()
+    }
+
     /// How `user` reaches it. kube's own retries are off.
     ///
     /// [`ADMIN`] may do everything, the other [`USERS`] what [`ControlPlane::allow`] gave them.

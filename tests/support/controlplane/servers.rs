@@ -93,6 +93,12 @@ impl Servers {
         self.ca.clone()
     }
 
+    /// Where etcd serves its clients.
+    pub(super) fn etcd(&self) -> String {
+        let said = self.command.iter().find_map(|word| word.strip_prefix("--etcd-servers="));
+        said.expect("in the command").to_owned()
+    }
+
     pub(super) fn audit_log(&self) -> PathBuf {
         self.directory.path().join("audit.log")
     }
