@@ -22,7 +22,7 @@ fn program() -> PathBuf {
 pub(crate) async fn lock(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
     let mut ours = Command::new(program());
-    ours.args(["--namespace", &namespace, "lock", "bench", "true"]);
+    ours.args(["lock", "--namespace", &namespace, "bench", "true"]);
     ours.env("KUBECONFIG", bench.plane.kubeconfig(ADMIN));
     let mut commands = vec![("`leasehold lock`", ours), ("`true` alone", Command::new("true"))];
     let mut theirs = Command::new("etcdctl");
