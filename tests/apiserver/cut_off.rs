@@ -142,9 +142,10 @@ async fn contenders_for_an_expired_lease_are_never_two() {
         let wait = brief().wait(Duration::from_secs(4));
         let rush = join_all(handles.iter().map(|handle| handle.lock(&name, wait))).await;
         let guards: Vec<_> = rush.into_iter().flatten().collect();
-        guards.iter().filter(|guard| guard.is_held()).count()
+        (guards.iter().filter(|guard| guard.is_held()).count(), guards.len())
     }))
     .await;
-    assert!(rounds.iter().all(|&held| held <= 1), "{rounds:?}");
-    assert!(rounds.contains(&1), "nobody ever entered");
+    assert!(rounds.iter().all(|&(held, _)| held <= 1), "{rounds:?}");
+    // Not that they still hold: one pause of this machine that is longer than a hold ends all tenures at once.
+    assert!(rounds.iter().any(|&(_, entered)| entered > 0), "nobody ever entered");
 }
