@@ -1,11 +1,11 @@
 //! What an API server does with one request: the facts that were measured on a real one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::store::{Commit, Store};
+use crate::store::{Commit, Object, Store};
 
 /// A request as it was sent.
 #[derive(Clone, Debug)]
@@ -22,6 +22,13 @@ impl Request {
     pub(crate) fn renews(&self) -> bool {
         let mark = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
         self.verb == "update" && mark.is_some_and(|mark| mark.contains("\"token\""))
+    }
+
+    /// Whether it says which version of which object it is about.
+    pub(crate) fn is_conditional(&self) -> bool {
+        let place = if self.verb == "delete" { "preconditions" } else { "metadata" };
+        let said = &self.body[place];
+        said["uid"].is_string() && said["resourceVersion"].is_string()
     }
 
     /// What a list or a watch is restricted to.
@@ -55,25 +62,27 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn object(status: u16, object: &Value) -> Self {
-        Self { status, retry_after: None, body: object.to_string().into() }
+    pub(crate) fn object(status: u16, object: &Object) -> Self {
+        Self::new(status, object.text())
+    }
+
+    fn new(status: u16, body: impl Into<Bytes>) -> Self {
+        Self { status, retry_after: None, body: body.into() }
     }
 
     pub(crate) fn failure(status: u16, reason: &str, name: &str) -> Self {
         let kind = "leases";
-        Self::object(
-            status,
-            &json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
-                "reason": reason, "message": format!("{reason}: leases.coordination.k8s.io \"{name}\""),
-                "details": { "name": name, "group": "coordination.k8s.io", "kind": kind },
-            }),
-        )
+        let said = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
+            "reason": reason, "message": format!("{reason}: leases.coordination.k8s.io \"{name}\""),
+            "details": { "name": name, "group": "coordination.k8s.io", "kind": kind },
+        });
+        Self::new(status, said.to_string())
     }
 }
 
-/// Carries out anything but a watch.
-pub(crate) fn carry_out(store: &mut Store, at: u64, request: &Request) -> Answer {
+/// Carries out anything but a watch. What is stored is taken out of the request.
+pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     match request.verb {
         "get" => match store.lease(&request.name) {
             Some(lease) => Answer::object(200, lease),
@@ -89,8 +98,9 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &Request) -> Answer
 
 /// The line that a watch shows of a commit, if it asks for that: to it, what it does not select is not there.
 pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
-    let selected =
-        |object: &Option<Arc<Value>>| object.as_ref().is_some_and(|object| request.selects(object));
+    let selected = |object: &Option<Arc<Object>>| {
+        object.as_ref().is_some_and(|object| request.selects(object))
+    };
     let (before, after) = (selected(&commit.before), selected(&commit.after));
     if !before && !after {
         return None;
@@ -103,17 +113,14 @@ pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
 
 fn list(store: &Store, request: &Request) -> Answer {
     let leases = store.leases().filter(|(_, lease)| request.selects(lease));
-    let items: Vec<&Value> = leases.map(|(_, lease)| &**lease).collect();
-    Answer::object(
-        200,
-        &json!({
-            "kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1",
-            "metadata": { "resourceVersion": store.version.to_string() }, "items": items,
-        }),
-    )
+    let items: Vec<Bytes> = leases.map(|(_, lease)| lease.text()).collect();
+    let head = br#"{"apiVersion":"coordination.k8s.io/v1","kind":"LeaseList","items":["#;
+    let version = store.version;
+    let tail = format!(r#"],"metadata":{{"resourceVersion":"{version}"}}}}"#);
+    Answer::new(200, [&head[..], &items.join(&b','), tail.as_bytes()].concat())
 }
 
-fn create(store: &mut Store, at: u64, request: &Request) -> Answer {
+fn create(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     if let Some(invalid) = invalid(&request.body) {
         return invalid;
     }
@@ -124,7 +131,7 @@ fn create(store: &mut Store, at: u64, request: &Request) -> Answer {
     stored(store, at, request, 201)
 }
 
-fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
+fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     let said =
         |field: &str| request.body["metadata"][field].as_str().filter(|said| !said.is_empty());
     let Some(old) = store.lease(&request.name).map(Arc::clone) else {
@@ -132,7 +139,8 @@ fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
             return Answer::failure(409, "Conflict", &request.name);
         }
         // Leases allow create on update, whatever version was said.
-        return invalid(&request.body).unwrap_or_else(|| stored(store, at, request, 201));
+        let refused = invalid(&request.body);
+        return refused.unwrap_or_else(|| stored(store, at, request, 201));
     };
     for field in ["uid", "resourceVersion"] {
         let is = old["metadata"][field].as_str();
@@ -152,16 +160,16 @@ fn update(store: &mut Store, at: u64, request: &Request) -> Answer {
     if request.body["spec"] == old["spec"] {
         let mut same = request.body.clone();
         same["metadata"]["uid"] = old["metadata"]["uid"].clone();
-        if same == *old {
+        if same == **old {
             return Answer::object(200, &old);
         }
     }
     stored(store, at, request, 200)
 }
 
-fn stored(store: &mut Store, at: u64, request: &Request, status: u16) -> Answer {
-    let commit = store.commit(at, &request.name, Some(request.body.clone()));
-    Answer { status, retry_after: None, body: commit.text() }
+fn stored(store: &mut Store, at: u64, request: &mut Request, status: u16) -> Answer {
+    let commit = store.commit(at, &request.name, Some(mem::take(&mut request.body)));
+    Answer::new(status, commit.text())
 }
 
 fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {
@@ -176,7 +184,7 @@ fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {
     }
     store.commit(at, &request.name, None);
     let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
-    Answer::object(200, &done)
+    Answer::new(200, done.to_string())
 }
 
 /// What validation says of a Lease.

@@ -53,7 +53,7 @@ impl World {
             let host = &self.hosts[h];
             host.life == life && host.process.as_ref().is_some_and(|process| !process.stopping)
         };
-        let lease = |name: &str| self.store.lease(name).map(|lease| &**lease);
+        let lease = |name: &str| self.store.lease(name).map(|lease| &***lease);
         let left = self.leftovers.look(self.now, self.patience(), &self.causes, lives, lease);
         self.found(left);
         self.hung.retain(|reply| !reply.is_closed());

@@ -129,14 +129,15 @@ impl World {
     }
 
     /// A request arrives at the server, whoever still waits for it.
-    pub(crate) fn arrive(&mut self, parcel: Parcel, fate: Fate) {
+    pub(crate) fn arrive(&mut self, mut parcel: Parcel, fate: Fate) {
         self.note(parcel.request.verb.len() as u64 ^ (parcel.host as u64) << 8);
         let outdated = self.is_outdated(&parcel);
         self.found(outdated);
         if parcel.request.verb == "watch" && matches!(fate.back, Back::Own) && fate.carried_out {
             return self.begin_watch(parcel, fate.late);
         }
-        let own = (fate.carried_out && parcel.request.verb != "watch").then(|| self.serve(&parcel));
+        let carried_out = fate.carried_out && parcel.request.verb != "watch";
+        let own = carried_out.then(|| self.serve(&mut parcel));
         let told = self.told(&parcel.request).filter(|_| matches!(fate.back, Back::Own));
         let replied = match (fate.back, own) {
             (Back::Never, _) => {
@@ -168,7 +169,7 @@ impl World {
         lease["metadata"]["resourceVersion"].as_str()?.parse().ok()
     }
 
-    fn serve(&mut self, parcel: &Parcel) -> Answer {
+    fn serve(&mut self, parcel: &mut Parcel) -> Answer {
         if let Some(stale) = self.stale(&parcel.request) {
             self.causes.request_failed(parcel.host, &parcel.request.name, self.now);
             if stale.status == 404 {
@@ -178,10 +179,11 @@ impl World {
             return stale;
         }
         let before = self.store.version;
-        let answer = api::carry_out(&mut self.store, self.now, &parcel.request);
+        let conditional = parcel.request.is_conditional();
+        let answer = api::carry_out(&mut self.store, self.now, &mut parcel.request);
         if self.store.version > before {
             let commit = self.store.log.back().expect("just stored").clone();
-            self.look_at(&commit, parcel);
+            self.look_at(&commit, parcel, conditional);
         }
         answer
     }
@@ -201,18 +203,11 @@ impl World {
     }
 
     /// Checks one of our own writes.
-    fn look_at(&mut self, commit: &Commit, parcel: &Parcel) {
+    fn look_at(&mut self, commit: &Commit, parcel: &Parcel, conditional: bool) {
         self.note(commit.version);
         let holder = |lease: &serde_json::Value| {
             lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
         };
-        let body = &parcel.request.body;
-        let said = if parcel.request.verb == "delete" {
-            &body["preconditions"]
-        } else {
-            &body["metadata"]
-        };
-        let conditional = said["uid"].is_string() && said["resourceVersion"].is_string();
         let after = commit.after.as_ref().map(|after| holder(after)).unwrap_or_default();
         let before = commit.before.as_ref().map(|before| Before {
             holder: holder(before),

@@ -1,10 +1,9 @@
 //! What the API server stores: Leases, one counter for all versions, and the events since the last compaction.
 
 use std::{
-    borrow::Cow,
-    cell::OnceCell,
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    ops::Deref,
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -12,36 +11,57 @@ use serde_json::Value;
 
 use crate::watches;
 
+/// An object in one version; in JSON it is written out once for all who are told.
+#[derive(Debug)]
+pub(crate) struct Object {
+    content: Value,
+    text: OnceLock<Bytes>,
+}
+
+impl Object {
+    pub(crate) fn text(&self) -> Bytes {
+        self.text.get_or_init(|| self.content.to_string().into()).clone()
+    }
+}
+
+impl From<Value> for Object {
+    fn from(content: Value) -> Self {
+        Self { content, text: OnceLock::new() }
+    }
+}
+
+impl Deref for Object {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.content
+    }
+}
+
 /// An object as it became visible, or as it was last.
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) version: u64,
     pub(crate) name: Arc<str>,
-    pub(crate) before: Option<Arc<Value>>,
-    pub(crate) after: Option<Arc<Value>>,
+    pub(crate) before: Option<Arc<Object>>,
+    pub(crate) after: Option<Arc<Object>>,
     /// When `before` became visible.
     pub(crate) since: u64,
-    /// Written out once for all who are told.
-    text: OnceCell<Bytes>,
-    line: OnceCell<Bytes>,
+    /// The event as most watches show it.
+    line: OnceLock<Bytes>,
 }
 
 impl Commit {
-    /// The object as a watch shows it.
-    fn shown(&self) -> Cow<'_, Value> {
-        self.after.as_deref().map_or_else(|| Cow::Owned(self.gone()), Cow::Borrowed)
-    }
-
     /// The object as it was, with the version of its end.
-    fn gone(&self) -> Value {
-        let mut gone = self.before.as_deref().expect("before or after").clone();
+    fn gone(&self) -> Bytes {
+        let mut gone = Value::clone(self.before.as_ref().expect("before or after"));
         gone["metadata"]["resourceVersion"] = self.version.to_string().into();
-        gone
+        gone.to_string().into()
     }
 
     /// The object, in JSON.
     pub(crate) fn text(&self) -> Bytes {
-        self.text.get_or_init(|| self.shown().to_string().into()).clone()
+        self.after.as_ref().map_or_else(|| self.gone(), |after| after.text())
     }
 
     /// The event, as a line of a watch.
@@ -56,7 +76,7 @@ impl Commit {
 
     /// The event to a watch that does not select the object any more.
     pub(crate) fn went(&self) -> Bytes {
-        watches::line("DELETED", self.gone().to_string().as_bytes()).into()
+        watches::line("DELETED", &self.gone()).into()
     }
 
     const fn kind(&self) -> &'static str {
@@ -70,7 +90,7 @@ impl Commit {
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    leases: BTreeMap<Arc<str>, (u64, Arc<Value>)>,
+    leases: BTreeMap<Arc<str>, (u64, Arc<Object>)>,
     pub(crate) version: u64,
     uids: u64,
     pub(crate) log: VecDeque<Commit>,
@@ -89,11 +109,11 @@ impl Store {
         }
     }
 
-    pub(crate) fn lease(&self, name: &str) -> Option<&Arc<Value>> {
+    pub(crate) fn lease(&self, name: &str) -> Option<&Arc<Object>> {
         self.leases.get(name).map(|(_, lease)| lease)
     }
 
-    pub(crate) fn leases(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Value>)> {
+    pub(crate) fn leases(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Object>)> {
         self.leases.iter().map(|(name, (_, lease))| (name, lease))
     }
 
@@ -114,26 +134,18 @@ impl Store {
                     self.uids += 1;
                     Value::from(format!("uid-{}", self.uids))
                 },
-                |before: &Arc<Value>| before["metadata"]["uid"].clone(),
+                |before: &Arc<Object>| before["metadata"]["uid"].clone(),
             );
             object["metadata"]["uid"] = uid;
             object["metadata"]["namespace"] = "default".into();
             object["metadata"]["resourceVersion"] = version.to_string().into();
-            Arc::new(object)
+            Arc::new(Object::from(object))
         });
         if let Some(after) = &after {
             self.leases.insert(Arc::clone(&name), (at, Arc::clone(after)));
         }
         let since = since.unwrap_or(at);
-        self.log.push_back(Commit {
-            version,
-            name,
-            before,
-            after,
-            since,
-            text: OnceCell::new(),
-            line: OnceCell::new(),
-        });
+        self.log.push_back(Commit { version, name, before, after, since, line: OnceLock::new() });
         self.log.back().expect("just pushed")
     }
 

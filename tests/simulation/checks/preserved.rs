@@ -1,6 +1,6 @@
 //! C4: a write changes what is its own business, and leaves the rest of the object as it was.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Violation;
 
@@ -12,26 +12,31 @@ const PREFIX: &str = "leasehold.dev/";
 
 /// Looks at an object before and after a write of ours.
 pub(crate) fn check(before: &Value, after: &Value) -> Option<Violation> {
-    let (was, is) = (of_others(before), of_others(after));
-    let what = || format!("changes what is not its own: {was} became {is}");
-    (was != is).then(|| Violation::new("C4", what()))
+    let all = |lease| of_others(lease).collect::<Vec<_>>();
+    let what = || format!("changes what is not its own: {:?} became {:?}", all(before), all(after));
+    of_others(before).ne(of_others(after)).then(|| Violation::new("C4", what()))
 }
 
-fn of_others(lease: &Value) -> Value {
-    let mut lease = lease.clone();
-    lease["metadata"]["resourceVersion"].take();
-    for place in ["labels", "annotations"] {
-        if let Value::Object(entries) = &mut lease["metadata"][place] {
-            entries.retain(|key, _| !key.starts_with(PREFIX));
-        }
-        if lease["metadata"][place] == Value::Object(Map::new()) {
-            lease["metadata"][place].take();
-        }
-    }
-    if let Value::Object(spec) = &mut lease["spec"] {
-        spec.retain(|field, _| !OWN.contains(&field.as_str()));
-    }
-    lease
+/// What is somebody else's business: part of the object, field, content.
+fn of_others(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let metadata = &lease["metadata"];
+    let parts = [
+        ("", lease),
+        ("metadata", metadata),
+        ("labels", &metadata["labels"]),
+        ("annotations", &metadata["annotations"]),
+        ("spec", &lease["spec"]),
+    ];
+    let fields = parts.into_iter().flat_map(|(part, object)| {
+        let fields = object.as_object().into_iter().flatten();
+        fields.map(move |(field, content)| (part, field.as_str(), content))
+    });
+    fields.filter(|&(part, field, _)| match part {
+        "" => field != "metadata" && field != "spec",
+        "metadata" => !["resourceVersion", "labels", "annotations"].contains(&field),
+        "spec" => !OWN.contains(&field),
+        _ => !field.starts_with(PREFIX),
+    })
 }
 
 #[cfg(test)]
