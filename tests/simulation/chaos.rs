@@ -155,6 +155,13 @@ impl World {
                     lease["spec"]["holderIdentity"] = "operator".into();
                 });
             }
+            _ if self.now / MS % 2 == 0 => {
+                self.report.faults.hit(Fault::TtlEdited);
+                let ttl = if self.now / MS % 4 == 0 { 1 } else { self.longest() / SEC };
+                self.edit_any(Hand::Breaking, |lease| {
+                    lease["spec"]["leaseDurationSeconds"] = ttl.into();
+                });
+            }
             _ => {
                 self.report.faults.hit(Fault::FreedByHand);
                 self.edit_any(Hand::Breaking, |lease| {

@@ -19,7 +19,7 @@ faults! {
     LeaderChanged, Unavailable, TimedOut, TimedOutAfterCommit, SlowRequest, SlowReply, Garbled, Zombie,
     WatchSilent, WatchCut, WatchReset, WatchPartialLine, WatchGoneAtStart, WatchGoneEvent, WatchDuplicate,
     Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart, RateBeyond, WallJump, EditBeside, Preferred,
-    Deleted, Seized, FreedByHand, ForeignElector, Cancelled, Abandoned, SameIdentity, Severed,
+    Deleted, Seized, FreedByHand, TtlEdited, ForeignElector, Cancelled, Abandoned, SameIdentity, Severed,
 }
 
 /// How often each went wrong.
