@@ -11,13 +11,14 @@ use tokio::{
 use crate::{
     candidacies::{Registration, Resign},
     coordinator::Core,
-    desk::Standing,
     election::{Campaign, Lead, Member, Role, Status},
     error::{self, Error, Loss, Result},
-    guard::{Guard, TenureState},
+    guard::Guard,
     name::Name,
     shown::Shown,
+    standing::Standing,
     store::Key,
+    tenure::TenureState,
     timing::Timing,
 };
 

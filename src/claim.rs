@@ -6,10 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Moment,
-    desk::Standing,
     error::{Error, Result},
     guard::{Guard, NO_TENURE, Release},
     shown::Shown,
+    standing::Standing,
     timing::Timing,
 };
 

@@ -1,6 +1,6 @@
 //! Who in this process wants one record, and who has it: decides for whom the machine claims next.
 
-use std::{collections::VecDeque, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -9,39 +9,18 @@ use crate::{
     claim::Claim,
     clock::{Clock, Moment},
     engine::machine::{Input, Machine},
-    error::{Error, Loss, Result, same},
-    guard::{Guard, Release, Tenure, TenureState, WeakGuard},
+    error::{Error, Loss, Result},
+    guard::{Guard, Release, WeakGuard},
     shown::Shown,
+    standing::Standing,
     telemetry::{Doubt, Telemetry},
+    tenure::{Tenure, TenureState},
     timing::Timing,
     token::Token,
 };
 
 /// How long the others have to take a record that went from hand to hand in here for a whole time to live.
 const COURTESY: Duration = Duration::from_millis(200);
-
-/// How the record stands, as far as this process knows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Standing {
-    /// Who holds it; `None` while free or not known.
-    pub(crate) holder: Option<Arc<str>>,
-    /// The token of that tenure, where its holder wrote it.
-    pub(crate) token: Option<NonZeroU64>,
-    /// Whether this contender waits for somebody else's tenure to end.
-    pub(crate) waits: bool,
-    /// Whether somebody in this process has the tenure or wants it.
-    pub(crate) used: bool,
-    /// The last failure, until something succeeds.
-    pub(crate) error: Option<Error>,
-}
-
-impl Standing {
-    fn is_as(&self, other: &Self) -> bool {
-        self.holder == other.holder
-            && self.waits == other.waits
-            && same(self.error.as_ref(), other.error.as_ref())
-    }
-}
 
 /// The queue for one record in one process, first come, first served.
 #[derive(Debug)]

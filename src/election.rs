@@ -16,8 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     error::{Error, Result},
-    guard::{Guard, Tenure, TenureState, WeakGuard},
+    guard::{Guard, WeakGuard},
     shown::Shown,
+    tenure::{Tenure, TenureState},
 };
 
 /// What a candidate is at present.

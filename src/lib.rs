@@ -28,9 +28,11 @@ mod options;
 mod roster;
 mod shown;
 mod sightings;
+mod standing;
 mod store;
 mod sync;
 mod telemetry;
+mod tenure;
 mod timing;
 mod token;
 
@@ -48,7 +50,7 @@ pub use chance::scene::{simulate, suspended};
 pub use clock::Clock;
 pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
 pub use error::{Cause, Error, Loss, Result};
-pub use guard::{Guard, Tenure, TenureState};
+pub use guard::Guard;
 #[cfg(all(fuzzing, feature = "kubernetes"))]
 #[doc(hidden)]
 pub use kubernetes::check_lease;
@@ -57,5 +59,6 @@ pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordW
 pub use memory::{Fault, Memory};
 pub use options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions};
 pub use sync::{DynSync, Sync};
+pub use tenure::{Tenure, TenureState};
 pub use timing::Timing;
 pub use token::Token;
