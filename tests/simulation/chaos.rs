@@ -155,9 +155,10 @@ impl World {
                     lease["spec"]["holderIdentity"] = "operator".into();
                 });
             }
-            _ if self.now / MS % 2 == 0 => {
+            _ if (self.now / MS).is_multiple_of(2) => {
                 self.report.faults.hit(Fault::TtlEdited);
-                let ttl = if self.now / MS % 4 == 0 { 1 } else { self.longest() / SEC };
+                let short = (self.now / MS).is_multiple_of(4);
+                let ttl = if short { 1 } else { self.longest() / SEC };
                 self.edit_any(Hand::Breaking, |lease| {
                     lease["spec"]["leaseDurationSeconds"] = ttl.into();
                 });

@@ -223,7 +223,9 @@ impl World {
                 let reached = parcel.reply.send(*replied).is_ok();
                 if let Some(version) = version.filter(|_| reached) {
                     let life = (parcel.host, parcel.life);
-                    self.recreation.told(life, &parcel.request.name, version);
+                    // By then the host's tasks have run up to the end of this tick.
+                    let at = self.now.next_multiple_of(TICK);
+                    self.recreation.told(life, &parcel.request.name, version, at);
                 }
             }
             Event::Access { name, token, write, reply } => {

@@ -1,7 +1,7 @@
 //! C4, of rule 10: whoever knew that somebody else held a record which was then deleted waits as long as that one may
 //! believe in it, before creating it anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Violation, tokens::Life};
 use crate::scene::SEC;
@@ -14,8 +14,8 @@ struct Held {
     lives: u64,
     /// The first version that said so.
     from: u64,
-    /// Who was told so in answer to a read. What a watch tells later says the same.
-    told: BTreeSet<Life>,
+    /// Who was told so in answer to a read, and when. What a watch tells later says the same.
+    told: BTreeMap<Life, u64>,
     deleted: Option<u64>,
 }
 
@@ -45,17 +45,17 @@ impl Recreation {
         if self.held.get(name).is_some_and(|held| held.deleted.is_none() && same(held)) {
             return;
         }
-        let (holder, told) = (holder.to_owned(), BTreeSet::new());
+        let (holder, told) = (holder.to_owned(), BTreeMap::new());
         let held = Held { holder, lives, from: version, told, deleted: None };
         self.held.insert(name.to_owned(), held);
     }
 
-    /// An answer to a read reached a process.
-    pub(crate) fn told(&mut self, life: Life, name: &str, version: u64) {
+    /// An answer to a read reached a process, which knows of it from `at` on.
+    pub(crate) fn told(&mut self, life: Life, name: &str, version: u64, at: u64) {
         // What comes late may be known to have passed.
         let held = self.held.get_mut(name).filter(|held| held.deleted.is_none());
         if let Some(held) = held.filter(|held| held.from <= version) {
-            held.told.insert(life);
+            held.told.entry(life).or_insert(at);
         }
     }
 
@@ -67,7 +67,9 @@ impl Recreation {
 
     pub(crate) fn created(&mut self, creation: &Creation<'_>) -> Option<Violation> {
         let held = self.held.remove(creation.name)?;
-        let at = held.deleted.filter(|_| held.told.contains(&creation.by))?;
+        // Sent before it knew, it may arrive whenever the network likes.
+        let knew = held.told.get(&creation.by).is_some_and(|told| *told < creation.sent);
+        let at = held.deleted.filter(|_| knew)?;
         if held.holder.is_empty() || held.holder == creation.me {
             return None;
         }
@@ -88,7 +90,7 @@ mod tests {
     fn deleted(life: Life) -> Recreation {
         let mut recreation = Recreation::default();
         recreation.stored("x", 7, "a", 15);
-        recreation.told(life, "x", 7);
+        recreation.told(life, "x", 7, SEC / 2);
         recreation.stored("x", 8, "a", 15);
         recreation.deleted("x", SEC);
         recreation
@@ -121,7 +123,9 @@ mod tests {
         let mut recreation = deleted((1, 1));
         recreation.stored("x", 9, "c", 15);
         recreation.deleted("x", SEC);
-        recreation.told((1, 1), "x", 9);
+        recreation.told((1, 1), "x", 9, SEC);
         assert_eq!(recreation.created(&soon("b")), None, "told of it too late");
+        let sent = by("b", 1_000_000, SEC / 2);
+        assert_eq!(deleted((1, 1)).created(&sent), None, "sent before it was told");
     }
 }
