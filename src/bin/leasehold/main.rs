@@ -21,6 +21,7 @@ mod demo;
 mod elect;
 mod failure;
 mod guardian;
+mod help;
 mod hold;
 mod install;
 mod job;
