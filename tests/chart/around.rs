@@ -125,21 +125,49 @@ fn the_test_of_the_release_tries_the_lease_of_the_election() {
     assert!(!rendered.all("Service").iter().any(selected), "no Service leads to it");
 }
 
+#[track_caller]
+fn notes(values: &[&str]) -> String {
+    let sets = values.iter().flat_map(|value| ["--set", value]);
+    let install = ["install", "demo", CHART, "--dry-run=client", "--namespace", "shop"];
+    let told = helm(install.into_iter().chain(sets)).unwrap_or_else(|refused| panic!("{refused}"));
+    told.split("NOTES:").nth(1).expect("notes").to_owned()
+}
+
 #[test]
 #[ignore = "needs helm: make chart"]
 fn the_notes_tell_the_next_three_commands() {
     for (values, third) in
         [(&[][..], "delete pod"), (&["labelLeader=false"][..], "rollout restart")]
     {
-        let sets = values.iter().flat_map(|value| ["--set", value]);
-        let install = ["install", "demo", CHART, "--dry-run=client", "--namespace", "shop"];
-        let told = helm(install.into_iter().chain(sets)).unwrap();
-
-        let notes = told.split("NOTES:").nth(1).unwrap();
+        let notes = notes(values);
         let commands: Vec<_> =
             notes.lines().map(str::trim).filter(|line| line.starts_with("kubectl")).collect();
         assert_eq!(commands.len(), 3, "{notes}");
         assert!(commands.iter().all(|command| command.contains("--namespace shop")), "{notes}");
         assert!(commands[2].contains(third), "{notes}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_notes_speak_of_a_button_where_the_service_leads_to_a_page() {
+    let button = |values: &[&str]| notes(values).contains("Press the page's button");
+
+    assert!(button(&[]));
+    assert!(button(&[&SIDECAR[..], &["page=true"]].concat()));
+    assert!(!button(&SIDECAR));
+    assert!(!button(&["page=false"]));
+    assert!(!button(&["labelLeader=false"]), "no Service leads there");
+    assert!(!button(&[&SIDECAR[..], &["page=true", "appPort=9000"]].concat()), "that is the app's");
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_notes_say_that_the_forward_ends_with_the_pod_that_the_third_command_takes() {
+    for values in MODES.into_iter().chain([&["labelLeader=false"][..]]) {
+        let notes = notes(values);
+
+        let (_, after) = notes.split_once("\n  3. ").expect("a third step");
+        assert!(after.contains("The forward of step 2 is to one pod, and ends with it"), "{notes}");
     }
 }
