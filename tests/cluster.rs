@@ -7,7 +7,7 @@
 //! | `LEASEHOLD_E2E_NODE` | a command that runs its arguments on the node, as root |
 //! | `LEASEHOLD_E2E_IMAGE` | the file of leasehold's image |
 //! | `LEASEHOLD_E2E_PROGRAMS` | where `conformance.tar` and `controller.tar` are: images of programs to run inside |
-//! | `HELM` | helm, if it is not in the path |
+//! | `HELM`, `KUBECTL` | commands, if they are not in the path |
 
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +16,9 @@
     reason = "a test says where it fails and what it measured, and reads the clock"
 )]
 
+#[path = "page/browser.rs"]
+#[expect(dead_code, reason = "its other parts are for the demonstration's page")]
+mod browser;
 #[path = "support/helm.rs"]
 mod helm;
 #[path = "cluster/history.rs"]
@@ -26,10 +29,14 @@ mod inside;
 mod installed;
 #[path = "cluster/killed.rs"]
 mod killed;
+#[path = "cluster/kubectl.rs"]
+mod kubectl;
 #[path = "cluster/node.rs"]
 mod node;
 #[path = "cluster/outage.rs"]
 mod outage;
+#[path = "cluster/page.rs"]
+mod page;
 #[path = "cluster/release.rs"]
 mod release;
 #[path = "cluster/replaced.rs"]
@@ -47,6 +54,8 @@ use tokio::time::{Instant, sleep};
 const POLL: Duration = Duration::from_millis(50);
 /// How long anything here may take that is not measured.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the browser may take for anything.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until `look` finds something.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {

@@ -25,6 +25,8 @@ if [ -z "${LEASEHOLD_E2E_LOAD:-}" ]; then
   export DIR=$target/cluster/e2e
   trap '"$here/down.sh"' EXIT
   "$here/up.sh"
+  # The node's own; with kind, the one that is in the path.
+  if [ -z "${KUBECTL:-}" ] && [ -e "$DIR/bin/cluster" ]; then export KUBECTL="$DIR/bin/cluster kubectl"; fi
   export KUBECONFIG=$DIR/kubeconfig LEASEHOLD_E2E_LOAD=$here/load.sh LEASEHOLD_E2E_NODE=$here/in.sh
 elif [ -z "${KUBECONFIG:-}" ]; then
   echo "e2e: LEASEHOLD_E2E_LOAD is set, so set KUBECONFIG too: which cluster does it load into?" >&2

@@ -117,8 +117,22 @@ impl Release {
 
     /// What a pod answers.
     pub(crate) async fn ask(&self, pod: &str, path: &str) -> Result<(u16, Value), String> {
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy{path}", self.namespace);
-        let request = http::Request::get(path).body(Body::empty()).unwrap();
+        self.send(http::Request::get(self.path(pod, path))).await
+    }
+
+    /// Asks the leader to resign, by way of a pod, as the page's button does.
+    pub(crate) async fn ask_to_resign(&self, pod: &str) -> Result<(u16, Value), String> {
+        let request = http::Request::post(self.path(pod, "/resign"));
+        self.send(request.header("x-leasehold", "resign")).await
+    }
+
+    /// Where the API server passes on what a pod is asked.
+    fn path(&self, pod: &str, path: &str) -> String {
+        format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy{path}", self.namespace)
+    }
+
+    async fn send(&self, request: http::request::Builder) -> Result<(u16, Value), String> {
+        let request = request.body(Body::empty()).unwrap();
         let answer = self.client.send(request).await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         let body =

@@ -14,8 +14,20 @@ use crate::{
     until,
 };
 
+/// The address of the Service that leads to the leader, once it does.
+pub(crate) async fn to_the_leader(release: &Release) -> String {
+    let services: Api<Service> = Api::namespaced(release.client.clone(), &release.namespace);
+    let address = services.get(NAME).await.unwrap().spec.unwrap().cluster_ip.unwrap();
+    let leader = release.leader().await;
+    until("the Service to reach the leader", async || {
+        (through(&address).await.as_ref() == Some(&leader)).then_some(())
+    })
+    .await;
+    address
+}
+
 /// Asks through the Service, from the node, who answers: the pod, if it says that it leads.
-async fn through(address: &str) -> Option<String> {
+pub(crate) async fn through(address: &str) -> Option<String> {
     let script = format!("curl --silent --fail --max-time 1 http://{address}/");
     let answer = tokio::task::spawn_blocking(move || on_node(&script)).await.unwrap().ok()?;
     let stand: Value = serde_json::from_str(&answer).expect("JSON");
@@ -27,13 +39,7 @@ async fn through(address: &str) -> Option<String> {
 #[ignore = "needs a cluster: make e2e"]
 async fn the_service_reaches_the_leader_and_after_a_hand_over_the_next() {
     let release = Release::install(&[]).await;
-    let services: Api<Service> = Api::namespaced(release.client.clone(), &release.namespace);
-    let address = services.get(NAME).await.unwrap().spec.unwrap().cluster_ip.unwrap();
-    let leader = release.leader().await;
-    until("the Service to reach the leader", async || {
-        (through(&address).await.as_ref() == Some(&leader)).then_some(())
-    })
-    .await;
+    let (address, leader) = (to_the_leader(&release).await, release.leader().await);
 
     release.pods().delete(&leader, &DeleteParams::default()).await.unwrap();
     let begun = Instant::now();
