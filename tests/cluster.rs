@@ -43,6 +43,8 @@ mod release;
 mod replaced;
 #[path = "cluster/routed.rs"]
 mod routed;
+#[path = "cluster/samples.rs"]
+mod samples;
 #[path = "cluster/wrapped.rs"]
 mod wrapped;
 

@@ -41,6 +41,8 @@ pub(crate) struct Change {
     pub(crate) gap: Duration,
     /// The versions with which the two began.
     pub(crate) tokens: (u64, u64),
+    /// When the second was seen to lead.
+    pub(crate) at: Instant,
 }
 
 /// A watch on a Lease, from now until it is dropped.
@@ -86,6 +88,7 @@ impl History {
                         freed: freed.is_some(),
                         gap: now.since(freed.as_ref().unwrap_or(before)),
                         tokens: (*began, now.version),
+                        at: now.at,
                     });
                     now.version
                 }

@@ -4,6 +4,9 @@ use std::{ffi::OsString, process::Command};
 
 use tokio::sync::OnceCell;
 
+/// The variable that says how to run something on the node.
+const NODE: &str = "LEASEHOLD_E2E_NODE";
+
 /// What there is to do it with, in words, one command with its arguments.
 fn words(variable: &str) -> Vec<String> {
     let said = std::env::var(variable).unwrap_or_else(|_| {
@@ -12,9 +15,15 @@ fn words(variable: &str) -> Vec<String> {
     said.split_whitespace().map(ToOwned::to_owned).collect()
 }
 
-fn run(variable: &str, arguments: &[OsString]) -> Result<String, String> {
+fn command(variable: &str, arguments: &[OsString]) -> Command {
     let words = words(variable);
-    let output = Command::new(&words[0]).args(&words[1..]).args(arguments).output();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args(arguments);
+    command
+}
+
+fn run(variable: &str, arguments: &[OsString]) -> Result<String, String> {
+    let output = command(variable, arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{variable}: {error}"));
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -42,7 +51,16 @@ pub(crate) fn load_program(name: &str) -> String {
 
 /// Runs a script on the node.
 pub(crate) fn on_node(script: &str) -> Result<String, String> {
-    run("LEASEHOLD_E2E_NODE", &["sh".into(), "-c".into(), script.into()])
+    run(NODE, &shell(script))
+}
+
+/// What runs a script on the node, to be talked to.
+pub(crate) fn command_on_node(script: &str) -> Command {
+    command(NODE, &shell(script))
+}
+
+fn shell(script: &str) -> [OsString; 3] {
+    ["sh".into(), "-c".into(), script.into()]
 }
 
 /// Kills every process of a pod, without a word.

@@ -8,9 +8,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    history::Change,
     measured,
-    node::on_node,
+    node::{kill_pod, on_node},
     release::{NAME, Release, pod_of},
+    samples::{Answer, Sample, Samples},
     until,
 };
 
@@ -63,4 +65,145 @@ async fn the_service_reaches_the_leader_and_after_a_hand_over_the_next() {
         sleep(Duration::from_millis(50)).await;
     }
     release.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn only_the_leader_says_through_the_service_that_it_leads_while_its_pod_is_deleted() {
+    let release = Release::install(&[]).await;
+
+    sampled(&release, "deleted", async |leader| {
+        release.pods().delete(leader, &DeleteParams::default()).await.unwrap();
+    })
+    .await;
+
+    release.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn only_the_leader_says_through_the_service_that_it_leads_while_it_is_killed() {
+    let release = Release::install(&[]).await;
+
+    sampled(&release, "killed", async |leader| kill_pod(&release.namespace, leader)).await;
+
+    release.end().await;
+}
+
+/// Takes the leader away and asks through the Service from before that until all pods are ready again.
+async fn sampled(release: &Release, how: &str, take: impl AsyncFnOnce(&str)) {
+    let (address, leader) = (to_the_leader(release).await, release.leader().await);
+    let samples = Samples::take(&address);
+    until("answers", async || (samples.so_far().len() >= 20).then_some(())).await;
+
+    take(&leader).await;
+    let change = until("another leader", async || release.history.changes().first().cloned()).await;
+    until("the next leader's answers", async || {
+        let led = |sample: &&Sample| sample.answer.token() == Some(change.tokens.1);
+        (samples.so_far().iter().filter(led).count() >= 20).then_some(())
+    })
+    .await;
+    release.rolled_out().await;
+
+    let taken = samples.so_far();
+    assert_eq!(release.history.changes().len(), 1, "{:?}", release.history.changes());
+    only_the_leader(&taken, &change);
+    measured(&format!("through the Service, the leader {how}"), gap(&taken, &change));
+}
+
+/// Whoever said that it leads was the one whose tenure that was, and as long as it was.
+#[track_caller]
+fn only_the_leader(taken: &[Sample], change: &Change) {
+    let [old, new] = [(change.tokens.0, &change.from), (change.tokens.1, &change.to)];
+    let mut newest = 0;
+    for sample in taken {
+        let Answer::Leader { token, id } = &sample.answer else { continue };
+        assert!(*token >= newest, "tokens go back from {newest}: {sample:?}");
+        newest = *token;
+        let tenure = [old, new].into_iter().find(|(of, _)| of == token);
+        let (_, holder) = tenure.unwrap_or_else(|| panic!("nobody's: {sample:?}, {change:?}"));
+        assert!(id.as_ref().is_none_or(|id| id == holder), "another's: {sample:?}, {change:?}");
+        let late = *token == old.0 && sample.asked > change.at;
+        assert!(!late, "another leads already: {sample:?}, {change:?}");
+    }
+    let named = |(token, id): (u64, &String)| {
+        let whole = Answer::Leader { token, id: Some(id.clone()) };
+        taken.iter().any(|sample| sample.answer == whole)
+    };
+    assert!(named(old) && named(new), "both were reached: {change:?}");
+}
+
+/// For how long nobody said that it leads, and how much of that nobody said anything.
+fn gap(taken: &[Sample], change: &Change) -> String {
+    let led = |token: u64| move |sample: &Sample| sample.answer.token() == Some(token);
+    let last = taken.iter().rposition(led(change.tokens.0)).expect("it led");
+    let first = taken.iter().position(led(change.tokens.1)).expect("the next led");
+    let between = &taken[last..=first];
+    let after = between.windows(2).map(|pair| (&pair[1], pair[1].answered - pair[0].answered));
+    let silent = after.filter(|(sample, _)| sample.answer == Answer::Nothing);
+    format!(
+        "{:.2?} without a leader, of it {:.2?} unanswered; {} answers in all",
+        taken[first].answered - taken[last].answered,
+        silent.map(|(_, time)| time).sum::<Duration>(),
+        taken.iter().filter(|sample| sample.answer != Answer::Nothing).count(),
+    )
+}
+
+/// A second of each: the old one leads, nobody does, the new one leads; its tenure is seen after two and a half.
+fn exemplary() -> (Vec<Sample>, Change) {
+    let begun = Instant::now();
+    let at = |seconds| begun + Duration::from_secs(seconds);
+    let leads = |token, id: &str| Answer::Leader { token, id: Some(id.into()) };
+    let answers = [leads(7, "old"), leads(7, "old"), Answer::Nothing, leads(9, "new")];
+    let taken = (0..).zip(answers).map(|(time, answer)| Sample {
+        asked: at(time),
+        answered: at(time) + Duration::from_millis(500),
+        answer,
+    });
+    let change = Change {
+        from: "old".into(),
+        to: "new".into(),
+        freed: true,
+        gap: Duration::ZERO,
+        tokens: (7, 9),
+        at: at(2) + Duration::from_millis(500),
+    };
+    (taken.collect(), change)
+}
+
+#[test]
+fn a_hand_over_without_fault_is_found_to_be_one() {
+    let (taken, change) = exemplary();
+
+    only_the_leader(&taken, &change);
+
+    let told = gap(&taken, &change);
+    assert_eq!(told, "2.00s without a leader, of it 1.00s unanswered; 3 answers in all");
+}
+
+#[test]
+#[should_panic(expected = "another leads already")]
+fn one_that_says_it_leads_after_the_next_was_seen_is_found() {
+    let (mut taken, change) = exemplary();
+    taken[3].answer = taken[0].answer.clone();
+
+    only_the_leader(&taken, &change);
+}
+
+#[test]
+#[should_panic(expected = "tokens go back")]
+fn two_that_say_in_turn_that_they_lead_are_found() {
+    let (mut taken, change) = exemplary();
+    taken.swap(1, 3);
+
+    only_the_leader(&taken, &change);
+}
+
+#[test]
+#[should_panic(expected = "another's")]
+fn one_that_says_the_token_of_another_is_found() {
+    let (mut taken, change) = exemplary();
+    taken[1].answer = Answer::Leader { token: 7, id: Some("new".into()) };
+
+    only_the_leader(&taken, &change);
 }
