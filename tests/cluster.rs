@@ -6,7 +6,7 @@
 //! | `LEASEHOLD_E2E_LOAD` | a command that is given the file of an image, and brings it in |
 //! | `LEASEHOLD_E2E_NODE` | a command that runs its arguments on the node, as root |
 //! | `LEASEHOLD_E2E_IMAGE` | the file of leasehold's image |
-//! | `LEASEHOLD_E2E_PROGRAMS` | where `conformance.tar` and `controller.tar` are: images of programs to run inside |
+//! | `LEASEHOLD_E2E_PROGRAMS` | where `conformance.tar` and `controller.tar` are: images of programs to run inside; and `earlier.tar`, leasehold's once more |
 //! | `HELM`, `KUBECTL` | commands, if they are not in the path |
 
 #![expect(

@@ -21,6 +21,13 @@ for program in conformance controller; do
   strip -o "$target/image/$program" "$target/debug/examples/$program"
   image/archive.sh "localhost/leasehold-$program:1" "$target/image/$program" "$target/image/$program.tar"
 done
+# The same image, as an earlier version of the chart would name it.
+rm -rf "$target/image/earlier"
+mkdir "$target/image/earlier"
+tar -xf "$LEASEHOLD_E2E_IMAGE" -C "$target/image/earlier"
+version=$(sed -n 's/^appVersion: //p' charts/leasehold/Chart.yaml)
+sed -i "s/${version//./\\.}/0.0.9/g" "$target/image/earlier/index.json"
+tar -cf "$target/image/earlier.tar" -C "$target/image/earlier" .
 if [ -z "${LEASEHOLD_E2E_LOAD:-}" ]; then
   export DIR=$target/cluster/e2e
   trap '"$here/down.sh"' EXIT

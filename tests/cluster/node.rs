@@ -4,6 +4,9 @@ use std::{ffi::OsString, process::Command};
 
 use tokio::sync::OnceCell;
 
+/// A version of the program, as its image is tagged once more, and of the chart that is installed before the present one.
+pub(crate) const EARLIER: &str = "0.0.9";
+
 /// The variable that says how to run something on the node.
 const NODE: &str = "LEASEHOLD_E2E_NODE";
 
@@ -39,6 +42,13 @@ pub(crate) async fn load_image() {
             run("LEASEHOLD_E2E_LOAD", &[image]).expect("the image is loaded");
         })
         .await;
+}
+
+/// Brings leasehold's image into the cluster under the tag [`EARLIER`].
+pub(crate) fn load_earlier_image() {
+    let images = std::env::var_os("LEASEHOLD_E2E_PROGRAMS").expect("LEASEHOLD_E2E_PROGRAMS");
+    let image = std::path::Path::new(&images).join("earlier.tar");
+    run("LEASEHOLD_E2E_LOAD", &[image.into()]).expect("the image is loaded");
 }
 
 /// Brings the image of a program that runs inside into the cluster; its reference.

@@ -6,8 +6,10 @@ use kube::api::{EvictParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::{
+    helm::{CHART, helm},
     measured, middle,
-    release::{NAME, Release, pod_of},
+    node::{EARLIER, load_earlier_image},
+    release::{NAME, RELEASE, Release, pod_of},
     until,
 };
 
@@ -58,20 +60,53 @@ async fn a_rolling_restart_hands_the_lead_on_once_for_each_leader() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn an_upgrade_keeps_the_leader_until_its_own_pod_is_replaced() {
-    let release = Release::install(&[]).await;
+async fn an_upgrade_of_the_chart_keeps_the_leader_until_its_own_pod_is_replaced() {
+    load_earlier_image();
+    let release = Release::prepare().await;
+    let earlier = tempfile::tempdir().unwrap();
+    let (version, directory) = (EARLIER, earlier.path().to_str().unwrap());
+    let package = ["package", CHART, "--version", version, "--app-version", version];
+    helm(package.into_iter().chain(["--destination", directory])).unwrap();
+    let chart = format!("{directory}/leasehold-{EARLIER}.tgz");
+    release.helm(&["install", RELEASE, &chart, "--wait", "--timeout", "2m"], &[]).await;
+    assert_eq!(versions(&release).await, (format!("leasehold-{EARLIER}"), EARLIER.to_owned()));
     let (leader, lives) = (release.leader().await, release.lives().await);
 
-    release.upgrade(&["ttl=20s"]).await;
+    // The chart alone, with the program that runs already.
+    release.upgrade(&[&format!("imageTag={EARLIER}")]).await;
 
+    let present = env!("CARGO_PKG_VERSION");
+    assert_eq!(versions(&release).await, (format!("leasehold-{present}"), EARLIER.to_owned()));
+    assert_eq!(release.lives().await, lives, "no pod is replaced");
+    assert_eq!(release.leading().await, std::slice::from_ref(&leader));
+    assert!(release.history.changes().is_empty(), "{:?}", release.history.changes());
+
+    // The program, and how long its record lives.
+    release.upgrade(&["imageTag=", "ttl=20s"]).await;
+
+    assert_eq!(versions(&release).await.1, present);
+    assert!(release.lives().await.iter().all(|(pod, uid)| lives[pod] != *uid));
     let changes = release.history.changes();
     assert!(!changes.is_empty(), "its pod was replaced");
     assert_eq!(pod_of(&changes[0].from), leader);
-    assert!(changes.iter().all(|change| change.freed), "{changes:?}");
-    assert!(release.lives().await.iter().all(|(pod, uid)| lives[pod] != *uid));
+    for change in &changes {
+        assert!(change.freed, "handed on, not left to expire: {change:?}");
+        assert!(change.tokens.0 < change.tokens.1, "tokens grow: {change:?}");
+    }
     let lease = release.leases().get(NAME).await.unwrap();
     assert_eq!(lease.spec.unwrap().lease_duration_seconds, Some(20));
+    let gaps: Vec<_> = changes.iter().map(|change| change.gap).collect();
+    measured("leaderless at each hand-over of an upgrade", format!("{gaps:.0?}"));
     release.end().await;
+}
+
+/// The chart's version, and that of the program that its pods run.
+async fn versions(release: &Release) -> (String, String) {
+    let set = release.set().get(NAME).await.unwrap();
+    let pod = set.spec.unwrap().template.spec.unwrap();
+    let image = pod.containers[0].image.clone().unwrap();
+    let (_, tag) = image.rsplit_once(':').expect("an image with a tag");
+    (set.metadata.labels.unwrap()["helm.sh/chart"].clone(), tag.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
