@@ -48,3 +48,35 @@ impl Forward {
         Self { url, _child: child, _said: said }
     }
 }
+
+/// `kubectl drain` of one node, of the pods that a selector chooses; the node takes pods again when this is dropped.
+pub(crate) struct Drain {
+    draining: Child,
+    uncordon: Command,
+}
+
+impl Drain {
+    pub(crate) fn start(release: &Release, node: &str, selector: &str) -> Self {
+        let choice = format!("--pod-selector={selector}");
+        let mut drain = kubectl(release, &["drain", node, &choice, "--timeout=2m"]);
+        let draining = drain.spawn().expect("kubectl, as $KUBECTL or in the path");
+        Self { draining, uncordon: kubectl(release, &["uncordon", node]) }
+    }
+
+    /// Lets the node take pods again; what the drain has begun goes on.
+    pub(crate) async fn uncordon(&mut self) {
+        assert!(self.uncordon.status().await.unwrap().success());
+    }
+
+    /// Waits until every pod that it chose has gone.
+    pub(crate) async fn end(mut self) {
+        assert!(self.draining.wait().await.unwrap().success(), "the drain is done");
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        // Whatever failed: on one node nothing could run any more. Doing it again does nothing.
+        let _ = self.uncordon.as_std_mut().status();
+    }
+}

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use kube::api::{EvictParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::{
     helm::{CHART, helm},
+    kubectl::Drain,
     measured, middle,
     node::{EARLIER, load_earlier_image},
     release::{NAME, RELEASE, Release, pod_of},
@@ -135,24 +137,35 @@ async fn scaling_to_one_and_to_five_leaves_one_leader() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
 async fn a_drain_takes_one_pod_at_a_time_and_the_lead_moves_on() {
-    let release = Release::install(&[]).await;
+    let release = Release::prepare().await;
+    // By this alone the pods are chosen: a whole drain would take everything from the one node.
+    let selector = format!("leasehold-e2e={}", release.namespace);
+    release.begin(&[&format!("podLabels.{selector}")]).await;
     let leader = release.leader().await;
-    let other = release.lives().await.into_keys().find(|pod| *pod != leader).unwrap();
+    let node = release.pods().get(&leader).await.unwrap().spec.unwrap().node_name.unwrap();
+    let before = release.lives().await;
 
-    // The budget is counted a moment after the pods are ready.
+    let mut drain = Drain::start(&release, &node, &selector);
     until("the first to be let go", async || {
-        release.pods().evict(&leader, &EvictParams::default()).await.ok()
+        (release.set().get(NAME).await.ok()?.status?.ready_replicas == Some(2)).then_some(())
     })
     .await;
-    let refused = release
-        .pods()
-        .evict(&other, &EvictParams::default())
-        .await
-        .expect_err("the budget is spent");
+    // The drain asks again after five seconds: nowhere can the first be made anew, so no other may go.
+    sleep(Duration::from_secs(6)).await;
+    let lives = release.lives().await;
+    let left = before.iter().filter(|(pod, uid)| lives.get(*pod) == Some(*uid)).count();
+    assert_eq!(left, 2, "one at a time: {before:?}, then {lives:?}");
+    drain.uncordon().await;
+    drain.end().await;
 
-    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 429), "{refused}");
-    let change = until("another leader", async || release.history.changes().first().cloned()).await;
-    assert!(change.freed, "{change:?}");
-    measured("leaderless when the leader's pod is evicted", format!("{:.0?}", change.gap));
+    release.rolled_out().await;
+    let after = release.lives().await;
+    assert!(before.iter().all(|(pod, uid)| after[pod] != *uid), "{before:?}, then {after:?}");
+    let changes = release.history.changes();
+    assert!(!changes.is_empty(), "the leader's pod was among them");
+    assert_eq!(pod_of(&changes[0].from), leader);
+    assert!(changes.iter().all(|change| change.freed), "{changes:?}");
+    let gaps: Vec<_> = changes.iter().map(|change| change.gap).collect();
+    measured("leaderless at each hand-over of a drain", format!("{gaps:.0?}"));
     release.end().await;
 }
