@@ -56,7 +56,8 @@ impl Sub for Moment {
 #[non_exhaustive]
 pub enum Clock {
     /// The host's clock that goes on while the machine is suspended (`CLOCK_BOOTTIME` on Linux),
-    /// so that a laptop or a snapshotted virtual machine that wakes up knows that it lost.
+    /// so that a laptop that wakes up knows that it lost. Whether it goes on while a hypervisor has stopped the
+    /// whole machine is for the hypervisor to say.
     #[default]
     Host,
     /// The clock of the async runtime, which `tokio::time::pause` stops: for tests in paused time.

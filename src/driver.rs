@@ -117,7 +117,7 @@ impl Driver {
                 // Something of its own may still come: it is done when that cannot be any more.
                 Step::Done => now + self.machine.attempt(),
             };
-            self.note_faults(now);
+            self.note_faults();
             input = self.desk.tend(now, &mut self.machine);
         }
         until
@@ -265,7 +265,7 @@ impl Driver {
     }
 
     /// What no single answer shows.
-    fn note_faults(&mut self, now: Moment) {
+    fn note_faults(&mut self) {
         let name = || self.key.title.to_string();
         if self.machine.take_altered() {
             let reason = "it stored something else than was written: is an admission webhook changing Leases?".into();
@@ -275,7 +275,7 @@ impl Driver {
                 reason,
             });
         }
-        if self.machine.regressed(now) {
+        if self.machine.regressed() {
             let reason = format!(
                 "it was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
                 self.machine.highest()

@@ -70,6 +70,7 @@ impl Guard {
     pub fn release(self) -> impl Future<Output = Result<()>> + Send + 'static {
         let (done, end) = oneshot::channel();
         self.0.kept.store(true, Ordering::Release);
+        let over = !self.is_held();
         self.0.tenure.end(Loss::Released);
         let told = self.0.driver.send(Release { tenure: self.id(), done: Some(done) });
         let tenure = self.tenure();
@@ -79,6 +80,7 @@ impl Guard {
                 Err(_) => None,
             };
             answer.unwrap_or_else(|| match tenure.why() {
+                _ if over => Ok(()),
                 Loss::Released | Loss::Abandoned => {
                     Err(Error::Closed { name: tenure.name().into() })
                 }

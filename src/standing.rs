@@ -23,7 +23,8 @@ impl Standing {
     /// Whether whoever is told of one need not be told of the other.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         self.holder == other.holder
-            && self.waits == other.waits
+            && self.token == other.token
+            && (self.waits, self.used) == (other.waits, other.used)
             && same(self.error.as_ref(), other.error.as_ref())
     }
 }

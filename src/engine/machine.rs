@@ -179,8 +179,8 @@ pub(crate) struct Machine {
     /// The version, or zero for none, that a conflict has shown to be outdated: a read that shows it is from a
     /// server that lags behind.
     refuted: Option<u64>,
-    /// Since when every answer was older than what had been seen before.
-    stale_since: Option<Moment>,
+    /// The first and the last of the answers that were older than what had been seen before, none between them newer.
+    stale: Option<(Moment, Moment)>,
     /// When to stop clearing up and leave the rest to the time to live.
     give_up: Moment,
     /// The backend stored something else than was written.
@@ -207,7 +207,7 @@ impl Machine {
             reread: false,
             pace: Pace::default(),
             refuted: None,
-            stale_since: None,
+            stale: None,
             give_up: Moment::default(),
             altered: false,
         }

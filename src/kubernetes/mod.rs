@@ -78,7 +78,8 @@ impl Kubernetes {
     /// A handle over a client of the caller's.
     ///
     /// Every request has a timeout of its own, so the client needs none. Build it with
-    /// `default_retry = false` in its `Config`: retries below this crate do no harm, but cost time that a holder may not have.
+    /// `default_retry = false` in its `Config`: retries below this crate do no harm to exclusion, but cost time that a holder may not have,
+    /// and hide that a write may have been stored: a tenure may then end as altered by nobody.
     ///
     /// # Errors
     ///

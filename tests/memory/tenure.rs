@@ -227,3 +227,17 @@ async fn two_handles_of_one_identity_exclude_each_other() {
     assert!(matches!(b.unlock("x").await, Err(Error::NotHeld { .. })));
     assert!(guard.is_held());
 }
+
+#[tokio::test(start_paused = true)]
+async fn to_release_what_has_been_given_back_is_no_error() {
+    let a = Memory::default();
+
+    let guard = a.lock("orders", LockOptions::default()).await.unwrap();
+    a.unlock("orders").await.unwrap();
+    guard.release().await.unwrap();
+
+    let leader = a.leader("billing", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    leader.resign().await.unwrap();
+    guard.release().await.unwrap();
+}

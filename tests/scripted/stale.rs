@@ -58,6 +58,82 @@ async fn a_read_that_is_older_than_what_was_seen_is_no_news() {
     assert_eq!(guard.state(), TenureState::Held);
 }
 
+/// The last answer before a long silence is an old one: of that nobody can tell a backup.
+#[tokio::test(start_paused = true)]
+async fn one_stale_read_before_an_outage_bars_nobody_from_the_lock() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let guard = take(&a).await;
+    let old = cluster.lease("orders").unwrap();
+    sleep(secs(11)).await;
+    one_stale_read_and_silence(&cluster, &old);
+    guard.lost().await;
+    drop(guard);
+    sleep(secs(60)).await;
+    cluster.heal();
+    sleep(secs(3600)).await;
+
+    drop(take(&a).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stale_read_before_an_outage_ends_no_candidacy() {
+    let cluster = Cluster::new();
+    let a = cluster.handle("a");
+    let leader = a.leader("orders", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    let old = cluster.lease("orders").unwrap();
+    sleep(secs(11)).await;
+    one_stale_read_and_silence(&cluster, &old);
+    guard.lost().await;
+    drop(guard);
+    sleep(secs(90)).await;
+    cluster.heal();
+
+    let elected = tokio::time::timeout(secs(600), leader.elected()).await.unwrap();
+    assert!(elected.unwrap().is_held());
+}
+
+fn one_stale_read_and_silence(cluster: &Cluster, old: &Value) {
+    cluster.on(When::verb("update").once(), Play::carried_out(Reply::Reset));
+    cluster.on(When::verb("get").once(), Play::instead(Answer::object(200, old)));
+    cluster.on(When::any(), Play::reset());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stale_read_before_many_failures_is_no_backup() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let _guard = take(&a).await;
+    let old = cluster.lease("orders").unwrap();
+    sleep(secs(11)).await;
+    cluster.deny(&["watch", "list"]);
+    let read = || When::verb("get").by("b").skip(1);
+    cluster.on(read().once(), Play::instead(Answer::object(200, &old)));
+    cluster.on(read().times(40), Play::reset());
+
+    let refused = b.lock("orders", wait(secs(600))).await;
+
+    assert!(matches!(refused, Err(Error::Timeout { .. })), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_read_at_the_end_of_a_wait_is_forgotten_by_the_next() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let guard = take(&a).await;
+    let old = cluster.lease("orders").unwrap();
+    sleep(secs(11)).await;
+    b.lock("orders", LockOptions::default().try_once()).await.unwrap_err();
+    cluster.on(When::verb("get").by("b"), Play::instead(Answer::object(200, &old)));
+    b.lock("orders", LockOptions::default().try_once()).await.unwrap_err();
+    cluster.heal();
+    guard.release().await.unwrap();
+    sleep(secs(3600)).await;
+
+    drop(take(&b).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_absence_creates_nothing_beside_what_is_there() {
     let cluster = Cluster::new();

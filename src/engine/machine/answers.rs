@@ -118,7 +118,7 @@ impl Machine {
 
     /// The answer is older than what was known when it was asked for: the server itself is behind.
     fn behind(&mut self, now: Moment) {
-        self.stale_since.get_or_insert(now);
+        self.stale.get_or_insert((now, now)).1 = now;
         self.reread = true;
         self.read_failed(now, Failure::default());
     }

@@ -39,6 +39,8 @@ impl Machine {
     /// Whoever asked set the pace: a read for each who asks. An answer that is under way may be older.
     pub(super) fn look(&mut self, now: Moment) {
         self.pace.forget(now);
+        // The verdict is for the next answer to pronounce again.
+        self.stale = self.stale.map(|(first, _)| (first, first));
         if !self.is_barred() {
             return;
         }
@@ -77,7 +79,7 @@ impl Machine {
             self.pace.explained();
         }
         self.highest = number;
-        self.stale_since = None;
+        self.stale = None;
         let written = |attempt: &&Attempt| Some(attempt.nonce) == found.record.nonce;
         let mine = self.open.iter().find(written).cloned();
         // Every other write was conditional on what has passed: it cannot be stored any more.
@@ -183,6 +185,7 @@ impl Machine {
         if self.tenure.is_some() {
             self.end(now, Loss::Deleted);
         }
+        self.stale = None;
         self.open.retain(|attempt| attempt.base.is_none());
         let free_at = match &self.view {
             View::Absent { free_at, .. } => *free_at,

@@ -106,8 +106,8 @@ impl Machine {
     }
 
     /// Whether every answer for longer than a time to live was older than what had been seen before: a restored backup.
-    pub(crate) fn regressed(&self, now: Moment) -> bool {
-        self.stale_since.is_some_and(|since| now - since >= self.timing.ttl())
+    pub(crate) fn regressed(&self) -> bool {
+        self.stale.is_some_and(|(first, last)| last - first >= self.timing.ttl())
     }
 
     /// The highest version processed.

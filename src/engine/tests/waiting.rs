@@ -238,7 +238,7 @@ fn a_restored_backup_is_told_and_gives_no_token() {
         now = then;
     }
 
-    assert!(a.regressed(now));
+    assert!(a.regressed());
     assert_eq!((a.holds(now), a.highest()), (None, 1000));
 }
 
