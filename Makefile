@@ -14,7 +14,7 @@ HEEDING := $(shell env --default-signal true 2>/dev/null && echo env --default-s
 say = @printf '\n== %s\n' "$(1)"
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it at work, without a cluster: under 15 seconds once built
 	@$(CARGO) run --quiet --locked --no-default-features --example demo

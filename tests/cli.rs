@@ -46,6 +46,8 @@ mod succession;
 mod terminal;
 #[path = "cli/tidy.rs"]
 mod tidy;
+#[path = "cli/trouble.rs"]
+mod trouble;
 
 use std::{
     path::{Path, PathBuf},

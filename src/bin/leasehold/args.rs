@@ -8,17 +8,11 @@ use clap::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{
-    help::{AFTER, ELECT_EXAMPLES, LOCK_EXAMPLES, STATUS_NOTES},
-    label::LabelKey,
-    page::Peer,
-    plugin,
-    serve::Address,
-};
+use crate::{help, label::LabelKey, page::Peer, plugin, serve::Address};
 
 /// Locks and leader election on Kubernetes Leases.
 #[derive(Debug, Parser)]
-#[command(name = "leasehold", version, about, after_help = AFTER, max_term_width = 110)]
+#[command(name = "leasehold", version, about, after_help = help::AFTER, max_term_width = 110)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,7 +33,9 @@ impl Args {
             match (said("try_once"), said("wait")) {
                 (true, true) => {
                     let line = "--try does not wait: leave it out, or leave out --wait";
-                    return Err(command.error(ErrorKind::ArgumentConflict, line));
+                    let lock = command.find_subcommand_mut("lock");
+                    let place = lock.expect("it was parsed");
+                    return Err(place.error(ErrorKind::ArgumentConflict, line));
                 }
                 (false, true) => lock.try_once = false,
                 _ => {}
@@ -62,11 +58,16 @@ pub(crate) enum Command {
     Lock(LockArgs),
     Elect(ElectArgs),
     /// Lists the candidates of elections, leaders included.
+    #[command(
+        after_help = help::MEMBERS,
+        mut_arg("name", |name| name.help("Only the candidates of this election. Default: of all"))
+    )]
     Members(FollowArgs),
     /// Lists locks and elections: who holds them, with which token, since when.
-    #[command(after_help = STATUS_NOTES)]
+    #[command(after_help = help::STATUS)]
     Status(FollowArgs),
     /// Prints who acquires, leads and loses what, and which candidates come and go, beginning with the present state.
+    #[command(after_help = help::WATCH)]
     Watch(LookArgs),
     Release(ReleaseArgs),
     Install(InstallArgs),
@@ -74,12 +75,14 @@ pub(crate) enum Command {
     /// Prints the JSON Schemas of all that `-o json` prints.
     Schema,
     /// Prints the completions for a shell.
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// The shell.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Prints the manual page.
+    #[command(after_help = help::MAN)]
     Man,
 }
 
@@ -103,7 +106,7 @@ impl Command {
 /// Runs a command while holding a lock; without a command, holds it until a signal.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = LOCK_EXAMPLES,
+    after_help = help::LOCK,
     override_usage = "leasehold lock [OPTIONS] NAME [--] [CMD [ARG]...]"
 )]
 pub(crate) struct LockArgs {
@@ -133,7 +136,7 @@ pub(crate) struct LockArgs {
 /// itself, the candidate resigns. Without a command, prints who leads and how this candidate stands.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = ELECT_EXAMPLES,
+    after_help = help::ELECT,
     override_usage = "leasehold elect [OPTIONS] NAME [--] [CMD [ARG]...]"
 )]
 pub(crate) struct ElectArgs {
@@ -217,6 +220,7 @@ pub(crate) struct FollowArgs {
 /// default within 5 s; until then another may hold it too. Nothing is done if the record is
 /// changed after it was shown.
 #[derive(Debug, clap::Args)]
+#[command(after_help = help::RELEASE)]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) target: Target,
@@ -236,6 +240,7 @@ pub(crate) struct ReleaseArgs {
 ///
 /// For an image that has nothing else in it, not even `cp`: the chart brings it into others so.
 #[derive(Debug, clap::Args)]
+#[command(after_help = help::INSTALL)]
 pub(crate) struct InstallArgs {
     /// The file, or the directory.
     pub(crate) path: PathBuf,
@@ -243,6 +248,7 @@ pub(crate) struct InstallArgs {
 
 /// Shows it at work in a quarter of a minute, without a cluster: contenders, a crash, a hand-over, a lost network.
 #[derive(Debug, clap::Args)]
+#[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
     /// Show it on a web page instead, until Ctrl-C: three candidates, and a button that makes the leader resign. For example 127.0.0.1:8080.
     #[arg(long, value_name = "ADDR")]

@@ -19,6 +19,7 @@ impl Chain {
     /// The chain with one more lock, unless that is held already.
     pub(crate) fn with(
         mut self,
+        object: &str,
         name: &str,
         namespace: &str,
         server: &str,
@@ -27,7 +28,7 @@ impl Chain {
         let entry = format!("{namespace}/{name}@{server}");
         if self.0.contains(&entry) {
             let line = format!(
-                "lock `{name}` in namespace `{namespace}` is held already by the `leasehold lock` that this runs in ({VARIABLE}): waiting for it would never end. Choose another name"
+                "{object} in namespace `{namespace}` is held already by the `leasehold` that this runs in ({VARIABLE}): waiting for it would never end. Choose another name"
             );
             return Err(Failure::new(busy, line));
         }

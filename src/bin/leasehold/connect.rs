@@ -26,12 +26,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Reads the configuration; reaches no server yet.
-    pub(crate) async fn open(target: &Target, id: Option<&str>) -> Outcome<Self> {
+    /// Reads the configuration; reaches no server yet. `object` is what the connection is for.
+    pub(crate) async fn open(target: &Target, id: Option<&str>, object: &str) -> Outcome<Self> {
         let config = config(target).await.map_err(|cause| {
-            let line = format!(
-                "no cluster to talk to: {cause}. Pass --kubeconfig, set KUBECONFIG, or run in a pod with a service account"
-            );
+            let next = match &target.context {
+                Some(_) => "Pass --kubeconfig or set KUBECONFIG, if it is in another file; `kubectl config get-contexts` lists what there is",
+                None => "Pass --kubeconfig, set KUBECONFIG, or run in a pod with a service account",
+            };
+            let line = format!("{object}: no cluster to talk to: {cause}. {next}");
             Failure::new(code::UNAVAILABLE, line)
         })?;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
@@ -44,8 +46,7 @@ impl Connection {
         }
         let sync = Kubernetes::from_config(config.clone(), options).map_err(|error| {
             let namespace = target.namespace.as_deref().unwrap_or("default");
-            About { object: "the connection", namespace, server: &server, busy: code::BUSY }
-                .failure(&error)
+            About { object, namespace, server: &server, busy: code::BUSY }.failure(&error)
         })?;
         let namespace = sync.options().namespace.clone().unwrap_or_default();
         let own_namespace = config.default_namespace.clone();

@@ -1,10 +1,10 @@
 //! `leasehold elect`.
 
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{convert::Infallible, ffi::OsString, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use leasehold::{Guard, Leader, LeaderOptions, Sync as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     acquire::patiently,
@@ -20,10 +20,13 @@ use crate::{
     signals::Signals,
     stands::Stands,
     start::Start,
+    trouble::{MOMENT, Trouble},
 };
 
 /// How long resigning may take: the command has ended, and the record lapses by itself.
 const RESIGN: Duration = Duration::from_secs(5);
+/// How often to look whether something is wrong.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the command while leading, or prints who leads.
 pub(crate) async fn run(args: ElectArgs) -> Outcome {
@@ -63,10 +66,17 @@ impl Campaign<'_> {
         let leader = self.join(name, signals).await?;
         sidecar.stands(&leader);
         let mut asks = sidecar.asks();
-        let outcome = if command.is_empty() {
-            self.tell(&leader, sidecar, signals, &mut asks).await
-        } else {
-            self.run(&leader, command, sidecar, signals, &mut asks).await
+        let work = async {
+            if command.is_empty() {
+                self.tell(&leader, sidecar, signals, &mut asks).await
+            } else {
+                self.run(&leader, command, sidecar, signals, &mut asks).await
+            }
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = work => outcome,
+            never = self.complain(&leader) => match never {},
         };
         sidecar.step_down().await;
         self.resign(&leader).await;
@@ -83,6 +93,16 @@ impl Campaign<'_> {
                 let _ = timeout(RESIGN, self.connection.sync.close()).await;
                 Err(stopped)
             }
+        }
+    }
+
+    /// Says what keeps going wrong with the candidacy, for as long as it stands.
+    async fn complain(&self, leader: &Leader) -> Infallible {
+        let mut trouble = Trouble::new(self.about.object, MOMENT, self.args.say.quiet);
+        loop {
+            let wrong = leader.last_error().map(|error| self.about.failure(&error));
+            trouble.look(wrong.and_then(|failure| failure.line().map(ToOwned::to_owned)));
+            sleep(LOOK).await;
         }
     }
 

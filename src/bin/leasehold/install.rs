@@ -16,7 +16,7 @@ use crate::{
 pub(crate) fn run(args: &InstallArgs) -> Outcome {
     let target = file(&args.path);
     copy(&target).map_err(|error| {
-        let line = format!("`{}` could not be written: {error}", target.display());
+        let line = format!("`{}` could not be written: {error}. Name a file or a directory that this user may write", target.display());
         Failure::new(code::INTERNAL, line)
     })?;
     Ok(0)

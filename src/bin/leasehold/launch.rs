@@ -69,11 +69,15 @@ pub(crate) fn become_command(command: &[OsString]) -> ExitCode {
         _ => return ExitCode::from(code::INTERNAL),
     }
     let error = Command::new(program).args(args).exec();
-    eprintln!("leasehold: {}: {error}", program.display());
-    ExitCode::from(match error.kind() {
-        io::ErrorKind::NotFound => code::NOT_FOUND,
-        _ => code::NOT_EXECUTABLE,
-    })
+    // That there is a file of this name was found before the lock was asked for.
+    let (code, next) = match error.kind() {
+        io::ErrorKind::NotFound => {
+            (code::NOT_FOUND, ". If the file is there, what its first line (#!) names is not")
+        }
+        _ => (code::NOT_EXECUTABLE, ""),
+    };
+    eprintln!("leasehold: {}: {error}{next}", program.display());
+    ExitCode::from(code)
 }
 
 /// The standard input to use, or nothing if whoever gives the word has gone.

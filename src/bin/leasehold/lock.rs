@@ -1,9 +1,9 @@
 //! `leasehold lock`.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use leasehold::{Guard, LockOptions, Tenure};
-use tokio::time::timeout;
+use leasehold::{Guard, LockOptions, Tenure, TenureState};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     acquire::acquire,
@@ -15,10 +15,13 @@ use crate::{
     run::{conclude, held, lost, variables},
     signals::Signals,
     start::Start,
+    trouble::Trouble,
 };
 
 /// How long a release may take: the command has ended, and the record lapses by itself.
 const RELEASE: Duration = Duration::from_secs(5);
+/// How often to look whether something is wrong.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs the command under the lock, or holds the lock until a signal.
 pub(crate) async fn run(args: LockArgs) -> Outcome {
@@ -31,13 +34,19 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
 
     let guard = acquire(&connection, name, options, &about, &mut signals).await?;
     let held = held(&guard, about.namespace);
-    let outcome = if command.is_empty() {
-        keep(&guard, &held, args.say.output, &about, &mut signals).await
-    } else {
+    let work = async {
+        if command.is_empty() {
+            return keep(&guard, &held, args.say.output, &about, &mut signals).await;
+        }
         let variables = variables(&held, &chain);
         let end =
             hold::run(&guard, grace, command, &variables, &mut signals, &mut Asks::none()).await;
         conclude(end, &guard, command, &about)
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = work => outcome,
+        never = complain(&guard, args.say.quiet, &about) => match never {},
     };
     release(guard, args.say.quiet, &about).await;
     outcome
@@ -56,6 +65,22 @@ async fn keep(
         _ = guard.lost() => Err(lost(guard, None, about)),
         _ = signals.fatal() => Ok(0),
     }
+}
+
+/// Says so while it is in doubt; how it ends is said with the command.
+async fn complain(guard: &Tenure, quiet: bool, about: &About<'_>) -> Infallible {
+    let (object, namespace) = (about.object, about.namespace);
+    let mut trouble = Trouble::new(object, Duration::ZERO, quiet);
+    while guard.is_held() {
+        let wrong = (guard.state() == TenureState::InDoubt).then(|| {
+            format!(
+                "{object} in namespace `{namespace}` is in doubt: a renewal is overdue, or the record asks for another holder"
+            )
+        });
+        trouble.look(wrong);
+        sleep(LOOK).await;
+    }
+    std::future::pending().await
 }
 
 async fn release(guard: Guard, quiet: bool, about: &About<'_>) {

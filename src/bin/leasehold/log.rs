@@ -1,17 +1,51 @@
-//! What is said on stderr when it was asked for.
+//! What is said on stderr: what goes wrong, and as much more as was asked for.
 
-use tracing_subscriber::filter::LevelFilter;
+use std::{fmt, io};
 
-/// Says nothing without `-v`, what happens with it, and every detail with `-vv`.
-pub(crate) fn begin(verbose: u8) {
-    let level = match verbose {
-        0 => return,
-        1 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, layer as printed},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
+
+/// Says what goes wrong, unless `quiet`; what happens with `-v`, and every detail with `-vv`, also of the client below.
+pub(crate) fn begin(quiet: bool, verbose: u8) {
+    let (own, others) = match verbose {
+        0 if quiet => return,
+        0 => (LevelFilter::WARN, LevelFilter::OFF),
+        1 => (LevelFilter::DEBUG, LevelFilter::WARN),
+        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(level)
-        .with_ansi(false)
-        .init();
+    let mut wanted = Targets::new().with_default(others).with_target("leasehold", own);
+    if verbose == 0 {
+        // How tenures stand, and how they end, is said with their commands.
+        wanted = wanted.with_target("leasehold::telemetry", LevelFilter::OFF);
+    }
+    let lines = printed().with_writer(io::stderr).with_ansi(false);
+    let lines = if verbose == 0 { lines.event_format(Plain).boxed() } else { lines.boxed() };
+    tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
+}
+
+/// A line as the program itself says it.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "leasehold: ")?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }

@@ -10,10 +10,11 @@ use crate::{
     args::{FollowArgs, LookArgs, Output},
     connect::Connection,
     failure::{About, Failure, Outcome, code},
-    news::News,
+    news::{News, Told},
     output::print,
     rows::{Candidate, Record},
     table::{Layout, Row, Screen},
+    trouble::{MOMENT, Trouble},
 };
 
 /// How often times are drawn anew.
@@ -37,13 +38,15 @@ pub(crate) async fn status(args: FollowArgs) -> Outcome {
 pub(crate) async fn watch(args: LookArgs) -> Outcome {
     let look = Look::open(args, Record::WHAT).await?;
     let (mut watch, mut news) = (look.watch().await?, News::default());
+    let mut trouble = Trouble::new(&look.object, MOMENT, look.args.say.quiet);
     loop {
-        for event in news.compare(&watch.records(), look.args.name.as_deref()) {
-            if !print(&event, look.args.say.output) {
+        for report in news.compare(&watch.records(), look.args.name.as_deref()) {
+            if !print(&Told::now(report, look.args.all_namespaces), look.args.say.output) {
                 return Ok(0);
             }
         }
-        watch.changed().await;
+        trouble.look(look.wrong(&watch));
+        changed(&mut watch).await;
     }
 }
 
@@ -56,8 +59,8 @@ struct Look {
 
 impl Look {
     async fn open(args: LookArgs, what: &str) -> Outcome<Self> {
-        let connection = Connection::open(&args.target, None).await?;
         let object = object(what, args.name.as_deref());
+        let connection = Connection::open(&args.target, None, &object).await?;
         Ok(Self { args, connection, object })
     }
 
@@ -82,7 +85,7 @@ impl Look {
         let (name, output) = (self.args.name.as_deref(), self.args.say.output);
         let layout = Layout { watched, namespaces: self.args.all_namespaces, output };
         if watched {
-            return Ok(follow::<R>(self.watch().await?, name, layout).await);
+            return Ok(self.follow::<R>(self.watch().await?, layout).await);
         }
         let records = self.connection.sync.records(self.options());
         let rows = R::rows(&in_time(records, &self.about()).await?, name);
@@ -91,6 +94,33 @@ impl Look {
         }
         layout.print(&rows);
         Ok(0)
+    }
+
+    /// Shows what there is until nobody looks any more.
+    async fn follow<R: Row>(&self, mut watch: RecordWatch, layout: Layout) -> u8 {
+        let mut screen = Screen::<R>::new(layout);
+        let mut trouble =
+            Trouble::new(&self.object, MOMENT, self.args.say.quiet || screen.is_live());
+        loop {
+            let rows = R::rows(&watch.records(), self.args.name.as_deref());
+            if !screen.show(rows, watch.trouble()) {
+                return 0;
+            }
+            trouble.look(self.wrong(&watch));
+            if screen.is_live() {
+                sleep(REST).await;
+            }
+            changed(&mut watch).await;
+        }
+    }
+
+    /// What keeps the watch from telling more.
+    fn wrong(&self, watch: &RecordWatch) -> Option<String> {
+        let About { namespace, server, .. } = self.about();
+        let place = if namespace == "*" { "all namespaces" } else { namespace };
+        let line =
+            |why: &str| format!("no news of {} in {place} from {server}: {why}", self.object);
+        watch.trouble().map(line)
     }
 
     /// What was asked for by its name ought to be there.
@@ -115,21 +145,12 @@ impl Look {
     }
 }
 
-/// Shows what there is until nobody looks any more.
-async fn follow<R: Row>(mut watch: RecordWatch, name: Option<&str>, layout: Layout) -> u8 {
-    let mut screen = Screen::<R>::new(layout);
-    loop {
-        if !screen.show(R::rows(&watch.records(), name), watch.trouble()) {
-            return 0;
-        }
-        if screen.is_live() {
-            sleep(REST).await;
-        }
-        tokio::select! {
-            biased;
-            () = watch.changed() => {}
-            () = sleep(TICK) => {}
-        }
+/// Returns with news, or when it is time to look again all the same.
+async fn changed(watch: &mut RecordWatch) {
+    tokio::select! {
+        biased;
+        () = watch.changed() => {}
+        () = sleep(TICK) => {}
     }
 }
 

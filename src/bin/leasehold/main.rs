@@ -49,6 +49,7 @@ mod stands;
 mod start;
 mod table;
 mod terminal;
+mod trouble;
 mod writes;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Outcome {
-    log::begin(args.verbose());
+    log::begin(args.quiet(), args.verbose());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

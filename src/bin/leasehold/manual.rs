@@ -2,13 +2,14 @@
 
 use std::io::{self, Write as _};
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
 use schemars::schema_for;
 use serde_json::json;
 
 use crate::{
     args::Args,
-    news::Report,
+    news::Told,
     output::{Held, Stand},
     page::Picture,
     rows::{Candidate, Record},
@@ -30,7 +31,7 @@ pub(crate) fn schema() -> u8 {
         "members": schema_for!(Candidate),
         "status": schema_for!(Record),
         "release": schema_for!(Record),
-        "watch": schema_for!(Report),
+        "watch": schema_for!(Told),
     });
     written(format!("{schemas:#}\n").as_bytes())
 }
@@ -43,20 +44,50 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> u8 {
 
 /// One page, with the subcommands in it.
 pub(crate) fn page() -> u8 {
-    let mut text = Vec::new();
     let mut command = Args::command();
     command.build();
-    let mut rendered = clap_mangen::Man::new(command.clone()).render(&mut text);
-    for part in command.get_subcommands().filter(|part| part.get_name() != "help") {
-        rendered = rendered.and_then(|()| {
-            writeln!(text, ".SH \"LEASEHOLD {}\"", part.get_name().to_uppercase())?;
-            let man = clap_mangen::Man::new(part.clone());
-            man.render_description_section(&mut text)?;
-            man.render_options_section(&mut text)?;
-            man.render_extra_section(&mut text)
-        });
+    match rendered(&command) {
+        Ok(text) => written(text.as_bytes()),
+        Err(_) => crate::failure::code::INTERNAL,
     }
-    if rendered.is_err() { crate::failure::code::INTERNAL } else { written(&text) }
+}
+
+fn rendered(command: &Command) -> io::Result<String> {
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page)?;
+    // There are no pages of the parts: they follow.
+    let mut page = text(page)
+        .replace("leasehold\\-", "leasehold ")
+        .replace("(1)\n", "\n")
+        .replace(".SH EXTRA", ".SH NOTES");
+    for part in command.get_subcommands().filter(|part| part.get_name() != "help") {
+        let (man, mut section) = (Man::new(part.clone()), Vec::new());
+        man.render_synopsis_section(&mut section)?;
+        man.render_description_section(&mut section)?;
+        man.render_options_section(&mut section)?;
+        if part.get_after_help().is_some() {
+            man.render_extra_section(&mut section)?;
+        }
+        page.extend([".SH \"LEASEHOLD ", &part.get_name().to_uppercase(), "\"\n"]);
+        let section = text(section).replace(".SH EXTRA", ".SH NOTES");
+        page.extend(section.lines().filter(|line| !is_preamble(line)).map(beneath));
+    }
+    Ok(page)
+}
+
+fn text(roff: Vec<u8>) -> String {
+    String::from_utf8(roff).unwrap_or_default()
+}
+
+/// What each piece begins with, and a page needs once.
+fn is_preamble(line: &str) -> bool {
+    line.starts_with(".ie ") || line.starts_with(".el ")
+}
+
+/// As a line of a part: its sections are subsections.
+fn beneath(line: &str) -> String {
+    let line = line.strip_prefix(".SH ").map_or_else(|| line.into(), |head| format!(".SS {head}"));
+    line + "\n"
 }
 
 fn written(text: &[u8]) -> u8 {

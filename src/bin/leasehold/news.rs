@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::{
     output::Line,
     rows::{is_alive, is_named},
+    table::Mood,
 };
 
 /// Something that happened to a lock or in an election.
@@ -57,13 +59,47 @@ pub(crate) enum Why {
     Deleted,
 }
 
-impl Line for Report {
+/// A line of `watch`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Told {
+    /// When this process noticed it, RFC 3339.
+    at: String,
+    #[serde(flatten)]
+    report: Report,
+    /// Whether to say in which namespace.
+    #[serde(skip)]
+    everywhere: bool,
+}
+
+impl Told {
+    #[expect(clippy::disallowed_methods, reason = "written for people")]
+    pub(crate) fn now(report: Report, everywhere: bool) -> Self {
+        Self { at: format!("{:.3}", Timestamp::now()), report, everywhere }
+    }
+}
+
+impl Line for Told {
     fn text(&self) -> String {
-        let Self { event, name, id, .. } = self;
+        let Report { event, kind, name, namespace, id, token, why } = &self.report;
+        let (at, mood) = (&self.at, event.mood().style());
         let event = format!("{event:?}").to_lowercase();
-        let token = self.token.map(|token| format!(", token {token}")).unwrap_or_default();
-        let why = self.why.map(|why| format!(" ({})", format!("{why:?}").to_lowercase()));
-        format!("{event:<8}  {name}: {id}{token}{}", why.unwrap_or_default())
+        let kind = if *kind == RecordKind::Lock { "lock" } else { "election" };
+        let place = if self.everywhere { format!("{namespace}/") } else { String::new() };
+        let token = token.map(|token| format!(", token {token}")).unwrap_or_default();
+        let why = why.map(|why| format!(" ({})", format!("{why:?}").to_lowercase()));
+        let why = why.unwrap_or_default();
+        format!("{at}  {mood}{event:<8}{mood:#}  {kind:<8}  {place}{name}: {id}{token}{why}")
+    }
+}
+
+impl What {
+    const fn mood(self) -> Mood {
+        match self {
+            Self::Acquired | Self::Elected => Mood::Good,
+            Self::Lost => Mood::Bad,
+            Self::Joined => Mood::Plain,
+            Self::Left => Mood::Quiet,
+        }
     }
 }
 

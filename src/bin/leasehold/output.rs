@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use anstream::AutoStream;
 use leasehold::{Leader, Member, Status};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,7 +23,7 @@ pub(crate) struct Held {
 
 /// Something that can be said to people and to programs.
 pub(crate) trait Line: Serialize {
-    /// For people.
+    /// For people; where it is coloured, that is left out where nobody would see it.
     fn text(&self) -> String;
 }
 
@@ -85,8 +86,15 @@ impl Stand {
 impl Line for Stand {
     fn text(&self) -> String {
         let leader = self.leader.as_ref().map_or("nobody", |leader| &*leader.id);
-        let status = self.status.map(|status| format!("{status:?}").to_lowercase());
-        let status = status.unwrap_or_else(|| "unknown".into());
+        let status = match self.status {
+            None => "unknown",
+            Some(Status::Follower) => "follower",
+            Some(Status::Leading) => "leading",
+            Some(Status::InDoubt) => "in doubt",
+            Some(Status::Lost) => "lost",
+            Some(Status::Resigned) => "resigned",
+            Some(_) => "in a state that this version does not know",
+        };
         format!("{}: {status}, {leader} leads", self.election)
     }
 }
@@ -97,6 +105,6 @@ pub(crate) fn print(line: &impl Line, output: Output) -> bool {
         Output::Text => line.text(),
         Output::Json => serde_json::to_string(line).unwrap_or_default(),
     };
-    let mut stdout = io::stdout();
+    let mut stdout = AutoStream::auto(io::stdout().lock());
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
 }

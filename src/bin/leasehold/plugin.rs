@@ -16,18 +16,21 @@ pub(crate) fn called(command: Command, program: Option<&OsString>) -> Command {
     if file != Some(OsStr::new(PLUGIN.0)) {
         return command;
     }
-    command.bin_name(PLUGIN.1).mut_subcommands(|part| {
-        let examples = part
-            .get_after_help()
-            .map(|text| text.to_string().replace("  leasehold ", &format!("  {} ", PLUGIN.1)));
-        let part = match part.get_name().to_owned().as_str() {
+    retyped(command.bin_name(PLUGIN.1)).mut_subcommands(|part| {
+        let part = retyped(part);
+        match part.get_name().to_owned().as_str() {
             name @ ("lock" | "elect") => part
                 .override_usage(format!("{} {name} [OPTIONS] NAME [--] [CMD [ARG]...]", PLUGIN.1)),
             _ => part,
-        };
-        match examples {
-            Some(examples) => part.after_help(examples),
-            None => part,
         }
     })
+}
+
+/// With its examples as they are typed then.
+fn retyped(command: Command) -> Command {
+    let text = command.get_after_help().map(ToString::to_string);
+    match text {
+        Some(text) => command.after_help(text.replace("  leasehold ", &format!("  {} ", PLUGIN.1))),
+        None => command,
+    }
 }

@@ -3,21 +3,22 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use leasehold::{LeaseRecord, RecordKind, RecordOptions};
+use serde::Serialize;
 
 use crate::{
     args::ReleaseArgs,
     connect::Connection,
     failure::{About, Failure, Outcome, code},
     look::in_time,
-    output::print,
+    output::{Line, print},
     rows::Record,
 };
 
 /// Shows who holds it, asks, and takes it away if nothing has changed meanwhile.
 pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
-    let connection = Connection::open(&args.target, None).await?;
+    let object = format!("lock or election `{}`", args.name);
+    let connection = Connection::open(&args.target, None, &object).await?;
     let (name, namespace) = (&args.name, &connection.namespace);
-    let object = format!("lock or election `{name}`");
     let about = connection.about(&object);
     let records = in_time(connection.sync.records(RecordOptions::default()), &about).await?;
     let record = the_one(&records, name, &about)?;
@@ -34,8 +35,27 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
         );
         return Err(Failure::new(code::BUSY, line));
     }
-    print(&Record::released(record, &records), args.say.output);
+    let now = Record::released(record, &records);
+    print(&Taken { now, before: record }, args.say.output);
     Ok(0)
+}
+
+/// A record that was taken away, and how it was before.
+#[derive(Serialize)]
+struct Taken<'a> {
+    #[serde(flatten)]
+    now: Record,
+    #[serde(skip)]
+    before: &'a LeaseRecord,
+}
+
+impl Line for Taken<'_> {
+    fn text(&self) -> String {
+        let LeaseRecord { name, namespace, holder, token, .. } = self.before;
+        let holder = holder.as_deref().unwrap_or_default();
+        let token = token.map(|token| format!(", token {token}")).unwrap_or_default();
+        format!("`{name}` in namespace `{namespace}` is free: it was taken from {holder}{token}")
+    }
 }
 
 /// The one of this name: of two that applications with different prefixes call so, the name of the Lease tells.

@@ -43,10 +43,10 @@ impl<'a> Start<'a> {
         if let Some(program) = command.first() {
             command::check(program)?;
         }
-        let connection = Connection::open(target, tenure.id.as_deref()).await?;
         let object = format!("{what} `{name}`");
+        let connection = Connection::open(target, tenure.id.as_deref(), &object).await?;
         let About { namespace, server, .. } = connection.about(&object);
-        let chain = Chain::inherited().with(name, namespace, server, busy)?;
+        let chain = Chain::inherited().with(&object, name, namespace, server, busy)?;
         let signals = Signals::listen()?;
         Ok(Self { name, command, grace, connection, chain, signals, object })
     }

@@ -66,7 +66,7 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 impl Mood {
-    const fn style(self) -> Style {
+    pub(crate) const fn style(self) -> Style {
         match self {
             Self::Plain => Style::new(),
             Self::Head => Style::new().bold(),
