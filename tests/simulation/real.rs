@@ -13,6 +13,7 @@ use crate::{
     script::{Ask, NAMES, SELECTIONS},
     store::Store,
     support::{ADMIN, ControlPlane},
+    watches,
 };
 
 /// How many requests one script has.
@@ -59,7 +60,7 @@ async fn the_simulated_server_answers_as_a_real_one_does() {
             Side::new(Server::Simulated(Store::new())),
             Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
         ];
-        let start = sides[1].version().await;
+        let starts = [sides[0].version().await, sides[1].version().await];
         for number in 0..REQUESTS {
             let ask = Ask::random(&mut rng, number);
             let simulated = sides[0].ask(&ask).await;
@@ -71,8 +72,8 @@ async fn the_simulated_server_answers_as_a_real_one_does() {
             *statuses.entry(real.status).or_insert(0) += 1;
         }
         for selection in SELECTIONS {
-            let simulated = sides[0].events(selection, 0).await;
-            let real = sides[1].events(selection, start).await;
+            let simulated = sides[0].events(selection, starts[0]).await;
+            let real = sides[1].events(selection, starts[1]).await;
             assert_eq!(simulated, real, "seed {seed}, the events of {selection:?}");
             assert!(real.len() > 3, "{real:?}");
         }
@@ -80,6 +81,61 @@ async fn the_simulated_server_answers_as_a_real_one_does() {
     println!("{statuses:?}");
     let met: Vec<u16> = statuses.into_keys().collect();
     assert_eq!(met, [200, 201, 404, 409, 422], "a status that never came proves nothing");
+}
+
+/// A real server goes on telling from its own memory what its etcd has forgotten: it is asked after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_from_a_version_long_past_ends_as_on_a_real_server() {
+    let plane = ControlPlane::start().await;
+    if !plane.own() {
+        return;
+    }
+    let mut sides = [
+        Side::new(Server::Simulated(Store::new())),
+        Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
+    ];
+    let starts = [sides[0].version().await, sides[1].version().await];
+    let mut rng = Rng::new(0);
+    for number in 0..20 {
+        let ask = Ask::random(&mut rng, number);
+        assert_eq!(sides[0].ask(&ask).await, sides[1].ask(&ask).await, "{ask:?}");
+    }
+
+    for side in &mut sides {
+        let version = side.version().await;
+        match &mut side.server {
+            Server::Simulated(store) => store.compact(0),
+            Server::Real(client, _) => {
+                forget(&plane, version).await;
+                *client = plane.client(ADMIN);
+            }
+        }
+    }
+
+    let ends = [sides[0].version().await, sides[1].version().await];
+    for selection in SELECTIONS {
+        let simulated = sides[0].events(selection, starts[0]).await;
+        let real = sides[1].events(selection, starts[1]).await;
+        assert_eq!(simulated, real, "{selection:?}");
+        let expired =
+            json!({ "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired" });
+        assert_eq!(real, [("ERROR".to_owned(), expired)], "{selection:?}");
+        for (side, end) in sides.iter_mut().zip(ends) {
+            assert_eq!(side.events(selection, end).await, [], "{selection:?} from now on");
+        }
+    }
+}
+
+/// The events up to `version` are gone, from etcd and from what the server remembers.
+async fn forget(plane: &ControlPlane, version: u64) {
+    let etcd = plane.etcd().parse().expect("an address");
+    let etcd = Client::try_from(kube::Config::new(etcd)).expect("a client");
+    let compaction = json!({ "revision": version.to_string(), "physical": true });
+    let request = http::Request::post("/v3/kv/compaction")
+        .body(compaction.to_string().into_bytes())
+        .expect("a request");
+    etcd.request_text(request).await.expect("compacted");
+    plane.restart_apiserver().await;
 }
 
 impl Side {
@@ -135,21 +191,27 @@ impl Side {
             body: Value::Null,
         };
         let events: Vec<Value> = match &self.server {
-            Server::Simulated(store) => store
-                .after(start)
-                .filter_map(|commit| api::event(&request, commit))
-                .map(|line| parsed(&line))
-                .collect(),
+            Server::Simulated(store) => match store.after(start) {
+                Some(commits) => commits
+                    .filter_map(|commit| api::event(&request, commit))
+                    .map(|line| parsed(&line))
+                    .collect(),
+                None => vec![parsed(&watches::gone())],
+            },
             Server::Real(client, namespace) => watched(client, namespace, &request, start).await,
         };
         let mut last = start;
         let mut told = Vec::new();
         for event in events {
-            let number = number(&event["object"]);
+            let (kind, object) = (event["type"].as_str().unwrap_or_default(), &event["object"]);
+            if kind == "ERROR" {
+                told.push((kind.to_owned(), without_words(object)));
+                continue;
+            }
+            let number = number(object);
             assert!(number > last, "{number} after {last}");
             last = number;
-            let kind = event["type"].as_str().unwrap_or_default();
-            told.push((kind.to_owned(), without_server(&event["object"])));
+            told.push((kind.to_owned(), without_server(object)));
         }
         told
     }
@@ -197,7 +259,9 @@ async fn watched(client: &Client, namespace: &str, request: &Request, start: u64
         path(namespace, None)
     );
     let answer = client.send(http::Request::get(path).body(Body::empty()).expect("a request"));
-    let body = answer.await.expect("an answer").into_body().into_data_stream();
+    let answer = answer.await.expect("an answer");
+    assert_eq!(answer.status(), 200, "whatever it then tells");
+    let body = answer.into_body().into_data_stream();
     let read = body.map_ok(|bytes| bytes.to_vec()).try_concat();
     let text = tokio::time::timeout(Duration::from_secs(20), read)
         .await
@@ -235,4 +299,9 @@ fn without_server(object: &Value) -> Value {
     let metadata = &object["metadata"];
     let labels = metadata["labels"].as_object().filter(|labels| !labels.is_empty());
     json!({ "name": metadata["name"], "labels": labels, "spec": object["spec"] })
+}
+
+/// What a status says, but for the message.
+fn without_words(status: &Value) -> Value {
+    json!({ "kind": status["kind"], "status": status["status"], "code": status["code"], "reason": status["reason"] })
 }

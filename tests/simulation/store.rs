@@ -156,9 +156,9 @@ impl Store {
         }
     }
 
-    /// The events after `version`, oldest first.
-    pub(crate) fn after(&self, version: u64) -> impl Iterator<Item = &Commit> {
+    /// The events after `version`, oldest first; `None` if some of them are gone.
+    pub(crate) fn after(&self, version: u64) -> Option<impl Iterator<Item = &Commit>> {
         let start = self.log.partition_point(|commit| commit.version <= version);
-        self.log.range(start..)
+        (version >= self.compacted).then(|| self.log.range(start..))
     }
 }
