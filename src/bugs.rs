@@ -111,6 +111,8 @@ bugs! {
     StoppedClock,
     /// Who has resigned may not stand again.
     PlaceIsKept,
+    /// Chance is drawn where no seed reaches it.
+    ChanceBesideSeed,
 }
 
 /// Whether `bug` is in the code: never, outside a test that seeds it.

@@ -2,10 +2,13 @@
 
 use uuid::Uuid;
 
+#[cfg(feature = "simulation")]
+use crate::bugs::{Bug, seeded};
+
 /// 64 random bits.
 pub(crate) fn draw() -> u64 {
     #[cfg(feature = "simulation")]
-    if let Some(bits) = scene::draw() {
+    if let Some(bits) = scene::draw().filter(|_| !seeded(Bug::ChanceBesideSeed)) {
         return bits;
     }
     Uuid::new_v4().as_u64_pair().0

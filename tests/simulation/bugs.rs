@@ -13,7 +13,7 @@ use std::{
 
 use leasehold::{Bug, with_bug};
 
-use crate::{each, real_now, world};
+use crate::{each, is_one_trace, real_now, world};
 
 /// Which check finds which bug, with which seed: the first that does.
 const FOUND: &[(Bug, &str, u64)] = &[
@@ -55,7 +55,11 @@ const FOUND: &[(Bug, &str, u64)] = &[
     (Bug::PlaceIsKept, "C6", 292),
 ];
 
-/// What no run finds, and why: each is found by the simulation of the engine.
+/// What is seen when one check alone is asked: another is faster to find it.
+const SEEN: &[(Bug, &str, u64)] =
+    &[(Bug::TokenFromTransitions, "C3", 12), (Bug::HandedOnUnwritten, "C3", 34)];
+
+/// What no single run finds, and why: the simulation of the engine finds each, or, of the last, two runs do.
 const NOT_HERE: &[(Bug, &str)] = &[
     (
         Bug::HoldWhileReleasing,
@@ -66,6 +70,7 @@ const NOT_HERE: &[(Bug, &str)] = &[
     (Bug::ForgetCreate, "only a candidate's record is left, which lapses"),
     (Bug::ReadForgives, "the bound on requests is wider than for a machine alone"),
     (Bug::ConflictForgiven, "the bound on requests is wider than for a machine alone"),
+    (Bug::ChanceBesideSeed, "C7 needs two runs: `chance_that_no_seed_reaches_is_found`"),
 ];
 
 /// How long to look for one bug.
@@ -101,6 +106,22 @@ fn every_seeded_bug_is_found_and_its_seed_is_clean_without_it() {
         |seed| world::run(seed).violation.map(|found| format!("seed {seed}: {found:?}")),
     );
     assert_eq!(unclean, Vec::<String>::new());
+}
+
+/// C3 comes last, when a run is over: what C2 ends at the first token is left to it here.
+#[test]
+fn two_tenures_with_one_token_lose_an_update() {
+    for &(bug, check, seed) in SEEN {
+        let found = with_bug(Some(bug), || world::run_for(seed, Some(check))).violation;
+        assert_eq!(found.map(|found| found.check), Some(check), "{bug:?}, seed {seed}");
+        assert_eq!(world::run_for(seed, Some(check)).violation, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn chance_that_no_seed_reaches_is_found() {
+    assert!(is_one_trace(0, None), "C7");
+    assert!(!is_one_trace(0, Some(Bug::ChanceBesideSeed)), "one trace, whatever chance there was");
 }
 
 /// How soon each bug is found, from seed 0 on, as a table. `LEASEHOLD_BUG=name,name` looks for some.

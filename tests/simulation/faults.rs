@@ -61,3 +61,20 @@ impl fmt::Display for Faults {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_that_never_happened_is_found() {
+        for missing in Fault::ALL.iter().copied() {
+            let mut faults = Faults::default();
+            for fault in Fault::ALL.iter().filter(|fault| **fault != missing) {
+                faults.hit(*fault);
+            }
+            assert_eq!(faults.missing(), [missing]);
+        }
+        assert_eq!(Faults::default().missing(), Fault::ALL);
+    }
+}

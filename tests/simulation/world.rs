@@ -90,13 +90,21 @@ pub(crate) struct World {
     pub(crate) report: Report,
     /// When all users were told to leave.
     pub(crate) stopped: Option<u64>,
+    /// The one check that is asked, if not all are.
+    only: Option<&'static str>,
     /// Whether the trace is printed.
     told: bool,
 }
 
 /// Runs the scene of `seed` to its end, or to its first violation.
 pub(crate) fn run(seed: u64) -> Report {
+    run_for(seed, None)
+}
+
+/// As [`run`], where only one check may end it: what would be found first by another is seen by this one.
+pub(crate) fn run_for(seed: u64, only: Option<&'static str>) -> Report {
     let mut world = World::set(seed);
+    world.only = only;
     let end = world.scene.length + 2 * world.patience() + 60 * SEC;
     world.at(world.scene.length + world.patience() + 60 * SEC, Event::Stop);
     while world.now < end && world.report.violation.is_none() {
@@ -143,6 +151,7 @@ impl World {
             outdated: Outdated::default(),
             report: Report { faults, trace: seed, ..Report::default() },
             stopped: None,
+            only: None,
             told: std::env::var_os("LEASEHOLD_TRACE").is_some(),
             scene,
         };
@@ -187,8 +196,9 @@ impl World {
     }
 
     pub(crate) fn found(&mut self, violation: Option<Violation>) {
+        let asked = |found: &Violation| self.only.is_none_or(|only| only == found.check);
         if self.report.violation.is_none() {
-            self.report.violation = violation.map(|mut violation| {
+            self.report.violation = violation.filter(asked).map(|mut violation| {
                 violation.what = format!("at {} ms: {}", self.now / MS, violation.what);
                 violation
             });
