@@ -19,13 +19,14 @@ mod network;
 mod rng;
 mod scene;
 mod server;
+mod states;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     checks::Violation, elector::Elector, faults::Faults, host::Host, rng::Rng, scene::Scene,
-    server::Request, store::Store,
+    server::Request, states::States, store::Store,
 };
 use super::machine::Input;
 
@@ -105,6 +106,7 @@ struct Report {
     steps: u64,
     requests: u64,
     faults: Faults,
+    states: States,
     /// Of everything that happened: the same for the same seed.
     trace: u64,
     violation: Option<Violation>,

@@ -5,6 +5,7 @@ use super::{
     checks::Check,
     faults::{Fault, Faults},
     run,
+    states::{State, States},
 };
 use crate::bugs::{Bug, with};
 
@@ -37,13 +38,15 @@ const CATCHES: [(Bug, Check); 21] = [
 ];
 
 #[test]
-fn nothing_is_violated_and_every_fault_is_met() {
-    let (mut faults, mut tenures, mut steps, mut requests) = (Faults::NONE, 0, 0, 0);
+fn nothing_is_violated_and_every_fault_and_every_state_is_met() {
+    let (mut faults, mut states) = (Faults::NONE, States::NONE);
+    let (mut tenures, mut steps, mut requests) = (0, 0, 0);
 
     for seed in 0..SEEDS {
         let report = run(seed);
         assert_eq!(report.violation, None, "seed {seed}");
         faults.add(&report.faults);
+        states.add(&report.states);
         tenures += report.tenures;
         steps += report.steps;
         requests += report.requests;
@@ -53,6 +56,10 @@ fn nothing_is_violated_and_every_fault_is_met() {
     for fault in Fault::ALL {
         eprintln!("{:>8} {fault:?}", faults.count(fault));
         assert!(faults.count(fault) > 0, "{fault:?} was never met with");
+    }
+    for state in State::ALL {
+        eprintln!("{:>8} {state:?}", states.count(state));
+        assert!(states.count(state) > 0, "no machine was ever {state:?}");
     }
     assert!(tenures >= 100_000, "only {tenures} tenures were looked at");
 }

@@ -7,6 +7,7 @@ use super::{
     host::{App, Watch},
     network::{self, MS},
     server::Ask,
+    states::{State, is_unanswered},
 };
 use crate::{
     clock::Moment,
@@ -24,7 +25,11 @@ impl Sim {
         let mut until = Moment::NEVER;
         while let Some(input) = next.take() {
             self.report.steps += 1;
-            until = match self.hosts[h].machine.step(local, input) {
+            let unanswered = is_unanswered(&input);
+            let machine = &mut self.hosts[h].machine;
+            let step = machine.step(local, input);
+            self.report.states.hit(State::of(machine, local, unanswered, &step));
+            until = match step {
                 Step::Read => {
                     self.send(h, Ask::Read);
                     Moment::NEVER

@@ -9,6 +9,7 @@ use super::{
     host::{Host, HostClock},
     network::{MS, SEC},
     rng::Rng,
+    states::States,
     store::Store,
 };
 use crate::timing::Timing;
@@ -136,6 +137,7 @@ impl Sim {
                 steps: 0,
                 requests: 0,
                 faults: Faults::NONE,
+                states: States::NONE,
                 trace: seed,
                 violation: None,
             },
