@@ -69,6 +69,8 @@ bugs! {
     ReadForgives,
     /// A read makes up for a conflict, even where it shows what the conflict has refuted.
     ConflictForgiven,
+    /// After a conflict the same is sent again, on the version that it has just refuted.
+    ConflictIsRetried,
     /// The token is the number of the change of holder.
     TokenFromTransitions,
     /// A PUT says the version that it is conditional on, and not the uid.
@@ -111,6 +113,8 @@ bugs! {
     StoppedClock,
     /// Who has resigned may not stand again.
     PlaceIsKept,
+    /// The guard is within what is dropped with the led work, and before that.
+    GivenBackBeforeWork,
     /// Chance is drawn where no seed reaches it.
     ChanceBesideSeed,
 }

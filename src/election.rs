@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    bugs::{Bug, seeded},
     error::{Error, Result},
     guard::{Guard, WeakGuard},
     shown::Shown,
@@ -237,10 +238,17 @@ impl Leader {
     {
         loop {
             let guard = self.elected().await?;
-            let tenure = guard.tenure();
+            let (tenure, lost) = (guard.tenure(), guard.tenure());
+            let mut guard = Some(guard);
+            // Not in a branch below: whenever this future is dropped, the work goes before the guard.
+            let within = guard.take_if(|_| seeded(Bug::GivenBackBeforeWork));
+            let over = async move {
+                lost.lost().await;
+                drop(within);
+            };
             let done = tokio::select! {
                 biased;
-                _ = guard.lost() => None,
+                () = over => None,
                 done = work(tenure) => Some(done),
             };
             if let Some(done) = done {

@@ -95,6 +95,9 @@ impl Machine {
             self.end(now, Loss::Altered);
         }
         self.write_conflicted(now);
+        if seeded(Bug::ConflictIsRetried) {
+            return;
+        }
         self.refuted = Some(write.base);
         // A watch may have told already what the record is now.
         let told = self.seen().is_some_and(|found| found.version.number.get() > write.base);

@@ -13,7 +13,7 @@ use crate::bugs::{Bug, with};
 const SEEDS: u64 = 300;
 
 /// Which check notices which of the engine's bugs; those below it the simulation of the whole library has.
-const CATCHES: [(Bug, Check); 21] = [
+const CATCHES: [(Bug, Check); 22] = [
     (Bug::CountFromAnswer, Check::Overlap),
     (Bug::RemoteTimestamps, Check::Takeover),
     (Bug::OwnTtl, Check::Takeover),
@@ -35,6 +35,7 @@ const CATCHES: [(Bug, Check); 21] = [
     (Bug::NoBackoff, Check::Requests),
     (Bug::ReadForgives, Check::Requests),
     (Bug::ConflictForgiven, Check::Requests),
+    (Bug::ConflictIsRetried, Check::Liveness),
 ];
 
 #[test]
