@@ -94,7 +94,7 @@ chaos: tools tools-go ## Five processes on a real API server, and faults at rand
 	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
 		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
-model: tools ## Look at every state that two contenders can get into, within bounds: a minute, 4 GB
+model: tools ## Look at every state that two contenders can get into, within bounds: two minutes, 4 GB
 	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib engine::model -- --ignored --nocapture
 
 fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightly Rust

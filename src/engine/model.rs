@@ -142,7 +142,7 @@ fn a_seeded_bug_breaks_a_law() {
     }
 }
 
-/// `make model`: 18 million states, a minute on two idle cores, 4 GB.
+/// `make model`: 18 million states, one to two minutes on two cores, 4 GB.
 #[test]
 #[ignore = "needs an optimised build: `make model`"]
 fn no_interleaving_breaks_a_law_for_longer() {
