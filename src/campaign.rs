@@ -1,6 +1,6 @@
 //! One candidacy in the background: follows, leads, follows again, until it is resigned.
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture};
 use tokio::{
@@ -29,6 +29,10 @@ const MEMBER_RENEW: Duration = Duration::from_secs(25);
 /// How long a candidate that has stepped down leaves the others to take over.
 const STEPPED_DOWN: Duration = Duration::from_millis(500);
 
+/// What is warned of.
+const SLOWLY: &str = "campaigning on, slowly";
+const UNLISTED: &str = "standing unlisted";
+
 /// The task behind a [`Leader`](crate::Leader).
 #[derive(Debug)]
 pub(crate) struct Candidate {
@@ -41,6 +45,8 @@ pub(crate) struct Candidate {
     /// Told once: the candidacy stands, or why it cannot.
     pub(crate) stands: Option<oneshot::Sender<Result<()>>>,
     pub(crate) membership: Membership,
+    /// What was warned of, and has not been over since.
+    pub(crate) warned: BTreeMap<&'static str, String>,
     /// Given up before whoever resigned is told, so that it may stand again at once.
     pub(crate) place: Option<Registration>,
 }
@@ -82,7 +88,7 @@ impl Candidate {
                 Ok(Ok(guard)) => guard,
                 Ok(Err(error)) if self.stands.is_some() => return self.fail(error).await,
                 Ok(Err(error)) => {
-                    tracing::warn!(election = %self.election.title, %error, "campaigning on, slowly");
+                    self.warn(SLOWLY, &error);
                     self.campaign.change(|campaign| {
                         campaign.error = Some(error);
                         true
@@ -134,6 +140,7 @@ impl Candidate {
 
     /// Leads until the tenure ends. The record of the election says that it is there: its own is deleted.
     async fn lead(&mut self, guard: Guard) -> End {
+        self.warned.remove(SLOWLY);
         self.membership = Membership::None;
         let member = self.member(Role::Leader, &self.me.to_arc(), Some(guard.token().get()));
         tracing::debug!(election = %self.election.title, id = %self.me, token = %guard.token(), "elected");
@@ -187,11 +194,25 @@ impl Candidate {
         }
     }
 
+    /// A warning of what is new; what goes on is no news, however often it is tried.
+    fn warn(&mut self, what: &'static str, error: &Error) {
+        let (election, said) = (&self.election.title, error.to_string());
+        if self.warned.get(what) == Some(&said) {
+            tracing::debug!(%election, %error, "{what}");
+        } else {
+            tracing::warn!(%election, %error, "{what}");
+            self.warned.insert(what, said);
+        }
+    }
+
     fn joined(&mut self, news: News) {
         match news {
-            News::Granted(Ok(guard)) => self.membership = Membership::Joined(guard),
+            News::Granted(Ok(guard)) => {
+                self.warned.remove(UNLISTED);
+                self.membership = Membership::Joined(guard);
+            }
             News::Granted(Err(error)) => {
-                tracing::warn!(election = %self.election.title, %error, "standing unlisted");
+                self.warn(UNLISTED, &error);
                 self.membership = Membership::Unlisted(Box::pin(sleep(MEMBER_TTL)));
             }
             News::Listed => {}

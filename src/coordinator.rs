@@ -198,6 +198,7 @@ impl Core {
             resign: resigned,
             stands: Some(stands),
             membership: Membership::None,
+            warned: BTreeMap::new(),
             place: Some(place),
         };
         // It ends when `leader` is resigned or dropped, also if this future is.

@@ -116,3 +116,23 @@ async fn what_an_operator_should_see_is_a_warning() {
     assert!(fine.contains("INFO") && fine.contains("in doubt no more"), "{fine}");
     assert!(lost.contains("WARN") && lost.contains("lost") && lost.contains("within the hold"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_is_warned_of_once() {
+    let (said, _listening) = Said::at(LevelFilter::WARN);
+    let (a, b) = pair();
+    let leads = a.leader("billing", LeaderOptions::default().ttl(secs(15))).await.unwrap();
+    let guard = leads.elected().await.unwrap();
+    let follows = b.leader("billing", LeaderOptions::default().ttl(secs(15))).await.unwrap();
+
+    for _ in 0..2 {
+        b.disturb(Some(Fault::Refuse));
+        sleep(secs(600)).await;
+        b.disturb(None);
+        sleep(secs(600)).await;
+    }
+
+    let text = said.text();
+    assert!((1..=4).contains(&text.lines().count()), "{text}");
+    drop((guard, follows));
+}
