@@ -190,8 +190,8 @@ pub enum Loss {
     /// The record disappeared from the backend, or was deleted and made anew.
     #[error("its record was deleted")]
     Deleted,
-    /// The record names another holder.
-    #[error("the record names another holder")]
+    /// The record names another holder, or none: an operator took it away, or an elector that knows no tenures.
+    #[error("the record names another holder, or none")]
     Taken,
     /// The record was changed in a way that the holder did not write: an operator, or a second process with this identity.
     #[error("its record was changed by somebody else")]

@@ -211,7 +211,7 @@ fn every_loss_reads_on_from_the_error() {
         (Loss::Released, "it was released"),
         (Loss::Expired, "no renewal was confirmed within the hold"),
         (Loss::Deleted, "its record was deleted"),
-        (Loss::Taken, "the record names another holder"),
+        (Loss::Taken, "the record names another holder, or none"),
         (Loss::Altered, "its record was changed by somebody else"),
         (Loss::Abandoned, "the task that renewed it has ended"),
     ];

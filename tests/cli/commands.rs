@@ -56,6 +56,7 @@ async fn a_command_that_cannot_run_is_told_before_anything_is_locked() {
     for (command, code, told) in [
         ("leasehold-no-such-program", 127, "no directory of PATH has it"),
         ("/nowhere/at/all", 127, "no such file"),
+        ("--ttl", 127, "options come before it"),
         ("/etc/passwd", 126, "not executable"),
         ("/etc", 126, "not executable"),
     ] {

@@ -38,7 +38,12 @@ pub(crate) fn check(program: &OsStr) -> Outcome<()> {
 }
 
 fn not_found(program: &OsStr, why: &str) -> Outcome<()> {
-    let line = format!("`{}` was not found: {why}. Check its spelling", program.display());
+    let next = if program.as_bytes().starts_with(b"-") {
+        "What follows NAME is the command: options come before it"
+    } else {
+        "Check its spelling"
+    };
+    let line = format!("`{}` was not found: {why}. {next}", program.display());
     Err(Failure::new(code::NOT_FOUND, line))
 }
 
