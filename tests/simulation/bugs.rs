@@ -31,7 +31,7 @@ const FOUND: &[(Bug, &str, u64)] = &[
     (Bug::TokenPerWrite, "C5", 0),
     (Bug::RestartOnRepeat, "C5", 0),
     (Bug::TrustWatch, "C5", 1),
-    (Bug::NoBackoff, "C6", 0),
+    (Bug::NoBackoff, "C6", 3),
     (Bug::ConflictIsRetried, "C6", 0),
     (Bug::TokenFromTransitions, "C2", 0),
     (Bug::PutWithoutUid, "C4", 0),

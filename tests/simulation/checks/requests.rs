@@ -5,8 +5,9 @@ use crate::scene::SEC;
 
 /// How long is looked at at once.
 const MINUTE: u64 = 60 * SEC;
-/// What a process may ask for without doing anything new, for each record that it has to do with.
-const STANDING: u64 = 60;
+/// What a process may ask for without doing anything new, for each record that it has to do with: cut off for the whole
+/// minute it reads about every 0.9 s, and lists now and then to watch again.
+const STANDING: u64 = 66;
 /// And for each time that a task of its begins to want something.
 const EACH: u64 = 14;
 
