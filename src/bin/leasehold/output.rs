@@ -101,10 +101,18 @@ impl Line for Stand {
 
 /// Prints one line; false if nobody reads any more.
 pub(crate) fn print(line: &impl Line, output: Output) -> bool {
-    let text = match output {
-        Output::Text => line.text(),
-        Output::Json => serde_json::to_string(line).unwrap_or_default(),
-    };
+    match output {
+        Output::Text => written(&line.text()),
+        Output::Json => json(line),
+    }
+}
+
+/// Prints an object on one line; false if nobody reads any more.
+pub(crate) fn json(object: &impl Serialize) -> bool {
+    written(&serde_json::to_string(object).unwrap_or_default())
+}
+
+fn written(text: &str) -> bool {
     let mut stdout = AutoStream::auto(io::stdout().lock());
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
 }

@@ -6,10 +6,7 @@ use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    output::Line,
-    table::{Cell, Mood, Row},
-};
+use crate::table::{Cell, Mood, Row};
 
 /// A lock or an election, as its record shows it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -133,17 +130,6 @@ pub(crate) fn is_named(record: &LeaseRecord, name: &str) -> bool {
     record.name == name || record.lease == name
 }
 
-impl Line for Record {
-    fn text(&self) -> String {
-        match &self.holder {
-            Some(holder) => {
-                format!("`{}` in namespace `{}` is held by {holder}", self.name, self.namespace)
-            }
-            None => format!("`{}` in namespace `{}` is free", self.name, self.namespace),
-        }
-    }
-}
-
 impl Row for Record {
     const WHAT: &'static str = "lock or election";
 
@@ -248,13 +234,6 @@ pub(crate) enum Role {
     Follower,
     /// With --watch: it was there and is not any more.
     Gone,
-}
-
-impl Line for Candidate {
-    fn text(&self) -> String {
-        let Self { election, id, role, .. } = self;
-        format!("{election}: {id}, {role:?}").to_lowercase()
-    }
 }
 
 impl Row for Candidate {

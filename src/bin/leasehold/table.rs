@@ -9,14 +9,12 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use leasehold::LeaseRecord;
+use serde::Serialize;
 
-use crate::{
-    args::Output,
-    output::{Line, print},
-};
+use crate::{args::Output, output::json};
 
 /// A line of a table.
-pub(crate) trait Row: Line + Clone {
+pub(crate) trait Row: Serialize + Clone {
     /// What one is, for messages.
     const WHAT: &'static str;
 
@@ -91,7 +89,7 @@ impl Layout {
     /// Prints all rows.
     pub(crate) fn print<R: Row>(self, rows: &[R]) -> bool {
         if self.output == Output::Json {
-            return rows.iter().all(|row| print(row, self.output));
+            return rows.iter().all(json);
         }
         write(&self.lines(rows, true, usize::MAX))
     }
@@ -213,7 +211,7 @@ impl<R: Row> Screen<R> {
             return true;
         }
         match self.layout.output {
-            Output::Json => news.iter().all(|row| print(row, Output::Json)),
+            Output::Json => news.iter().all(json),
             Output::Text => write(&self.layout.lines(&news, head, usize::MAX)),
         }
     }
