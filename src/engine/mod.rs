@@ -17,7 +17,7 @@
 //!
 //! `machine.rs` holds the words and the state; below it, `answers.rs` and `observe.rs` take in, `plan.rs` says
 //! what to do next, `pace.rs` how soon, and `standing.rs` answers what the floors below ask. `tests/` goes
-//! through the rules one by one, `sim/` through everything at once, `model/` through all that can happen to two.
+//! through the rules one by one, `model/` through all that can happen to two.
 //!
 //! Invariants, each with a test that was seen to fail on a seeded bug (`src/bugs.rs`):
 //!
@@ -34,7 +34,5 @@ pub(crate) mod machine;
 #[cfg(test)]
 mod model;
 pub(crate) mod record;
-#[cfg(test)]
-mod sim;
 #[cfg(test)]
 mod tests;
