@@ -95,7 +95,7 @@ chaos: tools tools-go ## Five processes on a real API server, and faults at rand
 		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 model: tools ## Look at every state that two contenders can get into, within bounds: two minutes, 4 GB
-	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib engine::model -- --ignored --nocapture
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib protocol::model -- --ignored --nocapture
 
 fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightly Rust
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }
