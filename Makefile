@@ -87,7 +87,7 @@ binary: tools ## Build target/leasehold: the program in one file, linked statica
 	@.ci/binary
 
 soak: tools ## Simulate HOURS hours (100) of a cluster's life in which everything goes wrong
-	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked --all-features --test simulation soak -- --ignored --nocapture
+	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation soak -- --ignored --nocapture
 
 chaos: tools tools-go ## Five processes on a real API server, and faults at random, for MINUTES minutes (10)
 	@tests/controlplane/build.sh

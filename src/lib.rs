@@ -6,7 +6,6 @@
 
 mod api;
 mod backends;
-mod bugs;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod docs;
@@ -32,10 +31,6 @@ pub use backends::kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
 pub use backends::kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
 pub use backends::memory::{Fault, Memory};
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub use bugs::{Bug, with as with_bug};
 pub use util::clock::Clock;
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub use util::random::scene::{simulate, suspended};
+#[cfg(leasehold_simulation)]
+pub use util::environment::simulate;

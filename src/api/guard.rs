@@ -11,12 +11,9 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    api::{
-        error::{Error, Loss, Result},
-        tenure::Tenure,
-    },
-    bugs::{Bug, seeded},
+use crate::api::{
+    error::{Error, Loss, Result},
+    tenure::Tenure,
 };
 
 /// What the user of a guard asks of the task that renews it.
@@ -155,7 +152,7 @@ impl Deref for Guard {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let tenure = if *self.kept.get_mut() || seeded(Bug::DropKeeps) {
+        let tenure = if *self.kept.get_mut() {
             NO_TENURE
         } else {
             self.tenure.end(Loss::Released);

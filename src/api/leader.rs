@@ -13,7 +13,6 @@ use crate::{
         member::Member,
         tenure::{Tenure, TenureState},
     },
-    bugs::{Bug, seeded},
     util::watched::Shown,
 };
 
@@ -150,16 +149,10 @@ impl Leader {
         loop {
             let guard = self.elected().await?;
             let (tenure, lost) = (guard.tenure(), guard.tenure());
-            let mut guard = Some(guard);
-            // Not in a branch below: whenever this future is dropped, the work goes before the guard.
-            let within = guard.take_if(|_| seeded(Bug::GivenBackBeforeWork));
-            let over = async move {
-                lost.lost().await;
-                drop(within);
-            };
+            // The guard stays outside the `select!`: when this future is dropped, the work is dropped before the guard.
             let done = tokio::select! {
                 biased;
-                () = over => None,
+                _ = lost.lost() => None,
                 done = work(tenure) => Some(done),
             };
             if let Some(done) = done {

@@ -17,7 +17,6 @@ use crate::{
         error::{Error, Loss, Result},
         token::Token,
     },
-    bugs::{Bug, seeded},
     util::{
         clock::{Clock, Moment},
         watched::Shown,
@@ -114,9 +113,6 @@ impl Tenure {
     pub fn remaining(&self) -> Duration {
         let now = self.0.clock.now();
         let until = self.0.until.load(Ordering::Acquire);
-        if until > 0 && seeded(Bug::HeldUntilTold) {
-            return Duration::from_secs(86_400);
-        }
         if now.as_nanos() < until {
             return Moment::from_nanos(until) - now;
         }
@@ -234,9 +230,7 @@ impl Tenure {
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
         self.0.loss.change(|why| {
-            if !seeded(Bug::ReleasedIsHeld) {
-                self.0.until.store(0, Ordering::Release);
-            }
+            self.0.until.store(0, Ordering::Release);
             let first = why.is_none();
             why.get_or_insert(loss);
             first

@@ -9,7 +9,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
     api::{error::Result, leader::Campaign, name::Name},
-    bugs::{Bug, seeded},
     store::Key,
     util::{mutex::lock, watched::Shown},
 };
@@ -79,9 +78,6 @@ pub(crate) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if seeded(Bug::PlaceIsKept) {
-            return;
-        }
         lock(&self.candidacies.places).remove(&self.place);
         self.candidacies.withdrawn.notify_waiters();
     }

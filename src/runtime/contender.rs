@@ -17,7 +17,6 @@ use crate::{
         error::{Error, Result},
         guard::{NO_TENURE, Release},
     },
-    bugs::{Bug, seeded},
     protocol::{
         machine::{Failure, Input, Machine, Outcome, Step},
         record::{Change as Purpose, Write},
@@ -171,7 +170,6 @@ impl Driver {
         Box::pin(async move {
             match answered(&*store, limit, store.read(&key)).await {
                 Ok(found) => (Input::Read(Ok(found)), None),
-                Err(_) if seeded(Bug::FailureIsAbsence) => (Input::Read(Ok(None)), None),
                 Err(error) => (Input::Read(Err(failure(&error))), Some(error)),
             }
         })
@@ -295,7 +293,6 @@ pub(crate) async fn answered<T>(
     request: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let none = |_| Err(Error::unavailable(store.backend(), NoAnswer(limit)));
-    let limit = if seeded(Bug::NoAttemptTimeout) { FAR } else { limit };
     timeout(limit, request).await.unwrap_or_else(none)
 }
 

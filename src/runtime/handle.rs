@@ -37,7 +37,7 @@ use crate::{
         telemetry::Telemetry,
     },
     store::{Entry, Key, Kind, Scope, Store},
-    util::{clock::Clock, mutex::lock, random, watched::Shown},
+    util::{clock::Clock, environment, mutex::lock, watched::Shown},
 };
 
 /// How many records a handle remembers that it has nothing to do with at present.
@@ -315,7 +315,7 @@ impl Core {
             Some(Place::Taken(_)) | None => None,
         };
         let machine = known.unwrap_or_else(|| {
-            let machine = Machine::new(me.to_arc(), random::draw(), Timing::default());
+            let machine = Machine::new(me.to_arc(), environment::random(), Timing::default());
             if matches!(key.kind, Kind::Candidate(_)) { machine.temporary() } else { machine }
         });
         let (commands, orders) = mpsc::unbounded_channel();

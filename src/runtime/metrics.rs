@@ -7,7 +7,7 @@ use metrics::{
     describe_histogram, gauge, histogram,
 };
 
-use crate::runtime::telemetry::Renewal;
+use crate::{runtime::telemetry::Renewal, util::environment};
 
 const LEADS: &str = "leasehold_is_leader";
 const TRANSITIONS: &str = "leasehold_transitions_total";
@@ -119,7 +119,6 @@ fn describe() {
 }
 
 /// Since the Unix epoch, for people to compare with their own clocks.
-#[expect(clippy::disallowed_methods, reason = "exported, never decided by")]
 fn wall() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    environment::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -12,7 +12,6 @@ use crate::{
         timing::Timing,
         token::Token,
     },
-    bugs::{Bug, seeded},
     protocol::machine::{Input, Machine},
     runtime::{
         request::Claim,
@@ -112,9 +111,7 @@ impl Desk {
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
         self.leaving.extend(release.done);
         match &self.present {
-            Some(tenure) if tenure.id() == release.tenure || seeded(Bug::AnyReleaseEnds) => {
-                self.leave(now)
-            }
+            Some(tenure) if tenure.id() == release.tenure => self.leave(now),
             // Over before: there is nothing to give back.
             _ => Input::Wake,
         }
@@ -141,7 +138,6 @@ impl Desk {
             TenureState::Held | TenureState::InDoubt => Loss::Released,
         };
         match self.queue.front() {
-            Some(_) if seeded(Bug::HandedOnUnwritten) => return Input::Wake,
             Some(next) if now - self.since < next.timing.ttl() => {
                 let timing = next.timing;
                 self.tell_end(tenure.token(), ended, Telemetry::handed_over);
@@ -319,9 +315,7 @@ impl Desk {
     }
 
     fn drop_cancelled(&mut self) {
-        if !seeded(Bug::CancelledStaysQueued) {
-            self.queue.retain(|claim| !claim.reply.is_closed());
-        }
+        self.queue.retain(|claim| !claim.reply.is_closed());
     }
 
     /// Whoever else the record names: what is left there of one's own past tenure is nobody's.

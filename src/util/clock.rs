@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-#[cfg(feature = "simulation")]
-use crate::{
-    bugs::{Bug, seeded},
-    util::random::scene,
-};
+use super::environment;
 
 /// An instant on this process's own monotonic clock, in nanoseconds since an arbitrary origin.
 ///
@@ -98,32 +94,18 @@ fn host() -> Moment {
 
 #[expect(clippy::disallowed_methods, reason = "the clock itself")]
 fn runtime() -> Moment {
-    let now = relative(tokio::time::Instant::now().into_std());
-    #[cfg(feature = "simulation")]
-    if seeded(Bug::StoppedClock) {
-        return Moment(now.0 - nanos(scene::asleep()));
-    }
-    now
+    relative(tokio::time::Instant::now().into_std())
 }
 
-/// Where the first reading stands: half of all there are.
+/// The value of the origin. Half of the range, because a paused runtime's clock may start before the origin.
 const MIDDLE: u64 = u64::MAX / 2;
 
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(MIDDLE)
 }
 
-/// A paused runtime's clock may start before the first reading in the process: hence signed.
-#[expect(clippy::disallowed_methods, reason = "the origin of the clock")]
 fn relative(now: std::time::Instant) -> Moment {
-    static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-
-    #[cfg(feature = "simulation")]
-    let origin = scene::origin();
-    #[cfg(feature = "simulation")]
-    let origin = origin.unwrap_or_else(|| *ORIGIN.get_or_init(std::time::Instant::now));
-    #[cfg(not(feature = "simulation"))]
-    let origin = *ORIGIN.get_or_init(std::time::Instant::now);
+    let origin = environment::origin();
     Moment(match now.checked_duration_since(origin) {
         Some(after) => MIDDLE.saturating_add(nanos(after)),
         None => MIDDLE.saturating_sub(nanos(origin.duration_since(now))),

@@ -75,18 +75,3 @@ pub(super) fn client(mut config: Config) -> Result<Client> {
         .service(HyperClient::builder(TokioExecutor::new()).build(tls));
     Ok(Client::new(service, config.default_namespace))
 }
-
-/// What [`Bug::OneRequestAtATime`](crate::bugs::Bug::OneRequestAtATime) makes of a client.
-#[cfg(any(test, feature = "simulation"))]
-pub(super) fn one_at_a_time(client: Client) -> Client {
-    let namespace = client.default_namespace().to_owned();
-    let slot = Arc::new(tokio::sync::Mutex::new(()));
-    let service = tower::service_fn(move |request| {
-        let (client, slot) = (client.clone(), Arc::clone(&slot));
-        async move {
-            let _slot = slot.lock().await;
-            client.send(request).await
-        }
-    });
-    Client::new(service, namespace)
-}

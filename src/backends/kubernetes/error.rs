@@ -6,10 +6,7 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kube::core::Status;
 
 use super::BACKEND;
-use crate::{
-    api::error::Error,
-    bugs::{Bug, seeded},
-};
+use crate::api::error::Error;
 
 /// What was asked, for the error to name it.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +93,6 @@ impl Asked<'_> {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY => Failed::Other(self.rejected(&message)),
-            StatusCode::GATEWAY_TIMEOUT if seeded(Bug::TimeoutIsRefusal) => Failed::Other(self.rejected(&message)),
             _ => {
                 let in_body = details.map(|details| u64::from(details.retry_after_seconds)).filter(|&secs| secs > 0);
                 let in_header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

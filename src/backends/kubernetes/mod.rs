@@ -22,8 +22,6 @@ pub use self::{
     inspect::{LeaseRecord, RecordKind, RecordOptions},
     record_watch::RecordWatch,
 };
-#[cfg(any(test, feature = "simulation"))]
-use crate::bugs::{Bug, seeded};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,
@@ -92,9 +90,6 @@ impl Kubernetes {
             ));
         }
         let namespace = client.default_namespace().to_owned();
-        #[cfg(any(test, feature = "simulation"))]
-        let client =
-            if seeded(Bug::OneRequestAtATime) { connect::one_at_a_time(client) } else { client };
         let api = Api(client.clone());
         let store = Arc::new(Leases::new(client, pod(&namespace)));
         Ok(Self { core: Core::new(store as Arc<dyn Store>, options, &namespace)?, api })

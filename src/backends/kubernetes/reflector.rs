@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     api::error::{Error, Result},
-    bugs::{Bug, seeded},
     store::{Change, Entry, Scope},
     util::clock::Clock,
 };
@@ -71,11 +70,7 @@ async fn tell(api: &Api, scope: &Scope, watch: &Weak<Watch>) -> Result<()> {
     drop(listening);
     loop {
         let begun = Clock::Runtime.now();
-        let mut news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await;
-        while seeded(Bug::GoneIsRetried) && news.is_err() {
-            news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await;
-        }
-        let mut news = news?;
+        let mut news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await?;
         while let Some(event) = in_time(SILENCE, news.next().map(Ok)).await? {
             let Some(listening) = watch.upgrade() else { return Ok(()) };
             let (change, seen) = change(event?, scope)?;
@@ -137,7 +132,7 @@ fn pause(error: &Error, failures: u32) -> Duration {
         _ => REFUSED_PAUSE,
     };
     // Whoever lost the same server comes back at another time.
-    let part = crate::util::random::draw().to_be_bytes()[0];
+    let part = crate::util::environment::random().to_be_bytes()[0];
     pause / 2 + pause / 2 * u32::from(part) / 255
 }
 

@@ -14,7 +14,6 @@ use tokio::{
 use super::{http::Api, reflector::follow};
 use crate::{
     api::name::{LeaseName, Namespace},
-    bugs::{Bug, seeded},
     store::{Change, Entry, Scope},
     util::mutex::lock,
 };
@@ -103,8 +102,7 @@ impl Watches {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let task = lock(&self.task).take();
-        if let Some(task) = task.filter(|_| !seeded(Bug::WatchOutlivesFollowers)) {
+        if let Some(task) = lock(&self.task).take() {
             task.abort();
         }
     }

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     api::{error::Result, name::Namespace},
-    bugs::{Bug, seeded},
     protocol::record::{Change as Purpose, Versioned, Write},
     store::{Change, Entry, Key, Kind, Scope, Store, Written},
 };
@@ -38,13 +37,10 @@ impl Leases {
     async fn delete(&self, key: &Key, write: &Write) -> Result<Written> {
         let asked = asked("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
-        let mut body = json!({
+        let body = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "resourceVersion": base.version.number.to_string(), "uid": &*base.version.uid },
         });
-        if seeded(Bug::BlindDeletion) {
-            body["preconditions"].take();
-        }
         match self
             .api
             .send(Method::DELETE, &path(&key.namespace, Some(&key.lease)), Some(&body), &asked)
@@ -97,7 +93,6 @@ impl Store for Leases {
                 Ok(object) => {
                     codec::answer(key, object).map(|found| Written::Stored(Arc::new(found)))
                 }
-                Err(Failed::Conflict) if seeded(Bug::ConflictIsGone) => Ok(Written::Gone),
                 // The object that the write was conditional on has gone.
                 Err(Failed::Conflict | Failed::NotFound) => Ok(Written::Conflict),
                 Err(other) => Err(other.into_error(&asked)),

@@ -5,13 +5,13 @@
 //! fails but others are always faster, it is one of each in an eighth. Where all is well it is 720 an hour for a
 //! holder, and for a waiter one read each time to live in which its watch told nothing.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use super::{Failure, Machine};
-use crate::{
-    bugs::{Bug, seeded},
-    util::clock::Moment,
-};
+use crate::util::clock::Moment;
 
 /// The longest pause that a backend can ask for where no tenure is at stake.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -49,10 +49,6 @@ impl Pace {
         self.reads > 0 || self.writes > 0
     }
 
-    pub(super) const fn conflicts(&self) -> u32 {
-        self.conflicts
-    }
-
     /// No more pause, at `now`.
     pub(super) fn resume(&mut self, now: Moment) {
         self.quiet_until = now;
@@ -76,9 +72,6 @@ impl Pace {
 
     pub(super) fn read_answered(&mut self) {
         self.reads = 0;
-        if seeded(Bug::ReadForgives) {
-            self.writes = 0;
-        }
     }
 
     /// A write was carried out, or one of which nobody knew turned out to be.
@@ -116,9 +109,6 @@ impl Machine {
         }
         self.pace.conflicted = now;
         self.pace.conflicts = self.pace.conflicts.saturating_add(1);
-        if seeded(Bug::ConflictForgiven) {
-            return;
-        }
         if let Some(repeated) = self.pace.conflicts.checked_sub(2) {
             self.pause(now, self.doubled(repeated).min(self.timing.retry() / 4), None);
         }
@@ -158,17 +148,14 @@ impl Machine {
                 .map_or(LONGEST_PAUSE, |end| (end - now).saturating_sub(self.timing.attempt() * 2));
             pause = pause.max(asked.min(room));
         }
-        if !seeded(Bug::NoBackoff) {
-            self.pace.quiet_until = now + pause;
-        }
+        self.pace.quiet_until = now + pause;
     }
 
-    /// A share of `most` that is this machine's own, and another for each `salt`.
+    /// A share of `most`: a different one for each machine, and for each `salt`.
     pub(super) fn spread(&self, salt: u64, most: Duration) -> Duration {
-        let mut x = self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let part = u32::try_from((x ^ (x >> 31)) >> 48).unwrap_or(0);
+        let mut hasher = DefaultHasher::new();
+        (self.seed, salt).hash(&mut hasher);
+        let part = u32::try_from(hasher.finish() >> 48).unwrap_or(0);
         most.saturating_mul(part) / (1 << 16)
     }
 }

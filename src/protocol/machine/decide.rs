@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Attempt, Flight, Machine, Sending, Sent, Step, View};
 use crate::{
-    bugs::{Bug, seeded},
     protocol::record::{Change, Nonce, Record, Versioned, Write},
     util::clock::Moment,
 };
@@ -31,9 +30,9 @@ impl Machine {
             return self.ask();
         }
         match (&self.tenure, self.wanted) {
-            (Some(_), wanted) if wanted || !seeded(Bug::HoldWhileReleasing) => self.renew(now),
+            (Some(_), _) => self.renew(now),
             (None, true) => self.contend(now),
-            _ => self.settle(now),
+            (None, false) => self.settle(now),
         }
     }
 
@@ -69,13 +68,8 @@ impl Machine {
     ///
     /// The same goes for a record that prefers somebody else: they have one time to live to take it.
     fn outwait(&mut self, now: Moment, found: &Versioned, since: Moment, checked: Moment) -> Step {
-        let lives = if seeded(Bug::OwnTtl) { self.timing.ttl() } else { found.record.lives() };
-        let mut expiry = since + lives;
-        if seeded(Bug::RemoteTimestamps) {
-            let age = found.age.unwrap_or_default().as_nanos();
-            let age = u64::try_from(age).unwrap_or(u64::MAX);
-            expiry = Moment::from_nanos(expiry.as_nanos().saturating_sub(age));
-        }
+        let lives = found.record.lives();
+        let expiry = since + lives;
         let take = expiry + self.spread(found.version.number.get(), (lives / 30).min(SPREAD));
         let half = self.timing.retry() / 2;
         let poll = checked + half + self.spread(checked.as_nanos(), half);
@@ -85,8 +79,6 @@ impl Machine {
             self.ask()
         } else if self.blind {
             Step::Sleep(take.min(poll))
-        } else if seeded(Bug::TrustWatch) {
-            Step::Sleep(Moment::NEVER)
         } else {
             Step::Sleep(take)
         }
@@ -94,18 +86,16 @@ impl Machine {
 
     /// Nobody wants the tenure: leave nothing of this machine behind, nor anything that may still come.
     fn settle(&mut self, now: Moment) -> Step {
-        let blindly = seeded(Bug::BlindRelease) && self.pace.conflicts() > 0;
-        let left = self.seen().is_some_and(|found| self.is_mine(&found.record)) || blindly;
+        let left = self.seen().is_some_and(|found| self.is_mine(&found.record));
         if self.open.is_empty() && !left {
             return Step::Done;
         }
         match &self.view {
             View::Unknown => self.ask(),
-            View::Absent { .. } if self.temporary && seeded(Bug::ForgetCreate) => Step::Done,
             // Freeing it would mean creating it: wait for the create to come, or not.
             View::Absent { checked, .. } if self.temporary => self.look_again(now, *checked),
             // A claim on somebody's expired record: it is settled when anybody takes or renews that.
-            View::Present { found, checked, .. } if self.is_foreign(&found.record) && !blindly => {
+            View::Present { found, checked, .. } if self.is_foreign(&found.record) => {
                 self.look_again(now, *checked)
             }
             // Frees what is held, or moves the version on so that an unanswered claim cannot be stored any more.

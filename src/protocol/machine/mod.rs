@@ -11,7 +11,6 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use super::record::{Change, Nonce, Record, Version, Versioned, Write};
 use crate::{
     api::{error::Loss, timing::Timing, token::Token},
-    bugs::{Bug, seeded},
     util::clock::Moment,
 };
 
@@ -240,9 +239,7 @@ impl Machine {
     }
 
     fn expire(&mut self, now: Moment) {
-        if self.tenure.as_ref().is_some_and(|tenure| now >= tenure.until)
-            && !seeded(Bug::NoDeadline)
-        {
+        if self.tenure.as_ref().is_some_and(|tenure| now >= tenure.until) {
             self.end(now, Loss::Expired);
         }
     }
@@ -254,7 +251,7 @@ impl Machine {
     }
 
     fn release(&mut self, now: Moment) {
-        if self.tenure.is_some() && !seeded(Bug::HoldWhileReleasing) {
+        if self.tenure.is_some() {
             self.end(now, Loss::Released);
         }
         self.abandon(now);
@@ -274,9 +271,7 @@ impl Machine {
     fn abandon(&mut self, now: Moment) {
         self.wanted = false;
         self.give_up = now + self.timing.ttl();
-        if !seeded(Bug::ZombieBegins) {
-            self.open.iter_mut().for_each(|attempt| attempt.claims = false);
-        }
+        self.open.iter_mut().for_each(|attempt| attempt.claims = false);
     }
 
     fn is_me(&self, record: &Record) -> bool {
@@ -285,8 +280,7 @@ impl Machine {
 
     /// Held by a write of this very machine, not only of its name.
     fn is_mine(&self, record: &Record) -> bool {
-        let nonce = record.nonce.is_some_and(|nonce| nonce.machine == self.seed);
-        self.is_me(record) && (nonce || seeded(Bug::IgnoreNonce))
+        self.is_me(record) && record.nonce.is_some_and(|nonce| nonce.machine == self.seed)
     }
 
     fn is_foreign(&self, record: &Record) -> bool {

@@ -5,8 +5,7 @@ use std::{num::NonZeroU64, sync::Arc};
 use super::{Attempt, Flight, Machine, Tenure, View};
 use crate::{
     api::{error::Loss, token::Token},
-    bugs::{Bug, seeded},
-    protocol::record::{Nonce, Versioned},
+    protocol::record::Versioned,
     util::clock::Moment,
 };
 
@@ -70,7 +69,7 @@ impl Machine {
     /// Takes in a state of the record; false if it is older than one already known.
     pub(super) fn observe(&mut self, now: Moment, found: &Arc<Versioned>, asked: bool) -> bool {
         let number = found.version.number.get();
-        if number < self.highest && !seeded(Bug::StaleRead) {
+        if number < self.highest {
             return false;
         }
         let newer = number > self.highest;
@@ -92,12 +91,9 @@ impl Machine {
         }
         self.yield_to_preferred(found);
         match &mut self.view {
-            View::Present { found: known, since, checked } if known.version == found.version => {
+            View::Present { found: known, checked, .. } if known.version == found.version => {
                 if asked {
                     *checked = now;
-                }
-                if seeded(Bug::RestartOnRepeat) {
-                    *since = now;
                 }
             }
             view => *view = View::Present { found: Arc::clone(found), since: now, checked: now },
@@ -107,26 +103,16 @@ impl Machine {
 
     /// A tenure begins if, and only if, `found` is what a claim of this machine stored.
     fn begin(&mut self, now: Moment, found: &Versioned, mine: Option<&Attempt>) {
-        let nonce = Nonce { machine: 0, write: 0 };
-        let adopted = Attempt { nonce, sent: now, base: None, claims: self.wanted };
-        let adopts = seeded(Bug::AdoptOnRead) && self.is_me(&found.record);
-        let mine = if adopts { Some(&adopted) } else { mine };
-        let wanted = self.wanted || seeded(Bug::ZombieBegins);
-        let Some(attempt) = mine.filter(|attempt| attempt.claims && wanted) else { return };
+        let Some(attempt) = mine.filter(|attempt| attempt.claims && self.wanted) else { return };
         let until = attempt.sent + self.timing.hold();
         let kept = self.is_me(&found.record) && found.record.ttl == Some(self.timing.ttl());
         if !kept || now >= until {
             return;
         }
-        let mut acquired = found.version.number;
-        if seeded(Bug::TokenFromTransitions) {
-            let transitions = u64::try_from(found.record.transitions).unwrap_or(0);
-            acquired = NonZeroU64::MIN.saturating_add(transitions);
-        }
         self.tenure = Some(Tenure {
             version: found.version.clone(),
             nonce: found.record.nonce.unwrap_or(attempt.nonce),
-            token: Token::new(acquired),
+            token: Token::new(found.version.number),
             sent: attempt.sent,
             until,
             passed_over: found.record.preferred.clone(),
@@ -149,19 +135,13 @@ impl Machine {
             return;
         }
         if found.record.holder.as_ref() != Some(&self.me) {
-            if !seeded(Bug::StayOnTaken) {
-                self.end(now, Loss::Taken);
-            }
-            return;
+            return self.end(now, Loss::Taken);
         }
-        let known = found.record.nonce == Some(tenure.nonce) || seeded(Bug::IgnoreNonce);
+        let known = found.record.nonce == Some(tenure.nonce);
         if found.record.ttl != Some(self.timing.ttl()) || !known && mine.is_none() {
             return self.end(now, Loss::Altered);
         }
         tenure.version = found.version.clone();
-        if seeded(Bug::TokenPerWrite) {
-            tenure.token = Token::new(found.version.number);
-        }
         if let Some(attempt) = mine {
             tenure.nonce = attempt.nonce;
             tenure.sent = tenure.sent.max(attempt.sent);
@@ -188,9 +168,7 @@ impl Machine {
         self.open.retain(|attempt| attempt.base.is_none());
         let free_at = match &self.view {
             View::Absent { free_at, .. } => *free_at,
-            View::Present { found, .. }
-                if self.is_foreign(&found.record) && !seeded(Bug::CreateAtOnce) =>
-            {
+            View::Present { found, .. } if self.is_foreign(&found.record) => {
                 now + found.record.lives()
             }
             View::Present { .. } | View::Unknown => now,

@@ -4,8 +4,6 @@ use std::{mem::take, sync::Arc};
 
 use super::{Failure, Flight, Machine, Outcome, Sending, Sent};
 use crate::{
-    api::error::Loss,
-    bugs::{Bug, seeded},
     protocol::record::{Change, Nonce, Versioned},
     util::clock::Moment,
 };
@@ -43,7 +41,7 @@ impl Machine {
 
     /// A read shows this version, or zero for none. What a conflict has refuted is no reason to write at once again.
     fn answered(&mut self, now: Moment, version: u64) {
-        if self.refuted == Some(version) && !seeded(Bug::ConflictForgiven) {
+        if self.refuted == Some(version) {
             self.read_failed(now, Failure::default());
         } else {
             self.pace.read_answered();
@@ -62,7 +60,7 @@ impl Machine {
                 let kept = self.is_me(&found.record)
                     && found.record.nonce == Some(write.nonce)
                     && found.record.ttl == Some(write.ttl);
-                self.stored(now, sent, write.nonce, &found);
+                self.stored(now, sent, &found);
                 if !kept && write.change != Change::Free {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
@@ -77,27 +75,15 @@ impl Machine {
         }
     }
 
-    fn stored(&mut self, now: Moment, sent: Sent, nonce: Nonce, found: &Arc<Versioned>) {
+    fn stored(&mut self, now: Moment, sent: Sent, found: &Arc<Versioned>) {
         self.pace.stored();
-        if seeded(Bug::CountFromAnswer) {
-            self.open
-                .iter_mut()
-                .filter(|open| open.nonce == nonce)
-                .for_each(|open| open.sent = now);
-        }
         if !self.observe(now, found, true) && sent.highest == self.highest {
             self.behind(now);
         }
     }
 
     fn conflict(&mut self, now: Moment, write: Sending) {
-        if seeded(Bug::ConflictIsLoss) && self.tenure.is_some() {
-            self.end(now, Loss::Altered);
-        }
         self.write_conflicted(now);
-        if seeded(Bug::ConflictIsRetried) {
-            return;
-        }
         self.refuted = Some(write.base);
         // A watch may have told already what the record is now.
         let told = self.seen().is_some_and(|found| found.version.number.get() > write.base);
@@ -107,13 +93,6 @@ impl Machine {
     fn failed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {
         if failure.refused {
             self.open.retain(|attempt| attempt.nonce != nonce);
-        }
-        if seeded(Bug::UnknownIsStored) {
-            let attempt = self.open.iter().find(|attempt| attempt.nonce == nonce);
-            let sent = attempt.map(|attempt| attempt.sent);
-            if let (Some(tenure), Some(sent)) = (self.tenure.as_mut(), sent) {
-                tenure.until = sent + self.timing.hold();
-            }
         }
         self.reread |= !failure.refused;
         self.write_failed(now, failure);

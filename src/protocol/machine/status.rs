@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use super::{Flight, Machine, View};
 use crate::{
     api::{error::Loss, token::Token},
-    bugs::{Bug, seeded},
     protocol::record::Versioned,
     util::clock::Moment,
 };
@@ -13,8 +12,7 @@ use crate::{
 impl Machine {
     /// The token of the tenure held at `now`, if one is.
     pub(crate) fn holds(&self, now: Moment) -> Option<Token> {
-        let held = |until| now < until || seeded(Bug::NoDeadline);
-        self.tenure.as_ref().filter(|tenure| held(tenure.until)).map(|tenure| tenure.token)
+        self.tenure.as_ref().filter(|tenure| now < tenure.until).map(|tenure| tenure.token)
     }
 
     /// When the present tenure ends unless it is renewed.

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What of this crate the engine may name.
-const KNOWN: [&str; 5] = ["api", "bugs", "protocol", "util", "Token"];
+const KNOWN: [&str; 4] = ["api", "protocol", "util", "Token"];
 /// What it may not name at all.
 const UNKNOWN: [&str; 7] =
     ["tokio", "futures", "kube", "k8s_openapi", "http", "tower", "hyper_util"];

@@ -14,9 +14,9 @@ use crate::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
     },
-    bugs::{Bug, seeded},
     protocol::record::{Change, Nonce, Record, Version, Versioned, Write},
     store::{Entry, Key, Kind},
+    util::environment,
 };
 
 use super::BACKEND;
@@ -142,20 +142,14 @@ pub(super) fn entry(found: Versioned) -> Entry {
 pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
     let now = format!("{:.6}", wall_clock());
     let mut object = match &write.base {
-        Some(base) if seeded(Bug::IdenticalRenewal) && write.change == Change::Renew => {
-            return (*base.whole).clone();
-        }
-        Some(base) if !seeded(Bug::ForeignFieldsLost) => (*base.whole).clone(),
-        _ => new_object(key, pod),
+        Some(base) => (*base.whole).clone(),
+        None => new_object(key, pod),
     };
     let record = &write.record;
     let metadata = map(&mut object, "metadata");
     if let Some(base) = &write.base {
         metadata.insert("resourceVersion".into(), base.version.number.to_string().into());
         metadata.insert("uid".into(), (*base.version.uid).into());
-        if seeded(Bug::PutWithoutUid) {
-            metadata.remove("uid");
-        }
     }
     describe(metadata, key);
     let mark = Mark {
@@ -168,8 +162,7 @@ pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
     field(metadata, "annotations").insert(MARK.into(), mark.into());
     let spec = map(&mut object, "spec");
     spec.insert("holderIdentity".into(), record.holder.as_deref().unwrap_or_default().into());
-    let fixed = seeded(Bug::TtlOnCreateOnly) && write.base.is_some();
-    if let Some(ttl) = record.ttl.filter(|_| !fixed) {
+    if let Some(ttl) = record.ttl {
         spec.insert("leaseDurationSeconds".into(), ttl.as_secs().into());
     }
     spec.insert("leaseTransitions".into(), record.transitions.into());
@@ -256,15 +249,8 @@ fn ago(then: Timestamp) -> Duration {
 }
 
 /// Wall time, for people and foreign tools to read: nothing is decided by it.
-#[expect(clippy::disallowed_methods, reason = "written for people")]
 fn wall_clock() -> Timestamp {
-    #[cfg(feature = "simulation")]
-    if let Some(wall) =
-        crate::util::random::scene::wall().and_then(|wall| Timestamp::try_from(wall).ok())
-    {
-        return wall;
-    }
-    Timestamp::now()
+    Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
 }
 
 /// The names that an unusable answer is told under.

@@ -8,58 +8,37 @@
 //!           checks C1 to C8 look at every tenure, commit and request
 //! ```
 
-#[path = "simulation/api.rs"]
 mod api;
-#[path = "simulation/batch.rs"]
 mod batch;
-#[path = "simulation/bugs.rs"]
-mod bugs;
-#[path = "simulation/chaos.rs"]
 mod chaos;
-#[path = "simulation/checks/mod.rs"]
 mod checks;
-#[path = "simulation/elections.rs"]
 mod elections;
-#[path = "simulation/elector.rs"]
 mod elector;
-#[path = "simulation/faults.rs"]
 mod faults;
-#[path = "simulation/host.rs"]
 mod host;
-#[path = "simulation/locks.rs"]
 mod locks;
-#[path = "simulation/look.rs"]
 mod look;
-#[path = "simulation/network.rs"]
+mod mutation;
 mod network;
-#[path = "simulation/post.rs"]
 mod post;
-#[path = "simulation/real.rs"]
 mod real;
-#[path = "simulation/report.rs"]
 mod report;
-#[path = "simulation/rng.rs"]
 mod rng;
-#[path = "simulation/scene.rs"]
 mod scene;
-#[path = "simulation/script.rs"]
 mod script;
-#[path = "simulation/store.rs"]
 mod store;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "simulation/watches.rs"]
 mod watches;
-#[path = "simulation/wire.rs"]
 mod wire;
-#[path = "simulation/world.rs"]
 mod world;
+
+extern crate leasehold_simulated as leasehold;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-
-use leasehold::{Bug, with_bug};
 
 use crate::batch::Batch;
 
@@ -75,7 +54,7 @@ const FRESH: u64 = 12;
 const FRESH_FOR: Duration = Duration::from_secs(30);
 
 /// Seeds that once failed, with what was wrong: run for ever.
-const FAILED: &str = include_str!("simulation/failed.txt");
+const FAILED: &str = include_str!("failed.txt");
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -156,9 +135,9 @@ fn one_seed_is_one_trace() {
     let seed = AtomicU64::new(from);
     let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
     let apart = each(next, |seed| {
-        (!is_one_trace(seed, None)).then(|| {
+        (!is_one_trace(seed)).then(|| {
             format!(
-                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test --features simulation --test simulation one_seed_is_one_trace"
+                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation one_seed_is_one_trace"
             )
         })
     });
@@ -166,8 +145,8 @@ fn one_seed_is_one_trace() {
 }
 
 /// Whether two runs on two threads are the same in all that a run comes to.
-fn is_one_trace(seed: u64, bug: Option<Bug>) -> bool {
-    let run = || with_bug(bug, || world::run(seed));
+fn is_one_trace(seed: u64) -> bool {
+    let run = || world::run(seed);
     run() == std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
 }
 
@@ -176,7 +155,7 @@ fn fresh() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() << 20
 }
 
-/// `LEASEHOLD_SEED=n cargo test --features simulation --test simulation replay -- --ignored --nocapture`
+/// `LEASEHOLD_SEED=n cargo test -p leasehold-simulation replay -- --ignored --nocapture`
 #[test]
 #[ignore = "needs a seed"]
 fn replay() {
