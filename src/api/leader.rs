@@ -13,7 +13,7 @@ use crate::{
         member::Member,
         tenure::{Tenure, TenureState},
     },
-    util::watched::Shown,
+    util::watched::Watched,
 };
 
 /// How a candidacy stands.
@@ -37,7 +37,7 @@ pub enum Status {
 
 /// What the campaign in the background shows to its [`Leader`].
 #[derive(Debug, Default)]
-pub(crate) struct Campaign {
+pub(crate) struct LeaderState {
     pub(crate) status: Status,
     pub(crate) leader: Option<Member>,
     pub(crate) guard: Lead,
@@ -61,7 +61,7 @@ pub(crate) enum Lead {
 pub struct Leader {
     id: Arc<str>,
     election: Arc<str>,
-    campaign: Arc<Shown<Campaign>>,
+    state: Arc<Watched<LeaderState>>,
     resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
 }
 
@@ -69,10 +69,10 @@ impl Leader {
     pub(crate) const fn new(
         id: Arc<str>,
         election: Arc<str>,
-        campaign: Arc<Shown<Campaign>>,
+        state: Arc<Watched<LeaderState>>,
         resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
     ) -> Self {
-        Self { id, election, campaign, resign }
+        Self { id, election, state, resign }
     }
 
     /// The candidate's id.
@@ -101,8 +101,8 @@ impl Leader {
     /// May be dropped and called again.
     pub async fn elected(&self) -> Result<Guard> {
         loop {
-            let changed = self.campaign.changed();
-            let taken = self.campaign.look().guard.take();
+            let changed = self.state.changed();
+            let taken = self.state.borrow().guard.take();
             if let Some(guard) = taken.filter(|guard| guard.is_held()) {
                 return Ok(guard);
             }
@@ -179,7 +179,7 @@ impl Leader {
     pub async fn resign(&self) -> Result<()> {
         let (done, end) = oneshot::channel();
         // Nothing to tell anybody of as yet.
-        self.campaign.look().leaving = true;
+        self.state.borrow().leaving = true;
         if self.resign.send(done).is_err() {
             return Ok(());
         }
@@ -189,7 +189,7 @@ impl Leader {
     /// Who leads, as far as this candidate knows.
     #[must_use]
     pub fn primary(&self) -> Option<Member> {
-        self.campaign.look().leader.clone()
+        self.state.borrow().leader.clone()
     }
 
     /// Who leads, from now on: begins with the present leader, `None` while there is none.
@@ -200,7 +200,7 @@ impl Leader {
     /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes the guard.
     #[must_use]
     pub fn tenure(&self) -> Option<Tenure> {
-        self.campaign.look().guard.tenure().filter(Tenure::is_held)
+        self.state.borrow().guard.tenure().filter(Tenure::is_held)
     }
 
     /// How this candidacy stands, now.
@@ -211,7 +211,7 @@ impl Leader {
     /// deadline, also where the task that renews had no time to run.
     #[must_use]
     pub fn standing(&self) -> Status {
-        let campaign = self.campaign.look();
+        let campaign = self.state.borrow();
         match (campaign.status, campaign.guard.tenure().as_ref().map(Tenure::state)) {
             (Status::Leading | Status::InDoubt, Some(TenureState::Held)) => Status::Leading,
             (Status::Leading | Status::InDoubt, Some(TenureState::InDoubt)) => Status::InDoubt,
@@ -230,19 +230,19 @@ impl Leader {
     /// The last failure of the campaign in the background, until something succeeds.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
-        self.campaign.look().error.clone()
+        self.state.borrow().error.clone()
     }
 
     fn status_now(&self) -> Status {
-        self.campaign.look().status
+        self.state.borrow().status
     }
 
     fn follow<T, F>(&self, look: F) -> impl Stream<Item = T> + Send + Unpin + 'static + use<T, F>
     where
         T: Clone + PartialEq + Send + 'static,
-        F: Fn(&Campaign) -> T + Send + 'static,
+        F: Fn(&LeaderState) -> T + Send + 'static,
     {
-        let start = (Arc::clone(&self.campaign), None::<T>, look, false);
+        let start = (Arc::clone(&self.state), None::<T>, look, false);
         Box::pin(stream::unfold(start, |(shown, last, look, mut ended)| async move {
             let now = loop {
                 if ended {
@@ -250,7 +250,7 @@ impl Leader {
                 }
                 let changed = shown.changed();
                 let now = {
-                    let campaign = shown.look();
+                    let campaign = shown.borrow();
                     ended = campaign.status == Status::Resigned;
                     look(&campaign)
                 };

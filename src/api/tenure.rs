@@ -19,7 +19,7 @@ use crate::{
     },
     util::{
         clock::{Clock, Moment},
-        watched::Shown,
+        watched::Watched,
     },
 };
 
@@ -53,7 +53,7 @@ struct Inner {
     until: AtomicU64,
     doubtful: AtomicU64,
     /// Told by the driver: changes of the deadline, and the end.
-    loss: Shown<Option<Loss>>,
+    loss: Watched<Option<Loss>>,
 }
 
 impl Tenure {
@@ -74,7 +74,7 @@ impl Tenure {
             clock,
             until: AtomicU64::new(until.as_nanos()),
             doubtful: AtomicU64::new(u64::MAX),
-            loss: Shown::default(),
+            loss: Watched::default(),
         }))
     }
 
@@ -195,7 +195,7 @@ impl Tenure {
     }
 
     pub(crate) fn why(&self) -> Loss {
-        self.0.loss.look().unwrap_or(Loss::Expired)
+        self.0.loss.borrow().unwrap_or(Loss::Expired)
     }
 
     // ---- what the driver says ----
@@ -216,7 +216,7 @@ impl Tenure {
                 .compare_exchange(before, until, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok();
         if before != until || doubt != doubtful.as_nanos() {
-            self.0.loss.change(|why| why.is_none());
+            self.0.loss.modify(|why| why.is_none());
         }
         moved
     }
@@ -229,7 +229,7 @@ impl Tenure {
     /// Ends it, before anything is told to the backend. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
-        self.0.loss.change(|why| {
+        self.0.loss.modify(|why| {
             self.0.until.store(0, Ordering::Release);
             let first = why.is_none();
             why.get_or_insert(loss);

@@ -21,9 +21,9 @@ use crate::{
     Clock, ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions,
     Member, Options, Result, WatchElectOptions,
     api::name::{LeaseName, Name, Namespace},
-    protocol::record::{Change as Purpose, Record, Version, Versioned, Write},
-    runtime::handle::Core,
-    store::{Change, Entry, Key, Kind, Scope, Store, Written},
+    protocol::record::{Record, Version, Versioned, Write, WriteKind},
+    runtime::handle::Handle,
+    store::{Entry, Kind, RecordKey, Scope, Store, WatchEvent, Written},
     util::{clock::Moment, mutex::lock},
 };
 
@@ -56,7 +56,7 @@ const BACKLOG: usize = 256;
 /// ```
 #[derive(Debug)]
 pub struct Memory {
-    core: Arc<Core>,
+    handle: Arc<Handle>,
     link: Arc<Link>,
 }
 
@@ -106,7 +106,7 @@ impl Memory {
     /// Deletes the record of the lock or election `name`, as somebody with `kubectl` might; false if there is none.
     #[expect(clippy::must_use_candidate, reason = "done whether or not anybody asks")]
     pub fn delete_record(&self, name: &str) -> bool {
-        let options = self.core.options();
+        let options = self.handle.options();
         let Ok(name) = Name::parse("lock name", name) else { return false };
         let lease = LeaseName::of(&options.prefix, &name);
         let mut world = lock(&self.link.world.records);
@@ -132,8 +132,8 @@ impl Memory {
             requests: AtomicU64::new(0),
         });
         let store = Arc::clone(&link) as Arc<dyn Store>;
-        let core = Core::new(store, options.clock(Clock::Runtime), "default")?;
-        Ok(Self { core, link })
+        let handle = Handle::new(store, options.clock(Clock::Runtime), "default")?;
+        Ok(Self { handle, link })
     }
 }
 
@@ -148,7 +148,7 @@ crate::runtime::implement::implement_sync!(Memory);
 /// The records, shared by all handles.
 struct World {
     records: Mutex<Records>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<WatchEvent>,
 }
 
 #[derive(Default)]
@@ -182,7 +182,7 @@ impl World {
             .map(|stored| Arc::clone(&stored.entry.found))
     }
 
-    fn write(&self, key: &Key, write: &Write) -> Written {
+    fn write(&self, key: &RecordKey, write: &Write) -> Written {
         let mut records = lock(&self.records);
         let place = (key.namespace.clone(), key.lease.clone());
         let stored = records.map.get(&place).map(|stored| &stored.entry.found);
@@ -191,7 +191,7 @@ impl World {
         if now.as_ref() != write.base.as_ref().map(|base| &base.version) {
             return Written::Conflict;
         }
-        if write.change == Purpose::Free && matches!(key.kind, Kind::Candidate(_)) {
+        if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
             self.remove(&mut records, &place);
             return Written::Gone;
         }
@@ -204,12 +204,12 @@ impl World {
             age: None,
             whole: Arc::new(serde_json::Value::Null),
         });
-        let (title, kind) = (key.title.to_string(), Some(key.kind.clone()));
+        let (name, kind) = (key.name.to_string(), Some(key.kind.clone()));
         let (namespace, lease) = place.clone();
-        let entry = Entry { namespace, lease, kind, title, found: Arc::clone(&found) };
+        let entry = Entry { namespace, lease, kind, name, found: Arc::clone(&found) };
         records.map.insert(place, Stored { entry: entry.clone(), written: Clock::Runtime.now() });
         // Nobody may be watching.
-        let _ = self.changes.send(Change::Set(entry));
+        let _ = self.changes.send(WatchEvent::Set(entry));
         Written::Stored(found)
     }
 
@@ -217,7 +217,7 @@ impl World {
         let version = records.next_version();
         if records.map.remove(place).is_some() {
             let (namespace, lease) = place.clone();
-            let _ = self.changes.send(Change::Gone(namespace, lease, version));
+            let _ = self.changes.send(WatchEvent::Gone(namespace, lease, version));
         }
     }
 
@@ -268,7 +268,7 @@ impl Link {
     async fn send<T: Send + 'static>(
         &self,
         verb: &'static str,
-        key: Option<&Key>,
+        key: Option<&RecordKey>,
         request: impl FnOnce(&World) -> T + Send + 'static,
     ) -> Result<T> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -308,12 +308,12 @@ impl Store for Link {
         Box::pin(self.send("use", None, |_| ()))
     }
 
-    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
+    fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         let (namespace, lease) = (key.namespace.clone(), key.lease.clone());
         Box::pin(self.send("get", Some(key), move |world| world.read(&namespace, &lease)))
     }
 
-    fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
+    fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         let verb = if write.base.is_some() { "update" } else { "create" };
         let (owned, write) = (key.clone(), write.clone());
         Box::pin(self.send(verb, Some(key), move |world| world.write(&owned, &write)))
@@ -324,7 +324,7 @@ impl Store for Link {
         Box::pin(self.send("list", None, move |world| world.list(&scope)))
     }
 
-    fn changes(&self, scope: &Scope) -> BoxStream<'static, Change> {
+    fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let watch = Watch {
             world: Arc::clone(&self.world),
             changes: self.world.changes.subscribe(),
@@ -341,7 +341,7 @@ impl Store for Link {
 
 struct Watch {
     world: Arc<World>,
-    changes: broadcast::Receiver<Change>,
+    changes: broadcast::Receiver<WatchEvent>,
     lasting: watch::Receiver<Option<Fault>>,
     scope: Scope,
     /// What is told next is the whole state.
@@ -349,7 +349,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn next(&mut self) -> Change {
+    async fn next(&mut self) -> WatchEvent {
         loop {
             if self.lasting.borrow_and_update().is_some() {
                 self.whole = true;
@@ -360,7 +360,7 @@ impl Watch {
             }
             if std::mem::take(&mut self.whole) {
                 self.changes = self.changes.resubscribe();
-                return Change::All(self.world.list(&self.scope));
+                return WatchEvent::All(self.world.list(&self.scope));
             }
             match self.changes.recv().await {
                 Ok(change) if self.concerns(&change) => {
@@ -374,16 +374,16 @@ impl Watch {
         }
     }
 
-    fn concerns(&self, change: &Change) -> bool {
+    fn concerns(&self, change: &WatchEvent) -> bool {
         match change {
-            Change::Set(entry) => holds(&self.scope, entry),
+            WatchEvent::Set(entry) => holds(&self.scope, entry),
             // A deletion of something never seen is no news, and harmless.
-            Change::Gone(namespace, lease, _) => match &self.scope {
+            WatchEvent::Gone(namespace, lease, _) => match &self.scope {
                 Scope::Record(within, only) => within == namespace && only == lease,
                 Scope::Elections(within, _) => within == namespace,
                 Scope::Records(within, _) => within.as_ref().is_none_or(|one| one == namespace),
             },
-            Change::All(_) | Change::Blind(_) => true,
+            WatchEvent::All(_) | WatchEvent::Blind(_) => true,
         }
     }
 }

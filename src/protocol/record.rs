@@ -96,13 +96,13 @@ impl Versioned {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Write {
     pub(crate) base: Option<Arc<Versioned>>,
-    pub(crate) change: Change,
+    pub(crate) kind: WriteKind,
     pub(crate) record: Record,
 }
 
 /// What a write is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Change {
+pub(crate) enum WriteKind {
     /// A tenure begins.
     Claim,
     /// A tenure goes on.

@@ -1,84 +1,56 @@
-//! One candidacy in the background: follows, leads, follows again, until it is resigned.
+//! The task behind a `Leader`: follows, leads, follows again, until it is resigned.
 
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future::BoxFuture};
+use futures::StreamExt as _;
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
 };
 
+use super::{
+    candidates::{Registration, Resign},
+    contender_status::ContenderStatus,
+    contenders::Contenders,
+    membership::{Membership, MembershipChange},
+};
 use crate::{
     api::{
         error::{self, Error, Loss, Result},
         guard::Guard,
-        leader::{Campaign, Lead, Status},
+        leader::{Lead, LeaderState, Status},
         member::{Member, Role},
         name::Name,
         tenure::TenureState,
         timing::Timing,
     },
-    runtime::{
-        candidates::{Registration, Resign},
-        handle::Core,
-        standing::Standing,
-    },
-    store::Key,
-    util::watched::Shown,
+    store::RecordKey,
+    util::watched::Watched,
 };
 
-/// How long a candidate that is not heard of is listed.
-const MEMBER_TTL: Duration = Duration::from_secs(60);
-/// How often it says that it is there: 0.04 requests a second.
-const MEMBER_RENEW: Duration = Duration::from_secs(25);
-/// How long a candidate that has stepped down leaves the others to take over.
+/// How long a candidate that has stepped down leaves the election to other candidates.
 const STEPPED_DOWN: Duration = Duration::from_millis(500);
 
-/// What is warned of.
-const SLOWLY: &str = "campaigning on, slowly";
-const UNLISTED: &str = "standing unlisted";
+/// The two warnings: each is logged once, until it is over.
+const RETRYING_SLOWLY: &str = "cannot compete, trying again slowly";
+const UNLISTED: &str = "competing unlisted";
 
-/// The task behind a [`Leader`](crate::Leader).
+/// One candidate in one election.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    pub(crate) core: Arc<Core>,
-    pub(crate) election: Arc<Key>,
-    pub(crate) me: Name,
+    pub(crate) contenders: Arc<Contenders>,
+    pub(crate) election: Arc<RecordKey>,
+    pub(crate) candidate_id: Name,
     pub(crate) timing: Timing,
-    pub(crate) campaign: Arc<Shown<Campaign>>,
+    pub(crate) state: Arc<Watched<LeaderState>>,
     pub(crate) resign: mpsc::UnboundedReceiver<Resign>,
-    /// Told once: the candidacy stands, or why it cannot.
-    pub(crate) stands: Option<oneshot::Sender<Result<()>>>,
+    /// Answered once: the candidate takes part, or why it cannot.
+    pub(crate) started: Option<oneshot::Sender<Result<()>>>,
     pub(crate) membership: Membership,
-    /// What was warned of, and has not been over since.
+    /// The warnings that were logged and are not over.
     pub(crate) warned: BTreeMap<&'static str, String>,
-    /// Given up before whoever resigned is told, so that it may stand again at once.
-    pub(crate) place: Option<Registration>,
-}
-
-/// The candidate's own record.
-#[derive(Default)]
-pub(crate) enum Membership {
-    #[default]
-    None,
-    Joining {
-        granted: BoxFuture<'static, Result<Guard>>,
-        standing: Arc<Shown<Standing>>,
-        /// A record of the same name is in the way: this candidate's, of a former life.
-        listed: bool,
-    },
-    Joined(Guard),
-    /// The backend does not allow it: the candidate stands unlisted, and asks again from time to time.
-    Unlisted(BoxFuture<'static, ()>),
-}
-
-/// What became of it.
-enum News {
-    Granted(Result<Guard>),
-    /// It is listed already, by its former life.
-    Listed,
-    /// To be written anew: deleted, not renewed in time, or worth another try.
-    Gone,
+    /// Dropped before the caller of `resign` is answered, so that the same id may be a candidate again at once.
+    pub(crate) registration: Option<Registration>,
 }
 
 enum End {
@@ -91,11 +63,11 @@ impl Candidate {
         loop {
             let guard = match self.follow().await {
                 Ok(Ok(guard)) => guard,
-                Ok(Err(error)) if self.stands.is_some() => return self.fail(error).await,
+                Ok(Err(error)) if self.started.is_some() => return self.fail(error).await,
                 Ok(Err(error)) => {
-                    self.warn(SLOWLY, &error);
-                    self.campaign.change(|campaign| {
-                        campaign.error = Some(error);
+                    self.warn(RETRYING_SLOWLY, &error);
+                    self.state.modify(|state| {
+                        state.error = Some(error);
                         true
                     });
                     match self.pause(self.timing.refused()).await {
@@ -111,7 +83,7 @@ impl Candidate {
                     return self.leave(guard, resign).await;
                 }
                 End::Lost(loss) => {
-                    self.show(Status::Lost);
+                    self.set_status(Status::Lost);
                     let pause = if loss == Loss::Released {
                         STEPPED_DOWN.min(self.timing.renew())
                     } else {
@@ -125,47 +97,50 @@ impl Candidate {
         }
     }
 
-    /// Campaigns until it leads (`Ok(Ok)`), cannot go on like this (`Ok(Err)`), or is resigned.
+    /// Competes until the candidate leads (`Ok(Ok)`), the backend refuses (`Ok(Err)`), or it is resigned (`Err`).
     async fn follow(&mut self) -> Result<Result<Guard>, Option<Resign>> {
-        let mut claim = self.core.claim(&self.election, &self.me, self.timing, None);
-        let standing = Arc::clone(&claim.standing);
+        let mut pending =
+            self.contenders.claim(&self.election, &self.candidate_id, self.timing, None);
+        let contender = Arc::clone(&pending.status);
         loop {
-            let changed = standing.changed();
-            let now = standing.look().clone();
-            self.heed(&now);
+            let changed = contender.changed();
+            let status = contender.borrow().clone();
+            self.observe(&status);
             tokio::select! {
                 biased;
                 resign = self.resign.recv() => return Err(resign),
-                won = claim.granted() => return Ok(won),
-                joined = self.membership.changed() => self.joined(joined),
+                won = pending.granted() => return Ok(won),
+                change = self.membership.changed() => self.member_changed(change),
                 () = changed => {}
             }
         }
     }
 
-    /// Leads until the tenure ends. The record of the election says that it is there: its own is deleted.
+    /// Leads until the tenure ends. The election's record lists the leader, so the candidate's own record is deleted.
     async fn lead(&mut self, guard: Guard) -> End {
-        self.warned.remove(SLOWLY);
+        self.warned.remove(RETRYING_SLOWLY);
         self.membership = Membership::None;
-        let member = self.member(Role::Leader, &self.me.to_arc(), Some(guard.token().get()));
-        tracing::debug!(election = %self.election.title, id = %self.me, token = %guard.token(), "elected");
+        let member =
+            self.member(Role::Leader, &self.candidate_id.to_arc(), Some(guard.token().get()));
+        let (election, candidate_id) = (&self.election.name, &self.candidate_id);
+        tracing::debug!(%election, %candidate_id, token = %guard.token(), "elected");
         let mut states = guard.states();
-        // From here on the guard is the user's to take and to drop, which steps down.
-        self.campaign.change(|campaign| {
-            campaign.status = Status::Leading;
-            campaign.leader = Some(member);
-            campaign.guard = Lead::Ready(guard);
-            campaign.error = None;
+        // From now on the guard belongs to the user, who may take it, and steps down by dropping it.
+        self.state.modify(|state| {
+            state.status = Status::Leading;
+            state.leader = Some(member);
+            state.guard = Lead::Ready(guard);
+            state.error = None;
             true
         });
-        self.stands(Ok(()));
+        self.start(Ok(()));
         loop {
             tokio::select! {
                 biased;
                 resign = self.resign.recv() => return End::Resigned(resign),
                 state = states.next() => match state {
-                    Some(TenureState::Held) => self.show(Status::Leading),
-                    Some(TenureState::InDoubt) => self.show(Status::InDoubt),
+                    Some(TenureState::Held) => self.set_status(Status::Leading),
+                    Some(TenureState::InDoubt) => self.set_status(Status::InDoubt),
                     Some(TenureState::Lost(loss)) => return End::Lost(loss),
                     None => return End::Lost(Loss::Abandoned),
                 },
@@ -173,35 +148,30 @@ impl Candidate {
         }
     }
 
-    /// Shows who leads, and sees to it that a candidate that waits is listed.
-    fn heed(&mut self, standing: &Standing) {
-        let token = standing.token.map(NonZeroU64::get);
-        let leader = standing.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
-        self.campaign.change(|campaign| {
-            let changed = campaign.leader != leader
-                || !error::same(campaign.error.as_ref(), standing.error.as_ref());
-            campaign.leader = leader;
-            campaign.error.clone_from(&standing.error);
+    /// Publishes who leads, and lists this candidate once it waits for another's tenure to end.
+    fn observe(&mut self, contender: &ContenderStatus) {
+        let token = contender.token.map(NonZeroU64::get);
+        let leader = contender.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
+        self.state.modify(|state| {
+            let changed = state.leader != leader
+                || !error::same(state.error.as_ref(), contender.error.as_ref());
+            state.leader = leader;
+            state.error.clone_from(&contender.error);
             changed
         });
-        if standing.waits {
-            self.show(Status::Follower);
+        if !contender.waiting {
+            return;
         }
-        if standing.waits && matches!(self.membership, Membership::None) {
-            let timing = Timing::new(MEMBER_TTL).renew_every(MEMBER_RENEW);
-            let key = Arc::new(self.election.candidate(&self.me));
-            let mut claim = self.core.claim(&key, &self.me, timing, None);
-            self.membership = Membership::Joining {
-                standing: Arc::clone(&claim.standing),
-                granted: Box::pin(async move { claim.granted().await }),
-                listed: false,
-            };
+        self.set_status(Status::Follower);
+        if matches!(self.membership, Membership::None) {
+            let key = self.election.candidate(&self.candidate_id);
+            self.membership = Membership::join(&self.contenders, key, &self.candidate_id);
         }
     }
 
-    /// A warning of what is new; what goes on is no news, however often it is tried.
+    /// Warns once of an error, however often the same attempt fails with it.
     fn warn(&mut self, what: &'static str, error: &Error) {
-        let (election, said) = (&self.election.title, error.to_string());
+        let (election, said) = (&self.election.name, error.to_string());
         if self.warned.get(what) == Some(&said) {
             tracing::debug!(%election, %error, "{what}");
         } else {
@@ -210,76 +180,78 @@ impl Candidate {
         }
     }
 
-    fn joined(&mut self, news: News) {
-        match news {
-            News::Granted(Ok(guard)) => {
+    fn member_changed(&mut self, change: MembershipChange) {
+        match change {
+            MembershipChange::Granted(Ok(guard)) => {
                 self.warned.remove(UNLISTED);
                 self.membership = Membership::Joined(guard);
             }
-            News::Granted(Err(error)) => {
+            MembershipChange::Granted(Err(error)) => {
                 self.warn(UNLISTED, &error);
-                self.membership = Membership::Unlisted(Box::pin(sleep(MEMBER_TTL)));
+                self.membership = Membership::unlisted();
             }
-            News::Listed => {}
-            News::Gone => {
+            MembershipChange::Listed => {}
+            MembershipChange::Gone => {
                 self.membership = Membership::None;
                 return;
             }
         }
-        self.stands(Ok(()));
+        self.start(Ok(()));
     }
 
-    /// The guard of the present tenure, wherever it is.
+    /// The guard of the present tenure, if there is one.
     fn guard(&self) -> Option<Guard> {
-        self.campaign.look().guard.take()
+        self.state.borrow().guard.take()
     }
 
-    fn stands(&mut self, outcome: Result<()>) {
-        if let Some(stands) = self.stands.take() {
-            let _ = stands.send(outcome);
+    fn start(&mut self, outcome: Result<()>) {
+        if let Some(started) = self.started.take() {
+            let _ = started.send(outcome);
         }
     }
 
     async fn fail(mut self, error: Error) {
-        let stands = self.stands.take();
+        let started = self.started.take();
         self.leave(None, None).await;
-        if let Some(stands) = stands {
-            let _ = stands.send(Err(error));
+        if let Some(started) = started {
+            let _ = started.send(Err(error));
         }
     }
 
-    /// Steps down first, then tells the backend, then whoever asked.
+    /// Steps down locally first, then in the store, and then answers the callers of `resign`.
     async fn leave(mut self, guard: Option<Guard>, resign: Option<Resign>) {
         self.end();
         let released = guard.map(Guard::release);
         self.membership = Membership::None;
-        let (key, limit) = (self.election.candidate(&self.me), self.timing.ttl());
+        let (key, limit) = (self.election.candidate(&self.candidate_id), self.timing.ttl());
         let (lead, listed) = tokio::join!(
             async {
                 match released {
                     Some(released) => released.await,
-                    None => self.core.left(&self.election, &self.me, limit).await,
+                    None => {
+                        self.contenders.released(&self.election, &self.candidate_id, limit).await
+                    }
                 }
             },
-            self.core.left(&key, &self.me, limit),
+            self.contenders.released(&key, &self.candidate_id, limit),
         );
         let outcome = lead.and(listed);
-        self.place = None;
+        self.registration = None;
         self.resign.close();
-        let mut asking = resign;
-        while let Some(done) = asking {
+        let mut next = resign;
+        while let Some(done) = next {
             let _ = done.send(outcome.clone());
-            asking = self.resign.recv().await;
+            next = self.resign.recv().await;
         }
     }
 
-    /// Shows that the candidacy is over.
+    /// Publishes that this candidate no longer takes part.
     fn end(&self) {
-        self.campaign.change(|campaign| {
-            campaign.status = Status::Resigned;
-            campaign.leaving = true;
-            campaign.guard = Lead::None;
-            campaign.leader.take_if(|leader| leader.id == self.me.as_str());
+        self.state.modify(|state| {
+            state.status = Status::Resigned;
+            state.leaving = true;
+            state.guard = Lead::None;
+            state.leader.take_if(|leader| leader.id == self.candidate_id.as_str());
             true
         });
     }
@@ -292,19 +264,19 @@ impl Candidate {
         }
     }
 
-    fn show(&self, status: Status) {
-        self.campaign.change(|campaign| {
+    fn set_status(&self, status: Status) {
+        self.state.modify(|state| {
             if matches!(status, Status::Lost) {
-                campaign.guard = Lead::None;
-                campaign.leader = None;
+                state.guard = Lead::None;
+                state.leader = None;
             }
-            std::mem::replace(&mut campaign.status, status) != status
+            std::mem::replace(&mut state.status, status) != status
         });
     }
 
     fn member(&self, role: Role, id: &Arc<str>, token: Option<u64>) -> Member {
         Member {
-            election: self.election.title.to_string(),
+            election: self.election.name.to_string(),
             id: id.to_string(),
             role,
             namespace: self.election.namespace.to_string(),
@@ -313,44 +285,8 @@ impl Candidate {
     }
 }
 
-impl Membership {
-    /// What happens to it next; never, while there is nothing to wait for.
-    async fn changed(&mut self) -> News {
-        match self {
-            Self::Joining { granted, standing, listed } => tokio::select! {
-                biased;
-                granted = granted => News::Granted(granted),
-                () = standing.until(|standing| standing.waits), if !*listed => {
-                    *listed = true;
-                    News::Listed
-                }
-            },
-            Self::Joined(guard) => {
-                guard.lost().await;
-                News::Gone
-            }
-            Self::Unlisted(pause) => {
-                pause.await;
-                News::Gone
-            }
-            Self::None => std::future::pending().await,
-        }
-    }
-}
-
-impl std::fmt::Debug for Membership {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Joining { .. } => "Joining",
-            Self::Joined(_) => "Joined",
-            Self::Unlisted(_) => "Unlisted",
-        })
-    }
-}
-
 impl Drop for Candidate {
-    /// However the task ends, its `Leader` is told.
+    /// However the task ends, its `Leader` must not report that it leads.
     fn drop(&mut self) {
         self.end();
     }

@@ -1,4 +1,4 @@
-//! Who of this handle stands where: each id once in each election.
+//! The candidates of one handle: each id at most once in each election.
 
 use std::{
     collections::HashMap,
@@ -8,60 +8,60 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
-    api::{error::Result, leader::Campaign, name::Name},
-    store::Key,
-    util::{mutex::lock, watched::Shown},
+    api::{error::Result, leader::LeaderState, name::Name},
+    store::RecordKey,
+    util::{mutex::lock, watched::Watched},
 };
 
-/// Where somebody stands, and who.
-type Place = (Key, Name);
-/// Asks a candidacy to end.
+/// An election, and a candidate's id in it.
+type CandidateKey = (RecordKey, Name);
+/// Asks a candidate to resign, and gets the outcome.
 pub(crate) type Resign = oneshot::Sender<Result<()>>;
 
-/// The candidacies of one handle.
+/// The candidates of one handle.
 #[derive(Debug, Default)]
-pub(crate) struct Candidacies {
-    places: Mutex<HashMap<Place, Sign>>,
+pub(crate) struct Candidates {
+    registered: Mutex<HashMap<CandidateKey, Registered>>,
     withdrawn: Notify,
 }
 
-/// How to tell whether a candidacy is about to end.
+/// What shows whether a candidate is about to end.
 #[derive(Debug)]
-struct Sign {
-    campaign: Arc<Shown<Campaign>>,
+struct Registered {
+    state: Arc<Watched<LeaderState>>,
     leader: mpsc::WeakUnboundedSender<Resign>,
 }
 
-impl Sign {
-    /// Its `Leader` was resigned or has been dropped.
+impl Registered {
+    /// Its `Leader` was resigned or dropped.
     fn is_leaving(&self) -> bool {
-        self.campaign.look().leaving || self.leader.upgrade().is_none()
+        self.state.borrow().leaving || self.leader.upgrade().is_none()
     }
 }
 
-impl Candidacies {
-    /// Takes the place, unless somebody stands there already.
+impl Candidates {
+    /// Registers a candidate; `None` if that id is a candidate in this election already.
     pub(crate) fn register(
         self: &Arc<Self>,
-        place: Place,
-        campaign: Arc<Shown<Campaign>>,
+        key: CandidateKey,
+        state: Arc<Watched<LeaderState>>,
         leader: mpsc::WeakUnboundedSender<Resign>,
     ) -> Option<Registration> {
-        let mut places = lock(&self.places);
-        if places.contains_key(&place) {
+        let mut registered = lock(&self.registered);
+        if registered.contains_key(&key) {
             return None;
         }
-        places.insert(place.clone(), Sign { campaign, leader });
-        Some(Registration { candidacies: Arc::clone(self), place })
+        registered.insert(key.clone(), Registered { state, leader });
+        Some(Registration { candidates: Arc::clone(self), key })
     }
 
-    /// Returns once every candidacy that is to end has ended.
+    /// Completes once every candidate that was resigned or dropped has ended.
     pub(crate) async fn settled(&self) {
         loop {
             let mut withdrawn = std::pin::pin!(self.withdrawn.notified());
-            // Before looking, so that nothing is missed.
+            // Subscribe before looking, so that no withdrawal is missed.
             withdrawn.as_mut().enable();
-            if !lock(&self.places).values().any(Sign::is_leaving) {
+            if !lock(&self.registered).values().any(Registered::is_leaving) {
                 return;
             }
             withdrawn.await;
@@ -69,17 +69,17 @@ impl Candidacies {
     }
 }
 
-/// A candidacy of this handle: the only one of its id in its election, until this is dropped.
+/// Keeps one id of one election taken until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    candidacies: Arc<Candidacies>,
-    place: Place,
+    candidates: Arc<Candidates>,
+    key: CandidateKey,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.candidacies.places).remove(&self.place);
-        self.candidacies.withdrawn.notify_waiters();
+        lock(&self.candidates.registered).remove(&self.key);
+        self.candidates.withdrawn.notify_waiters();
     }
 }
 
@@ -93,38 +93,38 @@ mod tests {
         store::Kind,
     };
 
-    fn place(election: &str) -> Place {
-        let title = Name::parse("election name", election).unwrap();
+    fn key(election: &str) -> CandidateKey {
+        let name = Name::parse("election name", election).unwrap();
         let namespace = Namespace::parse("default").unwrap();
-        let lease = LeaseName::of("", &title);
+        let lease = LeaseName::of("", &name);
         let id = Name::parse("candidate id", "me").unwrap();
-        (Key { namespace, lease, kind: Kind::Election, title }, id)
+        (RecordKey { namespace, lease, kind: Kind::Election, name }, id)
     }
 
     #[tokio::test]
-    async fn who_is_to_leave_is_waited_for_and_who_stands_is_not() {
-        let candidacies = Arc::new(Candidacies::default());
-        let stand = |election| {
+    async fn settled_waits_for_candidates_that_leave_and_for_no_others() {
+        let candidates = Arc::new(Candidates::default());
+        let register = |election| {
             let (leader, resign) = mpsc::unbounded_channel();
-            let campaign = Arc::<Shown<Campaign>>::default();
+            let state = Arc::<Watched<LeaderState>>::default();
             let registration =
-                candidacies.register(place(election), Arc::clone(&campaign), leader.downgrade());
-            (leader, resign, campaign, registration.unwrap())
+                candidates.register(key(election), Arc::clone(&state), leader.downgrade());
+            (leader, resign, state, registration.unwrap())
         };
-        let stays = stand("stays");
-        let (leader, _resign, _campaign, registration) = stand("dropped");
-        let (_leader, _resigned, campaign, resigning) = stand("resigned");
+        let stays = register("stays");
+        let (leader, _resign, _state, registration) = register("dropped");
+        let (_leader, _resigned, state, resigning) = register("resigned");
 
-        assert!(poll_immediate(candidacies.settled()).await.is_some(), "all three stand");
+        assert!(poll_immediate(candidates.settled()).await.is_some(), "all three take part");
         drop(leader);
-        assert!(poll_immediate(candidacies.settled()).await.is_none(), "one is dropped");
-        campaign.look().leaving = true;
+        assert!(poll_immediate(candidates.settled()).await.is_none(), "one is dropped");
+        state.borrow().leaving = true;
         drop(registration);
-        assert!(poll_immediate(candidacies.settled()).await.is_none(), "one has resigned");
-        let mut settled = Box::pin(candidacies.settled());
+        assert!(poll_immediate(candidates.settled()).await.is_none(), "one has resigned");
+        let mut settled = Box::pin(candidates.settled());
         assert!(poll_immediate(&mut settled).await.is_none());
         drop(resigning);
-        assert!(poll_immediate(&mut settled).await.is_some(), "and is woken when it has left");
+        assert!(poll_immediate(&mut settled).await.is_some(), "woken when that one has left");
         drop(stays);
     }
 }

@@ -1,4 +1,4 @@
-//! Runs one machine against one store: the only `select!` of a contender, and its only timers.
+//! The task of one contender: one machine, one store, the only `select!`, and the only timers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,139 +9,147 @@ use futures::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
+use super::{
+    attempt::{FAR, answered},
+    queue::Queue,
+    request::Request,
+    telemetry::Renewal,
+};
 use crate::{
     api::{
         error::{Error, Result},
         guard::{NO_TENURE, Release},
     },
     protocol::{
-        machine::{Failure, Input, Machine, Outcome, Step},
-        record::{Change as Purpose, Write},
+        machine::{Failure, Input, Machine, Outcome, Status, Step},
+        record::{Write, WriteKind},
     },
-    runtime::{queue::Desk, request::Claim, telemetry::Renewal},
-    store::{Change, Key, Scope, Store, Written},
+    store::{RecordKey, Scope, Store, WatchEvent, Written},
     util::clock::{Clock, Moment},
 };
 
 /// What the handle asks of a contender.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Claim(Claim),
-    /// Release whatever is held.
+    Claim(Request),
+    /// Release the lock that is held, whoever has its guard.
     Unlock(oneshot::Sender<Result<()>>),
 }
 
-/// One contender for one record, as a task. Dropping it ends its tenure at once.
+/// One contender for one record. Dropping it ends its tenure at once.
 #[derive(Debug)]
-pub(crate) struct Driver {
+pub(crate) struct Contender {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) key: Arc<Key>,
+    pub(crate) key: Arc<RecordKey>,
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
-    pub(crate) desk: Desk,
+    pub(crate) queue: Queue,
     /// When the renewal under way was sent.
     pub(crate) renewing: Option<Moment>,
-    /// Claims and unlocks, from the handle; closed when that is gone.
+    /// From the handle; closed when the handle is gone.
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
-    /// From guards, and wake-ups from waits that were cancelled.
+    /// From guards, and wake-ups from cancelled waits.
     pub(crate) releases: mpsc::UnboundedReceiver<Release>,
 }
 
-type Flight = BoxFuture<'static, (Input, Option<Error>)>;
+/// A request under way: what the machine learns from it, and the error if there was one.
+type InFlight = BoxFuture<'static, (Input, Option<Error>)>;
+type Watch = BoxStream<'static, WatchEvent>;
 
 enum Woken {
     Command(Option<Command>),
     Release(Release),
     Answer(Input, Option<Error>),
-    Change(Option<Change>),
+    Watched(Option<WatchEvent>),
     Timer,
 }
 
-impl Driver {
-    /// Runs until there is nothing to do and `retire` says that nothing more will come.
+impl Contender {
+    /// Runs until there is nothing to do and `retire` confirms that no command will come.
     pub(crate) async fn run(
         mut self,
         retire: impl Fn(&mpsc::UnboundedReceiver<Command>, &Machine) -> bool,
     ) {
-        let mut flight: Option<Flight> = None;
-        let mut changes: Option<BoxStream<'static, Change>> = None;
+        let mut in_flight: Option<InFlight> = None;
+        let mut watch: Option<Watch> = None;
         let mut open = true;
         let mut input = Input::Wake;
         loop {
-            let until = self.act(&mut flight, input);
-            self.watch(&mut changes);
+            let (until, status) = self.act(&mut in_flight, input);
+            self.follow(&mut watch, &status);
             let now = self.clock.now();
-            if flight.is_none()
-                && self.desk.is_idle()
-                && self.machine.is_done(now)
+            if in_flight.is_none()
+                && self.queue.is_idle()
+                && status.done
                 && (!open || retire(&self.commands, &self.machine))
             {
                 return;
             }
-            let until =
-                until.min(self.machine.deadline().unwrap_or(Moment::NEVER)).min(self.desk.due(now));
-            let woken = self.wait(open, &mut flight, &mut changes, until.since(now)).await;
+            let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
+            let pause = until.min(deadline).min(self.queue.due(now)).since(now);
+            let woken = self.wait(open, &mut in_flight, &mut watch, pause).await;
             match &woken {
-                Woken::Answer(..) => flight = None,
+                Woken::Answer(..) => in_flight = None,
                 Woken::Command(None) => open = false,
-                // It should not end: asking on would spin.
-                Woken::Change(None) => changes = Some(stream::pending().boxed()),
+                // A watch should not end. Polling an ended stream again would spin.
+                Woken::Watched(None) => watch = Some(stream::pending().boxed()),
                 _ => {}
             }
-            input = self.take_in(open, changes.is_some(), woken);
+            input = self.take_in(&status, open, watch.is_some(), woken);
         }
     }
 
-    /// Steps the machine until it and the desk agree; says when to step it again.
-    fn act(&mut self, flight: &mut Option<Flight>, input: Input) -> Moment {
-        let mut until = Moment::NEVER;
-        let mut input = Some(input);
-        while let Some(next) = input.take() {
+    /// Steps the machine until it and the queue agree. Returns when to step it again, and what it is.
+    fn act(&mut self, in_flight: &mut Option<InFlight>, mut input: Input) -> (Moment, Status) {
+        loop {
             let now = self.clock.now();
-            until = match self.machine.step(now, next) {
+            let (step, status) = self.machine.step(now, input);
+            let until = match step {
                 Step::Read => {
-                    *flight = Some(self.read());
+                    *in_flight = Some(self.read(status.attempt_timeout));
                     Moment::NEVER
                 }
                 Step::Write(write) => {
-                    self.renewing = (write.change == Purpose::Renew).then_some(now);
-                    *flight = Some(self.write(write));
+                    self.renewing = (write.kind == WriteKind::Renew).then_some(now);
+                    *in_flight = Some(self.write(write, status.attempt_timeout));
                     Moment::NEVER
                 }
                 Step::Sleep(until) => until,
-                Step::Done if self.machine.is_done(now) => Moment::NEVER,
-                // Something of its own may still come: it is done when that cannot be any more.
-                Step::Done => now + self.machine.attempt(),
+                Step::Done if status.done => Moment::NEVER,
+                // A write of its own may still be stored: look again once that is impossible.
+                Step::Done => now + status.attempt_timeout,
             };
-            self.note_faults();
-            input = self.desk.tend(now, &mut self.machine);
+            self.note_faults(&status);
+            match self.queue.advance(now, &status) {
+                Some(next) => input = next,
+                None => return (until, status),
+            }
         }
-        until
     }
 
-    fn take_in(&mut self, open: bool, watched: bool, woken: Woken) -> Input {
+    fn take_in(&mut self, status: &Status, open: bool, watched: bool, woken: Woken) -> Input {
         let now = self.clock.now();
         match woken {
-            Woken::Command(Some(Command::Claim(claim))) => self.desk.join(claim, &self.machine),
-            Woken::Command(Some(Command::Unlock(done))) => self.desk.unlock(now, done),
-            Woken::Command(None) => self.desk.close(now),
-            Woken::Release(release) => match self.desk.release(now, release) {
-                // A guard may have been kept after its handle had gone.
-                Input::Wake if !open => self.desk.close(now),
+            Woken::Command(Some(Command::Claim(request))) => self.queue.join(request, status),
+            Woken::Command(Some(Command::Unlock(done))) => self.queue.unlock(now, done),
+            Woken::Command(None) => self.queue.close(now),
+            Woken::Release(release) => match self.queue.release(now, release) {
+                // A guard may be kept after its handle is gone.
+                Input::Wake if !open => self.queue.close(now),
                 input => input,
             },
             Woken::Answer(input, error) => {
-                self.time(now, &input);
+                self.report_renewal(now, &input);
                 self.note(error);
                 if watched {
-                    self.doubt(&input);
+                    self.doubt_watch(now, status, &input);
                 }
                 input
             }
-            Woken::Change(change) => self.changed(change),
+            Woken::Watched(event) => self.watched(event),
             Woken::Timer => Input::Wake,
         }
     }
@@ -149,24 +157,25 @@ impl Driver {
     async fn wait(
         &mut self,
         open: bool,
-        flight: &mut Option<Flight>,
-        changes: &mut Option<BoxStream<'static, Change>>,
+        in_flight: &mut Option<InFlight>,
+        watch: &mut Option<Watch>,
         pause: Duration,
     ) -> Woken {
+        const WAKE: Release = Release { tenure: NO_TENURE, done: None };
         tokio::select! {
             biased;
-            release = self.releases.recv() => Woken::Release(release.unwrap_or(Release { tenure: NO_TENURE, done: None })),
+            release = self.releases.recv() => Woken::Release(release.unwrap_or(WAKE)),
             command = self.commands.recv(), if open => Woken::Command(command),
-            (input, error) = async { flight.as_mut().expect("checked").await }, if flight.is_some() => Woken::Answer(input, error),
+            (input, error) = async { in_flight.as_mut().expect("checked").await }, if in_flight.is_some() =>
+                Woken::Answer(input, error),
             () = sleep(pause.min(FAR)) => Woken::Timer,
-            change = async { changes.as_mut().expect("checked").next().await }, if changes.is_some() => Woken::Change(change),
+            event = async { watch.as_mut().expect("checked").next().await }, if watch.is_some() =>
+                Woken::Watched(event),
         }
     }
 
-    /// One attempt, on its own timeout, whatever the client below does.
-    fn read(&self) -> Flight {
-        let (store, key, limit) =
-            (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
+    fn read(&self, limit: Duration) -> InFlight {
+        let (store, key) = (Arc::clone(&self.store), Arc::clone(&self.key));
         Box::pin(async move {
             match answered(&*store, limit, store.read(&key)).await {
                 Ok(found) => (Input::Read(Ok(found)), None),
@@ -175,9 +184,8 @@ impl Driver {
         })
     }
 
-    fn write(&self, write: Write) -> Flight {
-        let (store, key, limit) =
-            (Arc::clone(&self.store), Arc::clone(&self.key), self.machine.attempt());
+    fn write(&self, write: Write, limit: Duration) -> InFlight {
+        let (store, key) = (Arc::clone(&self.store), Arc::clone(&self.key));
         Box::pin(async move {
             match answered(&*store, limit, store.write(&key, &write)).await {
                 Ok(Written::Stored(found)) => (Input::Wrote(Outcome::Stored(found)), None),
@@ -193,22 +201,22 @@ impl Driver {
         })
     }
 
-    /// There is a watch from when somebody else's tenure is in the way until the record is held or given up.
-    fn watch(&mut self, changes: &mut Option<BoxStream<'static, Change>>) {
-        if !self.machine.is_contending() {
-            *changes = None;
-        } else if changes.is_none() && self.machine.wants_news() {
-            *changes = Some(self.store.changes(&self.scope()));
+    /// Watches the record from the moment that another process is in the way until the record is held or given up.
+    fn follow(&self, watch: &mut Option<Watch>, status: &Status) {
+        if !status.contending() {
+            *watch = None;
+        } else if watch.is_none() && status.barred {
+            *watch = Some(self.store.watch(&self.scope()));
         }
     }
 
-    /// A read shows a newer state long after the watch should have told of it.
-    fn doubt(&self, input: &Input) {
+    /// A read shows a newer state long after the watch should have reported it: the watch is dead.
+    fn doubt_watch(&self, now: Moment, status: &Status, input: &Input) {
         let Input::Read(Ok(Some(found))) = input else { return };
-        if self.machine.is_overdue(self.clock.now())
-            && self.machine.seen().is_some_and(|seen| seen.version != found.version)
-        {
-            tracing::debug!(name = %self.key.title, "the watch is silent, beginning it anew");
+        let overdue = status.overdue_at.is_some_and(|overdue_at| now >= overdue_at);
+        let newer = status.record.as_ref().is_some_and(|known| known.version != found.version);
+        if overdue && newer {
+            tracing::debug!(name = %self.key.name, "the watch is silent: restarting it");
             self.store.doubt(&self.scope());
         }
     }
@@ -217,22 +225,22 @@ impl Driver {
         Scope::Record(self.key.namespace.clone(), self.key.lease.clone())
     }
 
-    fn changed(&mut self, change: Option<Change>) -> Input {
-        match change {
-            Some(Change::All(entries)) => {
+    fn watched(&mut self, event: Option<WatchEvent>) -> Input {
+        match event {
+            Some(WatchEvent::All(entries)) => {
                 match entries.into_iter().find(|entry| entry.lease == self.key.lease) {
                     Some(entry) => Input::Changed(entry.found),
                     None => Input::Missed,
                 }
             }
-            Some(Change::Set(entry)) if entry.lease == self.key.lease => {
+            Some(WatchEvent::Set(entry)) if entry.lease == self.key.lease => {
                 Input::Changed(entry.found)
             }
-            Some(Change::Gone(_, lease, version)) if lease == self.key.lease => {
+            Some(WatchEvent::Gone(_, lease, version)) if lease == self.key.lease => {
                 Input::Deleted(version)
             }
-            Some(Change::Blind(why)) => {
-                tracing::debug!(name = %self.key.title, %why, "no watch, polling instead");
+            Some(WatchEvent::Blind(why)) => {
+                tracing::debug!(name = %self.key.name, %why, "no watch: polling instead");
                 Input::Blind
             }
             Some(_) => Input::Wake,
@@ -240,8 +248,7 @@ impl Driver {
         }
     }
 
-    /// Says how a renewal went.
-    fn time(&mut self, now: Moment, answer: &Input) {
+    fn report_renewal(&mut self, now: Moment, answer: &Input) {
         let (Some(sent), Input::Wrote(outcome)) = (self.renewing.take(), answer) else { return };
         let outcome = match outcome {
             Outcome::Stored(_) | Outcome::Gone => Renewal::Stored,
@@ -249,51 +256,39 @@ impl Driver {
             Outcome::Failed(failure) if failure.refused => Renewal::Refused,
             Outcome::Failed(_) => Renewal::Unknown,
         };
-        self.desk.telemetry.renewal(outcome, now - sent);
+        self.queue.telemetry.renewal(outcome, now - sent);
     }
 
     fn note(&mut self, error: Option<Error>) {
         match error {
-            None => self.desk.succeeded(),
+            None => self.queue.succeeded(),
             Some(error) => {
-                tracing::debug!(name = %self.key.title, %error, cause = ?std::error::Error::source(&error), "request failed");
-                self.desk.failed(error);
+                let cause = std::error::Error::source(&error);
+                tracing::debug!(name = %self.key.name, %error, ?cause, "request failed");
+                self.queue.failed(error);
             }
         }
     }
 
-    /// What no single answer shows.
-    fn note_faults(&mut self) {
-        let name = || self.key.title.to_string();
-        if self.machine.take_altered() {
+    /// Turns what only the machine can see into an error for callers.
+    fn note_faults(&mut self, status: &Status) {
+        let name = || self.key.name.to_string();
+        if status.altered {
             let reason = "it stored something else than was written: is an admission webhook changing Leases?".into();
-            self.desk.failed(Error::Rejected {
+            self.queue.failed(Error::Rejected {
                 backend: self.store.backend(),
                 name: name(),
                 reason,
             });
         }
-        if self.machine.regressed() {
+        if status.regressed {
             let reason = format!(
                 "it was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
-                self.machine.highest()
+                status.highest
             );
-            self.desk.failed(Error::Version { name: name(), reason });
+            self.queue.failed(Error::Version { name: name(), reason });
         }
     }
-}
-
-/// Longer than any timer need be set for.
-const FAR: Duration = Duration::from_secs(365 * 86_400);
-
-/// One request, given up after `limit` whatever the client below does.
-pub(crate) async fn answered<T>(
-    store: &dyn Store,
-    limit: Duration,
-    request: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let none = |_| Err(Error::unavailable(store.backend(), NoAnswer(limit)));
-    timeout(limit, request).await.unwrap_or_else(none)
 }
 
 fn failure(error: &Error) -> Failure {
@@ -304,8 +299,3 @@ fn failure(error: &Error) -> Failure {
         _ => Failure { refused: true, retry_after: None },
     }
 }
-
-/// The attempt's own timeout.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within {0:?}")]
-struct NoAnswer(Duration);

@@ -1,15 +1,15 @@
 //! From the contract to the core, for every backend in the same words.
 
-/// Implements the contract for a newtype with a field `core`.
+/// Implements the contract for a newtype with a field `handle`.
 macro_rules! implement_sync {
     ($backend:ty) => {
         impl crate::Sync for $backend {
             fn init(&self) -> BoxFuture<'_, Result<()>> {
-                Box::pin(self.core.init())
+                Box::pin(self.handle.init())
             }
 
             fn options(&self) -> &Options {
-                self.core.options()
+                self.handle.options()
             }
 
             fn leader<'a>(
@@ -17,21 +17,21 @@ macro_rules! implement_sync {
                 name: &'a str,
                 options: LeaderOptions,
             ) -> BoxFuture<'a, Result<Leader>> {
-                Box::pin(self.core.leader(name, options))
+                Box::pin(self.handle.leader(name, options))
             }
 
             fn list_members(
                 &self,
                 options: ListMembersOptions,
             ) -> BoxFuture<'_, Result<Vec<Member>>> {
-                Box::pin(self.core.list_members(options))
+                Box::pin(self.handle.list_members(options))
             }
 
             fn watch_elect(
                 &self,
                 options: WatchElectOptions,
             ) -> BoxFuture<'_, Result<ElectWatcher>> {
-                Box::pin(self.core.watch_elect(options))
+                Box::pin(self.handle.watch_elect(options))
             }
 
             fn lock<'a>(
@@ -39,28 +39,28 @@ macro_rules! implement_sync {
                 id: &'a str,
                 options: LockOptions,
             ) -> BoxFuture<'a, Result<Guard>> {
-                Box::pin(self.core.lock(id, options))
+                Box::pin(self.handle.lock(id, options))
             }
 
             fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
-                Box::pin(self.core.unlock(id))
+                Box::pin(self.handle.unlock(id))
             }
 
             fn close(&self) -> BoxFuture<'_, Result<()>> {
-                Box::pin(self.core.close())
+                Box::pin(self.handle.close())
             }
 
             fn backend(&self) -> &'static str {
-                self.core.backend()
+                self.handle.backend()
             }
         }
 
         impl fmt::Display for $backend {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let options = self.core.options();
+                let options = self.handle.options();
                 let namespace = options.namespace.as_deref().unwrap_or_default();
                 let identity = options.identity.as_deref().unwrap_or_default();
-                write!(f, "{} ({namespace}, {identity})", self.core.backend())
+                write!(f, "{} ({namespace}, {identity})", self.handle.backend())
             }
         }
     };

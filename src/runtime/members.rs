@@ -9,7 +9,7 @@ use crate::{
         member::{ElectEvent, ElectWatcher, Member, Role},
         name::{LeaseName, Name},
     },
-    runtime::observer::{Seen, Sightings},
+    runtime::observer::{Observer, Seen},
     store::{Entry, Kind},
 };
 
@@ -25,7 +25,7 @@ fn is_named_by(prefix: &str, entry: &Entry) -> bool {
         Some(Kind::Candidate(election)) => election,
         _ => &entry.lease,
     };
-    Name::parse("election name", &entry.title)
+    Name::parse("election name", &entry.name)
         .is_ok_and(|title| LeaseName::of(prefix, &title) == *election)
 }
 
@@ -49,9 +49,9 @@ fn present<'a>(
             continue;
         };
         let token = entry.found.token().filter(|_| role == Role::Leader).map(Into::into);
-        let key = (entry.title.clone(), id.clone());
+        let key = (entry.name.clone(), id.clone());
         if role == Role::Leader || !members.contains_key(&key) {
-            let (election, namespace) = (entry.title.clone(), entry.namespace.to_string());
+            let (election, namespace) = (entry.name.clone(), entry.namespace.to_string());
             members.insert(key, Member { election, id, role, namespace, token });
         }
     }
@@ -59,9 +59,9 @@ fn present<'a>(
 }
 
 /// The stream of what changes among `sightings`.
-pub(crate) fn watch(sightings: Sightings, prefix: String) -> ElectWatcher {
+pub(crate) fn watch(sightings: Observer, prefix: String) -> ElectWatcher {
     let (members, events) = (BTreeMap::new(), VecDeque::new());
-    let mut roster = Roster { sightings, prefix, members, events };
+    let mut roster = Members { sightings, prefix, members, events };
     roster.compare();
     ElectWatcher::new(stream::unfold(roster, |mut roster| async move {
         loop {
@@ -75,14 +75,14 @@ pub(crate) fn watch(sightings: Sightings, prefix: String) -> ElectWatcher {
 }
 
 /// Who was there when last compared.
-struct Roster {
-    sightings: Sightings,
+struct Members {
+    sightings: Observer,
     prefix: String,
     members: BTreeMap<(String, String), Member>,
     events: VecDeque<ElectEvent>,
 }
 
-impl Roster {
+impl Members {
     /// Tells the difference between who is there now and who was.
     fn compare(&mut self) {
         // What was stale when first seen is left over from a process that died long before anybody looked.

@@ -18,7 +18,7 @@ const DEADLINE: &str = "leasehold_deadline_timestamp_seconds";
 
 /// What became of a tenure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum Transition {
     Held,
     InDoubt,
     Lost,
@@ -28,16 +28,16 @@ pub(crate) enum Change {
 }
 
 /// The instruments of one record. All are there from the beginning, so that a counter starts at zero and not at its first event.
-pub(crate) struct Meter {
+pub(crate) struct Metrics {
     leads: Gauge,
-    transitions: [Counter; Change::ALL.len()],
+    transitions: [Counter; Transition::ALL.len()],
     renewals: [Counter; Renewal::ALL.len()],
     renewal: Histogram,
     success: Gauge,
     deadline: Gauge,
 }
 
-impl Meter {
+impl Metrics {
     pub(crate) fn new(name: &str, kind: &'static str) -> Self {
         describe();
         let labels = [Label::new("name", name.to_owned()), Label::from_static_parts("kind", kind)];
@@ -50,7 +50,7 @@ impl Meter {
         leads.increment(0.0);
         Self {
             leads,
-            transitions: Change::ALL.map(|to| counter!(TRANSITIONS, with("to", to.name()))),
+            transitions: Transition::ALL.map(|to| counter!(TRANSITIONS, with("to", to.name()))),
             renewals: Renewal::ALL
                 .map(|outcome| counter!(RENEWALS, with("outcome", outcome.name()))),
             renewal: histogram!(RENEWAL, labels.iter()),
@@ -73,7 +73,7 @@ impl Meter {
         self.deadline.set(wall().as_secs_f64());
     }
 
-    pub(crate) fn changed(&self, to: Change) {
+    pub(crate) fn changed(&self, to: Transition) {
         self.transitions[to as usize].increment(1);
     }
 
@@ -83,7 +83,7 @@ impl Meter {
     }
 }
 
-impl Change {
+impl Transition {
     /// Each, in order.
     pub(crate) const ALL: [Self; 5] =
         [Self::Held, Self::InDoubt, Self::Lost, Self::Released, Self::HandedOver];
@@ -99,9 +99,9 @@ impl Change {
     }
 }
 
-impl std::fmt::Debug for Meter {
+impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Meter")
+        f.write_str("Metrics")
     }
 }
 

@@ -1,15 +1,18 @@
 //! Tasks, timers and queues: runs the protocol against a store on behalf of callers.
 
-pub(crate) mod candidate;
-pub(crate) mod candidates;
-pub(crate) mod contender;
+mod attempt;
+mod candidate;
+mod candidates;
+mod contender;
+mod contender_status;
+mod contenders;
 pub(crate) mod handle;
 pub(crate) mod implement;
-pub(crate) mod members;
+mod members;
+mod membership;
 #[cfg(feature = "metrics")]
 mod metrics;
 pub(crate) mod observer;
-pub(crate) mod queue;
-pub(crate) mod request;
-pub(crate) mod standing;
-pub(crate) mod telemetry;
+mod queue;
+mod request;
+mod telemetry;

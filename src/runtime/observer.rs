@@ -11,8 +11,8 @@ use crate::{
         name::{LeaseName, Namespace},
     },
     protocol::record::Version,
-    runtime::contender::answered,
-    store::{Change, Entry, Scope, Store},
+    runtime::attempt::{FAR, answered},
+    store::{Entry, Scope, Store, WatchEvent},
     util::clock::{Clock, Moment},
 };
 
@@ -20,19 +20,16 @@ use crate::{
 const RELIST: Duration = Duration::from_secs(5);
 
 /// How long a list may take: of all its pages, and nobody's tenure depends on it.
-pub(crate) const LIST: Duration = Duration::from_secs(10);
-
-/// Longer than any timer need be set for.
-const FAR: Duration = Duration::from_secs(86_400);
+pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Listing = BoxFuture<'static, Result<Vec<Entry>>>;
 
 /// What there is in a scope, kept up to date by a watch, or by lists where that fails.
-pub(crate) struct Sightings {
+pub(crate) struct Observer {
     store: Arc<dyn Store>,
     clock: Clock,
     scope: Scope,
-    changes: BoxStream<'static, Change>,
+    changes: BoxStream<'static, WatchEvent>,
     /// Under way, and kept if whoever waits for it gives up.
     listing: Option<Listing>,
     seen: BTreeMap<(Namespace, LeaseName), Seen>,
@@ -62,11 +59,11 @@ impl Seen {
     }
 }
 
-impl Sightings {
+impl Observer {
     /// Lists what there is; what is refused is told now, not by silence.
     pub(crate) async fn begin(store: Arc<dyn Store>, clock: Clock, scope: Scope) -> Result<Self> {
-        let first = answered(&*store, LIST, store.list(&scope)).await?;
-        let changes = store.changes(&scope);
+        let first = answered(&*store, LIST_TIMEOUT, store.list(&scope)).await?;
+        let changes = store.watch(&scope);
         let mut sightings = Self {
             store,
             clock,
@@ -125,22 +122,22 @@ impl Sightings {
 
     fn list(&self) -> Listing {
         let (store, scope) = (Arc::clone(&self.store), self.scope.clone());
-        Box::pin(async move { answered(&*store, LIST, store.list(&scope)).await })
+        Box::pin(async move { answered(&*store, LIST_TIMEOUT, store.list(&scope)).await })
     }
 
-    fn told(&mut self, change: Option<Change>) {
+    fn told(&mut self, change: Option<WatchEvent>) {
         let relist = self.clock.now() + RELIST;
         let mut trouble = None;
         match change {
-            Some(Change::All(entries)) => {
+            Some(WatchEvent::All(entries)) => {
                 self.relist = Moment::NEVER;
                 self.set(entries);
             }
-            Some(Change::Set(entry)) => self.saw(entry),
-            Some(Change::Gone(namespace, lease, version)) => {
+            Some(WatchEvent::Set(entry)) => self.saw(entry),
+            Some(WatchEvent::Gone(namespace, lease, version)) => {
                 self.gone(&(namespace, lease), version.get());
             }
-            Some(Change::Blind(why)) => {
+            Some(WatchEvent::Blind(why)) => {
                 tracing::debug!(%why, "no watch on records, listing instead");
                 self.relist = self.relist.min(relist);
                 trouble = Some(why);
@@ -204,8 +201,8 @@ impl Sightings {
     }
 }
 
-impl fmt::Debug for Sightings {
+impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sightings").field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("Observer").field("scope", &self.scope).finish_non_exhaustive()
     }
 }

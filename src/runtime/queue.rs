@@ -1,9 +1,14 @@
-//! Who in this process wants one record, and who has it: decides for whom the machine claims next.
+//! The local FIFO queue for one record. It hands out guards, and tells the machine which caller to claim for.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::{
+    contender_status::ContenderStatus,
+    request::Request,
+    telemetry::{Doubt, Telemetry},
+};
 use crate::{
     api::{
         error::{Error, Loss, Result},
@@ -12,114 +17,112 @@ use crate::{
         timing::Timing,
         token::Token,
     },
-    protocol::machine::{Input, Machine},
-    runtime::{
-        request::Claim,
-        standing::Standing,
-        telemetry::{Doubt, Telemetry},
-    },
+    protocol::machine::{self, Input, Status, TenureStatus},
     util::{
         clock::{Clock, Moment},
-        watched::Shown,
+        watched::Watched,
     },
 };
 
-/// How long the others have to take a record that went from hand to hand in here for a whole time to live.
+/// How long a released record is left to other processes after local callers have held it for a full time to live.
 const COURTESY: Duration = Duration::from_millis(200);
 
-/// The queue for one record in one process, first come, first served.
+/// The callers of one process that want one record, first come, first served.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct Queue {
     name: Arc<str>,
-    me: Arc<str>,
+    identity: Arc<str>,
     clock: Clock,
-    queue: VecDeque<Claim>,
-    present: Option<Tenure>,
-    /// The guard of the present tenure; gone if it was kept.
+    requests: VecDeque<Request>,
+    tenure: Option<Tenure>,
+    /// The guard of the present tenure. Without an owner once the caller kept the lock.
     guard: Option<WeakGuard>,
+    /// How many tenures were granted: the number of the last one.
     tenures: u64,
-    /// Since when the record has been in this process's hands without having been offered to others.
-    since: Moment,
-    /// For how long to leave the record to others once it is free.
+    /// Since when local callers hold the record without a pause for other processes.
+    held_since: Moment,
+    /// How long to leave the record to other processes once it is free.
     offer: Option<Duration>,
-    /// Not before then does the next in the queue claim: others come first.
+    /// The next caller does not claim before then, because other processes come first.
     courtesy: Moment,
-    /// The terms on which the machine claims, or last did.
+    /// The timing of the last claim.
     claimed: Option<Timing>,
-    /// Who held it last, as far as is known, if not this contender.
+    /// The last known holder in another process.
     other: Option<Arc<str>>,
-    leaving: Vec<oneshot::Sender<Result<()>>>,
-    driver: mpsc::UnboundedSender<Release>,
-    standing: Arc<Shown<Standing>>,
+    /// Callers that wait until the record is released.
+    releasing: Vec<oneshot::Sender<Result<()>>>,
+    contender: mpsc::UnboundedSender<Release>,
+    published: Arc<Watched<ContenderStatus>>,
     failure: Option<Error>,
     pub(crate) telemetry: Telemetry,
 }
 
-impl Desk {
+impl Queue {
     pub(crate) fn new(
         name: Arc<str>,
-        me: Arc<str>,
+        identity: Arc<str>,
         clock: Clock,
-        driver: mpsc::UnboundedSender<Release>,
-        standing: Arc<Shown<Standing>>,
+        contender: mpsc::UnboundedSender<Release>,
+        published: Arc<Watched<ContenderStatus>>,
         telemetry: Telemetry,
     ) -> Self {
         Self {
             name,
-            me,
+            identity,
             clock,
-            queue: VecDeque::new(),
-            present: None,
+            requests: VecDeque::new(),
+            tenure: None,
             guard: None,
             tenures: 0,
-            since: Moment::default(),
+            held_since: Moment::default(),
             offer: None,
             courtesy: Moment::default(),
             claimed: None,
             other: None,
-            leaving: Vec::new(),
-            driver,
-            standing,
+            releasing: Vec::new(),
+            contender,
+            published,
             failure: None,
             telemetry,
         }
     }
 
-    pub(crate) fn join(&mut self, claim: Claim, machine: &Machine) -> Input {
+    pub(crate) fn join(&mut self, request: Request, status: &Status) -> Input {
         if self.is_idle() {
-            // An old failure says nothing about this claim.
+            // A failure from before this request says nothing about it.
             self.failure = None;
         }
-        self.queue.push_back(claim);
-        // Nobody has looked since the last one stopped waiting: what was in the way may be long gone.
-        if machine.is_wanted() { Input::Wake } else { Input::Look }
+        self.requests.push_back(request);
+        // Without an earlier request nothing was read lately: the last known holder may have left long ago.
+        if status.wanted { Input::Wake } else { Input::Look }
     }
 
-    /// A request failed: what waiters are told if waiting on cannot help.
+    /// A request to the store failed. Callers get this error if waiting longer cannot help.
     pub(crate) fn failed(&mut self, error: Error) {
         self.failure = Some(error);
     }
 
+    /// A request to the store succeeded.
     pub(crate) fn succeeded(&mut self) {
-        // Whoever waits for a release wants to hear what kept it from being told.
-        if self.leaving.is_empty() {
+        // A caller that waits for a release must still learn why the release failed.
+        if self.releasing.is_empty() {
             self.failure = None;
         }
     }
 
-    /// A guard was dropped or released, or its lock unlocked; or somebody asks to hear when nothing is left.
+    /// A guard was dropped or released, or a caller asks for the moment when nothing is left in the record.
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
-        self.leaving.extend(release.done);
-        match &self.present {
-            Some(tenure) if tenure.id() == release.tenure => self.leave(now),
-            // Over before: there is nothing to give back.
+        self.releasing.extend(release.done);
+        match &self.tenure {
+            Some(tenure) if tenure.id() == release.tenure => self.end(now),
+            // That tenure is over already.
             _ => Input::Wake,
         }
     }
 
-    /// Releases whatever is held. `None` if nothing is.
+    /// Releases the present tenure; answers [`Error::NotHeld`] if there is none.
     pub(crate) fn unlock(&mut self, now: Moment, done: oneshot::Sender<Result<()>>) -> Input {
-        if let Some(tenure) = &self.present {
+        if let Some(tenure) = &self.tenure {
             let release = Release { tenure: tenure.id(), done: Some(done) };
             return self.release(now, release);
         }
@@ -127,35 +130,36 @@ impl Desk {
         Input::Wake
     }
 
-    fn leave(&mut self, now: Moment) -> Input {
-        let Some(tenure) = self.present.take() else { return Input::Wake };
+    /// Ends the present tenure. The next local caller gets the record unless it is the turn of other processes.
+    fn end(&mut self, now: Moment) -> Input {
+        let Some(tenure) = self.tenure.take() else { return Input::Wake };
         tenure.end(Loss::Released);
-        // What kept it from being renewed is no answer to whether it can be given back.
+        // A renewal error must not be reported as a release error.
         self.failure = None;
         self.drop_cancelled();
         let ended = match tenure.state() {
             TenureState::Lost(why) => why,
             TenureState::Held | TenureState::InDoubt => Loss::Released,
         };
-        match self.queue.front() {
-            Some(next) if now - self.since < next.timing.ttl() => {
+        match self.requests.front() {
+            Some(next) if now - self.held_since < next.timing.ttl() => {
                 let timing = next.timing;
-                self.tell_end(tenure.token(), ended, Telemetry::handed_over);
+                self.report_end(tenure.token(), ended, Telemetry::handed_over);
                 return self.pass(timing);
             }
-            // The record has gone from hand to hand in here for long enough.
+            // Local callers have held the record for a full time to live: other processes get a turn.
             Some(next) => self.offer = Some((next.timing.ttl() / 100).min(COURTESY)),
             None => {}
         }
-        self.since = Moment::default();
-        self.tell_end(tenure.token(), ended, Telemetry::released);
+        self.held_since = Moment::default();
+        self.report_end(tenure.token(), ended, Telemetry::released);
         Input::Release
     }
 
-    /// Says how a tenure ended: its holder may have seen it run out before giving it back.
-    fn tell_end(&self, token: Token, why: Loss, given_back: fn(&Telemetry, Token)) {
+    /// Reports how a tenure ended. Its holder may have seen it expire before the release.
+    fn report_end(&self, token: Token, why: Loss, released: fn(&Telemetry, Token)) {
         match why {
-            Loss::Released => given_back(&self.telemetry, token),
+            Loss::Released => released(&self.telemetry, token),
             lost => self.telemetry.lost(token, lost),
         }
     }
@@ -165,95 +169,97 @@ impl Desk {
         Input::Pass(timing)
     }
 
-    /// Brings guards, waiters and machine into line; the machine takes the answer as its next input, until there is none.
-    pub(crate) fn tend(&mut self, now: Moment, machine: &mut Machine) -> Option<Input> {
-        if let Some(tenure) = &self.present {
-            if machine.holds(now) != Some(tenure.token()) {
-                let why = machine.loss().unwrap_or(Loss::Expired);
-                tenure.end(why);
-                self.telemetry.lost(tenure.token(), why);
-                self.present = None;
-                self.since = Moment::default();
-            } else if !self.extend(now, machine) {
-                return Some(self.leave(now));
+    /// Brings guards and callers in line with `status`. Returns the next input of the machine, `None` if there is none.
+    pub(crate) fn advance(&mut self, now: Moment, status: &Status) -> Option<Input> {
+        if let Some(tenure) = &self.tenure {
+            match status.tenure.filter(|held| held.token == tenure.token()) {
+                None => self.lose(status.loss.unwrap_or(Loss::Expired)),
+                Some(held) if !self.extend(now, held) => return Some(self.end(now)),
+                Some(_) => {}
             }
         }
         self.drop_cancelled();
-        if let (Some(token), None) = (machine.holds(now), &self.present) {
-            match self.queue.pop_front() {
+        if let (Some(held), None) = (status.tenure, &self.tenure) {
+            match self.requests.pop_front() {
                 None => return Some(Input::Release),
-                Some(claim) if self.claimed == Some(claim.timing) => {
-                    self.grant(now, machine, token, claim);
+                Some(request) if self.claimed == Some(request.timing) => {
+                    self.grant(now, held, request);
                 }
-                // Won for one who has left meanwhile, and on other terms.
-                Some(claim) => {
-                    let timing = claim.timing;
-                    self.queue.push_front(claim);
+                // Won for a caller that has left meanwhile, with another timing.
+                Some(request) => {
+                    let timing = request.timing;
+                    self.requests.push_front(request);
                     return Some(self.pass(timing));
                 }
             }
         }
-        self.turn_away(now, machine);
-        let next = self.next_claim(now, machine);
+        self.turn_away(now, status);
+        let next = self.next_claim(now, status);
         if next.is_none() {
-            // In this order: whoever is answered then looks at what was told.
-            self.tell(machine);
-            self.answer_left(now, machine);
+            // Publish the status first: a caller that is woken reads it.
+            self.publish(status);
+            self.answer_releases(status);
         }
         next
     }
 
-    /// Moves the deadline of the present tenure; false if its holder has seen it end already.
-    fn extend(&mut self, now: Moment, machine: &Machine) -> bool {
-        let Some(tenure) = &self.present else { return false };
-        let until = machine.deadline().unwrap_or(now);
-        let doubtful = machine.doubtful().unwrap_or(now);
-        let (moved, left) = (tenure.is_until(until), until - now);
-        if !tenure.extend(until, doubtful) {
+    fn lose(&mut self, why: Loss) {
+        let Some(tenure) = self.tenure.take() else { return };
+        tenure.end(why);
+        self.telemetry.lost(tenure.token(), why);
+        self.held_since = Moment::default();
+    }
+
+    /// Moves the deadline of the present tenure; false if its holder has seen it expire already.
+    fn extend(&mut self, now: Moment, held: TenureStatus) -> bool {
+        let Some(tenure) = &self.tenure else { return false };
+        let (token, left) = (tenure.token(), held.until - now);
+        let moved = !tenure.is_until(held.until);
+        if !tenure.extend(held.until, held.doubtful_at) {
             return false;
         }
-        if !moved {
-            self.telemetry.extended(tenure.token(), left);
+        if moved {
+            self.telemetry.extended(token, left);
         }
-        let doubt = match now < doubtful {
+        let doubt = match now < held.doubtful_at {
             true => Doubt::None,
-            false if machine.yields() => Doubt::Yielding,
+            false if held.yielding => Doubt::Yielding,
             false => Doubt::Overdue,
         };
-        self.telemetry.stands(tenure.token(), left, doubt);
+        self.telemetry.doubt(token, left, doubt);
         true
     }
 
-    fn grant(&mut self, now: Moment, machine: &Machine, token: Token, claim: Claim) {
-        let until = machine.deadline().unwrap_or(now);
+    fn grant(&mut self, now: Moment, held: TenureStatus, request: Request) {
         self.tenures += 1;
-        let (name, me) = (Arc::clone(&self.name), Arc::clone(&self.me));
-        let tenure = Tenure::new(self.tenures, name, me, token, self.clock, until);
-        tenure.extend(until, machine.doubtful().unwrap_or(until));
-        if self.since == Moment::default() {
-            self.since = now;
+        let (name, identity) = (Arc::clone(&self.name), Arc::clone(&self.identity));
+        let TenureStatus { token, until, doubtful_at, .. } = held;
+        let tenure = Tenure::new(self.tenures, name, identity, token, self.clock, until);
+        tenure.extend(until, doubtful_at);
+        if self.held_since == Moment::default() {
+            self.held_since = now;
         }
-        self.present = Some(tenure.clone());
+        self.tenure = Some(tenure.clone());
         self.telemetry.acquired(token, until - now);
-        let guard = Guard::new(tenure, self.driver.clone());
+        let guard = Guard::new(tenure, self.contender.clone());
         self.guard = Some(guard.downgrade());
-        // If its owner left at this very moment, the guard is dropped here, which releases.
-        let _ = claim.reply.send(Ok(guard));
+        // If the caller has left at this moment, the guard is dropped here, which releases it.
+        let _ = request.reply.send(Ok(guard));
     }
 
-    fn next_claim(&mut self, now: Moment, machine: &Machine) -> Option<Input> {
-        if self.present.is_some() {
+    fn next_claim(&mut self, now: Moment, status: &Status) -> Option<Input> {
+        if self.tenure.is_some() {
             return None;
         }
-        if self.offer.is_some() && machine.has_left(now).is_some() {
-            // Free from now on: before that nobody else could have come.
+        if self.offer.is_some() && status.release != machine::Release::Pending {
+            // The record is free from now on: before, no other process could have taken it.
             self.courtesy = self.offer.take().map_or(now, |offer| now + offer);
         }
-        let timing = self.queue.front().map(|next| next.timing);
+        let timing = self.requests.front().map(|next| next.timing);
         match timing {
-            None => machine.is_wanted().then_some(Input::Release),
+            None => status.wanted.then_some(Input::Release),
             Some(_) if self.offer.is_some() || now < self.courtesy => None,
-            Some(_) if machine.is_wanted() && self.claimed == timing => None,
+            Some(_) if status.wanted && self.claimed == timing => None,
             Some(timing) => {
                 self.claimed = Some(timing);
                 Some(Input::Claim(timing))
@@ -262,119 +268,120 @@ impl Desk {
     }
 
     /// Ends the waits that are over: by their deadline, or because waiting cannot help.
-    fn turn_away(&mut self, now: Moment, machine: &Machine) {
-        if let Some(holder) = self.foreign(machine) {
+    fn turn_away(&mut self, now: Moment, status: &Status) {
+        if let Some(holder) = self.other_holder(status) {
             self.other = Some(holder);
         }
         let hopeless = self.failure.as_ref().is_some_and(|error| !error.is_transient());
-        let known = machine.waits() || machine.is_failing() || self.present.is_some();
-        let mut kept = VecDeque::with_capacity(self.queue.len());
-        for claim in self.queue.drain(..) {
-            let over = claim.deadline.is_some_and(|deadline| now >= deadline) && known;
+        let known = status.waiting || status.failing || self.tenure.is_some();
+        let mut kept = VecDeque::with_capacity(self.requests.len());
+        for request in self.requests.drain(..) {
+            let over = request.deadline.is_some_and(|deadline| now >= deadline) && known;
             match &self.failure {
-                Some(error)
-                    if hopeless && self.present.is_none() || over && machine.is_failing() =>
-                {
-                    let _ = claim.reply.send(Err(error.clone()));
+                Some(error) if hopeless && self.tenure.is_none() || over && status.failing => {
+                    let _ = request.reply.send(Err(error.clone()));
                 }
                 _ if over => {
-                    let holder = match &self.present {
-                        None => self.other.as_ref().unwrap_or(&self.me).to_string(),
-                        Some(_) => self.me.to_string(),
+                    let holder = match &self.tenure {
+                        None => self.other.as_ref().unwrap_or(&self.identity).to_string(),
+                        Some(_) => self.identity.to_string(),
                     };
-                    let waited = now - claim.asked;
-                    let _ = claim.reply.send(Err(Error::Timeout {
+                    let waited = now - request.asked_at;
+                    let _ = request.reply.send(Err(Error::Timeout {
                         name: self.name.to_string(),
                         holder,
                         waited,
                     }));
                 }
-                _ => kept.push_back(claim),
+                _ => kept.push_back(request),
             }
         }
-        self.queue = kept;
+        self.requests = kept;
     }
 
-    /// Answers those who wait for a release: once the record is seen to be out of this machine's hands, or the
-    /// backend refuses, which only a person can change. It is then tried on without anybody waiting.
-    fn answer_left(&mut self, now: Moment, machine: &Machine) {
-        if self.leaving.is_empty() {
+    /// Answers the callers that wait for a release: once the record is out of this machine's hands, or once the
+    /// store refuses the release. Only a person can change a refusal; the machine goes on trying in the background.
+    fn answer_releases(&mut self, status: &Status) {
+        if self.releasing.is_empty() {
             return;
         }
-        let answer = match (machine.has_left(now), &self.failure) {
-            (Some(false), Some(error)) => Err(error.clone()),
-            (None, Some(error)) if !error.is_transient() && machine.holder() == Some(&self.me) => {
-                Err(error.clone())
-            }
-            (Some(_), _) => Ok(()),
-            (None, _) => return,
+        let refused = |error: &Error| {
+            let holder = status.record.as_ref().and_then(|found| found.record.holder.as_ref());
+            !error.is_transient() && holder == Some(&self.identity)
         };
-        for done in self.leaving.drain(..) {
+        let answer = match (status.release, &self.failure) {
+            (machine::Release::LeftToExpire, Some(error)) => Err(error.clone()),
+            (machine::Release::Pending, Some(error)) if refused(error) => Err(error.clone()),
+            (machine::Release::Pending, _) => return,
+            (machine::Release::Done | machine::Release::LeftToExpire, _) => Ok(()),
+        };
+        for done in self.releasing.drain(..) {
             let _ = done.send(answer.clone());
         }
     }
 
     fn drop_cancelled(&mut self) {
-        self.queue.retain(|claim| !claim.reply.is_closed());
+        self.requests.retain(|request| !request.reply.is_closed());
     }
 
-    /// Whoever else the record names: what is left there of one's own past tenure is nobody's.
-    fn foreign(&self, machine: &Machine) -> Option<Arc<str>> {
-        machine.holder().filter(|holder| **holder != self.me || machine.waits()).cloned()
+    /// The holder that the record names, if that is another. What is left there of an own past tenure does not count.
+    fn other_holder(&self, status: &Status) -> Option<Arc<str>> {
+        let holder = status.record.as_ref()?.record.holder.as_ref()?;
+        (**holder != *self.identity || status.waiting).then(|| Arc::clone(holder))
     }
 
-    fn tell(&self, machine: &Machine) {
-        let (holder, token) = if let Some(tenure) = &self.present {
-            (Some(Arc::clone(&self.me)), Some(tenure.token().number()))
+    fn publish(&self, status: &Status) {
+        let (holder, token) = if let Some(tenure) = &self.tenure {
+            (Some(Arc::clone(&self.identity)), Some(tenure.token().number()))
         } else {
-            let holder = self.foreign(machine);
-            let token = machine.seen().filter(|_| holder.is_some());
-            (holder, token.and_then(|found| found.token()))
+            let holder = self.other_holder(status);
+            let record = status.record.as_ref().filter(|_| holder.is_some());
+            (holder, record.and_then(|found| found.token()))
         };
-        let standing = Standing {
+        let new = ContenderStatus {
             holder,
             token,
-            used: self.present.is_some() || !self.queue.is_empty(),
-            waits: machine.waits(),
+            used: self.tenure.is_some() || !self.requests.is_empty(),
+            waiting: status.waiting,
             error: self.failure.clone(),
         };
-        self.standing.change(|known| {
-            !known.is_as(&standing) && {
-                *known = standing;
+        self.published.modify(|known| {
+            !known.is_same(&new) && {
+                *known = new;
                 true
             }
         });
     }
 
-    /// When something is due here, whatever the machine says.
+    /// When the queue must be advanced, whatever the machine does.
     pub(crate) fn due(&self, now: Moment) -> Moment {
-        let deadlines =
-            self.queue.iter().filter_map(|claim| claim.deadline).filter(|&deadline| deadline > now);
-        let courtesy = (self.courtesy > now && !self.queue.is_empty()).then_some(self.courtesy);
+        let deadlines = self
+            .requests
+            .iter()
+            .filter_map(|request| request.deadline)
+            .filter(|&deadline| deadline > now);
+        let courtesy = (self.courtesy > now && !self.requests.is_empty()).then_some(self.courtesy);
         deadlines.chain(courtesy).min().unwrap_or(Moment::NEVER)
     }
 
-    /// Nobody holds, waits or leaves.
+    /// No caller holds, waits or releases.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.present.is_none() && self.leaving.is_empty()
+        self.requests.is_empty() && self.tenure.is_none() && self.releasing.is_empty()
     }
 
-    /// The handle has gone: nobody else will come, and what is kept is released.
+    /// The handle is gone: no caller will come any more, and a kept lock is released.
     pub(crate) fn close(&mut self, now: Moment) -> Input {
-        for claim in self.queue.drain(..) {
-            let _ = claim.reply.send(Err(Error::Closed { name: self.name.to_string() }));
+        for request in self.requests.drain(..) {
+            let _ = request.reply.send(Err(Error::Closed { name: self.name.to_string() }));
         }
         let owned = self.guard.as_ref().is_some_and(WeakGuard::is_owned);
-        if self.present.is_some() && !owned { self.leave(now) } else { Input::Wake }
+        if self.tenure.is_some() && !owned { self.end(now) } else { Input::Wake }
     }
 }
 
-impl Drop for Desk {
-    /// However the driver ends, nobody goes on believing.
+impl Drop for Queue {
+    /// However the contender ends, its tenure ends with it: a guard must not report a lock that is no longer renewed.
     fn drop(&mut self) {
-        if let Some(tenure) = &self.present {
-            tenure.end(Loss::Abandoned);
-            self.telemetry.lost(tenure.token(), Loss::Abandoned);
-        }
+        self.lose(Loss::Abandoned);
     }
 }

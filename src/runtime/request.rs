@@ -1,36 +1,36 @@
-//! A claim to one record, from both its ends: of the desk that queues it, and of the task that waits.
+//! A caller that waits for one record: the queue's end, and the caller's end.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::contender_status::ContenderStatus;
 use crate::{
     api::{
         error::{Error, Result},
         guard::{Guard, NO_TENURE, Release},
         timing::Timing,
     },
-    runtime::standing::Standing,
-    util::{clock::Moment, watched::Shown},
+    util::{clock::Moment, watched::Watched},
 };
 
-/// A task that wants the tenure.
+/// A caller that wants the tenure, as the queue keeps it.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct Request {
     pub(crate) timing: Timing,
-    pub(crate) asked: Moment,
-    /// When it stops waiting; the instant of asking for one try.
+    pub(crate) asked_at: Moment,
+    /// When the caller stops waiting. Equal to `asked_at` for a single try.
     pub(crate) deadline: Option<Moment>,
     pub(crate) reply: oneshot::Sender<Result<Guard>>,
 }
 
-/// A place in a queue. Dropping it leaves the queue.
+/// The caller's end of a [`Request`]. Dropping it leaves the queue.
 #[derive(Debug)]
 pub(crate) struct Pending {
     name: Arc<str>,
     answer: oneshot::Receiver<Result<Guard>>,
     releases: mpsc::UnboundedSender<Release>,
-    pub(crate) standing: Arc<Shown<Standing>>,
+    pub(crate) status: Arc<Watched<ContenderStatus>>,
 }
 
 impl Pending {
@@ -38,12 +38,12 @@ impl Pending {
         name: Arc<str>,
         answer: oneshot::Receiver<Result<Guard>>,
         releases: mpsc::UnboundedSender<Release>,
-        standing: Arc<Shown<Standing>>,
+        status: Arc<Watched<ContenderStatus>>,
     ) -> Self {
-        Self { name, answer, releases, standing }
+        Self { name, answer, releases, status }
     }
 
-    /// The guard, once it is this one's turn.
+    /// Waits for the guard.
     pub(crate) async fn granted(&mut self) -> Result<Guard> {
         (&mut self.answer)
             .await
@@ -54,7 +54,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.answer.close();
-        // Names no tenure: the contender wakes and sees that nobody waits here any more.
+        // Names no tenure: it only wakes the contender, which then removes the closed request from its queue.
         let _ = self.releases.send(Release { tenure: NO_TENURE, done: None });
     }
 }

@@ -8,10 +8,10 @@ use std::{sync::Arc, time::Duration};
 use tracing::{debug, info, trace, warn};
 
 #[cfg(feature = "metrics")]
-use crate::runtime::metrics::{Change, Meter};
+use super::metrics::{Metrics, Transition};
 use crate::{
     api::{error::Loss, token::Token},
-    store::{Key, Kind},
+    store::{Kind, RecordKey},
 };
 
 /// What became of an attempt to renew.
@@ -41,7 +41,7 @@ pub(crate) struct Telemetry {
     doubt: Doubt,
     /// None for a candidate's own record: the election's tells what there is to tell.
     #[cfg(feature = "metrics")]
-    meter: Option<Meter>,
+    meter: Option<Metrics>,
 }
 
 /// Calls the meter, where there is one.
@@ -55,16 +55,16 @@ macro_rules! meter {
 }
 
 impl Telemetry {
-    pub(crate) fn new(key: &Key) -> Self {
+    pub(crate) fn new(key: &RecordKey) -> Self {
         let kind = match key.kind {
             Kind::Lock => "lock",
             Kind::Election => "election",
             Kind::Candidate(_) => CANDIDATE,
         };
-        let name = key.title.to_arc();
+        let name = key.name.to_arc();
         Self {
             #[cfg(feature = "metrics")]
-            meter: (kind != CANDIDATE).then(|| Meter::new(&name, kind)),
+            meter: (kind != CANDIDATE).then(|| Metrics::new(&name, kind)),
             name,
             kind,
             doubt: Doubt::None,
@@ -75,7 +75,7 @@ impl Telemetry {
         let Self { name, kind, .. } = self;
         debug!(%name, %kind, %token, ?left, "acquired");
         self.doubt = Doubt::None;
-        meter!(self.changed(Change::Held));
+        meter!(self.changed(Transition::Held));
         meter!(self.held(left));
     }
 
@@ -87,14 +87,14 @@ impl Telemetry {
     }
 
     /// The tenure goes on, in doubt or not.
-    pub(crate) fn stands(&mut self, token: Token, left: Duration, doubt: Doubt) {
+    pub(crate) fn doubt(&mut self, token: Token, left: Duration, doubt: Doubt) {
         if self.doubt == doubt {
             return;
         }
         let Self { name, kind, .. } = self;
         let known = std::mem::replace(&mut self.doubt, doubt);
         match doubt {
-            Doubt::None => info!(%name, %kind, %token, ?left, "in doubt no more"),
+            Doubt::None => info!(%name, %kind, %token, ?left, "no longer in doubt"),
             Doubt::Overdue if *kind != CANDIDATE => {
                 warn!(%name, %kind, %token, ?left, "in doubt: a renewal is overdue");
             }
@@ -104,7 +104,7 @@ impl Telemetry {
             }
         }
         if known == Doubt::None {
-            meter!(self.changed(Change::InDoubt));
+            meter!(self.changed(Transition::InDoubt));
         }
     }
 
@@ -117,21 +117,21 @@ impl Telemetry {
         } else {
             warn!(%name, %kind, %token, %why, "lost");
         }
-        meter!(self.changed(Change::Lost));
+        meter!(self.changed(Transition::Lost));
         meter!(self.ended());
     }
 
     pub(crate) fn released(&self, token: Token) {
         let Self { name, kind, .. } = self;
         debug!(%name, %kind, %token, "released");
-        meter!(self.changed(Change::Released));
+        meter!(self.changed(Transition::Released));
         meter!(self.ended());
     }
 
     pub(crate) fn handed_over(&self, token: Token) {
         let Self { name, kind, .. } = self;
         debug!(%name, %kind, %token, "handed over");
-        meter!(self.changed(Change::HandedOver));
+        meter!(self.changed(Transition::HandedOver));
         meter!(self.ended());
     }
 

@@ -1,44 +1,45 @@
-//! A value that tasks look at, and wait for changes of.
+//! A value that one task publishes and others wait for.
 
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::util::mutex::lock;
+use super::mutex::lock;
 
-/// What one task shows to others.
+/// A published value. Like `tokio::sync::watch`, but with a fixed order of wake-ups.
 ///
-/// Tokio's `watch` would do, but for the order in which it wakes those who wait: it draws lots. Here they are woken as
-/// they came, so that a simulation repeats.
+/// `tokio::sync::watch` wakes waiters in random order. This wakes them in the order in which they began to wait,
+/// because a simulation must repeat.
 #[derive(Debug, Default)]
-pub(crate) struct Shown<T> {
+pub(crate) struct Watched<T> {
     value: Mutex<T>,
     changed: Notify,
 }
 
-impl<T> Shown<T> {
-    /// What it is now. To be held for a few lines; what is changed here nobody is told of.
-    pub(crate) fn look(&self) -> MutexGuard<'_, T> {
+impl<T> Watched<T> {
+    /// The present value. Hold the guard for a few lines only. A change through the guard wakes no waiter.
+    pub(crate) fn borrow(&self) -> MutexGuard<'_, T> {
         lock(&self.value)
     }
 
-    /// Changes it, and wakes those who wait if `change` says that there is something to see.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut T) -> bool) {
-        if change(&mut self.look()) {
+    /// Changes the value, and wakes all waiters if `modify` returns true.
+    pub(crate) fn modify(&self, modify: impl FnOnce(&mut T) -> bool) {
+        if modify(&mut self.borrow()) {
             self.changed.notify_waiters();
         }
     }
 
-    /// The next change after this call, whenever it is awaited: ask for it first, then look.
+    /// Completes at the next change after this call. Call it first, then look at the value, then await it: then no
+    /// change is missed.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    /// Returns once it `is` so.
-    pub(crate) async fn until(&self, is: impl Fn(&T) -> bool) {
+    /// Waits until the value fulfils `condition`.
+    pub(crate) async fn wait_for(&self, condition: impl Fn(&T) -> bool) {
         loop {
             let changed = self.changed();
-            if is(&self.look()) {
+            if condition(&self.borrow()) {
                 return;
             }
             changed.await;
@@ -55,43 +56,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_between_asking_and_looking_is_not_missed() {
-        let shown = Shown::<u8>::default();
-        let changed = shown.changed();
-        shown.change(|value| {
+    fn a_change_between_subscribing_and_reading_is_not_missed() {
+        let watched = Watched::<u8>::default();
+        let changed = watched.changed();
+        watched.modify(|value| {
             *value = 1;
             true
         });
         assert_eq!(changed.now_or_never(), Some(()));
-        assert_eq!(shown.changed().now_or_never(), None, "seen");
-        assert_eq!(*shown.look(), 1);
+        assert_eq!(watched.changed().now_or_never(), None, "seen already");
+        assert_eq!(*watched.borrow(), 1);
     }
 
     #[test]
-    fn what_is_said_to_be_nothing_wakes_nobody() {
-        let shown = Shown::<u8>::default();
-        let changed = shown.changed();
-        shown.change(|_| false);
-        *shown.look() = 1;
+    fn a_change_that_reports_nothing_new_wakes_no_waiter() {
+        let watched = Watched::<u8>::default();
+        let changed = watched.changed();
+        watched.modify(|_| false);
+        *watched.borrow() = 1;
         assert_eq!(changed.now_or_never(), None);
-        assert_eq!(shown.until(|value| *value == 1).now_or_never(), Some(()));
+        assert_eq!(watched.wait_for(|value| *value == 1).now_or_never(), Some(()));
     }
 
     #[tokio::test]
-    async fn those_who_wait_are_woken_in_the_order_in_which_they_came() {
-        let (shown, order) = (Arc::new(Shown::<bool>::default()), Arc::new(Mutex::new(Vec::new())));
+    async fn waiters_are_woken_in_the_order_in_which_they_came() {
+        let (watched, order) =
+            (Arc::new(Watched::<bool>::default()), Arc::new(Mutex::new(Vec::new())));
         let waiting: Vec<_> = (0..50)
             .map(|n| {
-                let (shown, order) = (Arc::clone(&shown), Arc::clone(&order));
+                let (watched, order) = (Arc::clone(&watched), Arc::clone(&order));
                 tokio::spawn(async move {
-                    shown.until(|shown| *shown).await;
+                    watched.wait_for(|watched| *watched).await;
                     lock(&order).push(n);
                 })
             })
             .collect();
         tokio::task::yield_now().await;
 
-        shown.change(|value| !std::mem::replace(value, true));
+        watched.modify(|value| !std::mem::replace(value, true));
         for task in waiting {
             task.await.unwrap();
         }

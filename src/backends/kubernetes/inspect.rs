@@ -127,7 +127,7 @@ impl Kubernetes {
     /// It only reads.
     pub async fn records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
         let scope = self.scope(options)?;
-        Ok(self.core.list(&scope).await?.into_iter().filter_map(record).collect())
+        Ok(self.handle.list(&scope).await?.into_iter().filter_map(record).collect())
     }
 
     /// Follows what [`records`](Self::records) lists, and judges whether who holds it is alive as a contender
@@ -139,7 +139,7 @@ impl Kubernetes {
     ///
     /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
     pub async fn watch_records(&self, options: RecordOptions) -> Result<RecordWatch> {
-        Ok(RecordWatch::new(self.core.sightings(self.scope(options)?).await?))
+        Ok(RecordWatch::new(self.handle.observe(self.scope(options)?).await?))
     }
 
     /// Follows the record of the election `name` and those of its candidates, as [`watch_records`](Self::watch_records)
@@ -149,13 +149,13 @@ impl Kubernetes {
     ///
     /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
     pub async fn watch_election(&self, name: &str) -> Result<RecordWatch> {
-        let scope = self.core.elections(None, Some(name))?;
-        Ok(RecordWatch::new(self.core.sightings(scope).await?))
+        let scope = self.handle.elections(None, Some(name))?;
+        Ok(RecordWatch::new(self.handle.observe(scope).await?))
     }
 
     fn scope(&self, options: RecordOptions) -> Result<Scope> {
         let RecordOptions { namespace, everywhere, labels } = options;
-        let namespace = self.core.namespace(namespace.as_deref())?;
+        let namespace = self.handle.namespace(namespace.as_deref())?;
         Ok(Scope::Records((!everywhere).then_some(namespace), labels.map(Into::into)))
     }
 
@@ -206,14 +206,14 @@ impl Kubernetes {
 }
 
 pub(super) fn record(entry: Entry) -> Option<LeaseRecord> {
-    let Entry { namespace, lease, kind, title, found } = entry;
+    let Entry { namespace, lease, kind, name, found } = entry;
     let (kind, election) = match kind? {
         Kind::Lock => (RecordKind::Lock, None),
         Kind::Election => (RecordKind::Election, None),
         Kind::Candidate(election) => (RecordKind::Candidate, Some(election.to_string())),
     };
     Some(LeaseRecord {
-        name: title,
+        name: name,
         lease: lease.to_string(),
         namespace: namespace.to_string(),
         kind,

@@ -26,7 +26,7 @@ use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,
     api::name::{LeaseName, Name},
-    runtime::{handle::Core, implement::implement_sync},
+    runtime::{handle::Handle, implement::implement_sync},
     store::Store,
 };
 
@@ -67,7 +67,7 @@ const BACKEND: &str = "kubernetes";
 /// ```
 #[derive(Debug)]
 pub struct Kubernetes {
-    core: Arc<Core>,
+    handle: Arc<Handle>,
     api: Api,
 }
 
@@ -92,7 +92,7 @@ impl Kubernetes {
         let namespace = client.default_namespace().to_owned();
         let api = Api(client.clone());
         let store = Arc::new(Leases::new(client, pod(&namespace)));
-        Ok(Self { core: Core::new(store as Arc<dyn Store>, options, &namespace)?, api })
+        Ok(Self { handle: Handle::new(store as Arc<dyn Store>, options, &namespace)?, api })
     }
 
     /// A handle from the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or from the pod it runs in.
@@ -124,7 +124,7 @@ impl Kubernetes {
     /// [`Error::Invalid`] if it cannot be the name of a lock or election.
     pub fn lease_name(&self, name: &str) -> Result<String> {
         let name = Name::parse("lock or election name", name)?;
-        Ok(LeaseName::of(&self.core.options().prefix, &name).to_string())
+        Ok(LeaseName::of(&self.handle.options().prefix, &name).to_string())
     }
 }
 

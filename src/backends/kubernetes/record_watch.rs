@@ -1,7 +1,7 @@
 //! Records as an operator watches them.
 
 use super::inspect::{LeaseRecord, record};
-use crate::runtime::observer::Sightings;
+use crate::runtime::observer::Observer;
 
 /// Every lock, election and candidate of a scope, kept up to date: see [`Kubernetes::watch_records`](super::Kubernetes::watch_records).
 ///
@@ -17,10 +17,10 @@ use crate::runtime::observer::Sightings;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct RecordWatch(Sightings);
+pub struct RecordWatch(Observer);
 
 impl RecordWatch {
-    pub(super) const fn new(sightings: Sightings) -> Self {
+    pub(super) const fn new(sightings: Observer) -> Self {
         Self(sightings)
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _};
-use kube::core::WatchEvent;
+use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::{
     sync::Notify,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::error::{Error, Result},
-    store::{Change, Entry, Scope},
+    store::{Entry, Scope, WatchEvent},
     util::clock::Clock,
 };
 
@@ -52,7 +52,7 @@ pub(super) async fn follow(api: Api, scope: Scope, watch: Weak<Watch>, doubted: 
         };
         let Err(error) = broken else { return };
         let Some(following) = watch.upgrade() else { return };
-        following.tell(Change::Blind(why(&error)));
+        following.tell(WatchEvent::Blind(why(&error)));
         drop(following);
         if Clock::Runtime.now() - begun >= LONGEST_PAUSE {
             failures = 0;
@@ -66,7 +66,7 @@ pub(super) async fn follow(api: Api, scope: Scope, watch: Weak<Watch>, doubted: 
 async fn tell(api: &Api, scope: &Scope, watch: &Weak<Watch>) -> Result<()> {
     let (entries, mut version) = in_time(PATIENCE, api.list(scope)).await?;
     let Some(listening) = watch.upgrade() else { return Ok(()) };
-    listening.tell(Change::All(entries));
+    listening.tell(WatchEvent::All(entries));
     drop(listening);
     loop {
         let begun = Clock::Runtime.now();
@@ -94,21 +94,21 @@ async fn in_time<T>(limit: Duration, request: impl Future<Output = Result<T>>) -
 }
 
 /// What an event says, and the version after it.
-fn change(event: News, scope: &Scope) -> Result<(Option<Change>, String)> {
+fn change(event: News, scope: &Scope) -> Result<(Option<WatchEvent>, String)> {
     match event {
-        WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
+        KubeEvent::Added(lease) | KubeEvent::Modified(lease) => {
             let version = version(&lease);
-            Ok((readable(lease).map(Change::Set), version))
+            Ok((readable(lease).map(WatchEvent::Set), version))
         }
-        WatchEvent::Deleted(lease) => {
+        KubeEvent::Deleted(lease) => {
             let version = version(&lease);
             let gone = |entry: Entry| {
-                Change::Gone(entry.namespace, entry.lease, entry.found.version.number)
+                WatchEvent::Gone(entry.namespace, entry.lease, entry.found.version.number)
             };
             Ok((readable(lease).map(gone), version))
         }
-        WatchEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),
-        WatchEvent::Error(status) => Err(failure(kube::Error::Api(status), scope)),
+        KubeEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),
+        KubeEvent::Error(status) => Err(failure(kube::Error::Api(status), scope)),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 use super::{http::Api, reflector::follow};
 use crate::{
     api::name::{LeaseName, Namespace},
-    store::{Change, Entry, Scope},
+    store::{Entry, Scope, WatchEvent},
     util::mutex::lock,
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Watches {
 
 /// A running watch; it ends with the last of those who follow it.
 pub(super) struct Watch {
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<WatchEvent>,
     known: Mutex<Known>,
     doubted: Arc<Notify>,
     task: Mutex<Option<AbortHandle>>,
@@ -48,7 +48,7 @@ impl Watches {
         Self { api, open: Mutex::default() }
     }
 
-    pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, Change> {
+    pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let watch = self.watch(scope);
         let (first, changes) = {
             // Under one lock: nothing is told between the set and what changes it.
@@ -109,7 +109,7 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    pub(super) fn tell(&self, change: Change) {
+    pub(super) fn tell(&self, change: WatchEvent) {
         let mut known = lock(&self.known);
         known.take(&change);
         // Nobody may be listening at this moment.
@@ -118,36 +118,36 @@ impl Watch {
 }
 
 impl Known {
-    fn take(&mut self, change: &Change) {
+    fn take(&mut self, change: &WatchEvent) {
         match change {
-            Change::All(entries) => {
+            WatchEvent::All(entries) => {
                 self.entries = entries.iter().map(|entry| (entry.place(), entry.clone())).collect();
                 self.complete = true;
             }
-            Change::Set(entry) => {
+            WatchEvent::Set(entry) => {
                 self.entries.insert(entry.place(), entry.clone());
             }
-            Change::Gone(namespace, lease, _) => {
+            WatchEvent::Gone(namespace, lease, _) => {
                 self.entries.remove(&(namespace.clone(), lease.clone()));
             }
-            Change::Blind(_) => {}
+            WatchEvent::Blind(_) => {}
         }
         self.blind = match change {
-            Change::Blind(why) => Some(why.clone()),
+            WatchEvent::Blind(why) => Some(why.clone()),
             _ => None,
         };
     }
 
     /// What somebody new is told at once, if there is anything to tell.
-    fn first(&self) -> Option<Change> {
+    fn first(&self) -> Option<WatchEvent> {
         match &self.blind {
-            Some(why) => Some(Change::Blind(why.clone())),
+            Some(why) => Some(WatchEvent::Blind(why.clone())),
             None => self.complete.then(|| self.all()),
         }
     }
 
-    fn all(&self) -> Change {
-        Change::All(self.entries.values().cloned().collect())
+    fn all(&self) -> WatchEvent {
+        WatchEvent::All(self.entries.values().cloned().collect())
     }
 }
 

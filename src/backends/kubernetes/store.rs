@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     api::{error::Result, name::Namespace},
-    protocol::record::{Change as Purpose, Versioned, Write},
-    store::{Change, Entry, Key, Kind, Scope, Store, Written},
+    protocol::record::{Versioned, Write, WriteKind},
+    store::{Entry, Kind, RecordKey, Scope, Store, WatchEvent, Written},
 };
 
 /// One attempt for each call, whatever comes of it; the caller has the timeouts.
@@ -34,7 +34,7 @@ impl Leases {
         Self { api: Api(client.clone()), pod, watches: Watches::new(Api(client)) }
     }
 
-    async fn delete(&self, key: &Key, write: &Write) -> Result<Written> {
+    async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
         let asked = asked("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
         let body = json!({
@@ -62,7 +62,7 @@ impl Store for Leases {
         Box::pin(permissions::check(&self.api, namespace))
     }
 
-    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
+    fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
             let asked = asked("get", key);
             match self
@@ -77,9 +77,9 @@ impl Store for Leases {
         })
     }
 
-    fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
+    fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         Box::pin(async move {
-            if write.change == Purpose::Free && matches!(key.kind, Kind::Candidate(_)) {
+            if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
                 return self.delete(key, write).await;
             }
             let object = codec::encode(key, write, self.pod.as_ref());
@@ -107,7 +107,7 @@ impl Store for Leases {
         })
     }
 
-    fn changes(&self, scope: &Scope) -> BoxStream<'static, Change> {
+    fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         self.watches.subscribe(scope)
     }
 
@@ -116,7 +116,7 @@ impl Store for Leases {
     }
 }
 
-fn asked<'a>(verb: &'static str, key: &'a Key) -> Asked<'a> {
+fn asked<'a>(verb: &'static str, key: &'a RecordKey) -> Asked<'a> {
     Asked {
         verb,
         resource: LEASES,

@@ -26,7 +26,7 @@ const LONGEST_RACE: Duration = Duration::from_millis(100);
 
 /// What went wrong of late, and until when to be quiet for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pace {
+pub(super) struct Backoff {
     quiet_until: Moment,
     /// Reads in a row without a useful answer. Counted apart from writes: a backend that answers every read and
     /// fails every write must not be asked again at once each time a read succeeds.
@@ -40,7 +40,7 @@ pub(super) struct Pace {
     races: u32,
 }
 
-impl Pace {
+impl Backoff {
     pub(super) const fn quiet_until(&self) -> Moment {
         self.quiet_until
     }
@@ -92,24 +92,24 @@ impl Pace {
 
 impl Machine {
     pub(super) fn read_failed(&mut self, now: Moment, failure: Failure) {
-        self.pace.reads = self.pace.reads.saturating_add(1);
-        self.back_off(now, self.pace.reads, failure);
+        self.backoff.reads = self.backoff.reads.saturating_add(1);
+        self.back_off(now, self.backoff.reads, failure);
     }
 
     pub(super) fn write_failed(&mut self, now: Moment, failure: Failure) {
-        self.pace.writes = self.pace.writes.saturating_add(1);
-        self.back_off(now, self.pace.writes, failure);
+        self.backoff.writes = self.backoff.writes.saturating_add(1);
+        self.back_off(now, self.backoff.writes, failure);
     }
 
     /// The first conflict has its answer at once, each further one that nothing explains later.
     pub(super) fn write_conflicted(&mut self, now: Moment) {
-        self.pace.writes = 0;
-        if now - self.pace.conflicted > self.timing.retry() * 2 {
-            self.pace.conflicts = 0;
+        self.backoff.writes = 0;
+        if now - self.backoff.conflicted > self.timing.retry() * 2 {
+            self.backoff.conflicts = 0;
         }
-        self.pace.conflicted = now;
-        self.pace.conflicts = self.pace.conflicts.saturating_add(1);
-        if let Some(repeated) = self.pace.conflicts.checked_sub(2) {
+        self.backoff.conflicted = now;
+        self.backoff.conflicts = self.backoff.conflicts.saturating_add(1);
+        if let Some(repeated) = self.backoff.conflicts.checked_sub(2) {
             self.pause(now, self.doubled(repeated).min(self.timing.retry() / 4), None);
         }
     }
@@ -117,7 +117,7 @@ impl Machine {
     /// How long to leave a free record to others: a share of a span that grows with each race lost, and so with
     /// how many there are. The first to come then writes alone, and the others see it before they have written.
     pub(super) fn stand_back(&self, version: u64) -> Duration {
-        self.spread(version, (RACE * self.pace.races).min(LONGEST_RACE))
+        self.spread(version, (RACE * self.backoff.races).min(LONGEST_RACE))
     }
 
     /// Exponential and capped; and as long as the backend asks, if a tenure leaves that much.
@@ -143,12 +143,12 @@ impl Machine {
     fn pause(&mut self, now: Moment, most: Duration, asked: Option<Duration>) {
         let mut pause = most / 2 + self.spread(now.as_nanos(), most / 2);
         if let Some(asked) = asked {
-            let room = self
-                .deadline()
-                .map_or(LONGEST_PAUSE, |end| (end - now).saturating_sub(self.timing.attempt() * 2));
+            let room = self.tenure.as_ref().map_or(LONGEST_PAUSE, |held| {
+                (held.until - now).saturating_sub(self.timing.attempt() * 2)
+            });
             pause = pause.max(asked.min(room));
         }
-        self.pace.quiet_until = now + pause;
+        self.backoff.quiet_until = now + pause;
     }
 
     /// A share of `most`: a different one for each machine, and for each `salt`.

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Attempt, Flight, Machine, Sending, Sent, Step, View};
+use super::{Flight, Machine, OpenWrite, Sending, Sent, Step, View};
 use crate::{
-    protocol::record::{Change, Nonce, Record, Versioned, Write},
+    protocol::record::{Nonce, Record, Versioned, Write, WriteKind},
     util::clock::Moment,
 };
 
@@ -22,9 +22,9 @@ impl Machine {
         if leaving && now >= self.give_up {
             return Step::Done;
         }
-        if now < self.pace.quiet_until() {
+        if now < self.backoff.quiet_until() {
             let end = if leaving { self.give_up } else { Moment::NEVER };
-            return self.sleep(now, self.pace.quiet_until().min(end));
+            return self.sleep(now, self.backoff.quiet_until().min(end));
         }
         if self.reread {
             return self.ask();
@@ -42,7 +42,7 @@ impl Machine {
         match tenure.yielding {
             true => self.sleep(now, Moment::NEVER),
             false if now < due => self.sleep(now, due),
-            false => self.write(now, Change::Renew),
+            false => self.write(now, WriteKind::Renew),
         }
     }
 
@@ -58,9 +58,9 @@ impl Machine {
             }
             View::Present { found, since, .. } if found.record.is_free() => {
                 let take = *since + self.stand_back(found.version.number.get());
-                if now < take { Step::Sleep(take) } else { self.write(now, Change::Claim) }
+                if now < take { Step::Sleep(take) } else { self.write(now, WriteKind::Claim) }
             }
-            View::Absent { .. } | View::Present { .. } => self.write(now, Change::Claim),
+            View::Absent { .. } | View::Present { .. } => self.write(now, WriteKind::Claim),
         }
     }
 
@@ -74,7 +74,7 @@ impl Machine {
         let half = self.timing.retry() / 2;
         let poll = checked + half + self.spread(checked.as_nanos(), half);
         if now >= take && checked >= expiry {
-            self.write(now, Change::Claim)
+            self.write(now, WriteKind::Claim)
         } else if now >= take || self.blind && now >= poll {
             self.ask()
         } else if self.blind {
@@ -86,8 +86,7 @@ impl Machine {
 
     /// Nobody wants the tenure: leave nothing of this machine behind, nor anything that may still come.
     fn settle(&mut self, now: Moment) -> Step {
-        let left = self.seen().is_some_and(|found| self.is_mine(&found.record));
-        if self.open.is_empty() && !left {
+        if self.open.is_empty() && !self.is_left_behind() {
             return Step::Done;
         }
         match &self.view {
@@ -99,7 +98,7 @@ impl Machine {
                 self.look_again(now, *checked)
             }
             // Frees what is held, or moves the version on so that an unanswered claim cannot be stored any more.
-            View::Present { .. } | View::Absent { .. } => self.write(now, Change::Free),
+            View::Present { .. } | View::Absent { .. } => self.write(now, WriteKind::Free),
         }
     }
 
@@ -113,32 +112,32 @@ impl Machine {
         Step::Read
     }
 
-    fn write(&mut self, now: Moment, change: Change) -> Step {
+    fn write(&mut self, now: Moment, kind: WriteKind) -> Step {
         self.writes += 1;
         let nonce = Nonce { machine: self.seed, write: self.writes };
         let base = self.seen().cloned();
-        if change != Change::Free {
+        if kind != WriteKind::Free {
             if self.open.len() == REMEMBERED {
                 self.open.remove(0);
             }
             let version = base.as_ref().map(|found| found.version.clone());
-            let claims = change == Change::Claim;
-            self.open.push(Attempt { nonce, sent: now, base: version, claims });
+            let claims = kind == WriteKind::Claim;
+            self.open.push(OpenWrite { nonce, sent: now, base: version, claims });
         }
         let version = base.as_ref().map_or(0, |base| base.version.number.get());
-        let sending = Sending { nonce, change, ttl: self.timing.ttl(), base: version };
+        let sending = Sending { nonce, kind, ttl: self.timing.ttl(), base: version };
         self.flight = Flight::Write(self.sent(), sending);
-        let record = self.record(nonce, change, base.as_ref().map(|found| &found.record));
-        Step::Write(Write { base, change, record })
+        let record = self.record(nonce, kind, base.as_ref().map(|found| &found.record));
+        Step::Write(Write { base, kind, record })
     }
 
-    fn record(&self, nonce: Nonce, change: Change, before: Option<&Record>) -> Record {
+    fn record(&self, nonce: Nonce, kind: WriteKind, before: Option<&Record>) -> Record {
         Record {
-            holder: (change != Change::Free).then(|| Arc::clone(&self.me)),
+            holder: (kind != WriteKind::Free).then(|| Arc::clone(&self.me)),
             nonce: Some(nonce),
             ttl: Some(self.timing.ttl()),
             transitions: match before {
-                Some(before) if change == Change::Claim && !self.is_me(before) => {
+                Some(before) if kind == WriteKind::Claim && !self.is_me(before) => {
                     before.next_transition()
                 }
                 before => before.map_or(0, |before| before.transitions.max(0)),
@@ -154,8 +153,8 @@ impl Machine {
 
     /// Sleeps, but not past what must be told of the present tenure.
     fn sleep(&self, now: Moment, until: Moment) -> Step {
-        let end = self.deadline().filter(|&end| end > now).unwrap_or(Moment::NEVER);
-        let doubt = self.doubtful().filter(|&doubt| doubt > now).unwrap_or(Moment::NEVER);
-        Step::Sleep(until.min(end).min(doubt))
+        let Some(held) = &self.tenure else { return Step::Sleep(until) };
+        let told = [held.until, self.doubtful_at(held)].into_iter().filter(|&at| at > now);
+        Step::Sleep(told.fold(until, Moment::min))
     }
 }

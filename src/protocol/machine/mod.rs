@@ -8,13 +8,14 @@ mod status;
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
-use super::record::{Change, Nonce, Record, Version, Versioned, Write};
+use super::record::{Nonce, Record, Version, Versioned, Write, WriteKind};
 use crate::{
     api::{error::Loss, timing::Timing, token::Token},
     util::clock::Moment,
 };
 
-use self::backoff::Pace;
+use self::backoff::Backoff;
+pub(crate) use self::status::{Release, Status, TenureStatus};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ pub(crate) enum Step {
 
 /// A record held.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Tenure {
+struct Held {
     version: Version,
     nonce: Nonce,
     token: Token,
@@ -95,7 +96,7 @@ struct Tenure {
 
 /// A write that may be stored, now or later.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Attempt {
+struct OpenWrite {
     nonce: Nonce,
     sent: Moment,
     base: Option<Version>,
@@ -141,7 +142,7 @@ struct Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Sending {
     nonce: Nonce,
-    change: Change,
+    kind: WriteKind,
     ttl: Duration,
     /// The version that it is conditional on; zero for there being no record.
     base: u64,
@@ -163,16 +164,16 @@ pub(crate) struct Machine {
     temporary: bool,
     wanted: bool,
     blind: bool,
-    tenure: Option<Tenure>,
+    tenure: Option<Held>,
     loss: Option<Loss>,
     view: View,
     /// The highest version processed, from any source.
     highest: u64,
-    open: Vec<Attempt>,
+    open: Vec<OpenWrite>,
     flight: Flight,
     /// An answer is owed by the record itself before anything is decided.
     reread: bool,
-    pace: Pace,
+    backoff: Backoff,
     /// The version, or zero for none, that a conflict has shown to be outdated: a read that shows it is from a
     /// server that lags behind.
     refuted: Option<u64>,
@@ -202,7 +203,7 @@ impl Machine {
             open: Vec::new(),
             flight: Flight::None,
             reread: false,
-            pace: Pace::default(),
+            backoff: Backoff::default(),
             refuted: None,
             stale: None,
             give_up: Moment::default(),
@@ -216,8 +217,9 @@ impl Machine {
         self
     }
 
-    /// Takes in what happened at `now` and says what to do next. `now` never goes back.
-    pub(crate) fn step(&mut self, now: Moment, input: Input) -> Step {
+    /// Takes in what happened at `now`, and returns what to do next and what the machine then is. `now` never goes back.
+    pub(crate) fn step(&mut self, now: Moment, input: Input) -> (Step, Status) {
+        self.altered = false;
         self.expire(now);
         match input {
             Input::Wake => {}
@@ -235,7 +237,8 @@ impl Machine {
             Input::Look => self.look(now),
             Input::Blind => self.blind = true,
         }
-        self.plan(now)
+        let step = self.plan(now);
+        (step, self.status(now))
     }
 
     fn expire(&mut self, now: Moment) {
@@ -255,8 +258,8 @@ impl Machine {
             self.end(now, Loss::Released);
         }
         self.abandon(now);
-        if !self.is_failing() {
-            self.pace.resume(now);
+        if !self.backoff.is_failing() {
+            self.backoff.resume(now);
         }
     }
 
@@ -294,5 +297,24 @@ impl Machine {
     /// Somebody else comes first: the holder, or whom the record prefers.
     fn is_in_the_way(&self, record: &Record) -> bool {
         self.is_foreign(record) || self.prefers_other(record)
+    }
+
+    /// The last known state of the record.
+    fn seen(&self) -> Option<&Arc<Versioned>> {
+        match &self.view {
+            View::Present { found, .. } => Some(found),
+            View::Unknown | View::Absent { .. } => None,
+        }
+    }
+
+    /// The record still shows a write of this machine.
+    fn is_left_behind(&self) -> bool {
+        self.seen().is_some_and(|found| self.is_mine(&found.record))
+    }
+
+    /// From when on `held` is in doubt: one attempt to renew it has had its time.
+    fn doubtful_at(&self, held: &Held) -> Moment {
+        let overdue = self.timing.renew() + self.timing.attempt();
+        if held.yielding { held.sent } else { held.sent + overdue }
     }
 }

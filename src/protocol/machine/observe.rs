@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use super::{Attempt, Flight, Machine, Tenure, View};
+use super::{Flight, Held, Machine, OpenWrite, View};
 use crate::{
     api::{error::Loss, token::Token},
     protocol::record::Versioned,
@@ -34,9 +34,9 @@ impl Machine {
         }
     }
 
-    /// Whoever asked set the pace: a read for each who asks. An answer that is under way may be older.
+    /// Whoever asked set the backoff: a read for each who asks. An answer that is under way may be older.
     pub(super) fn look(&mut self, now: Moment) {
-        self.pace.forget(now);
+        self.backoff.forget(now);
         // The verdict is for the next answer to pronounce again.
         self.stale = self.stale.map(|(first, _)| (first, first));
         if !self.is_barred() {
@@ -59,7 +59,7 @@ impl Machine {
                 let earliest = *checked + self.timing.retry() / 2;
                 self.reread = true;
                 if self.tenure.is_none() && earliest > now {
-                    self.pace.wait_until(earliest);
+                    self.backoff.wait_until(earliest);
                 }
             }
             (Flight::None, View::Unknown | View::Absent { .. }) => {}
@@ -74,16 +74,16 @@ impl Machine {
         }
         let newer = number > self.highest;
         if newer {
-            self.pace.explained();
+            self.backoff.explained();
         }
         self.highest = number;
         self.stale = None;
-        let written = |attempt: &&Attempt| Some(attempt.nonce) == found.record.nonce;
+        let written = |attempt: &&OpenWrite| Some(attempt.nonce) == found.record.nonce;
         let mine = self.open.iter().find(written).cloned();
         // Every other write was conditional on what has passed: it cannot be stored any more.
         self.open.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
         if newer && mine.is_some() {
-            self.pace.stored();
+            self.backoff.stored();
         }
         match &self.tenure {
             Some(_) => self.confirm(now, found, mine.as_ref()),
@@ -102,14 +102,14 @@ impl Machine {
     }
 
     /// A tenure begins if, and only if, `found` is what a claim of this machine stored.
-    fn begin(&mut self, now: Moment, found: &Versioned, mine: Option<&Attempt>) {
+    fn begin(&mut self, now: Moment, found: &Versioned, mine: Option<&OpenWrite>) {
         let Some(attempt) = mine.filter(|attempt| attempt.claims && self.wanted) else { return };
         let until = attempt.sent + self.timing.hold();
         let kept = self.is_me(&found.record) && found.record.ttl == Some(self.timing.ttl());
         if !kept || now >= until {
             return;
         }
-        self.tenure = Some(Tenure {
+        self.tenure = Some(Held {
             version: found.version.clone(),
             nonce: found.record.nonce.unwrap_or(attempt.nonce),
             token: Token::new(found.version.number),
@@ -120,13 +120,13 @@ impl Machine {
         });
         // What failed before it was asked for a longer pause than a tenure has time for.
         let budget = self.timing.hold().saturating_sub(self.timing.attempt() * 2);
-        self.pace.resume_by(attempt.sent + budget);
+        self.backoff.resume_by(attempt.sent + budget);
     }
 
     /// The tenure goes on if `found` is what this machine wrote, last confirmed or recognised just now.
     ///
     /// What others edit beside holder, nonce and time to live does not concern it.
-    fn confirm(&mut self, now: Moment, found: &Versioned, mine: Option<&Attempt>) {
+    fn confirm(&mut self, now: Moment, found: &Versioned, mine: Option<&OpenWrite>) {
         let Some(tenure) = &mut self.tenure else { return };
         if found.version.uid != tenure.version.uid {
             return self.end(now, Loss::Deleted);

@@ -4,7 +4,7 @@ use std::{mem::take, sync::Arc};
 
 use super::{Failure, Flight, Machine, Outcome, Sending, Sent};
 use crate::{
-    protocol::record::{Change, Nonce, Versioned},
+    protocol::record::{Nonce, Versioned, WriteKind},
     util::clock::Moment,
 };
 
@@ -44,7 +44,7 @@ impl Machine {
         if self.refuted == Some(version) {
             self.read_failed(now, Failure::default());
         } else {
-            self.pace.read_answered();
+            self.backoff.read_answered();
         }
     }
 
@@ -61,13 +61,13 @@ impl Machine {
                     && found.record.nonce == Some(write.nonce)
                     && found.record.ttl == Some(write.ttl);
                 self.stored(now, sent, &found);
-                if !kept && write.change != Change::Free {
+                if !kept && write.kind != WriteKind::Free {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
                 }
             }
             Outcome::Gone => {
-                self.pace.stored();
+                self.backoff.stored();
                 self.absent(now);
             }
             Outcome::Conflict => self.conflict(now, write),
@@ -76,7 +76,7 @@ impl Machine {
     }
 
     fn stored(&mut self, now: Moment, sent: Sent, found: &Arc<Versioned>) {
-        self.pace.stored();
+        self.backoff.stored();
         if !self.observe(now, found, true) && sent.highest == self.highest {
             self.behind(now);
         }
@@ -87,7 +87,7 @@ impl Machine {
         self.refuted = Some(write.base);
         // A watch may have told already what the record is now.
         let told = self.seen().is_some_and(|found| found.version.number.get() > write.base);
-        self.reread |= !(told && write.change == Change::Claim);
+        self.reread |= !(told && write.kind == WriteKind::Claim);
     }
 
     fn failed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {

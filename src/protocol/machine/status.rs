@@ -1,4 +1,4 @@
-//! What the floors below may ask of a machine. Nothing here changes anything, but for what is told only once.
+//! What a machine reports after each step: the one value that the floors above read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,69 +9,110 @@ use crate::{
     util::clock::Moment,
 };
 
+/// One contender for one record, as it is after a step.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own: no two exclude each other"
+)]
+pub(crate) struct Status {
+    /// The tenure, while one is held.
+    pub(crate) tenure: Option<TenureStatus>,
+    /// What ended the last tenure. `None` from a claim on, until the tenure that it wins has ended.
+    pub(crate) loss: Option<Loss>,
+    /// A caller wants the tenure.
+    pub(crate) wanted: bool,
+    /// The record in its last known state; `None` while it is absent or unknown.
+    pub(crate) record: Option<Arc<Versioned>>,
+    /// The highest version processed; zero before the first.
+    pub(crate) highest: u64,
+    /// Another process comes first: the record is held, prefers another holder, or was deleted less than its
+    /// time to live ago. News of the record would be of use.
+    pub(crate) barred: bool,
+    /// There is nothing to do but to wait for that to end: no request is under way or owed.
+    pub(crate) waiting: bool,
+    /// When the record of another holder has been unchanged for its whole time to live. A watch, if there is one,
+    /// has reported nothing since.
+    pub(crate) overdue_at: Option<Moment>,
+    /// The last read or the last write got no useful answer.
+    pub(crate) failing: bool,
+    /// In this step an answer showed that the backend stored something else than was written.
+    pub(crate) altered: bool,
+    /// Every answer for longer than a time to live was older than the highest version: the store was restored
+    /// from a backup.
+    pub(crate) regressed: bool,
+    /// What became of a tenure that was given back, or of a claim that was withdrawn.
+    pub(crate) release: Release,
+    /// Nothing is held, wanted or left behind.
+    pub(crate) done: bool,
+    /// How long one request may take.
+    pub(crate) attempt_timeout: Duration,
+}
+
+/// A tenure, as its machine sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TenureStatus {
+    pub(crate) token: Token,
+    /// When it ends unless it is renewed.
+    pub(crate) until: Moment,
+    /// From when on it is in doubt: one attempt to renew it has had its time.
+    pub(crate) doubtful_at: Moment,
+    /// It is not renewed any more, because the record asks for another holder.
+    pub(crate) yielding: bool,
+}
+
+/// Whether the record is out of this machine's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Not known yet: a request is under way or owed.
+    Pending,
+    /// It is, or the machine wants it again.
+    Done,
+    /// The machine has stopped trying: the record is free when its time to live has passed.
+    LeftToExpire,
+}
+
+impl Status {
+    /// The tenure is wanted and not held.
+    pub(crate) const fn contending(&self) -> bool {
+        self.wanted && self.tenure.is_none()
+    }
+}
+
 impl Machine {
-    /// The token of the tenure held at `now`, if one is.
-    pub(crate) fn holds(&self, now: Moment) -> Option<Token> {
-        self.tenure.as_ref().filter(|tenure| now < tenure.until).map(|tenure| tenure.token)
-    }
-
-    /// When the present tenure ends unless it is renewed.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
-        self.tenure.as_ref().map(|tenure| tenure.until)
-    }
-
-    /// From when on the present tenure is in doubt: one attempt to renew it has had its time.
-    pub(crate) fn doubtful(&self) -> Option<Moment> {
-        let overdue = self.timing.renew() + self.timing.attempt();
-        self.tenure.as_ref().map(
-            |tenure| {
-                if tenure.yielding { tenure.sent } else { tenure.sent + overdue }
-            },
-        )
-    }
-
-    /// Whether the present tenure is not renewed any more, because the record asks for another holder.
-    pub(crate) fn yields(&self) -> bool {
-        self.tenure.as_ref().is_some_and(|tenure| tenure.yielding)
-    }
-
-    /// What ended the last tenure.
-    pub(crate) const fn loss(&self) -> Option<Loss> {
-        self.loss
-    }
-
-    /// Whoever else holds the record, as far as this machine knows.
-    pub(crate) fn holder(&self) -> Option<&Arc<str>> {
-        self.seen().and_then(|found| found.record.holder.as_ref())
-    }
-
-    /// The last known state of the record.
-    pub(crate) fn seen(&self) -> Option<&Arc<Versioned>> {
-        match &self.view {
-            View::Present { found, .. } => Some(found),
-            View::Unknown | View::Absent { .. } => None,
+    /// What there is to report at `now`.
+    pub(crate) fn status(&self, now: Moment) -> Status {
+        Status {
+            tenure: self.tenure_status(now),
+            loss: self.loss,
+            wanted: self.wanted,
+            record: self.seen().cloned(),
+            highest: self.highest,
+            barred: self.is_barred(),
+            waiting: self.is_waiting(),
+            overdue_at: self.overdue_at(),
+            failing: self.backoff.is_failing(),
+            altered: self.altered,
+            regressed: self.is_regressed(),
+            release: self.release_status(now),
+            done: self.is_done(now),
+            attempt_timeout: self.timing.attempt(),
         }
     }
 
-    /// Whether somebody wants the tenure.
-    pub(crate) const fn is_wanted(&self) -> bool {
-        self.wanted
+    fn tenure_status(&self, now: Moment) -> Option<TenureStatus> {
+        let held = self.tenure.as_ref().filter(|held| now < held.until)?;
+        Some(TenureStatus {
+            token: held.token,
+            until: held.until,
+            doubtful_at: self.doubtful_at(held),
+            yielding: held.yielding,
+        })
     }
 
-    /// Whether the tenure is wanted and not held.
-    pub(crate) const fn is_contending(&self) -> bool {
-        self.wanted && self.tenure.is_none()
-    }
-
-    /// Whether the machine has nothing to do but to wait for somebody else's tenure to end.
-    pub(crate) fn waits(&self) -> bool {
+    fn is_waiting(&self) -> bool {
         let idle = self.flight == Flight::None && !self.reread;
         self.tenure.is_none() && idle && self.is_barred()
-    }
-
-    /// Whether news of the record would be of use: somebody else's tenure is in the way.
-    pub(crate) fn wants_news(&self) -> bool {
-        self.is_contending() && self.is_barred()
     }
 
     pub(super) fn is_barred(&self) -> bool {
@@ -82,55 +123,34 @@ impl Machine {
         }
     }
 
-    /// Whether somebody else's record has been seen unchanged for as long as it says: a watch, if any, told nothing since.
-    pub(crate) fn is_overdue(&self, now: Moment) -> bool {
+    fn overdue_at(&self) -> Option<Moment> {
         match &self.view {
-            View::Present { found, since, .. } => {
-                self.is_foreign(&found.record) && now >= *since + found.record.lives()
+            View::Present { found, since, .. } if self.is_foreign(&found.record) => {
+                Some(*since + found.record.lives())
             }
-            View::Unknown | View::Absent { .. } => false,
+            View::Present { .. } | View::Absent { .. } | View::Unknown => None,
         }
     }
 
-    /// Whether the last read or the last write got no useful answer.
-    pub(crate) const fn is_failing(&self) -> bool {
-        self.pace.is_failing()
-    }
-
-    /// Whether the backend stored something else than was written, since this was last asked.
-    pub(crate) fn take_altered(&mut self) -> bool {
-        std::mem::take(&mut self.altered)
-    }
-
-    /// Whether every answer for longer than a time to live was older than what had been seen before: a restored backup.
-    pub(crate) fn regressed(&self) -> bool {
+    fn is_regressed(&self) -> bool {
         self.stale.is_some_and(|(first, last)| last - first >= self.timing.ttl())
     }
 
-    /// The highest version processed.
-    pub(crate) const fn highest(&self) -> u64 {
-        self.highest
-    }
-
-    /// How long one request may take.
-    pub(crate) const fn attempt(&self) -> Duration {
-        self.timing.attempt()
-    }
-
-    /// Whether nothing is held, wanted or left behind.
-    pub(crate) fn is_done(&self, now: Moment) -> bool {
-        let left = self.seen().is_some_and(|found| self.is_mine(&found.record));
-        let settled = now >= self.give_up || self.open.is_empty() && !left;
+    fn is_done(&self, now: Moment) -> bool {
+        let settled = now >= self.give_up || self.open.is_empty() && !self.is_left_behind();
         !self.wanted && self.tenure.is_none() && self.flight == Flight::None && settled
     }
 
-    /// Whether a tenure that was given back is out of this machine's hands: `None` while that is not known.
-    pub(crate) fn has_left(&self, now: Moment) -> Option<bool> {
+    fn release_status(&self, now: Moment) -> Release {
+        let given_up = now >= self.give_up;
         let working = self.reread || self.flight != Flight::None;
-        match self.seen() {
-            _ if self.wanted => Some(true),
-            Some(found) if self.is_mine(&found.record) => (now >= self.give_up).then_some(false),
-            _ => (!working).then_some(true).or((now >= self.give_up).then_some(false)),
+        match (self.wanted, self.is_left_behind()) {
+            (true, _) => Release::Done,
+            (false, true) if given_up => Release::LeftToExpire,
+            (false, true) => Release::Pending,
+            (false, false) if !working => Release::Done,
+            (false, false) if given_up => Release::LeftToExpire,
+            (false, false) => Release::Pending,
         }
     }
 }

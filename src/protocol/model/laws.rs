@@ -1,7 +1,7 @@
 //! What must be true of each belief that begins and of each write that is stored.
 
 use super::world::{Request, World};
-use crate::protocol::record::{Change, Record, Versioned, Write};
+use crate::protocol::record::{Record, Versioned, Write, WriteKind};
 
 /// A law that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +36,9 @@ impl World {
 
     /// This contender is about to learn what the record is, or was.
     pub(super) fn inform(&mut self, at: usize, found: &Versioned) {
+        let now = self.now(at);
         let contender = &mut self.contenders[at];
-        if found.version.number.get() < contender.machine.highest() {
+        if found.version.number.get() < contender.machine.status(now).highest {
             return;
         }
         contender.knew = is_anothers(contender.seed, &found.record).then(|| found.record.lives());
@@ -46,7 +47,7 @@ impl World {
     /// This write is about to be stored.
     pub(super) fn check_commit(&mut self, request: &Request, write: &Write) {
         let waited = self.at(request.from, request.sent) - self.at(request.from, self.since);
-        let claims = write.change == Change::Claim;
+        let claims = write.kind == WriteKind::Claim;
         let wrong = match &self.record {
             Some(found) if is_anothers(request.seed, &found.record) => {
                 (!claims || waited < found.record.lives()).then_some(Wrong::Takeover)

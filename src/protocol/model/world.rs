@@ -154,8 +154,9 @@ impl World {
             offer(asked, Action::Serve(at));
             offer(!idle && !matches!(contender.flight, Flight::Asked(_)), Action::Deliver(at));
             offer(mishaps && !idle, Action::GiveUp(at));
-            let news = bounds.watched && self.version > contender.machine.highest();
-            offer(news && contender.machine.wants_news(), Action::Tell(at));
+            let status = contender.machine.status(self.now(at));
+            let news = bounds.watched && self.version > status.highest;
+            offer(news && status.contending() && status.barred, Action::Tell(at));
             offer(mishaps && contender.wants, Action::Release(at));
             offer(!contender.wants, Action::Claim(at));
             offer(mishaps, Action::Crash(at));
@@ -195,7 +196,9 @@ impl World {
 
     /// How many believe that they hold the record.
     pub(super) fn believers(&self) -> usize {
-        (0..2).filter(|&at| self.contenders[at].machine.holds(self.now(at)).is_some()).count()
+        (0..2)
+            .filter(|&at| self.contenders[at].machine.status(self.now(at)).tenure.is_some())
+            .count()
     }
 
     /// What the clock of this contender shows: the first one's is slow, the second one's fast.
@@ -204,7 +207,7 @@ impl World {
         Moment::from_nanos(7_000_000_000) + span * tick
     }
 
-    fn now(&self, at: usize) -> Moment {
+    pub(super) fn now(&self, at: usize) -> Moment {
         self.at(at, self.tick)
     }
 
@@ -216,7 +219,7 @@ impl World {
     fn feed(&mut self, at: usize, input: Input) {
         let now = self.now(at);
         let contender = &mut self.contenders[at];
-        let step = contender.machine.step(now, input);
+        let (step, status) = contender.machine.step(now, input);
         contender.wake = if let Step::Sleep(until) = step { until } else { Moment::NEVER };
         let write = match step {
             Step::Read => Some(None),
@@ -230,8 +233,8 @@ impl World {
                 Flight::Asked(Request { from: at, seed, sent: self.tick, knew, write });
         }
         // A tenure that was lost is wanted again only once that is said.
-        contender.wants &= contender.machine.is_wanted();
-        let token = contender.machine.holds(now).map(crate::Token::get);
+        contender.wants &= status.wanted;
+        let token = status.tenure.map(|held| held.token.get());
         if token != contender.holding {
             contender.holding = token;
             self.check_begin(at);

@@ -12,7 +12,7 @@ fn a_holder_whose_record_is_gone_has_lost_at_once() {
 
         a.step(at(1000), news);
 
-        assert_eq!((token(&a, 1000), a.loss()), (None, Some(Loss::Deleted)));
+        assert_eq!((token(&a, 1000), a.status.loss), (None, Some(Loss::Deleted)));
     }
 }
 
@@ -24,7 +24,7 @@ fn a_holder_that_reads_that_its_record_is_gone_has_lost_at_once() {
 
     a.step(at(5002), absent());
 
-    assert_eq!((token(&a, 5002), a.loss()), (None, Some(Loss::Deleted)));
+    assert_eq!((token(&a, 5002), a.status.loss), (None, Some(Loss::Deleted)));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn whoever_knew_a_record_to_be_held_creates_it_only_after_its_time_to_live() {
     assert_eq!(step, Step::Sleep(at(19_000)), "its holder may not have noticed");
     assert_eq!(a.step(at(19_000), Input::Wake), Step::Read, "and one fresh read");
 
-    let create = write_for(a.step(at(19_001), absent()), Change::Claim);
+    let create = write_for(a.step(at(19_001), absent()), WriteKind::Claim);
     assert_eq!(create.base, None);
 }
 
@@ -64,7 +64,7 @@ fn whoever_knew_it_to_be_free_creates_it_at_once() {
     written(a.step(at(0), read(&free(10))));
     assert_eq!(a.step(at(5), conflict()), Step::Read);
 
-    let create = write_for(a.step(at(6), absent()), Change::Claim);
+    let create = write_for(a.step(at(6), absent()), WriteKind::Claim);
 
     assert_eq!(create.base, None);
 }
@@ -74,7 +74,7 @@ fn whoever_held_it_creates_it_at_once() {
     let (mut a, _) = holder();
     assert_eq!(a.step(at(1000), Input::Deleted(number(11))), Step::Done);
 
-    let create = write_for(a.step(at(1001), Input::Claim(Timing::default())), Change::Claim);
+    let create = write_for(a.step(at(1001), Input::Claim(Timing::default())), WriteKind::Claim);
 
     assert_eq!(create.base, None);
 }
@@ -122,7 +122,7 @@ fn a_version_of_a_deletion_is_never_a_token() {
     let step = a.step(at(2), stored(&after(&create, 10)));
 
     assert_eq!(token(&a, 2), None, "it was deleted after that");
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_claim_stored_when_the_record_was_missed_may_be_what_is_gone() {
     assert_eq!((token(&a, 2), step), (Some(10), Step::Read));
     a.step(at(3), absent());
 
-    assert_eq!((token(&a, 3), a.loss()), (None, Some(Loss::Deleted)));
+    assert_eq!((token(&a, 3), a.status.loss), (None, Some(Loss::Deleted)));
 }
 
 #[test]

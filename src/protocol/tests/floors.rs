@@ -32,7 +32,7 @@ fn the_engine_names_no_runtime_no_client_and_no_lower_floor() {
 
 #[test]
 fn what_is_named_is_found_also_in_groups() {
-    let code = "use crate::{protocol::{a::B, c}, store::{Store, Key}, x, util::clock::Moment}; crate::runtime::queue::Desk";
+    let code = "use crate::{protocol::{a::B, c}, store::{Store, RecordKey}, x, util::clock::Moment}; crate::runtime::queue::Queue";
 
     assert_eq!(named(code), ["protocol", "store", "x", "util", "runtime"]);
 }

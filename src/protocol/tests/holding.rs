@@ -6,7 +6,7 @@ use crate::api::error::Loss;
 #[test]
 fn a_tenure_counts_from_before_its_write_left() {
     let mut a = contender();
-    let write = write_for(a.step(at(100), absent()), Change::Claim);
+    let write = write_for(a.step(at(100), absent()), WriteKind::Claim);
 
     a.step(at(1500), stored(&after(&write, 10)));
 
@@ -22,14 +22,14 @@ fn an_answer_after_the_hold_begins_no_tenure() {
     let step = a.step(at(13_000), stored(&after(&write, 10)));
 
     assert_eq!(token(&a, 13_000), None);
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 }
 
 #[test]
 fn a_renewal_is_sent_each_interval_and_counts_from_then() {
     let (mut a, now) = holder();
 
-    let renewal = write_for(a.step(at(5000), Input::Wake), Change::Renew);
+    let renewal = write_for(a.step(at(5000), Input::Wake), WriteKind::Renew);
     assert_eq!(renewal.base, Some(now.clone()));
     assert_ne!(renewal.record, now.record, "an identical write would not move the version");
     let step = a.step(at(6000), stored(&after(&renewal, 12)));
@@ -60,7 +60,7 @@ fn a_tenure_ends_at_its_deadline_also_while_a_request_is_under_way() {
 
     let step = a.step(at(13_000), Input::Wake);
 
-    assert_eq!((token(&a, 13_000), a.loss()), (None, Some(Loss::Expired)));
+    assert_eq!((token(&a, 13_000), a.status.loss), (None, Some(Loss::Expired)));
     assert_eq!(step, Step::Sleep(Moment::NEVER), "the answer is still to come");
 }
 
@@ -73,7 +73,7 @@ fn a_renewal_stored_after_the_deadline_brings_nothing_back_and_is_freed() {
     let step = a.step(at(13_100), stored(&after(&renewal, 12)));
 
     assert_eq!(token(&a, 13_100), None);
-    write_for(step, Change::Free);
+    write_for(step, WriteKind::Free);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn a_holder_that_was_paused_for_longer_than_its_hold_has_lost_when_it_wakes() {
     let asked = token(&a, 60_000);
     let step = a.step(at(60_000), Input::Wake);
 
-    assert_eq!((asked, a.loss()), (None, Some(Loss::Expired)));
-    write_for(step, Change::Free);
+    assert_eq!((asked, a.status.loss), (None, Some(Loss::Expired)));
+    write_for(step, WriteKind::Free);
 }
 
 #[test]
@@ -93,14 +93,14 @@ fn a_holder_that_was_paused_for_less_renews_when_it_wakes() {
 
     let step = a.step(at(12_000), Input::Wake);
 
-    write_for(step, Change::Renew);
+    write_for(step, WriteKind::Renew);
     assert_eq!(token(&a, 12_000), Some(10));
 }
 
 #[test]
 fn an_overdue_renewal_is_in_doubt_before_it_is_lost() {
     let (mut a, _) = holder();
-    assert_eq!(a.doubtful(), Some(at(6500)));
+    assert_eq!(a.doubtful_at(), Some(at(6500)));
 
     let waiting = a.step(at(5000), Input::Wake);
     assert!(matches!(waiting, Step::Write(_)));
@@ -149,7 +149,7 @@ fn an_edit_beside_the_tenure_is_built_upon() {
     let edited = found("u", 11, now.record.clone());
 
     assert_eq!(a.step(at(5001), conflict()), Step::Read);
-    let again = write_for(a.step(at(5002), read(&edited)), Change::Renew);
+    let again = write_for(a.step(at(5002), read(&edited)), WriteKind::Renew);
 
     assert_eq!(again.base, Some(edited), "what was edited is preserved");
     assert_eq!((token(&a, 5002), a.deadline()), (Some(10), Some(at(13_000))));
@@ -173,7 +173,7 @@ fn any_other_edit_of_ones_own_record_ends_the_tenure() {
 
         a.step(at(1000), changed(&found("u", 11, record.clone())));
 
-        assert_eq!((token(&a, 1000), a.loss()), (None, Some(loss)), "{record:?}");
+        assert_eq!((token(&a, 1000), a.status.loss), (None, Some(loss)), "{record:?}");
     }
 }
 
@@ -185,7 +185,7 @@ fn a_true_conflict_on_ones_own_record_ends_the_tenure_and_leaves_the_successor_a
 
     let step = a.step(at(5002), read(&held(11)));
 
-    assert_eq!((token(&a, 5002), a.loss()), (None, Some(Loss::Taken)));
+    assert_eq!((token(&a, 5002), a.status.loss), (None, Some(Loss::Taken)));
     assert_eq!(step, Step::Done);
 }
 
@@ -198,16 +198,17 @@ fn what_a_webhook_stored_instead_is_no_tenure_and_is_told() {
     let step = a.step(at(1), stored(&found("u", 10, other)));
 
     assert_eq!(token(&a, 1), None);
-    assert!(a.take_altered(), "somebody must be told");
-    assert!(!a.take_altered(), "once");
+    assert!(a.status.altered, "callers must learn of it");
     assert!(assert_sleeps(&step) >= at(2500), "and slowly");
+    a.step(at(2), Input::Wake);
+    assert!(!a.status.altered, "reported once");
 }
 
 #[test]
 fn tokens_grow_from_tenure_to_tenure() {
     let (mut a, _) = holder();
 
-    let write = write_for(a.step(at(1000), Input::Pass(Timing::default())), Change::Claim);
+    let write = write_for(a.step(at(1000), Input::Pass(Timing::default())), WriteKind::Claim);
     assert_eq!(token(&a, 1000), None, "the first has ended, the next has not begun");
     a.step(at(1001), stored(&after(&write, 11)));
 

@@ -96,18 +96,18 @@ proptest! {
             now = then;
             let input = match due {
                 Some(_) => Input::Wake,
-                None => happening.input(a.highest(), &flight, last.as_ref()),
+                None => happening.input(a.status.highest, &flight, last.as_ref()),
             };
             // A newer state may call for a claim and a read, and so may a record that is no more. Pauses begin anew.
             let newer = match &input {
                 Input::Changed(found) | Input::Read(Ok(Some(found))) => {
-                    found.version.number.get() > a.highest()
+                    found.version.number.get() > a.status.highest
                 }
-                Input::Deleted(version) => version.get() > a.highest(),
+                Input::Deleted(version) => version.get() > a.status.highest,
                 Input::Read(Ok(None)) => a.seen().is_some(),
                 _ => false,
             };
-            let lost = !a.is_wanted();
+            let lost = !a.status.wanted;
             let input = if lost { Input::Claim(Timing::default()) } else { input };
             let asked = matches!(input, Input::Look);
             // What a new watch does not find may be gone since the read that is under way, or have come.

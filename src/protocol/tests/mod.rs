@@ -16,14 +16,71 @@ mod waiting;
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
-    machine::{Failure, Input, Machine, Outcome, Step},
-    record::{Change, Nonce, Record, Version, Versioned, Write},
+    machine::{self, Failure, Input, Outcome, Release, Status, Step},
+    record::{Nonce, Record, Version, Versioned, Write, WriteKind},
 };
 use crate::{api::timing::Timing, util::clock::Moment};
 
 const SEED: u64 = 0xa;
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
 const REFUSED: Failure = Failure { refused: true, retry_after: None };
+
+/// A machine, and the status that its last step returned.
+#[derive(Clone, Debug)]
+struct Machine {
+    machine: machine::Machine,
+    status: Status,
+}
+
+impl Machine {
+    fn new(identity: Arc<str>, seed: u64, timing: Timing) -> Self {
+        let machine = machine::Machine::new(identity, seed, timing);
+        Self { status: machine.status(at(0)), machine }
+    }
+
+    fn temporary(self) -> Self {
+        Self { machine: self.machine.temporary(), ..self }
+    }
+
+    fn step(&mut self, now: Moment, input: Input) -> Step {
+        let (step, status) = self.machine.step(now, input);
+        self.status = status;
+        step
+    }
+
+    fn status(&self, now: Moment) -> Status {
+        self.machine.status(now)
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.status.tenure.map(|held| held.until)
+    }
+
+    fn doubtful_at(&self) -> Option<Moment> {
+        self.status.tenure.map(|held| held.doubtful_at)
+    }
+
+    fn yields(&self) -> bool {
+        self.status.tenure.is_some_and(|held| held.yielding)
+    }
+
+    fn holder(&self) -> Option<&str> {
+        self.status.record.as_ref()?.record.holder.as_deref()
+    }
+
+    fn seen(&self) -> Option<&Arc<Versioned>> {
+        self.status.record.as_ref()
+    }
+
+    /// A watch of the record would be of use.
+    fn wants_watch(&self) -> bool {
+        self.status.contending() && self.status.barred
+    }
+
+    fn is_overdue(&self, now: Moment) -> bool {
+        self.status.overdue_at.is_some_and(|overdue_at| now >= overdue_at)
+    }
+}
 
 /// Some clocks start late.
 fn at(millis: u64) -> Moment {
@@ -121,7 +178,7 @@ fn after(write: &Write, version: u64) -> Arc<Versioned> {
 }
 
 fn token(machine: &Machine, millis: u64) -> Option<u64> {
-    machine.holds(at(millis)).map(crate::Token::get)
+    machine.status(at(millis)).tenure.map(|held| held.token.get())
 }
 
 #[track_caller]
@@ -133,9 +190,9 @@ fn written(step: Step) -> Write {
 }
 
 #[track_caller]
-fn write_for(step: Step, change: Change) -> Write {
+fn write_for(step: Step, change: WriteKind) -> Write {
     let write = written(step);
-    assert_eq!(write.change, change, "{write:?}");
+    assert_eq!(write.kind, change, "{write:?}");
     write
 }
 

@@ -96,7 +96,7 @@ fn a_store_that_does_not_answer_is_asked_ever_less_often() {
     let pauses = pauses(&mut a, step, 20, |_| Input::Read(Err(UNKNOWN)));
 
     assert!(pauses[0] <= ms(100) && pauses[19] >= ms(2500), "{pauses:?}");
-    assert!(a.is_failing());
+    assert!(a.status.failing);
 }
 
 #[test]
@@ -234,11 +234,11 @@ fn what_failed_before_somebody_asked_is_no_answer_to_them() {
     let asked = Failure { refused: false, retry_after: Some(secs(60)) };
     a.step(at(0), Input::Read(Err(asked)));
     a.step(at(1), Input::Release);
-    assert!(a.is_failing());
+    assert!(a.status.failing);
 
     a.step(at(2), Input::Look);
 
-    assert!(!a.is_failing());
+    assert!(!a.status.failing);
     assert_eq!(a.step(at(2), Input::Claim(Timing::default())), Step::Read, "at once");
 }
 
@@ -250,7 +250,7 @@ fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
 
     a.step(at(60_000), Input::Look);
     assert_eq!(a.step(at(60_000), Input::Claim(Timing::default())), Step::Read);
-    write_for(a.step(at(60_001), absent()), Change::Claim);
+    write_for(a.step(at(60_001), absent()), WriteKind::Claim);
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn a_state_that_was_known_before_explains_no_conflict() {
     assert_eq!(a.step(at(5), conflict()), Step::Read);
     let pause = a.step(at(6), read(&free(10)));
     let (then, step) = wake(&mut a, &pause);
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 
     assert!(
         assert_sleeps(&a.step(then, conflict())) > then,
@@ -271,11 +271,11 @@ fn a_state_that_was_known_before_explains_no_conflict() {
 #[test]
 fn who_has_lost_a_race_stands_back_from_what_is_free_and_not_from_its_own() {
     let (mut a, now) = holder();
-    write_for(a.step(at(13_000), Input::Wake), Change::Free);
+    write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
     a.step(at(13_000), Input::Claim(Timing::default()));
     assert_eq!(a.step(at(13_001), conflict()), Step::Read);
 
     let step = a.step(at(13_002), read(&found("u", 11, now.record.clone())));
 
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 }

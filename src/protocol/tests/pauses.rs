@@ -53,7 +53,7 @@ fn a_holder_that_is_refused_has_three_more_attempts() {
     for _ in 0..3 {
         let pause = a.step(now, Input::Wrote(Outcome::Failed(REFUSED)));
         let (then, step) = sleep_on(&mut a, pause);
-        write_for(step, Change::Renew);
+        write_for(step, WriteKind::Renew);
         assert_about(then - now, secs(2));
         now = then;
     }
@@ -65,7 +65,7 @@ fn twice() -> Machine {
     written(a.step(at(0), read(&free(10))));
     assert_eq!(a.step(at(0), conflict()), Step::Read, "at once");
     let pause = a.step(at(0), read(&free(10)));
-    write_for(wake(&mut a, &pause).1, Change::Claim);
+    write_for(wake(&mut a, &pause).1, WriteKind::Claim);
     a
 }
 
@@ -90,7 +90,7 @@ fn each_conflict_that_nothing_explains_doubles_the_pause_up_to_a_quarter_of_the_
 
         let pause = a.step(then, read(&free(10)));
         let (then, step) = wake(&mut a, &pause);
-        write_for(step, Change::Claim);
+        write_for(step, WriteKind::Claim);
         now = then;
     }
 }

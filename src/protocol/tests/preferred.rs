@@ -15,21 +15,21 @@ fn a_holder_that_is_to_hand_over_stops_renewing_and_is_in_doubt_until_its_deadli
 
     assert_eq!(step, Step::Sleep(at(13_000)), "no more renewals");
     assert_eq!(token(&a, 12_999), Some(10), "the work may be brought to an end");
-    assert!(a.doubtful() <= Some(at(1000)));
+    assert!(a.doubtful_at() <= Some(at(1000)));
 }
 
 #[test]
 fn what_runs_out_is_freed_and_left_to_whoever_is_preferred() {
     let (mut a, now) = holder();
     a.step(at(1000), changed(&preferring("b", 11, &now.record)));
-    let freeing = write_for(a.step(at(13_000), Input::Wake), Change::Free);
-    assert_eq!(a.loss(), Some(Loss::Expired));
+    let freeing = write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
+    assert_eq!(a.status.loss, Some(Loss::Expired));
     a.step(at(13_001), Input::Claim(Timing::default()));
 
     let step = a.step(at(13_010), stored(&preferring("b", 12, &freeing.record)));
 
     assert!(assert_sleeps(&step) >= at(28_010), "its own claim would undo the hand-over");
-    assert!(a.waits() && a.wants_news());
+    assert!(a.status.waiting && a.wants_watch());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_guard_dropped_meanwhile_is_released_at_once() {
 
     let step = a.step(at(2000), Input::Release);
 
-    write_for(step, Change::Free);
+    write_for(step, WriteKind::Free);
     assert_eq!(token(&a, 2000), None);
 }
 
@@ -49,7 +49,7 @@ fn whoever_is_preferred_takes_a_free_record_at_once() {
 
     let step = a.step(at(1), changed(&preferring("a", 11, &free(11).record)));
 
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn whoever_had_their_time_and_did_not_come_is_passed_over() {
     let (then, reading) = wake(&mut a, &step);
     assert!(then >= at(15_000) && reading == Step::Read);
 
-    let claim = write_for(a.step(then, read(&gone)), Change::Claim);
+    let claim = write_for(a.step(then, read(&gone)), WriteKind::Claim);
     let step = a.step(then, stored(&preferring("gone", 12, &claim.record)));
 
     assert_eq!(step, Step::Sleep(then + secs(5)), "it holds, and renews");

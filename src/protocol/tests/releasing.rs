@@ -7,11 +7,11 @@ use crate::api::error::Loss;
 fn a_release_ends_the_tenure_before_the_store_is_told() {
     let (mut a, now) = holder();
 
-    let freeing = write_for(a.step(at(1000), Input::Release), Change::Free);
+    let freeing = write_for(a.step(at(1000), Input::Release), WriteKind::Free);
 
-    assert_eq!((token(&a, 1000), a.loss()), (None, Some(Loss::Released)));
+    assert_eq!((token(&a, 1000), a.status.loss), (None, Some(Loss::Released)));
     assert_eq!((freeing.base, freeing.record.holder), (Some(now), None));
-    assert_eq!(a.has_left(at(1000)), None, "that is not known yet");
+    assert_eq!(a.status(at(1000)).release, Release::Pending, "that is not known yet");
 }
 
 #[test]
@@ -21,7 +21,10 @@ fn a_release_that_is_stored_is_the_end() {
 
     let step = a.step(at(1010), stored(&after(&freeing, 11)));
 
-    assert_eq!((step, a.is_done(at(1010)), a.has_left(at(1010))), (Step::Done, true, Some(true)));
+    assert_eq!(
+        (step, a.status(at(1010)).done, a.status(at(1010)).release),
+        (Step::Done, true, Release::Done)
+    );
 }
 
 #[test]
@@ -34,7 +37,7 @@ fn a_lost_reply_of_a_release_is_read_up_and_not_repeated() {
     assert_eq!(step, Step::Read);
     let step = a.step(then, read(&after(&freeing, 11)));
 
-    assert_eq!((step, a.has_left(then)), (Step::Done, Some(true)));
+    assert_eq!((step, a.status(then).release), (Step::Done, Release::Done));
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn what_is_left_of_a_refused_release_is_unknown_until_another_try() {
     let pause = a.step(at(1010), Input::Wrote(Outcome::Failed(REFUSED)));
 
     assert!(assert_sleeps(&pause) > at(1011));
-    assert_eq!(a.has_left(at(1011)), None);
+    assert_eq!(a.status(at(1011)).release, Release::Pending);
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn a_release_that_got_lost_is_sent_again() {
 
     let step = a.step(then, read(&now));
 
-    write_for(step, Change::Free);
+    write_for(step, WriteKind::Free);
 }
 
 #[test]
@@ -68,7 +71,7 @@ fn a_release_never_touches_a_successor() {
 
     let step = a.step(at(14_002), read(&held(11)));
 
-    assert_eq!((step, a.has_left(at(14_002))), (Step::Done, Some(true)));
+    assert_eq!((step, a.status(at(14_002)).release), (Step::Done, Release::Done));
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn a_release_is_given_up_when_the_time_to_live_has_done_it() {
     }
 
     assert!((at(16_000)..at(16_010)).contains(&now), "{now:?}");
-    assert_eq!((a.is_done(now), a.has_left(now)), (true, Some(false)));
+    assert_eq!((a.status(now).done, a.status(now).release), (true, Release::LeftToExpire));
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn a_renewal_under_way_at_the_release_begins_nothing_and_is_freed() {
     let renewal = written(a.step(at(5000), Input::Wake));
     assert_eq!(a.step(at(5001), Input::Release), Step::Sleep(Moment::NEVER));
 
-    let freeing = write_for(a.step(at(5010), stored(&after(&renewal, 11))), Change::Free);
+    let freeing = write_for(a.step(at(5010), stored(&after(&renewal, 11))), WriteKind::Free);
 
     assert_eq!(token(&a, 5010), None);
     assert_eq!(freeing.base.map(|base| base.version.number), Some(number(11)));
@@ -128,7 +131,7 @@ fn a_claim_that_was_withdrawn_begins_nothing_when_it_is_stored_and_is_freed() {
     let step = a.step(at(2), stored(&after(&write, 10)));
 
     assert_eq!(token(&a, 2), None);
-    write_for(step, Change::Free);
+    write_for(step, WriteKind::Free);
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn a_claim_that_was_withdrawn_begins_nothing_for_whoever_comes_next() {
     let step = a.step(at(3), stored(&after(&write, 10)));
 
     assert_eq!(token(&a, 3), None, "each tenure has a write of its own");
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn a_withdrawn_claim_that_may_still_come_is_outdated() {
     let (then, step) = wake(&mut a, &pause);
     assert_eq!(step, Step::Read);
 
-    let freeing = write_for(a.step(then, read(&free(9))), Change::Free);
+    let freeing = write_for(a.step(then, read(&free(9))), WriteKind::Free);
 
     assert_eq!(freeing.base, claim.base, "only one of the two can be stored");
     assert_eq!(a.step(then, stored(&after(&freeing, 10))), Step::Done);
@@ -186,11 +189,11 @@ fn a_candidate_that_leaves_waits_for_a_create_that_may_still_come() {
     let (then, _) = wake(&mut a, &pause);
 
     let step = a.step(then, absent());
-    assert!(!a.is_done(then) && a.has_left(then) == Some(true));
+    assert!(!a.status(then).done && a.status(then).release == Release::Done);
     let (then, step) = wake(&mut a, &step);
     assert_eq!(step, Step::Read);
 
-    write_for(a.step(then, read(&after(&create, 10))), Change::Free);
+    write_for(a.step(then, read(&after(&create, 10))), WriteKind::Free);
     assert_eq!(a.step(then, Input::Wrote(Outcome::Gone)), Step::Done);
 }
 
@@ -199,7 +202,7 @@ fn a_tenure_that_is_passed_on_ends_first_and_the_next_has_a_token_of_its_own() {
     let (mut a, now) = holder();
     let slow = Timing::new(secs(30));
 
-    let claim = write_for(a.step(at(1000), Input::Pass(slow)), Change::Claim);
+    let claim = write_for(a.step(at(1000), Input::Pass(slow)), WriteKind::Claim);
     assert_eq!((token(&a, 1000), &claim.base), (None, &Some(now)));
     a.step(at(1010), stored(&after(&claim, 11)));
 
@@ -221,7 +224,7 @@ fn a_successor_told_of_before_a_conflict_is_left_alone() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
     a.step(at(5001), changed(&held(11)));
-    assert_eq!(a.loss(), Some(Loss::Taken));
+    assert_eq!(a.status.loss, Some(Loss::Taken));
     assert_eq!(a.step(at(5002), conflict()), Step::Read);
 
     assert_eq!(a.step(at(5003), read(&held(11))), Step::Done);
@@ -235,7 +238,7 @@ fn a_withdrawn_create_that_may_still_come_is_forestalled() {
     a.step(at(1501), Input::Release);
     let (then, _) = wake(&mut a, &pause);
 
-    let freeing = write_for(a.step(then, absent()), Change::Free);
+    let freeing = write_for(a.step(then, absent()), WriteKind::Free);
 
     assert_eq!(freeing.base, None, "only one of the two can be stored");
     assert_eq!(a.step(then, stored(&after(&freeing, 10))), Step::Done);
@@ -248,5 +251,5 @@ fn a_release_after_a_loss_does_not_hide_it() {
 
     a.step(at(1001), Input::Release);
 
-    assert_eq!(a.loss(), Some(Loss::Taken));
+    assert_eq!(a.status.loss, Some(Loss::Taken));
 }

@@ -17,8 +17,8 @@ fn a_tenure_is_said_to_yield_only_once_the_record_asks_for_another_holder() {
 fn the_holder_is_whom_the_record_names() {
     let (a, _) = holder();
     let mut b = waiter();
-    assert_eq!(a.holder().map(AsRef::as_ref), Some("a"));
-    assert_eq!(b.holder().map(AsRef::as_ref), Some("b"));
+    assert_eq!(a.holder(), Some("a"));
+    assert_eq!(b.holder(), Some("b"));
 
     b.step(at(1), changed(&free(11)));
 
@@ -27,7 +27,7 @@ fn the_holder_is_whom_the_record_names() {
 
 #[test]
 fn whoever_wants_a_tenure_contends_until_it_has_one() {
-    let told = |a: &Machine| (a.is_wanted(), a.is_contending());
+    let told = |a: &Machine| (a.status.wanted, a.status.contending());
     let (mut a, _) = holder();
     assert_eq!((told(&machine()), told(&contender())), ((false, false), (true, true)));
     assert_eq!(told(&a), (true, false));
@@ -40,19 +40,19 @@ fn whoever_wants_a_tenure_contends_until_it_has_one() {
 #[test]
 fn only_whoever_is_barred_and_has_asked_all_it_must_waits() {
     let mut a = waiter();
-    assert!(a.waits() && a.wants_news());
-    assert!(!contender().waits(), "it reads, and knows nothing yet");
+    assert!(a.status.waiting && a.wants_watch());
+    assert!(!contender().status.waiting, "it reads, and knows nothing yet");
 
     a.step(at(1), Input::Missed);
-    assert!(!a.waits() && a.wants_news(), "it is about to read");
+    assert!(!a.status.waiting && a.wants_watch(), "it is about to read");
     assert_eq!(a.step(at(2500), Input::Wake), Step::Read);
     a.step(at(2501), read(&held(10)));
-    assert!(a.waits());
+    assert!(a.status.waiting);
 
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
-    assert!(!a.waits() && a.wants_news(), "it reads");
+    assert!(!a.status.waiting && a.wants_watch(), "it reads");
     a.step(at(16_001), Input::Release);
-    assert!(!a.wants_news(), "nothing is wanted");
+    assert!(!a.wants_watch(), "nothing is wanted");
 }
 
 #[test]
@@ -62,22 +62,22 @@ fn whoever_holds_waits_for_nobody() {
 
     a.step(at(1000), changed(&found("u", 11, other)));
 
-    assert!(!a.waits() && !a.wants_news());
+    assert!(!a.status.waiting && !a.wants_watch());
 }
 
 #[test]
 fn whoever_knew_what_is_gone_to_be_held_is_barred_until_a_fresh_look() {
     let mut a = waiter();
     a.step(at(4000), Input::Deleted(number(11)));
-    assert!(a.waits() && a.wants_news());
+    assert!(a.status.waiting && a.wants_watch());
 
     a.step(at(19_000), Input::Wake);
     a.step(at(19_001), absent());
-    assert!(!a.wants_news(), "it creates it");
+    assert!(!a.wants_watch(), "it creates it");
 
     let mut b = contender();
     b.step(at(0), absent());
-    assert!(!b.wants_news(), "it was never there");
+    assert!(!b.wants_watch(), "it was never there");
 }
 
 #[test]
@@ -92,16 +92,16 @@ fn somebody_elses_record_is_overdue_once_it_was_unchanged_for_its_time_to_live()
 #[test]
 fn a_backend_fails_from_its_last_answer_on_until_a_useful_one() {
     let mut a = contender();
-    assert!(!a.is_failing());
+    assert!(!a.status.failing);
     let pause = a.step(at(0), Input::Read(Err(UNKNOWN)));
-    assert!(a.is_failing());
+    assert!(a.status.failing);
 
     let (then, _) = wake(&mut a, &pause);
     written(a.step(then, absent()));
-    assert!(!a.is_failing());
+    assert!(!a.status.failing);
 
     a.step(then, Input::Wrote(Outcome::Failed(REFUSED)));
-    assert!(a.is_failing());
+    assert!(a.status.failing);
 }
 
 #[test]
@@ -109,41 +109,41 @@ fn answers_that_are_all_too_old_are_a_backup_after_a_time_to_live() {
     let mut a = waiter();
     a.step(at(10), changed(&held(20)));
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
-    assert!(!a.regressed());
+    assert!(!a.status.regressed);
 
     a.step(at(16_000), read(&free(19)));
-    assert!(!a.regressed());
+    assert!(!a.status.regressed);
     for (ms, told) in [(30_999, false), (31_000, true)] {
         let mut b = a.clone();
         assert_eq!(b.step(at(ms), Input::Wake), Step::Read);
         b.step(at(ms), read(&free(19)));
-        assert_eq!(b.regressed(), told);
+        assert_eq!(b.status.regressed, told);
     }
 
     a.step(at(31_002), changed(&held(21)));
-    assert!(!a.regressed());
+    assert!(!a.status.regressed);
 }
 
 #[test]
 fn the_highest_version_is_that_of_what_was_told_last() {
     let mut a = waiter();
-    assert_eq!((machine().highest(), a.highest()), (0, 10));
+    assert_eq!((machine().status.highest, a.status.highest), (0, 10));
 
     a.step(at(1), Input::Deleted(number(12)));
 
-    assert_eq!((a.highest(), a.attempt()), (12, ms(1500)));
+    assert_eq!((a.status.highest, a.status.attempt_timeout), (12, ms(1500)));
 }
 
 #[test]
 fn nothing_is_done_while_a_tenure_is_wanted_or_a_request_is_under_way() {
-    assert!(machine().is_done(at(0)));
-    assert!(!waiter().is_done(at(0)) && !holder().0.is_done(at(0)));
+    assert!(machine().status(at(0)).done);
+    assert!(!waiter().status(at(0)).done && !holder().0.status(at(0)).done);
 
     let mut a = contender();
     a.step(at(0), Input::Release);
-    assert!(!a.is_done(at(0)) && !a.is_done(at(60_000)), "a read");
+    assert!(!a.status(at(0)).done && !a.status(at(60_000)).done, "a read");
     a.step(at(1), absent());
-    assert!(a.is_done(at(1)));
+    assert!(a.status(at(1)).done);
 }
 
 #[test]
@@ -152,8 +152,11 @@ fn what_is_left_of_a_tenure_is_not_done_until_its_time_to_live_has_done_it() {
     written(a.step(at(1000), Input::Release));
     a.step(at(2000), unknown());
 
-    assert_eq!([2000, 15_999, 16_000].map(|ms| a.is_done(at(ms))), [false, false, true]);
-    assert_eq!([15_999, 16_000].map(|ms| a.has_left(at(ms))), [None, Some(false)]);
+    assert_eq!([2000, 15_999, 16_000].map(|ms| a.status(at(ms)).done), [false, false, true]);
+    assert_eq!(
+        [15_999, 16_000].map(|ms| a.status(at(ms)).release),
+        [Release::Pending, Release::LeftToExpire]
+    );
 }
 
 #[test]
@@ -163,7 +166,7 @@ fn what_may_still_come_is_not_done_until_its_time_to_live_has_done_it() {
     a.step(at(1000), Input::Release);
     a.step(at(2000), unknown());
 
-    assert_eq!([2000, 15_999, 16_000].map(|ms| a.is_done(at(ms))), [false, false, true]);
+    assert_eq!([2000, 15_999, 16_000].map(|ms| a.status(at(ms)).done), [false, false, true]);
 }
 
 #[test]
@@ -171,14 +174,20 @@ fn whether_a_withdrawn_takeover_has_left_is_unknown_while_it_is_under_way_or_to_
     let mut a = waiter();
     a.step(at(16_000), Input::Wake);
     written(a.step(at(16_001), read(&held(10))));
-    assert_eq!(a.has_left(at(16_001)), Some(true), "nothing was given back");
+    assert_eq!(a.status(at(16_001)).release, Release::Done, "nothing was given back");
 
     a.step(at(16_002), Input::Release);
-    assert_eq!([31_001, 31_002].map(|ms| a.has_left(at(ms))), [None, Some(false)]);
+    assert_eq!(
+        [31_001, 31_002].map(|ms| a.status(at(ms)).release),
+        [Release::Pending, Release::LeftToExpire]
+    );
     let pause = a.step(at(17_000), unknown());
-    assert_eq!([31_001, 31_002].map(|ms| a.has_left(at(ms))), [None, Some(false)]);
+    assert_eq!(
+        [31_001, 31_002].map(|ms| a.status(at(ms)).release),
+        [Release::Pending, Release::LeftToExpire]
+    );
 
     let (then, _) = wake(&mut a, &pause);
     a.step(then, read(&held(11)));
-    assert_eq!(a.has_left(then), Some(true));
+    assert_eq!(a.status(then).release, Release::Done);
 }

@@ -24,7 +24,7 @@ fn an_answer_without_a_newer_version_says_nothing_and_each_one_doubles_the_pause
     let mut step = a.step(now, Input::Wake);
 
     for failures in 0..4 {
-        let write = write_for(step, Change::Renew);
+        let write = write_for(step, WriteKind::Renew);
         let same = after(&write, 10);
         let pause = a.step(now, stored(&same));
         let (then, asks) = sleep_on(&mut a, pause);
@@ -43,7 +43,7 @@ fn a_claim_lost_before_it_was_stored_is_sent_anew() {
 
     let pause = a.step(at(1500), unknown());
     let (then, _) = wake(&mut a, &pause);
-    let again = write_for(a.step(then, read(&free(9))), Change::Claim);
+    let again = write_for(a.step(then, read(&free(9))), WriteKind::Claim);
 
     assert_ne!(again.record.nonce, first.record.nonce, "each attempt can be told apart");
     assert_eq!(token(&a, 1600), None, "asking is not having");
@@ -85,7 +85,7 @@ fn a_renewal_lost_before_it_was_stored_is_sent_anew_and_extends_nothing() {
 
     let step = a.step(then, read(&now));
 
-    write_for(step, Change::Renew);
+    write_for(step, WriteKind::Renew);
     assert_eq!(a.deadline(), Some(at(13_000)));
 }
 
@@ -98,7 +98,7 @@ fn a_conflict_with_ones_own_write_after_a_silent_retry_is_no_loss() {
     assert_eq!(token(&a, 5020), Some(10), "nothing is known yet");
     a.step(at(5030), read(&after(&renewal, 11)));
 
-    assert_eq!((a.loss(), a.deadline()), (None, Some(at(18_000))));
+    assert_eq!((a.status.loss, a.deadline()), (None, Some(at(18_000))));
 }
 
 #[test]
@@ -148,13 +148,13 @@ fn a_twin_that_takes_over_ends_the_tenure() {
 
     a.step(at(14), changed(&found("u", 11, twin)));
 
-    assert_eq!(a.loss(), Some(Loss::Altered));
+    assert_eq!(a.status.loss, Some(Loss::Altered));
 }
 
 #[test]
 fn ones_own_record_is_claimed_again_and_never_adopted() {
     let (mut a, now) = holder();
-    write_for(a.step(at(13_000), Input::Wake), Change::Free);
+    write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
     a.step(at(13_001), Input::Claim(Timing::default()));
     let pause = a.step(at(14_500), unknown());
     let (then, step) = sleep_on(&mut a, pause);
@@ -162,8 +162,8 @@ fn ones_own_record_is_claimed_again_and_never_adopted() {
 
     let step = a.step(then, read(&now));
 
-    write_for(step, Change::Claim);
-    assert_eq!(a.holds(then), None, "its hold had passed");
+    write_for(step, WriteKind::Claim);
+    assert_eq!(a.status(then).tenure, None, "its hold had passed");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn more_writes_than_are_remembered_make_a_stranger_of_the_oldest() {
     let (then, _) = sleep_on(&mut a, step);
     a.step(then, read(&after(&first, 11)));
 
-    assert_eq!(a.loss(), Some(Loss::Altered), "lost, which is safe");
+    assert_eq!(a.status.loss, Some(Loss::Altered), "lost, which is safe");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_refused_write_is_known_not_to_be_stored() {
     let pause = a.step(at(10), Input::Wrote(Outcome::Failed(REFUSED)));
     let (_, step) = wake(&mut a, &pause);
 
-    write_for(step, Change::Claim);
+    write_for(step, WriteKind::Claim);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_refused_write_leaves_nothing_behind() {
 
     let pause = a.step(at(11), Input::Release);
 
-    assert!(a.is_done(at(11)));
+    assert!(a.status(at(11)).done);
     assert_eq!(wake(&mut a, &pause).1, Step::Done);
 }
 
@@ -229,5 +229,5 @@ fn a_refused_write_says_nothing_of_an_earlier_one() {
 
     a.step(then + ms(1), changed(&after(&first, 10)));
 
-    assert_eq!((a.holds(then + ms(1)).is_some(), a.deadline()), (true, Some(at(13_000))));
+    assert_eq!((a.status(then + ms(1)).tenure.is_some(), a.deadline()), (true, Some(at(13_000))));
 }

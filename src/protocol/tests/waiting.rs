@@ -21,7 +21,7 @@ fn a_record_is_taken_once_it_was_seen_unchanged_for_its_time_to_live() {
 
     let (_, claim) = look(&mut a, &step, &held(10));
 
-    let claim = write_for(claim, Change::Claim);
+    let claim = write_for(claim, WriteKind::Claim);
     assert_eq!(claim.base.map(|base| base.version.number), Some(number(10)));
 }
 
@@ -86,7 +86,7 @@ fn a_lost_race_is_waited_for_from_the_start() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
     let (then, claim) = look(&mut a, &step, &held(10));
-    write_for(claim, Change::Claim);
+    write_for(claim, WriteKind::Claim);
 
     assert_eq!(a.step(then, conflict()), Step::Read);
     let again = a.step(then, read(&held(11)));
@@ -109,7 +109,7 @@ fn a_conflict_that_a_watch_has_explained_needs_no_read() {
 #[test]
 fn of_two_that_create_at_once_one_waits() {
     let mut a = contender();
-    let create = write_for(a.step(at(0), absent()), Change::Claim);
+    let create = write_for(a.step(at(0), absent()), WriteKind::Claim);
     assert_eq!(create.base, None);
 
     assert_eq!(a.step(at(5), conflict()), Step::Read);
@@ -177,7 +177,7 @@ fn a_contender_that_was_paused_reads_before_it_takes() {
 fn a_free_record_is_taken_at_once() {
     let mut a = waiter();
 
-    let claim = write_for(a.step(at(3000), changed(&free(11))), Change::Claim);
+    let claim = write_for(a.step(at(3000), changed(&free(11))), WriteKind::Claim);
 
     assert_eq!(claim.base, Some(free(11)));
 }
@@ -193,7 +193,7 @@ fn an_elector_of_another_make_is_waited_for_and_taken_over_from() {
     let released = Record { holder: None, ttl: Some(secs(1)), ..client_go };
     let claim = a.step(at(4000), changed(&found("u", 11, released)));
 
-    write_for(claim, Change::Claim);
+    write_for(claim, WriteKind::Claim);
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn a_restored_backup_is_told_and_gives_no_token() {
         now = then;
     }
 
-    assert!(a.regressed());
-    assert_eq!((a.holds(now), a.highest()), (None, 1000));
+    assert!(a.status.regressed);
+    assert_eq!((a.status(now).tenure, a.status.highest), (None, 1000));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_record_created_with_a_lower_version_is_no_tenure() {
 
     let step = a.step(then, stored(&after(&create, 500)));
 
-    assert_eq!(a.holds(then), None);
+    assert_eq!(a.status(then).tenure, None);
     assert_sleeps(&step);
 }
 

@@ -38,10 +38,10 @@ pub fn check_lease(whole: &Value) -> bool {
     true
 }
 
-pub(super) fn key(kind: Kind, name: &str) -> Key {
-    let title = Name::parse("name", name).expect("a name");
-    let lease = LeaseName::of("", &title);
-    Key { namespace: Namespace::parse("shop").expect("a namespace"), lease, kind, title }
+pub(super) fn key(kind: Kind, name: &str) -> RecordKey {
+    let name = Name::parse("name", name).expect("a name");
+    let lease = LeaseName::of("", &name);
+    RecordKey { namespace: Namespace::parse("shop").expect("a namespace"), lease, kind, name }
 }
 
 pub(super) fn claim(base: Option<Versioned>) -> Write {
@@ -52,7 +52,7 @@ pub(super) fn claim(base: Option<Versioned>) -> Write {
         transitions: 3,
         ..Record::default()
     };
-    Write { base: base.map(Arc::new), change: Change::Claim, record }
+    Write { base: base.map(Arc::new), kind: WriteKind::Claim, record }
 }
 
 /// What of `lease` is not this crate's to write. Where it has to write, what is no object becomes one.

@@ -14,8 +14,8 @@ use crate::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
     },
-    protocol::record::{Change, Nonce, Record, Version, Versioned, Write},
-    store::{Entry, Key, Kind},
+    protocol::record::{Nonce, Record, Version, Versioned, Write, WriteKind},
+    store::{Entry, Kind, RecordKey},
     util::environment,
 };
 
@@ -26,7 +26,7 @@ pub(super) const KIND: &str = "leasehold.dev/kind";
 /// On the records of an election and of its candidates: the election's record, cut to a label's length.
 pub(super) const ELECTION: &str = "leasehold.dev/election";
 /// The name as its user says it, where the Lease's own name differs.
-const TITLE: &str = "leasehold.dev/name";
+const NAME: &str = "leasehold.dev/name";
 /// The name of the election's record, on a candidate's.
 const CANDIDATE_OF: &str = "leasehold.dev/candidate-of";
 /// Which write this is, as JSON: see [`Mark`].
@@ -58,7 +58,7 @@ pub(super) struct Pod {
 /// # Errors
 ///
 /// [`Error::Unavailable`] if it is about something else: a version of that would outlast every true one.
-pub(super) fn answer(key: &Key, whole: Value) -> Result<Versioned> {
+pub(super) fn answer(key: &RecordKey, whole: Value) -> Result<Versioned> {
     let metadata = &whole["metadata"];
     let other = |field: &str, own: &str| metadata[field].as_str().filter(|said| *said != own);
     let named = metadata["name"].is_string() && other("name", key.lease.as_str()).is_none();
@@ -134,12 +134,12 @@ pub(super) fn entry(found: Versioned) -> Entry {
         }
         _ => None,
     };
-    let title = annotation(TITLE).unwrap_or(name).to_owned();
-    Entry { namespace, lease, kind, title, found: Arc::new(found) }
+    let name = annotation(NAME).unwrap_or(name).to_owned();
+    Entry { namespace, lease, kind, name, found: Arc::new(found) }
 }
 
 /// The object to send: `write` over what it is conditional on.
-pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
+pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value {
     let now = format!("{:.6}", wall_clock());
     let mut object = match &write.base {
         Some(base) => (*base.whole).clone(),
@@ -166,7 +166,7 @@ pub(super) fn encode(key: &Key, write: &Write, pod: Option<&Pod>) -> Value {
         spec.insert("leaseDurationSeconds".into(), ttl.as_secs().into());
     }
     spec.insert("leaseTransitions".into(), record.transitions.into());
-    if write.change == Change::Claim {
+    if write.kind == WriteKind::Claim {
         spec.insert("acquireTime".into(), now.clone().into());
     }
     spec.insert("renewTime".into(), now.into());
@@ -180,7 +180,7 @@ pub(super) fn freed(whole: &Value) -> Value {
     object
 }
 
-fn new_object(key: &Key, pod: Option<&Pod>) -> Value {
+fn new_object(key: &RecordKey, pod: Option<&Pod>) -> Value {
     let mut object = json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -198,7 +198,7 @@ fn new_object(key: &Key, pod: Option<&Pod>) -> Value {
 }
 
 /// Labels to select by, and the names that do not fit into the Lease's own.
-fn describe(metadata: &mut Map<String, Value>, key: &Key) {
+fn describe(metadata: &mut Map<String, Value>, key: &RecordKey) {
     let (kind, election) = match &key.kind {
         Kind::Lock => ("lock", None),
         Kind::Election => ("election", Some(&key.lease)),
@@ -213,8 +213,8 @@ fn describe(metadata: &mut Map<String, Value>, key: &Key) {
     if let Kind::Candidate(election) = &key.kind {
         annotations.insert(CANDIDATE_OF.into(), election.as_str().into());
     }
-    if key.title.as_str() != key.lease.as_str() {
-        annotations.insert(TITLE.into(), key.title.as_str().into());
+    if key.name.as_str() != key.lease.as_str() {
+        annotations.insert(NAME.into(), key.name.as_str().into());
     }
 }
 

@@ -117,8 +117,8 @@ proptest! {
 
     #[test]
     fn every_record_is_read_as_it_was_written(record in a_record(), claims in any::<bool>()) {
-        let change = if claims { Change::Claim } else { Change::Renew };
-        let write = Write { base: None, change, record };
+        let change = if claims { WriteKind::Claim } else { WriteKind::Renew };
+        let write = Write { base: None, kind: change, record };
         let found = decode(stored(encode(&key(Kind::Lock, "orders"), &write, None))).unwrap();
         prop_assert_eq!(found.record, write.record);
     }

@@ -112,7 +112,7 @@ fn a_candidate_belongs_to_its_pod_only_in_its_own_namespace() {
     };
     let election = key(Kind::Election, "billing");
     let candidate = election.candidate(&Name::parse("id", "web-1").unwrap());
-    let owned = |key: &Key, pod: &Pod| {
+    let owned = |key: &RecordKey, pod: &Pod| {
         encode(key, &claim(None), Some(pod))["metadata"]["ownerReferences"][0]["uid"].clone()
     };
     assert_eq!(owned(&candidate, &pod("shop")), "u-9");
@@ -127,5 +127,5 @@ fn a_candidate_is_recognised_with_its_election() {
     let found = decode(stored(encode(&candidate, &claim(None), None))).unwrap();
     let entry = entry(found);
     assert_eq!(entry.kind, Some(candidate.kind));
-    assert_eq!(entry.title, "jobs/nightly");
+    assert_eq!(entry.name, "jobs/nightly");
 }
