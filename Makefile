@@ -24,12 +24,12 @@ test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold
 
 check-fmt: tools
 	$(call say,formatting)
-	@$(CARGO) fmt --check
+	@$(CARGO) fmt --all --check
 
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
-		$(CARGO) clippy --quiet --locked --all-targets $$features -- -D warnings || exit 1; \
+		$(CARGO) clippy --quiet --locked --workspace --all-targets $$features -- -D warnings || exit 1; \
 	done
 
 docs: tools
