@@ -7,21 +7,13 @@
 )]
 
 #[cfg(feature = "conformance")]
-#[path = "apiserver/conformance.rs"]
 mod conformance;
-#[path = "apiserver/contract.rs"]
 mod contract;
-#[path = "apiserver/cut_off.rs"]
 mod cut_off;
-#[path = "apiserver/hands.rs"]
 mod hands;
-#[path = "apiserver/outage.rs"]
 mod outage;
-#[path = "apiserver/peers.rs"]
 mod peers;
-#[path = "apiserver/permissions.rs"]
 mod permissions;
-#[path = "apiserver/processes.rs"]
 mod processes;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,14 +1,9 @@
 //! The chart, as helm renders it. `make chart` brings helm and runs these.
 
-#[path = "chart/access.rs"]
 mod access;
-#[path = "chart/around.rs"]
 mod around;
-#[path = "chart/hardened.rs"]
 mod hardened;
-#[path = "chart/modes.rs"]
 mod modes;
-#[path = "chart/refused.rs"]
 mod refused;
 
 use leasehold_test_support::helm::{CHART, helm};

@@ -1,29 +1,18 @@
 //! The embedded backend: what every backend must do, and what only this one lets a test do to it.
 
-#[path = "memory/bounds.rs"]
 mod bounds;
 #[cfg(feature = "conformance")]
-#[path = "memory/broken.rs"]
 mod broken;
-#[path = "memory/elections.rs"]
 mod elections;
-#[path = "memory/faults.rs"]
 mod faults;
 #[cfg(feature = "metrics")]
-#[path = "memory/metrics.rs"]
 mod metrics;
-#[path = "memory/patience.rs"]
 mod patience;
-#[cfg(feature = "metrics")]
-#[path = "../src/bin/leasehold/serve/prometheus.rs"]
-mod prometheus;
-#[path = "memory/queue.rs"]
 mod queue;
-#[path = "memory/telemetry.rs"]
+#[cfg(feature = "metrics")]
+mod recorder;
 mod telemetry;
-#[path = "memory/tenure.rs"]
 mod tenure;
-#[path = "memory/trying.rs"]
 mod trying;
 
 use std::time::Duration;

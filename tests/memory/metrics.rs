@@ -5,7 +5,7 @@ use std::{fmt::Debug, str::FromStr};
 use leasehold::{Fault, LeaderOptions, LockOptions, Memory, Sync as _};
 use tokio::time::sleep;
 
-use crate::{hold, pair, prometheus::Registry, secs, soon};
+use crate::{hold, pair, recorder::Registry, secs, soon};
 
 impl Registry {
     /// The value of the one series that begins so.

@@ -5,40 +5,23 @@
     reason = "an event before its cause is a failed test"
 )]
 
-#[path = "scripted/answer.rs"]
 mod answer;
-#[path = "scripted/cluster.rs"]
 mod cluster;
-#[path = "scripted/script.rs"]
 mod script;
-#[path = "scripted/server.rs"]
 mod server;
-#[path = "scripted/wire.rs"]
 mod wire;
 
-#[path = "scripted/broken.rs"]
 mod broken;
-#[path = "scripted/conflicts.rs"]
 mod conflicts;
-#[path = "scripted/counts.rs"]
 mod counts;
-#[path = "scripted/edited.rs"]
 mod edited;
-#[path = "scripted/fields.rs"]
 mod fields;
-#[path = "scripted/refused.rs"]
 mod refused;
-#[path = "scripted/silence.rs"]
 mod silence;
-#[path = "scripted/stale.rs"]
 mod stale;
-#[path = "scripted/storms.rs"]
 mod storms;
-#[path = "scripted/strange.rs"]
 mod strange;
-#[path = "scripted/unavailable.rs"]
 mod unavailable;
-#[path = "scripted/watches.rs"]
 mod watches;
 
 mod prelude {

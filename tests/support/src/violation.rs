@@ -1,14 +1,17 @@
-//! A promise that was broken.
+//! A broken guarantee.
 
-/// What was wrong, under its name in the protocol.
+/// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) check: &'static str,
-    pub(crate) what: String,
+pub struct Violation {
+    /// The name of the check, such as `C1`.
+    pub check: &'static str,
+    /// What was wrong.
+    pub what: String,
 }
 
 impl Violation {
-    pub(crate) fn new(check: &'static str, what: impl Into<String>) -> Self {
+    /// What `check` found.
+    pub fn new(check: &'static str, what: impl Into<String>) -> Self {
         Self { check, what: what.into() }
     }
 }
