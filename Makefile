@@ -29,8 +29,9 @@ check-fmt: tools
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
-		$(CARGO) clippy --quiet --locked --workspace --all-targets $$features -- -D warnings || exit 1; \
+		$(CARGO) clippy --quiet --locked --all-targets $$features -- -D warnings || exit 1; \
 	done
+	@$(CARGO) clippy --quiet --locked --workspace --exclude leasehold --tests -- -D warnings
 
 docs: tools
 	$(call say,documentation)
@@ -87,7 +88,7 @@ binary: tools ## Build target/leasehold: the program in one file, linked statica
 	@.ci/binary
 
 soak: tools ## Simulate HOURS hours (100) of a cluster's life in which everything goes wrong
-	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked --all-features --test simulation soak -- --ignored --nocapture
+	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation soak -- --ignored --nocapture
 
 chaos: tools tools-go ## Five processes on a real API server, and faults at random, for MINUTES minutes (10)
 	@tests/controlplane/build.sh
@@ -95,7 +96,7 @@ chaos: tools tools-go ## Five processes on a real API server, and faults at rand
 		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 model: tools ## Look at every state that two contenders can get into, within bounds: two minutes, 4 GB
-	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib engine::model -- --ignored --nocapture
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib protocol::model -- --ignored --nocapture
 
 fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightly Rust
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }

@@ -5,9 +5,11 @@ use std::{fmt, num::NonZeroU64, sync::Arc};
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    engine::record::{Versioned, Write},
-    error::Result,
-    name::{LeaseName, Name, Namespace},
+    api::{
+        error::Result,
+        name::{LeaseName, Name, Namespace},
+    },
+    protocol::record::{Versioned, Write},
 };
 
 /// Where a record is, and what it is for.
@@ -109,7 +111,7 @@ pub(crate) enum Written {
 /// - `write` is stored only if the record is exactly `base` (version and uid), or absent where there is no base.
 ///   An `Err` that is not a refusal leaves open whether it is stored.
 /// - Versions of one name strictly grow with each change, also across deletion.
-/// - What is not in [`Record`](crate::engine::record::Record) is preserved.
+/// - What is not in [`Record`](crate::protocol::record::Record) is preserved.
 /// - Nothing retries by itself: each call is one attempt, abandoned by dropping its future.
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// The backend's name, for people.

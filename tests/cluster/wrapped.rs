@@ -37,7 +37,7 @@ async fn working(release: &Release) -> Vec<String> {
     let mut working = Vec::new();
     for pod in release.lives().await.into_keys() {
         let log = release.pods().logs(&pod, &LogParams::default()).await.unwrap_or_default();
-        if log.contains("stands in `leasehold-example-controller`") {
+        if log.contains("is a candidate in `leasehold-example-controller`") {
             working.push(pod);
         }
     }
