@@ -24,13 +24,14 @@ test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold
 
 check-fmt: tools
 	$(call say,formatting)
-	@$(CARGO) fmt --check
+	@$(CARGO) fmt --all --check
 
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
 		$(CARGO) clippy --quiet --locked --all-targets $$features -- -D warnings || exit 1; \
 	done
+	@$(CARGO) clippy --quiet --locked --workspace --exclude leasehold --tests -- -D warnings
 
 docs: tools
 	$(call say,documentation)
@@ -39,7 +40,7 @@ docs: tools
 unit: tools tools-go
 	@tests/controlplane/build.sh
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
-	@$(HEEDING) $(CARGO) test --locked --all-features
+	@$(HEEDING) $(CARGO) test --locked --workspace --all-features
 
 controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh

@@ -7,8 +7,6 @@
     reason = "a test says where it fails, and reads the clock"
 )]
 
-mod support;
-
 #[path = "cli/busy.rs"]
 mod busy;
 #[path = "cli/commands.rs"]
@@ -57,8 +55,8 @@ use std::{
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
 use leasehold::{Kubernetes, LockOptions, Options};
+use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
 use program::Program;
-use support::{ADMIN, ControlPlane, Proxy};
 
 /// A namespace of a test's own on the shared control plane.
 struct Place {

@@ -11,7 +11,7 @@ use std::{
 use fastrand::Rng;
 
 thread_local! {
-    static RANDOM: RefCell<Rng> = RefCell::new(Rng::with_seed(0));
+    static RANDOM: RefCell<Rng> = const { RefCell::new(Rng::with_seed(0)) };
     static CLOCKS: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
 }
 

@@ -23,12 +23,9 @@ mod network;
 mod post;
 mod real;
 mod report;
-mod rng;
 mod scene;
 mod script;
 mod store;
-#[path = "../support/mod.rs"]
-mod support;
 mod watches;
 mod wire;
 mod world;

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of one server, for what happens between a client and it.
+//! A TCP proxy in front of one server, with faults.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -13,49 +13,52 @@ use tokio::{
     time::sleep,
 };
 
-/// What becomes of bytes on their way.
+/// What happens to bytes in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
+    /// Bytes pass.
     #[default]
     Open,
-    /// They are held back, in order, until the way is open again. Nobody is told; and when the sender has gone
-    /// meanwhile, the receiver learns of that later than of the bytes.
+    /// Bytes are held back, in order, until the way is open again. Neither side gets an error. If the sender closes
+    /// the connection meanwhile, the receiver sees its end one second after the bytes.
     Held,
-    /// Each piece takes this much longer.
+    /// Each piece is delayed by this time.
     Slow(Duration),
-    /// Each connection ends when this many more bytes have passed, which may be in the middle of a message.
+    /// Each connection ends after this many more bytes, perhaps in the middle of a message.
     Cut(usize),
 }
 
-/// How both directions are, and whether connections are cut.
+/// The state of both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) requests: Way,
-    pub(crate) replies: Way,
+pub struct Link {
+    /// From the client to the server.
+    pub requests: Way,
+    /// From the server to the client.
+    pub replies: Way,
 }
 
 impl Link {
-    /// Nothing passes, in either direction, and nothing says so.
-    pub(crate) const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
-    /// Requests arrive, and their answers do not.
-    pub(crate) const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
-    /// Requests do not arrive. What the server has to say still does.
-    pub(crate) const NO_REQUESTS: Self = Self { requests: Way::Held, replies: Way::Open };
+    /// No bytes pass in either direction, and connections stay open.
+    pub const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
+    /// Requests arrive, but their answers do not.
+    pub const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
+    /// Requests do not arrive. Bytes from the server still do.
+    pub const NO_REQUESTS: Self = Self { requests: Way::Held, replies: Way::Open };
 }
 
 /// The proxy. Dropping it cuts all connections.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     link: watch::Sender<Link>,
-    /// Counts up when all connections are to be cut.
+    /// Increases when all connections are to be cut.
     cut: watch::Sender<u64>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port and passes on to `server`.
-    pub(crate) async fn start(server: SocketAddr) -> Self {
+    /// Listens on a free port and forwards to `server`.
+    pub async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (link, cut) = (watch::Sender::new(Link::default()), watch::Sender::new(0));
@@ -64,20 +67,23 @@ impl Proxy {
         Self { address, link, cut, _tasks: tasks }
     }
 
-    pub(crate) const fn port(&self) -> u16 {
+    /// The port that the proxy listens on.
+    pub const fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The URL of the proxy, `https`.
+    pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    pub(crate) fn set(&self, link: Link) {
+    /// Changes how bytes pass, on old and new connections.
+    pub fn set(&self, link: Link) {
         self.link.send_replace(link);
     }
 
-    /// Resets every connection there is, on both sides; new ones are accepted.
-    pub(crate) fn reset(&self) {
+    /// Resets all present connections on both sides. New ones are accepted.
+    pub fn reset(&self) {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
 }
@@ -118,7 +124,7 @@ async fn connect(
     }
 }
 
-/// How much later than the bytes that were held back the end of their connection comes.
+/// The delay between bytes that were held back and the end of their connection.
 const END_AFTER_HELD: Duration = Duration::from_secs(1);
 
 async fn pass(

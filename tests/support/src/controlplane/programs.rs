@@ -1,18 +1,20 @@
-//! Which etcd and kube-apiserver the tests use.
+//! The programs etcd and kube-apiserver.
 
 use std::env::var_os;
 use std::path::{Path, PathBuf};
 
+use crate::ROOT;
+
 /// Where the control plane comes from.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// Somebody else's cluster, by its kubeconfig.
+    /// A running cluster, by its kubeconfig.
     Cluster(PathBuf),
-    /// Programs for us to start.
+    /// Programs to start.
     Programs(Programs),
 }
 
-/// The first words of the two commands.
+/// The first words of both commands.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub(super) etcd: Vec<String>,
@@ -30,10 +32,10 @@ impl Origin {
             let (etcd, apiserver) = (program("etcd"), program("kube-apiserver"));
             return Self::Programs(Programs { etcd, apiserver });
         }
-        let package = path("CARGO_MANIFEST_DIR").unwrap_or_else(|| PathBuf::from("."));
-        let here = package.join("target");
-        let candidates: Vec<_> = path("CARGO_TARGET_DIR").into_iter().chain([here]).collect();
-        let built = candidates.iter().map(|target| target.join("controlplane/controlplane"));
+        // Cargo resolves a relative CARGO_TARGET_DIR in the directory where it was started: usually the root.
+        let root = Path::new(ROOT);
+        let candidates = path("CARGO_TARGET_DIR").into_iter().chain(["target".into()]);
+        let built = candidates.map(|target| root.join(target).join("controlplane/controlplane"));
         let built: Vec<_> = built.collect();
         let found = built.iter().find(|path| path.exists()).unwrap_or(&built[0]);
         let program = existing(found, "build it with `make` or tests/controlplane/build.sh");

@@ -6,23 +6,16 @@
 #![expect(clippy::print_stdout, reason = "prints its table")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails should say where")]
 
-#[path = "kubernetes/command.rs"]
 mod command;
-#[path = "kubernetes/counts.rs"]
 mod counts;
-#[path = "kubernetes/failover.rs"]
 mod failover;
-#[path = "kubernetes/latency.rs"]
 mod latency;
-#[path = "kubernetes/process.rs"]
 mod process;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::time::{Duration, Instant};
 
 use leasehold::{Kubernetes, Options};
-use support::{ADMIN, ControlPlane};
+use leasehold_test_support::{ADMIN, ControlPlane};
 
 /// Where the figures come from and go to.
 struct Bench {

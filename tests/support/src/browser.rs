@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over `WebDriver` (W3C): what the tests need of it.
+//! A headless Chromium, controlled over `WebDriver` (W3C).
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use http::{Method, Request};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -18,25 +18,27 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::LIMIT;
-
-/// The key Enter, as `WebDriver` writes it.
-pub(crate) const ENTER: &str = "\u{e007}";
+/// The key Enter in `WebDriver`.
+pub const ENTER: &str = "\u{e007}";
+/// The limit of every wait.
+const LIMIT: Duration = Duration::from_secs(60);
 const TAB: &str = "\u{e004}";
-/// How an element is named in an answer.
+/// The key of the id of an element in an answer.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window, until this is dropped.
-pub(crate) struct Browser {
+#[derive(Debug)]
+pub struct Browser {
     driver: Child,
     session: String,
-    client: Client<HttpConnector, Body>,
-    /// Removed with it.
+    client: Client<HttpConnector, Full<Bytes>>,
+    /// The directory of the profile, removed when this is dropped.
     profile: tempfile::TempDir,
 }
 
 impl Browser {
-    pub(crate) async fn start((width, height): (u32, u32)) -> Self {
+    /// Starts Chromium with a page of this width and height.
+    pub async fn start((width, height): (u32, u32)) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -48,7 +50,7 @@ impl Browser {
             let (_, port) = line.split_once("started successfully on port ")?;
             Some(port.trim_end_matches('.').to_owned())
         });
-        let url = format!("http://127.0.0.1:{}", port.expect("chromedriver says its port"));
+        let url = format!("http://127.0.0.1:{}", port.expect("chromedriver prints its port"));
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self {
             driver,
@@ -60,7 +62,7 @@ impl Browser {
             "--headless=new".into(),
             "--disable-gpu".into(),
             "--hide-scrollbars".into(),
-            // Root, as in a container, has no sandbox; the page is our own.
+            // The sandbox does not work for root, as in a container. The tests open only their own pages.
             "--no-sandbox".into(),
             "--disable-dev-shm-usage".into(),
             format!("--user-data-dir={}", browser.profile.path().display()),
@@ -71,31 +73,32 @@ impl Browser {
         } } });
         let session = browser.send(Method::POST, "", &wanted).await;
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
-        // Narrower than a window can be.
+        // Set here, because a window cannot be as narrow as a phone.
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         browser.devtools("Emulation.setDeviceMetricsOverride", &size).await;
         browser
     }
 
-    pub(crate) async fn open(&self, url: &str) {
+    /// Opens a page, and waits until it has loaded.
+    pub async fn open(&self, url: &str) {
         self.send(Method::POST, "/url", &json!({ "url": url })).await;
     }
 
-    /// Light or dark, as a user's system says.
-    pub(crate) async fn prefer(&self, scheme: &str) {
+    /// Sets the preferred colour scheme: `light` or `dark`.
+    pub async fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", &features).await;
     }
 
-    /// What a script returns.
-    pub(crate) async fn run(&self, script: &str) -> Value {
+    /// Runs a script, and returns its result.
+    pub async fn run(&self, script: &str) -> Value {
         self.send(Method::POST, "/execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
     /// Waits until a script returns true.
     #[track_caller]
-    pub(crate) fn until(&self, script: &str) -> impl Future<Output = ()> {
-        let asked = std::panic::Location::caller();
+    pub fn until(&self, script: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
         async move {
             let so = async {
                 while self.run(script).await != json!(true) {
@@ -103,25 +106,26 @@ impl Browser {
                 }
             };
             let waited = timeout(LIMIT, so).await;
-            waited.unwrap_or_else(|_| panic!("{asked}: waited in vain for {script}"));
+            waited.unwrap_or_else(|_| panic!("{caller}: timed out waiting for {script}"));
         }
     }
 
-    pub(crate) async fn text(&self, selector: &str) -> String {
+    /// The text of the first element that matches a CSS selector.
+    pub async fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({}).textContent", json!(selector));
         self.run(&script).await.as_str().unwrap().to_owned()
     }
 
-    /// Clicks as a mouse does: what is covered or out of sight cannot be.
-    pub(crate) async fn click(&self, selector: &str) {
+    /// Clicks an element with the mouse. It must be visible, and not covered.
+    pub async fn click(&self, selector: &str) {
         let found = json!({ "using": "css selector", "value": selector });
         let element = self.send(Method::POST, "/element", &found).await;
         let id = element[ELEMENT].as_str().unwrap();
         self.send(Method::POST, &format!("/element/{id}/click"), &json!({})).await;
     }
 
-    /// Presses a key, wherever the focus is.
-    pub(crate) async fn press(&self, key: &str) {
+    /// Presses a key in the element that has the focus.
+    pub async fn press(&self, key: &str) {
         let actions =
             json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let keyboard =
@@ -129,23 +133,23 @@ impl Browser {
         self.send(Method::POST, "/actions", &keyboard).await;
     }
 
-    /// Presses Tab until this has the focus, and shows that.
-    pub(crate) async fn tab_to(&self, selector: &str) {
+    /// Presses Tab until an element that matches has the focus, and checks that its outline is visible.
+    pub async fn tab_to(&self, selector: &str) {
         let focused = format!("return document.activeElement.matches({})", json!(selector));
         for _ in 0..20 {
             self.press(TAB).await;
             if self.run(&focused).await == json!(true) {
                 let outline =
                     self.run("return getComputedStyle(document.activeElement).outlineStyle").await;
-                assert_ne!(outline, json!("none"), "who uses the keyboard sees where they are");
+                assert_ne!(outline, json!("none"), "the focus must be visible");
                 return;
             }
         }
         panic!("{selector} cannot be reached with Tab");
     }
 
-    /// A picture, in the directory `LEASEHOLD_SCREENSHOTS` if that is set.
-    pub(crate) async fn shoot(&self, name: &str) {
+    /// Saves a screenshot in the directory `LEASEHOLD_SCREENSHOTS`, if that is set.
+    pub async fn shoot(&self, name: &str) {
         let Some(directory) = std::env::var_os("LEASEHOLD_SCREENSHOTS") else { return };
         let picture = self.send(Method::GET, "/screenshot", &json!({})).await;
         let bytes = BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap();
@@ -153,21 +157,21 @@ impl Browser {
             .unwrap();
     }
 
-    /// What went wrong in the page: scripts, and what its policy forbids.
-    pub(crate) async fn complaints(&self) -> Vec<Value> {
+    /// Errors of the page: from scripts, and violations of its content security policy.
+    pub async fn complaints(&self) -> Vec<Value> {
         let log = self.send(Method::POST, "/se/log", &json!({ "type": "browser" })).await;
         let all = log.as_array().unwrap().iter();
         all.filter(|entry| entry["level"] == "SEVERE").cloned().collect()
     }
 
-    /// Without a runtime: this may be a panic.
+    /// Ends the session. Blocking, because it runs in `drop`, also during a panic.
     fn end(&self) -> io::Result<()> {
         let (_, rest) = self.session.split_once("//").unwrap_or_default();
         let (host, path) = rest.split_once('/').unwrap_or_default();
         let mut driver = TcpStream::connect(host)?;
         driver.set_read_timeout(Some(LIMIT))?;
         write!(driver, "DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-        // It answers once the browser has ended, and keeps the connection all the same.
+        // The driver answers when the browser has ended, and leaves the connection open.
         driver.read(&mut [0; 1]).map(drop)
     }
 
@@ -177,9 +181,9 @@ impl Browser {
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
-        let body = if method == Method::GET { Body::empty() } else { Body::from(body.to_string()) };
+        let body = if method == Method::GET { String::new() } else { body.to_string() };
         let request = Request::builder().method(method).uri(format!("{}{path}", self.session));
-        let answer = self.client.request(request.body(body).unwrap()).await.unwrap();
+        let answer = self.client.request(request.body(Full::from(body)).unwrap()).await.unwrap();
         let well = answer.status().is_success();
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
         let mut answer: Value = serde_json::from_slice(&bytes).unwrap();
@@ -190,7 +194,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its driver's session; then the driver.
+        // The browser ends with the session. Then end the driver.
         let _ = self.end();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
