@@ -1,8 +1,6 @@
-#![cfg_attr(feature = "kubernetes", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "kubernetes"),
-    doc = "Distributed locks and leader election, embedded: see [`Memory`]."
-)]
+#![cfg_attr(feature = "kubernetes", doc = include_str!("docs/crate.md"))]
+#![cfg_attr(not(feature = "kubernetes"), doc = "Distributed locks and leader election, embedded: see [`Memory`].")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
 mod backends;
