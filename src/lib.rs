@@ -18,12 +18,13 @@ mod util;
 pub use api::{
     error::{Cause, Error, Loss, Result},
     guard::Guard,
-    leader::{Leader, Status},
+    leader::{Leader, Observation, Status},
     member::{ElectEvent, ElectWatcher, Member, Role},
     options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions},
     sync::{DynSync, Sync},
+    sync_ext::SyncExt,
     tenure::{Tenure, TenureState},
-    timing::Timing,
+    timing::{Durations, Timing},
     token::Token,
 };
 #[cfg(all(fuzzing, feature = "kubernetes"))]

@@ -49,12 +49,12 @@ const BACKLOG: usize = 256;
 ///
 /// let held = a.lock("orders", LockOptions::default()).await?;
 /// let busy = b.lock("orders", LockOptions::default().try_once()).await;
-/// assert!(matches!(busy, Err(Error::Timeout { .. })));
+/// assert!(matches!(busy, Err(Error::Held { .. })));
 /// # drop(held);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     handle: Arc<Handle>,
     link: Arc<Link>,
@@ -120,7 +120,7 @@ impl Memory {
 
     /// How many requests this handle has sent so far, watches apart: for a bound in a test.
     #[must_use]
-    pub fn requests(&self) -> u64 {
+    pub fn request_count(&self) -> u64 {
         self.link.requests.load(Ordering::Relaxed)
     }
 
@@ -289,7 +289,7 @@ impl Link {
                 request(&self.world);
                 std::future::pending().await
             }
-            Some(Fault::Refuse) => Err(Error::Refused {
+            Some(Fault::Refuse) => Err(Error::PermissionDenied {
                 verb,
                 resource: format!("record/{}", key.map_or("*", |key| key.lease.as_str())),
                 namespace: key.map_or("*", |key| key.namespace.as_str()).into(),

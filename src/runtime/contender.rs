@@ -194,7 +194,7 @@ impl Contender {
                 Err(error) => {
                     let mut failure = failure(&error);
                     // Stored, under a version that cannot be read: not a refusal.
-                    failure.refused &= !matches!(error, Error::Version { .. });
+                    failure.refused &= !matches!(error, Error::InvalidRecord { .. });
                     (Input::Wrote(Outcome::Failed(failure)), Some(error))
                 }
             }
@@ -285,7 +285,7 @@ impl Contender {
                 "it was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
                 status.highest
             );
-            self.queue.failed(Error::Version { name: name(), reason });
+            self.queue.failed(Error::InvalidRecord { name: name(), reason });
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         error::{Error, Loss, Result},
         guard::{Guard, Release, WeakGuard},
         tenure::{Tenure, TenureState},
-        timing::Timing,
+        timing::Durations,
         token::Token,
     },
     protocol::machine::{self, Input, Status, TenureStatus},
@@ -46,7 +46,7 @@ pub(crate) struct Queue {
     /// The next caller does not claim before then, because other processes come first.
     courtesy: Moment,
     /// The timing of the last claim.
-    claimed: Option<Timing>,
+    claimed: Option<Durations>,
     /// The last known holder in another process.
     other: Option<Arc<str>>,
     /// Callers that wait until the record is released.
@@ -174,7 +174,7 @@ impl Queue {
         }
     }
 
-    fn pass(&mut self, timing: Timing) -> Input {
+    fn pass(&mut self, timing: Durations) -> Input {
         self.claimed = Some(timing);
         Input::Pass(timing)
     }
@@ -300,12 +300,13 @@ impl Queue {
                         None => self.other.as_ref().unwrap_or(&self.identity).to_string(),
                         Some(_) => self.identity.to_string(),
                     };
-                    let waited = now - request.asked_at;
-                    let _ = request.reply.send(Err(Error::Timeout {
-                        name: self.name.to_string(),
-                        holder,
-                        waited,
-                    }));
+                    let name = self.name.to_string();
+                    let error = if request.is_single_try() {
+                        Error::Held { name, holder }
+                    } else {
+                        Error::Timeout { name, holder, waited: now - request.asked_at }
+                    };
+                    let _ = request.reply.send(Err(error));
                 }
                 _ => kept.push_back(request),
             }

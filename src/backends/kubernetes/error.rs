@@ -104,7 +104,7 @@ impl Asked<'_> {
     }
 
     fn refused(&self, reason: String) -> Error {
-        Error::Refused {
+        Error::PermissionDenied {
             verb: self.verb,
             resource: self.object(),
             namespace: self.namespace.into(),

@@ -139,11 +139,13 @@ impl Machine {
         let most = match failure.refused {
             // Credentials are renewed and roles mended within a hold: there must be time for three attempts in it.
             true if self.tenure.is_some() => {
-                let budget = self.timing.hold().saturating_sub(self.timing.renew());
+                let budget = self.timing.hold().saturating_sub(self.timing.renew_interval());
                 self.timing.refused().min(budget / 4)
             }
             true => self.timing.refused(),
-            false if self.tenure.is_some() => self.doubled(count - 1).min(self.timing.attempt()),
+            false if self.tenure.is_some() => {
+                self.doubled(count - 1).min(self.timing.attempt_timeout())
+            }
             false => self.doubled(count - 1).min(self.timing.retry()),
         };
         self.pause(now, most, failure.retry_after);
@@ -158,7 +160,7 @@ impl Machine {
         let mut pause = most / 2 + self.spread(now.as_nanos(), most / 2);
         if let Some(asked) = asked {
             let room = self.tenure.as_ref().map_or(LONGEST_PAUSE, |held| {
-                (held.until - now).saturating_sub(self.timing.attempt() * 2)
+                (held.until - now).saturating_sub(self.timing.attempt_timeout() * 2)
             });
             pause = pause.max(asked.min(room));
         }

@@ -38,7 +38,7 @@ impl Machine {
 
     fn renew(&mut self, now: Moment) -> Step {
         let Some(tenure) = &self.tenure else { return Step::Done };
-        let due = tenure.sent + self.timing.renew();
+        let due = tenure.sent + self.timing.renew_interval();
         match tenure.yielding {
             true => self.sleep(now, Moment::NEVER),
             false if now < due => self.sleep(now, due),
@@ -103,7 +103,7 @@ impl Machine {
     }
 
     fn look_again(&mut self, now: Moment, checked: Moment) -> Step {
-        let again = checked + self.timing.renew();
+        let again = checked + self.timing.renew_interval();
         if now < again { Step::Sleep(again.min(self.give_up)) } else { self.ask() }
     }
 

@@ -131,7 +131,7 @@ impl Machine {
             yielding: false,
         });
         // What failed before it was asked for a longer pause than a tenure has time for.
-        let budget = self.timing.hold().saturating_sub(self.timing.attempt() * 2);
+        let budget = self.timing.hold().saturating_sub(self.timing.attempt_timeout() * 2);
         self.backoff.resume_by(attempt.sent + budget);
     }
 

@@ -99,7 +99,7 @@ impl Machine {
             regressed: self.is_regressed(),
             release: self.release_status(now),
             done: self.is_done(now),
-            attempt_timeout: self.timing.attempt(),
+            attempt_timeout: self.timing.attempt_timeout(),
         }
     }
 
