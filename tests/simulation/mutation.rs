@@ -20,6 +20,18 @@ fn the_mistake_is_caught() {
     assert_eq!(violation.map(|found| found.check), Some(check));
 }
 
+/// Runs the seeds of `LEASEHOLD_SEEDS`, a list with commas, on the tree without a mistake: no check fails, and each
+/// seed gives one trace.
+#[test]
+#[ignore = "`make mutations` runs this once, with the seeds of all patches"]
+fn no_check_fails_without_a_mistake() {
+    let seeds = std::env::var("LEASEHOLD_SEEDS").expect("LEASEHOLD_SEEDS");
+    for seed in seeds.split(',').map(|seed| seed.parse().expect("a seed")) {
+        assert_eq!(world::run(seed).violation, None, "seed {seed}");
+        assert!(is_one_trace(seed), "seed {seed}: two runs have two traces");
+    }
+}
+
 /// Searches from seed 0 for the first that fails a check: for a new mistake, or after a change of the simulation.
 #[test]
 #[ignore = "a search of up to LEASEHOLD_COUNT seeds"]

@@ -22,6 +22,7 @@
 //! - States are told apart by 64 bits of a hash: that two of ten million share one has a chance of one in 300,000.
 
 mod laws;
+mod mutation;
 mod world;
 
 use stateright::{Checker, Model, Property};
