@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e
 
 CARGO ?= cargo
-# Feature sets that must each stand by themselves.
+# Feature sets of the library that must each build without the others.
 FEATURES := "--no-default-features" "" "--all-features"
 # Where signals are ignored from the outset, under nohup or in the background of a script, programs under test would
 # ignore them too, as they should: the tests begin with none ignored.
@@ -17,7 +17,7 @@ help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it at work, without a cluster: under 15 seconds once built
-	@$(CARGO) run --quiet --locked --no-default-features --example demo
+	@$(CARGO) run --quiet --locked --package leasehold --no-default-features --example demo
 
 test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold: formatting, lints, docs, tests on a real API server, the chart
 	$(call say,all passed)
@@ -29,8 +29,10 @@ check-fmt: tools
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
-		$(CARGO) clippy --quiet --locked --all-targets $$features -- -D warnings || exit 1; \
+		$(CARGO) clippy --quiet --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
 	done
+	$(call say,clippy of the program)
+	@$(CARGO) clippy --quiet --locked --package leasehold-cli --all-targets -- -D warnings
 
 docs: tools
 	$(call say,documentation)
@@ -43,7 +45,7 @@ unit: tools tools-go
 
 controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
-	@$(CARGO) test --quiet --locked --test controlplane
+	@$(CARGO) test --quiet --locked --package leasehold --test controlplane
 
 image: tools ## The program as a container image, target/image/leasehold.tar: no container engine needed
 	@image/build.sh
@@ -52,18 +54,18 @@ chart: tools ## The Helm chart: linted, its schema as the program's options say,
 	$(call say,chart)
 	@helm=$$(tests/cluster/helm.sh) && \
 		$$helm lint --strict --quiet charts/leasehold && \
-		$(CARGO) test --quiet --locked --all-features --bin leasehold chart && \
-		HELM=$$helm $(CARGO) test --quiet --locked --all-features --test chart -- --ignored
+		$(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart && \
+		HELM=$$helm $(CARGO) test --quiet --locked --package leasehold --all-features --test chart -- --ignored
 
-chart-schema: tools ## Write charts/leasehold/values.schema.json anew, of the program's options
-	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --all-features --bin leasehold chart
+chart-schema: tools ## Write charts/leasehold/values.schema.json again, from the options of the program
+	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart
 
 page: tools ## The page of the demonstration in a real browser, headless: by mouse, by keyboard, on a phone
 	@for tool in chromium chromedriver; do \
 		command -v $$tool >/dev/null || { \
 			echo "make: $$tool is missing. On Debian: apt-get install --no-install-recommends chromium chromium-driver" >&2; exit 1; }; \
 	done
-	@$(CARGO) test --quiet --locked --all-features --test page -- --ignored --test-threads 2
+	@$(CARGO) test --quiet --locked --package leasehold-cli --test page -- --ignored --test-threads 2
 
 cluster: ## A whole cluster to play with, of kind or of this machine's own parts: prints the KUBECONFIG line
 	@tests/cluster/up.sh
@@ -79,9 +81,9 @@ e2e: tools ## Test the image and the chart on a whole cluster, brought up for it
 
 bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
 	@tests/controlplane/build.sh
-	@$(CARGO) build --quiet --locked --release --example player
-	@$(CARGO) build --quiet --locked --release --features cli --bin leasehold
-	@$(CARGO) bench --quiet --locked --bench kubernetes
+	@$(CARGO) build --quiet --locked --release --package leasehold --example player
+	@$(CARGO) build --quiet --locked --release --package leasehold-cli
+	@$(CARGO) bench --quiet --locked --package leasehold --bench kubernetes
 
 binary: tools ## Build target/leasehold: the program in one file, linked statically, for any Linux
 	@.ci/binary
@@ -95,7 +97,7 @@ chaos: tools tools-go ## Five processes on a real API server, and faults at rand
 		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 model: tools ## Look at every state that two contenders can get into, within bounds: two minutes, 4 GB
-	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib engine::model -- --ignored --nocapture
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --package leasehold --no-default-features --lib engine::model -- --ignored --nocapture
 
 fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightly Rust
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }

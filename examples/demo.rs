@@ -1,10 +1,10 @@
 //! `leasehold demo` by itself: it needs no Kubernetes client, so it builds in a moment.
 //!
 //! ```sh
-//! cargo run --no-default-features --example demo
+//! cargo run -p leasehold --no-default-features --example demo
 //! ```
 
-#[path = "../src/bin/leasehold/demo/mod.rs"]
+#[path = "../cli/src/commands/demo/scenes/mod.rs"]
 mod demo;
 
 #[tokio::main(flavor = "current_thread")]

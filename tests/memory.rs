@@ -15,7 +15,7 @@ mod metrics;
 #[path = "memory/patience.rs"]
 mod patience;
 #[cfg(feature = "metrics")]
-#[path = "../src/bin/leasehold/serve/prometheus.rs"]
+#[path = "../cli/src/sidecar/http/prometheus.rs"]
 mod prometheus;
 #[path = "memory/queue.rs"]
 mod queue;

@@ -9,54 +9,23 @@
 //! The guardian is this program again, in a process that waits for one thing only. So the group dies in
 //! time also while `leasehold` itself is stopped, blocked or dead.
 
-mod acquire;
-mod args;
-mod chain;
-#[cfg(test)]
-mod chart;
+mod cli;
 mod clock;
-mod command;
-mod connect;
-mod demo;
-mod elect;
-mod failure;
-mod guardian;
-mod help;
-mod hold;
-mod install;
-mod job;
-mod label;
-mod launch;
-mod lock;
+mod cluster;
+mod commands;
+mod exec;
+mod exit;
 mod log;
-mod look;
-mod manual;
-mod news;
-mod notices;
 mod output;
-mod page;
-mod plugin;
-mod pod;
-mod reexec;
-mod release;
-mod rows;
-mod run;
-mod serve;
 mod sidecar;
-mod signals;
-mod stage;
-mod stands;
-mod start;
-mod table;
-mod terminal;
-mod trouble;
-mod writes;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    args::{Args, Command, DemoArgs},
-    failure::{Failure, Outcome, code},
+    cli::args::{Args, Command},
+    commands::{demo, elect, events, install, list, lock, manual, release},
+    exec::{guardian, launch, reexec},
+    exit::{Failure, Outcome, code},
 };
 
 fn main() -> ExitCode {
@@ -85,16 +54,12 @@ fn run(args: Args) -> Outcome {
         match args.command {
             Command::Lock(args) => lock::run(args).await,
             Command::Elect(args) => elect::run(args).await,
-            Command::Members(args) => look::members(args).await,
-            Command::Status(args) => look::status(args).await,
-            Command::Watch(args) => look::watch(args).await,
+            Command::Members(args) => list::members(args).await,
+            Command::Status(args) => list::status(args).await,
+            Command::Watch(args) => events::run(args).await,
             Command::Release(args) => release::run(args).await,
             Command::Install(args) => install::run(&args),
-            Command::Demo(DemoArgs { serve: Some(address) }) => stage::run(address).await,
-            Command::Demo(DemoArgs { serve: None }) => demo::play()
-                .await
-                .map(|()| code::SUCCESS)
-                .map_err(|what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"))),
+            Command::Demo(args) => demo::run(args).await,
             Command::Schema => Ok(manual::schema()),
             Command::Completions { shell } => Ok(manual::completions(shell)),
             Command::Man => Ok(manual::page()),

@@ -3,12 +3,17 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{help, label::LabelKey, page::Peer, plugin, serve::Address};
+use super::{help, plugin};
+use crate::{
+    cluster::target::Target,
+    output::format::Output,
+    sidecar::{http::Address, options::SidecarArgs},
+};
 
 /// Locks and leader election on Kubernetes Leases.
 #[derive(Debug, Parser)]
@@ -121,7 +126,7 @@ pub(crate) struct LockArgs {
     #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
     pub(crate) try_once: bool,
     /// The exit code if somebody else holds it, or the wait ran out.
-    #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::failure::code::BUSY)]
+    #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::exit::code::BUSY)]
     pub(crate) busy_code: u8,
     #[command(flatten)]
     pub(crate) say: Say,
@@ -154,37 +159,6 @@ pub(crate) struct ElectArgs {
     /// The election's name, and the command with its arguments.
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
     words: Vec<OsString>,
-}
-
-/// What goes with a candidacy.
-#[derive(Debug, clap::Args)]
-pub(crate) struct SidecarArgs {
-    /// Answer over HTTP on this address who leads, for example 127.0.0.1:8080, or :8080 for every address.
-    #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
-    pub(crate) serve: Option<Address>,
-    /// Serve a page for people as well, at /, with a button that makes the leader resign: for demonstrations.
-    #[arg(long, env = "LEASEHOLD_PAGE", requires = "serve", value_parser = BoolishValueParser::new())]
-    pub(crate) page: bool,
-    /// Where the leader's own server answers, such as a Service of its own: the page of another passes on there what its button asks for.
-    #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
-    pub(crate) leader_url: Option<Peer>,
-    /// Label the own pod while it leads, for a Service to select: leasehold.dev/leader=true.
-    #[arg(long, env = "LEASEHOLD_LABEL_LEADER", value_parser = BoolishValueParser::new())]
-    pub(crate) label_leader: bool,
-    /// The label's key; one for each election that a pod stands in.
-    #[arg(
-        long,
-        env = "LEASEHOLD_LABEL_KEY",
-        value_name = "KEY",
-        default_value = "leasehold.dev/leader"
-    )]
-    pub(crate) label_key: LabelKey,
-    /// Record Kubernetes Events on gain and loss of the lead, about the own pod where it is known, else about the Lease.
-    #[arg(long, env = "LEASEHOLD_EVENTS", value_parser = BoolishValueParser::new())]
-    pub(crate) events: bool,
-    /// The own pod, in `POD_NAMESPACE` or else in this context's namespace. Default: `POD_NAME`, by the downward API.
-    #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
-    pub(crate) pod: Option<String>,
 }
 
 /// What to look at.
@@ -255,20 +229,6 @@ pub(crate) struct DemoArgs {
     pub(crate) serve: Option<Address>,
 }
 
-/// Which cluster, and where in it.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Target {
-    /// The namespace. Default: that of the kubeconfig's context, or of the pod.
-    #[arg(short, long, env = "LEASEHOLD_NAMESPACE")]
-    pub(crate) namespace: Option<String>,
-    /// The kubeconfig. Default: $KUBECONFIG, ~/.kube/config, or the pod's service account.
-    #[arg(long, env = "LEASEHOLD_KUBECONFIG", value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context.
-    #[arg(long, env = "LEASEHOLD_CONTEXT")]
-    pub(crate) context: Option<String>,
-}
-
 /// What a tenure lives by.
 #[derive(Clone, Debug, clap::Args, JsonSchema)]
 pub(crate) struct TenureArgs {
@@ -300,16 +260,6 @@ pub(crate) struct Say {
     #[schemars(range(max = 2))]
     #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
     pub(crate) verbose: u8,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub(crate) enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line; see `leasehold schema`.
-    Json,
 }
 
 impl LockArgs {

@@ -1,6 +1,6 @@
 //! The values of the chart: what they are, and that the chart says the same.
 //!
-//! `LEASEHOLD_WRITE_SCHEMA=1 cargo test --features cli --bin leasehold chart` writes `values.schema.json` anew.
+//! `LEASEHOLD_WRITE_SCHEMA=1 cargo test -p leasehold-cli --bin leasehold chart` writes `values.schema.json` anew.
 
 #![expect(dead_code, reason = "only ever described, as a schema")]
 #![expect(clippy::doc_markdown, reason = "descriptions in a schema, where there is no Markdown")]
@@ -11,7 +11,7 @@ use clap::CommandFactory as _;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::args::{Args, Say, TenureArgs};
+use super::args::{Args, Say, TenureArgs};
 
 /// What Kubernetes checks better than this could.
 type Object = Map<String, Value>;
@@ -174,7 +174,7 @@ fn schema() -> Value {
 }
 
 fn chart(file: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "charts/leasehold", file].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "../charts/leasehold", file].iter().collect()
 }
 
 fn read(file: &str) -> String {

@@ -9,8 +9,8 @@ use kube::{
 use leasehold::{Kubernetes, Options, Sync as _};
 
 use crate::{
-    args::Target,
-    failure::{About, Failure, Outcome, code},
+    cluster::target::Target,
+    exit::{About, Failure, Outcome, code},
 };
 
 /// A handle, and where it leads.

@@ -8,7 +8,7 @@ use leasehold::Error;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::acquire::no_answer;
+use crate::cluster::wait::no_answer;
 
 /// How long one may take. Nothing waits for it that anybody's lead depends on.
 const LIMIT: Duration = Duration::from_secs(2);

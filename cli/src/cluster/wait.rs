@@ -7,9 +7,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     clock,
-    connect::Connection,
-    failure::{About, Failure, Outcome},
-    signals::Signals,
+    cluster::connect::Connection,
+    exec::signals::Signals,
+    exit::{About, Failure, Outcome},
 };
 
 /// For how long a server that was never there is asked for.
@@ -68,6 +68,17 @@ async fn no_server(connection: &Connection) -> Error {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// One request, which a server that is not there must not hold up.
+pub(crate) async fn in_time<T>(
+    request: impl Future<Output = Result<T, Error>>,
+    about: &About<'_>,
+) -> Outcome<T> {
+    match timeout(PATIENCE, request).await {
+        Ok(result) => result.map_err(|error| about.failure(&error)),
+        Err(_) => Err(about.failure(&no_answer())),
     }
 }
 

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use leasehold::{Error, Tenure};
 
 use crate::{
-    chain::{self, Chain},
-    failure::{About, Failure, Outcome, code},
-    hold::End,
-    output::Held,
+    exec::{
+        nesting::{self, Chain},
+        supervise::End,
+    },
+    exit::{About, Failure, Outcome, code},
+    output::lines::Held,
 };
 
 /// The exit code, or what went wrong with the command.

@@ -7,20 +7,25 @@ use leasehold::{Guard, Leader, LeaderOptions, Sync as _};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    acquire::patiently,
-    args::ElectArgs,
-    chain::Chain,
-    connect::Connection,
-    failure::{About, Failure, Outcome, code},
-    hold,
-    output::print,
-    page::{Ask, Asks},
-    run::{conclude, held, variables},
+    cli::args::ElectArgs,
+    cluster::{connect::Connection, wait::patiently},
+    commands::{
+        child::{conclude, held, variables},
+        prepare::Start,
+    },
+    exec::{
+        nesting::Chain,
+        resign_request::{Ask, Asks},
+        signals::Signals,
+        supervise,
+    },
+    exit::{About, Failure, Outcome, code},
+    output::{
+        lines::print,
+        status::Stands,
+        warn_once::{MOMENT, Trouble},
+    },
     sidecar::Sidecar,
-    signals::Signals,
-    stands::Stands,
-    start::Start,
-    trouble::{MOMENT, Trouble},
 };
 
 /// How long resigning may take: the command has ended, and the record lapses by itself.
@@ -38,7 +43,7 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
     let mut sidecar = tokio::select! {
         biased;
         signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
-        sidecar = Sidecar::prepare(&args, name, &connection, &about) => sidecar?,
+        sidecar = Sidecar::prepare(&args.sidecar, name, args.say.quiet, &connection, &about) => sidecar?,
     };
     let campaign = Campaign { args: &args, connection: &connection, about, chain, grace };
     let outcome = campaign.stand(name, command, &mut sidecar, &mut signals).await;
@@ -134,7 +139,8 @@ impl Campaign<'_> {
             };
             let guard = elected.map_err(|error| self.about.failure(&error))?;
             let variables = variables(&held(&guard, self.about.namespace), &self.chain);
-            let mut end = hold::run(&guard, self.grace, command, &variables, signals, asks).await;
+            let mut end =
+                supervise::run(&guard, self.grace, command, &variables, signals, asks).await;
             let asked = end.as_mut().ok().and_then(|end| end.asked.take());
             if let Some(ask) = asked.filter(|_| guard.is_held()) {
                 sidecar.lower().await;

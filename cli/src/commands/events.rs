@@ -7,11 +7,33 @@ use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::list::{Look, changed};
 use crate::{
-    output::Line,
-    rows::{is_alive, is_named},
-    table::Mood,
+    cli::args::LookArgs,
+    exit::Outcome,
+    output::{
+        lines::{Line, print},
+        rows::{Record, is_alive, is_named},
+        table::{Mood, Row as _},
+        warn_once::{MOMENT, Trouble},
+    },
 };
+
+/// Prints what happens to locks and in elections, until nobody reads any more.
+pub(crate) async fn run(args: LookArgs) -> Outcome {
+    let look = Look::open(args, Record::WHAT).await?;
+    let (mut watch, mut news) = (look.watch().await?, News::default());
+    let mut trouble = Trouble::new(&look.object, MOMENT, look.args.say.quiet);
+    loop {
+        for report in news.compare(&watch.records(), look.args.name.as_deref()) {
+            if !print(&Told::now(report, look.args.all_namespaces), look.args.say.output) {
+                return Ok(0);
+            }
+        }
+        trouble.look(look.wrong(&watch));
+        changed(&mut watch).await;
+    }
+}
 
 /// Something that happened to a lock or in an election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

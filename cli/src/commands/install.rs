@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    args::InstallArgs,
-    failure::{Failure, Outcome, code},
+    cli::args::InstallArgs,
+    exit::{Failure, Outcome, code},
 };
 
 /// Copies this program, so that whoever looks finds a whole one or none.

@@ -1,20 +1,20 @@
-//! `leasehold members`, `status` and `watch`.
+//! `leasehold members` and `leasehold status`.
 
 use std::time::Duration;
 
-use leasehold::{Error, RecordOptions, RecordWatch};
-use tokio::time::{sleep, timeout};
+use leasehold::{RecordOptions, RecordWatch};
+use tokio::time::sleep;
 
 use crate::{
-    acquire::PATIENCE,
-    args::{FollowArgs, LookArgs, Output},
-    connect::Connection,
-    failure::{About, Failure, Outcome, code},
-    news::{News, Told},
-    output::print,
-    rows::{Candidate, Record},
-    table::{Layout, Row, Screen},
-    trouble::{MOMENT, Trouble},
+    cli::args::{FollowArgs, LookArgs},
+    cluster::{connect::Connection, wait::in_time},
+    exit::{About, Failure, Outcome, code},
+    output::{
+        format::Output,
+        rows::{Candidate, Record},
+        table::{Layout, Row, Screen},
+        warn_once::{MOMENT, Trouble},
+    },
 };
 
 /// How often times are drawn anew.
@@ -34,31 +34,15 @@ pub(crate) async fn status(args: FollowArgs) -> Outcome {
     look.list::<Record>(args.watch).await
 }
 
-/// Prints what happens to locks and in elections, until nobody reads any more.
-pub(crate) async fn watch(args: LookArgs) -> Outcome {
-    let look = Look::open(args, Record::WHAT).await?;
-    let (mut watch, mut news) = (look.watch().await?, News::default());
-    let mut trouble = Trouble::new(&look.object, MOMENT, look.args.say.quiet);
-    loop {
-        for report in news.compare(&watch.records(), look.args.name.as_deref()) {
-            if !print(&Told::now(report, look.args.all_namespaces), look.args.say.output) {
-                return Ok(0);
-            }
-        }
-        trouble.look(look.wrong(&watch));
-        changed(&mut watch).await;
-    }
-}
-
 /// What is looked at, and over which connection.
-struct Look {
-    args: LookArgs,
+pub(super) struct Look {
+    pub(super) args: LookArgs,
     connection: Connection,
-    object: String,
+    pub(super) object: String,
 }
 
 impl Look {
-    async fn open(args: LookArgs, what: &str) -> Outcome<Self> {
+    pub(super) async fn open(args: LookArgs, what: &str) -> Outcome<Self> {
         let object = object(what, args.name.as_deref());
         let connection = Connection::open(&args.target, None, &object).await?;
         Ok(Self { args, connection, object })
@@ -77,7 +61,7 @@ impl Look {
         About { namespace: if everywhere { "*" } else { about.namespace }, ..about }
     }
 
-    async fn watch(&self) -> Outcome<RecordWatch> {
+    pub(super) async fn watch(&self) -> Outcome<RecordWatch> {
         in_time(self.connection.sync.watch_records(self.options()), &self.about()).await
     }
 
@@ -115,7 +99,7 @@ impl Look {
     }
 
     /// What keeps the watch from telling more.
-    fn wrong(&self, watch: &RecordWatch) -> Option<String> {
+    pub(super) fn wrong(&self, watch: &RecordWatch) -> Option<String> {
         let About { namespace, server, .. } = self.about();
         let place = if namespace == "*" { "all namespaces" } else { namespace };
         let line =
@@ -146,22 +130,11 @@ impl Look {
 }
 
 /// Returns with news, or when it is time to look again all the same.
-async fn changed(watch: &mut RecordWatch) {
+pub(super) async fn changed(watch: &mut RecordWatch) {
     tokio::select! {
         biased;
         () = watch.changed() => {}
         () = sleep(TICK) => {}
-    }
-}
-
-/// One request, which a server that is not there must not hold up.
-pub(crate) async fn in_time<T>(
-    request: impl Future<Output = Result<T, Error>>,
-    about: &About<'_>,
-) -> Outcome<T> {
-    match timeout(PATIENCE, request).await {
-        Ok(result) => result.map_err(|error| about.failure(&error)),
-        Err(_) => Err(about.failure(&crate::acquire::no_answer())),
     }
 }
 

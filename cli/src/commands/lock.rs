@@ -6,16 +6,19 @@ use leasehold::{Guard, LockOptions, Tenure, TenureState};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    acquire::acquire,
-    args::{LockArgs, Output},
-    failure::{About, Outcome},
-    hold,
-    output::{Held, print},
-    page::Asks,
-    run::{conclude, held, lost, variables},
-    signals::Signals,
-    start::Start,
-    trouble::Trouble,
+    cli::args::LockArgs,
+    cluster::wait::acquire,
+    commands::{
+        child::{conclude, held, lost, variables},
+        prepare::Start,
+    },
+    exec::{resign_request::Asks, signals::Signals, supervise},
+    exit::{About, Outcome},
+    output::{
+        format::Output,
+        lines::{Held, print},
+        warn_once::Trouble,
+    },
 };
 
 /// How long a release may take: the command has ended, and the record lapses by itself.
@@ -40,7 +43,8 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
         }
         let variables = variables(&held, &chain);
         let end =
-            hold::run(&guard, grace, command, &variables, &mut signals, &mut Asks::none()).await;
+            supervise::run(&guard, grace, command, &variables, &mut signals, &mut Asks::none())
+                .await;
         conclude(end, &guard, command, &about)
     };
     let outcome = tokio::select! {

@@ -8,12 +8,17 @@ use schemars::schema_for;
 use serde_json::json;
 
 use crate::{
-    args::Args,
-    news::Told,
-    output::{Held, Stand},
-    page::Picture,
-    rows::{Candidate, Record},
-    serve::{Health, Lead},
+    cli::args::Args,
+    commands::events::Told,
+    output::{
+        lines::Held,
+        rows::{Candidate, Record},
+        status::Stand,
+    },
+    sidecar::{
+        http::{Health, Lead},
+        page::Picture,
+    },
 };
 
 /// By subcommand, what one line of `-o json` is.
@@ -48,7 +53,7 @@ pub(crate) fn page() -> u8 {
     command.build();
     match rendered(&command) {
         Ok(text) => written(text.as_bytes()),
-        Err(_) => crate::failure::code::INTERNAL,
+        Err(_) => crate::exit::code::INTERNAL,
     }
 }
 

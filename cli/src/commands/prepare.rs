@@ -3,12 +3,10 @@
 use std::{ffi::OsString, time::Duration};
 
 use crate::{
-    args::{Target, TenureArgs},
-    chain::Chain,
-    command,
-    connect::Connection,
-    failure::{About, Failure, Outcome, code},
-    signals::Signals,
+    cli::args::TenureArgs,
+    cluster::{connect::Connection, target::Target},
+    exec::{lookup, nesting::Chain, signals::Signals},
+    exit::{About, Failure, Outcome, code},
 };
 
 /// The name, and the command, which is empty if there is none.
@@ -41,7 +39,7 @@ impl<'a> Start<'a> {
         let (name, command) = words.map_err(usage)?;
         let grace = tenure.grace().map_err(usage)?;
         if let Some(program) = command.first() {
-            command::check(program)?;
+            lookup::check(program)?;
         }
         let object = format!("{what} `{name}`");
         let connection = Connection::open(target, tenure.id.as_deref(), &object).await?;

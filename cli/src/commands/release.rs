@@ -6,12 +6,13 @@ use leasehold::{LeaseRecord, RecordKind, RecordOptions};
 use serde::Serialize;
 
 use crate::{
-    args::ReleaseArgs,
-    connect::Connection,
-    failure::{About, Failure, Outcome, code},
-    look::in_time,
-    output::{Line, print},
-    rows::Record,
+    cli::args::ReleaseArgs,
+    cluster::{connect::Connection, wait::in_time},
+    exit::{About, Failure, Outcome, code},
+    output::{
+        lines::{Line, print},
+        rows::Record,
+    },
 };
 
 /// Shows who holds it, asks, and takes it away if nothing has changed meanwhile.

@@ -20,7 +20,7 @@ use leasehold::Tenure;
 
 use crate::{
     clock,
-    reexec::{GUARDIAN, reexec},
+    exec::reexec::{GUARDIAN, reexec},
 };
 
 /// How long the clock is not looked at, at most: it goes on during a suspend of the machine, timers do not.

@@ -6,7 +6,7 @@ use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, kill_process_group, test_kill_process_group, waitpgid,
 };
 
-use crate::{failure::by_signal, launch::Launch};
+use crate::{exec::launch::Launch, exit::by_signal};
 
 /// The group, from before its first process is the command until its last has gone.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use rustix::net::{
 };
 
 use crate::{
-    failure::code,
-    reexec::{LAUNCH, reexec},
+    exec::reexec::{LAUNCH, reexec},
+    exit::code,
 };
 
 /// A process that will become the command.

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-use crate::failure::{Failure, Outcome, code};
+use crate::exit::{Failure, Outcome, code};
 
 /// Checks that `program` is there and can be executed, as `execvp` will look for it.
 pub(crate) fn check(program: &OsStr) -> Outcome<()> {

@@ -1,6 +1,6 @@
 //! The locks that are held around this process, so that none of them is waited for from within.
 
-use crate::failure::{Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 
 /// The variable: a JSON array of `NAMESPACE/NAME@SERVER`, outermost first.
 pub(crate) const VARIABLE: &str = "LEASEHOLD_CHAIN";

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _, stream};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 
-use crate::failure::{Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 
 /// Which are not listened to: those that cannot be caught, that only this process's own faults raise,
 /// and that the terminal sends for what a handler would only make it do again.

@@ -8,11 +8,13 @@ use tokio::time::sleep;
 
 use crate::{
     clock,
-    guardian::Guardian,
-    job::Job,
-    page::{Ask, Asks},
-    signals::Signals,
-    terminal::Terminal,
+    exec::{
+        guardian::Guardian,
+        job::Job,
+        resign_request::{Ask, Asks},
+        signals::Signals,
+        terminal::Terminal,
+    },
 };
 
 /// How long nothing is looked at, at most: timers stand still during a suspend of the machine.

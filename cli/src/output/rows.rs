@@ -6,7 +6,7 @@ use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::table::{Cell, Mood, Row};
+use super::table::{Cell, Mood, Row};
 
 /// A lock or an election, as its record shows it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use leasehold::LeaseRecord;
 use serde::Serialize;
 
-use crate::{args::Output, output::json};
+use super::{format::Output, lines::json};
 
 /// A line of a table.
 pub(crate) trait Row: Serialize + Clone {

@@ -1,19 +1,27 @@
 //! What goes with a candidacy: the server that tells of it, the label of the pod, and the Events.
 
+pub(crate) mod http;
+pub(crate) mod options;
+pub(crate) mod page;
+mod pod_events;
+mod pod_label;
+
 use std::sync::Arc;
 
 use leasehold::{Leader, Sync as _};
 
+use self::{
+    http::Server,
+    options::SidecarArgs,
+    page::{Page, Reach, Screen, feed},
+    pod_events::{Notices, Scribe},
+    pod_label::{Label, Pen},
+};
 use crate::{
-    args::ElectArgs,
-    connect::Connection,
-    failure::{About, Failure, Outcome, code},
-    label::{self, Label, Pen},
-    notices::{Notices, Scribe},
-    output::Stand,
-    page::{Asks, Page, Reach, Screen, feed},
-    pod::OwnPod,
-    serve::Server,
+    cluster::{connect::Connection, pod::OwnPod},
+    exec::resign_request::Asks,
+    exit::{About, Failure, Outcome, code},
+    output::status::Stand,
 };
 
 /// All of it that was asked for.
@@ -31,33 +39,34 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// Prepares it, and finds out whether it can be, before the election is joined.
     pub(crate) async fn prepare(
-        args: &ElectArgs,
+        args: &SidecarArgs,
         name: &str,
+        quiet: bool,
         connection: &Connection,
         about: &About<'_>,
     ) -> Outcome<Self> {
         let mut asks = Asks::none();
-        let server = match args.sidecar.serve {
+        let server = match args.serve {
             Some(address) => {
                 let id = connection.sync.options().identity.as_deref().unwrap_or_default();
                 let joining = Stand::joining(name, &connection.namespace, id);
-                let page = args.sidecar.page.then(|| page(args, connection, &joining, &mut asks));
-                Some(Server::start(address, joining, page, args.say.quiet).await?)
+                let page = args.page.then(|| page(args, connection, &joining, &mut asks));
+                Some(Server::start(address, joining, page, quiet).await?)
             }
             None => None,
         };
-        let pod = OwnPod::of_this_process(args.sidecar.pod.as_deref(), &connection.own_namespace);
-        let scribe = if args.sidecar.events {
+        let pod = OwnPod::of_this_process(args.pod.as_deref(), &connection.own_namespace);
+        let scribe = if args.events {
             let client = connection.client()?;
             let lease = connection.sync.lease_name(name).map_err(|error| about.failure(&error))?;
             let lease = (connection.namespace.clone(), lease);
-            Some(Scribe::new(client, pod.clone(), lease, args.say.quiet))
+            Some(Scribe::new(client, pod.clone(), lease, quiet))
         } else {
             None
         };
-        let pen = if args.sidecar.label_leader { Some(pen(args, pod, connection)?) } else { None };
+        let pen = if args.label_leader { Some(pen(args, pod, quiet, connection)?) } else { None };
         if let Some(pen) = &pen {
-            label::clear(pen, about).await?;
+            pod_label::clear(pen, about).await?;
         }
         Ok(Self { server, asks, pen, label: None, scribe, notices: None })
     }
@@ -110,20 +119,25 @@ impl Sidecar {
 }
 
 /// The page; what is asked of it arrives at `asks`.
-fn page(args: &ElectArgs, connection: &Connection, joining: &Stand, asks: &mut Asks) -> Page {
+fn page(args: &SidecarArgs, connection: &Connection, joining: &Stand, asks: &mut Asks) -> Page {
     let Stand { election, namespace, id, .. } = joining;
-    let screen = Screen::new(election, namespace, id, args.sidecar.leader_url.is_some());
+    let screen = Screen::new(election, namespace, id, args.leader_url.is_some());
     let (counter, heard) = Asks::open();
     *asks = heard;
     let feeding = feed(Arc::clone(&connection.sync), election.clone(), screen.clone());
-    let reach = args.sidecar.leader_url.clone().map_or(Reach::Own, Reach::Peer);
+    let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
     Page::new(screen, counter, reach, feeding)
 }
 
-fn pen(args: &ElectArgs, pod: Option<OwnPod>, connection: &Connection) -> Outcome<Pen> {
+fn pen(
+    args: &SidecarArgs,
+    pod: Option<OwnPod>,
+    quiet: bool,
+    connection: &Connection,
+) -> Outcome<Pen> {
     let pod = pod.ok_or_else(|| {
         let line = "--label-leader: which pod is this? Set POD_NAME by the downward API (fieldRef metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
-    Ok(Pen::new(connection.client()?, pod, args.sidecar.label_key.clone(), args.say.quiet))
+    Ok(Pen::new(connection.client()?, pod, args.label_key.clone(), quiet))
 }

@@ -8,10 +8,12 @@ use leasehold::{Fault, Guard, Leader, LeaderOptions, Memory, Options, Role, Sync
 use tokio::time::sleep;
 
 use crate::{
-    failure::{Failure, Outcome, code},
-    page::{Asks, Leads, Page, Reach, Screen, Sight, Standing, html, routes},
-    serve::Address,
-    signals::Signals,
+    exec::{resign_request::Asks, signals::Signals},
+    exit::{Failure, Outcome, code},
+    sidecar::{
+        http::Address,
+        page::{Leads, Page, Reach, Screen, Sight, Standing, html, routes},
+    },
 };
 
 const ELECTION: &str = "demo";

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use crate::failure::{Failure, Outcome, code};
+use crate::exit::{Failure, Outcome, code};
 
 /// An address and a port, or every address of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

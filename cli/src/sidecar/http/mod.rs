@@ -6,9 +6,9 @@
 
 mod address;
 mod answers;
-mod board;
 mod prometheus;
 mod routes;
+mod state;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ pub(crate) use self::{
     address::Address,
     answers::{Health, Lead},
 };
-use self::{board::Board, prometheus::Registry};
+use self::{prometheus::Registry, state::Board};
 use crate::{
-    failure::{Failure, Outcome, code},
-    output::Stand,
-    page::Page,
+    exit::{Failure, Outcome, code},
+    output::status::Stand,
+    sidecar::page::Page,
 };
 
 /// How long requests that are being answered may take to end.

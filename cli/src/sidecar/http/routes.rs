@@ -15,8 +15,8 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 
-use super::board::Board;
-use crate::page::{self, Page};
+use super::state::Board;
+use crate::sidecar::page::{self, Page};
 
 /// How often a client that listens is shown that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use super::{
     answers::{Health, Lead},
     prometheus::Registry,
 };
-use crate::{output::Stand, stands::Stands};
+use crate::output::status::{Stand, Stands};
 
 /// The one thing that all answers are made of.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use leasehold::{Kubernetes, LeaseRecord, RecordKind, RecordWatch, Role};
 use tokio::time::sleep;
 
 use super::{
-    picture::Standing,
-    screen::{Leads, Screen, Sight},
+    state::Standing,
+    view::{Leads, Screen, Sight},
 };
 
 /// How long until another try, where the records cannot be read at all.

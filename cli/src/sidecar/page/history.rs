@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::picture::Past;
+use super::state::Past;
 
 /// How many are remembered.
 const MOST: usize = 100;

@@ -5,19 +5,17 @@
 //!  /resign ──► Asks ──► whoever holds the guard, here or where the leader is
 //! ```
 
-mod asks;
 mod feed;
 mod history;
 mod peer;
-mod picture;
 mod routes;
-mod screen;
+mod state;
+mod view;
 
 pub(crate) use self::{
-    asks::{Ask, Asks},
     feed::feed,
     peer::Peer,
-    picture::{Picture, Standing},
     routes::{Page, Reach, html, routes, wants_page},
-    screen::{Leads, Screen, Sight},
+    state::{Picture, Standing},
+    view::{Leads, Screen, Sight},
 };

@@ -15,7 +15,8 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use tokio::task::JoinSet;
 
-use super::{asks::Counter, peer::Peer, screen::Screen};
+use super::{peer::Peer, view::Screen};
+use crate::exec::resign_request::Counter;
 
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");

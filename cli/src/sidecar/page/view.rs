@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     history::History,
-    picture::{Leading, Picture, Standing},
+    state::{Leading, Picture, Standing},
 };
 use crate::clock;
 

@@ -1,16 +1,16 @@
 //! `leasehold elect --events`: Kubernetes Events on gain and loss of the lead.
 
-mod allowance;
-mod scribe;
+mod rate_limit;
+mod recorder;
 
 use std::{sync::Arc, time::Duration};
 
 use leasehold::{Leader, Status};
 use tokio::{task::JoinHandle, time::timeout};
 
-pub(crate) use self::scribe::Scribe;
-use self::{allowance::Allowance, scribe::Notice};
-use crate::{output::Stand, stands::Stands};
+pub(crate) use self::recorder::Scribe;
+use self::{rate_limit::Allowance, recorder::Notice};
+use crate::output::status::{Stand, Stands};
 
 /// How long the last Event may take, once the lead has been given back.
 const FINISH: Duration = Duration::from_secs(2);

@@ -9,7 +9,10 @@ use leasehold::Error;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::{output::Stand, pod::OwnPod, writes::Asked};
+use crate::{
+    cluster::{pod::OwnPod, requests::Asked},
+    output::status::Stand,
+};
 
 /// The resource, in the server's terms.
 const EVENTS: &str = "events.events.k8s.io";

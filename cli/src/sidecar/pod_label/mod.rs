@@ -3,7 +3,7 @@
 //! It follows the lead, and never holds it up. It is no lock: a pod that is cut off keeps it until it can be removed.
 
 mod key;
-mod pen;
+mod patch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,8 +14,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub(crate) use self::{key::LabelKey, pen::Pen};
-use crate::{acquire::PATIENCE, clock, failure::About, failure::Outcome, stands::Stands};
+pub(crate) use self::{key::LabelKey, patch::Pen};
+use crate::{
+    clock,
+    cluster::wait::PATIENCE,
+    exit::{About, Outcome},
+    output::status::Stands,
+};
 
 /// How long a lead that ends waits for the label to be removed, at most.
 const LOWER: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use leasehold::Error;
 use serde_json::json;
 
 use super::LabelKey;
-use crate::{pod::OwnPod, writes::Asked};
+use crate::cluster::{pod::OwnPod, requests::Asked};
 
 /// What writes the label.
 #[derive(Clone)]
