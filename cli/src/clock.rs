@@ -1,4 +1,4 @@
-//! The host's clock, as the library reads it: it goes on while the machine is suspended.
+//! The host's clock, as the library reads it: it keeps running while the machine is suspended.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// Since an origin that all processes of this host share.
+/// The time since an origin that all processes of this host share.
 pub(crate) fn now() -> Duration {
     let now = clock_gettime(CLOCK);
     let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);

@@ -1,37 +1,37 @@
-//! How the program ends, and the one line that it says when something is wrong.
+//! How the program ends: the exit code, and one line on stderr if it failed.
 
 use std::{error::Error as StdError, fmt::Write as _, io, time::Duration};
 
 use leasehold::Error;
 
-/// The exit code, or what went wrong.
+/// The exit code or other result, or the failure.
 pub(crate) type Outcome<T = u8> = Result<T, Failure>;
 
-/// Exit codes, where they are not those of CMD.
+/// The exit codes of the program itself.
 pub(crate) mod code {
-    /// All is well.
+    /// Success.
     pub(crate) const SUCCESS: u8 = 0;
-    /// What was asked for is not there.
+    /// The named object does not exist.
     pub(crate) const MISSING: u8 = 1;
     /// The command line is wrong.
     pub(crate) const USAGE: u8 = 64;
     /// The API server cannot be used.
     pub(crate) const UNAVAILABLE: u8 = 69;
-    /// This program's own fault, or the system's.
+    /// An internal error, or an error of the operating system.
     pub(crate) const INTERNAL: u8 = 70;
-    /// Somebody else holds the lock.
+    /// Another process holds the lock.
     pub(crate) const BUSY: u8 = 75;
     /// The lock was lost while CMD ran.
     pub(crate) const LOST: u8 = 79;
-    /// CMD cannot be executed.
+    /// CMD is not executable.
     pub(crate) const NOT_EXECUTABLE: u8 = 126;
     /// CMD was not found.
     pub(crate) const NOT_FOUND: u8 = 127;
-    /// Ended by a signal: this and its number.
+    /// Added to the number of the signal that ended CMD or the program.
     pub(crate) const SIGNAL: u8 = 128;
 }
 
-/// Why the program ends with another code than CMD's.
+/// Why the program ends with an exit code of its own.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -48,7 +48,7 @@ impl Failure {
         Self::new(code::INTERNAL, format!("{what}: {error}"))
     }
 
-    /// Ended by a signal: whoever sent it knows.
+    /// Ended by a signal. Nothing is printed, because the sender knows.
     pub(crate) fn signal(number: i32) -> Self {
         Self { code: by_signal(number), line: None }
     }
@@ -62,28 +62,28 @@ impl Failure {
     }
 }
 
-/// The exit code for an end by signal `number`.
+/// The exit code for an end by the signal `number`.
 pub(crate) fn by_signal(number: i32) -> u8 {
     u8::try_from(number).map_or(u8::MAX, |number| code::SIGNAL.saturating_add(number))
 }
 
-/// What an error was about, for its line to name it.
+/// The object that an error message is about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct About<'a> {
+pub(crate) struct Subject<'a> {
     /// For example ``lock `orders` ``.
     pub(crate) object: &'a str,
     /// The namespace.
     pub(crate) namespace: &'a str,
     /// The API server's address.
     pub(crate) server: &'a str,
-    /// The exit code if somebody else holds it.
-    pub(crate) busy: u8,
+    /// The exit code if another process holds the lock.
+    pub(crate) busy_code: u8,
 }
 
-impl About<'_> {
-    /// The object, the cause and the next step, on one line.
+impl Subject<'_> {
+    /// One line with the object, the cause and the next step.
     pub(crate) fn failure(&self, error: &Error) -> Failure {
-        let Self { object, namespace, server, busy } = *self;
+        let Self { object, namespace, server, busy_code } = *self;
         let mut line = match error {
             Error::Timeout { holder, waited, .. } => {
                 let waited =
@@ -92,7 +92,7 @@ impl About<'_> {
                     "{object} in namespace `{namespace}` is held by `{holder}`, waited {waited:?}"
                 )
             }
-            // These name the namespace themselves.
+            // The text of these errors names the namespace.
             Error::Refused { .. } | Error::Namespace { .. } => format!("{object}: {error}"),
             _ => format!("{object} in namespace `{namespace}`: {error}"),
         };
@@ -107,13 +107,13 @@ impl About<'_> {
             cause = error.source();
         }
         let (code, next) = match error {
-            Error::Timeout { .. } => (busy, "Try later, or wait longer with --wait".into()),
+            Error::Timeout { .. } => (busy_code, "Try again later, or pass a longer --wait".into()),
             Error::Invalid { .. } => (code::USAGE, String::new()),
             Error::Lost { .. } => (code::LOST, "Run it again".into()),
             Error::Unavailable { .. } => (
                 code::UNAVAILABLE,
                 format!(
-                    "Is {server} the right API server (--context, --kubeconfig), and does `kubectl get --raw /readyz` answer?"
+                    "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl get --raw /readyz` succeeds"
                 ),
             ),
             _ => (code::UNAVAILABLE, String::new()),

@@ -1,4 +1,4 @@
-//! What is said on stderr: what goes wrong, and as much more as was asked for.
+//! The log on stderr: warnings by default, more with `-v`.
 
 use std::{fmt, io};
 
@@ -12,7 +12,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Says what goes wrong, unless `quiet`; what happens with `-v`, and every detail with `-vv`, also of the client below.
+/// Logs warnings unless `quiet`, debug messages with `-v`, and traces with `-vv`, which include the HTTP client's.
 pub(crate) fn begin(quiet: bool, verbose: u8) {
     let (own, others) = match verbose {
         0 if quiet => return,
@@ -22,7 +22,7 @@ pub(crate) fn begin(quiet: bool, verbose: u8) {
     };
     let mut wanted = Targets::new().with_default(others).with_target("leasehold", own);
     if verbose == 0 {
-        // How tenures stand, and how they end, is said with their commands.
+        // The commands themselves report how tenures begin and end.
         wanted = wanted.with_target("leasehold::telemetry", LevelFilter::OFF);
     }
     let lines = printed().with_writer(io::stderr).with_ansi(false);
@@ -30,7 +30,7 @@ pub(crate) fn begin(quiet: bool, verbose: u8) {
     tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
 }
 
-/// A line as the program itself says it.
+/// Formats an event like the other lines of the program.
 struct Plain;
 
 impl<S, N> FormatEvent<S, N> for Plain

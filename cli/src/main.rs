@@ -1,13 +1,19 @@
-//! `leasehold`: locks and leader election on Kubernetes Leases, for the command line.
+//! The program `leasehold`: locks and leader election on Kubernetes Leases, for the command line.
 //!
 //! ```text
 //!  leasehold ── renews the Lease ─────────────────────────► API server
 //!      │  └─── deadline (pipe) ──► guardian ── KILL, at the deadline or when the pipe closes ─┐
-//!      └── signals, TERM, KILL ──► CMD and what it starts: a process group of its own ◄───────┘
+//!      └── signals, TERM, KILL ──► CMD and its children: a separate process group     ◄───────┘
 //! ```
 //!
-//! The guardian is this program again, in a process that waits for one thing only. So the group dies in
-//! time also while `leasehold` itself is stopped, blocked or dead.
+//! The guardian is this program in a second process that waits for the deadline only. It kills the group in
+//! time even while `leasehold` itself is stopped, blocked or dead.
+//!
+//! Each folder uses only the folders below it, and `clock` and `exit`:
+//!
+//! ```text
+//!  main ─► commands ─► cli ─► sidecar ─► cluster, output ─► exec
+//! ```
 
 mod cli;
 mod clock;
@@ -49,7 +55,7 @@ fn run(args: Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::internal("no runtime", &error))?;
+        .map_err(|error| Failure::internal("cannot start the async runtime", &error))?;
     let outcome = runtime.block_on(async {
         match args.command {
             Command::Lock(args) => lock::run(args).await,
@@ -65,12 +71,12 @@ fn run(args: Args) -> Outcome {
             Command::Man => Ok(manual::page()),
         }
     });
-    // A name that is still being looked up must not keep the program.
+    // A DNS query that is still running must not delay the exit.
     runtime.shutdown_background();
     outcome
 }
 
-/// Says what went wrong, on one line, and how the program ends.
+/// Prints the failure on one line, and returns the exit code.
 fn conclude(quiet: bool, outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),

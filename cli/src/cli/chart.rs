@@ -11,7 +11,7 @@ use clap::CommandFactory as _;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::args::{Args, Say, TenureArgs};
+use super::args::{Args, ReportArgs, TenureArgs};
 
 /// What Kubernetes checks better than this could.
 type Object = Map<String, Value>;
@@ -46,7 +46,7 @@ struct Values {
     #[schemars(flatten)]
     tenure: TenureArgs,
     #[schemars(flatten)]
-    say: Say,
+    report: ReportArgs,
     /// Writes a Kubernetes Event with each change of the leader.
     events: bool,
     /// Puts the label leasehold.dev/leader on the leader's pod, for the Service to select it by.

@@ -2,7 +2,7 @@
 
 use std::env;
 
-/// Its name and what else it was told of itself, by the downward API.
+/// The name of the pod, and what the downward API says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnPod {
     pub(crate) namespace: String,
@@ -11,13 +11,13 @@ pub(crate) struct OwnPod {
 }
 
 impl OwnPod {
-    /// As `name` or `POD_NAME` says; nothing where neither does. In `POD_NAMESPACE`, else in `namespace`.
+    /// The pod `name`, or `POD_NAME`; `None` if both are missing. Its namespace is `POD_NAMESPACE`, or `namespace`.
     pub(crate) fn of_this_process(name: Option<&str>, namespace: &str) -> Option<Self> {
-        let said = |variable| env::var(variable).ok().filter(|value| !value.is_empty());
+        let value_of = |variable| env::var(variable).ok().filter(|value| !value.is_empty());
         Some(Self {
-            name: name.map(str::to_owned).or_else(|| said("POD_NAME"))?,
-            namespace: said("POD_NAMESPACE").unwrap_or_else(|| namespace.to_owned()),
-            uid: said("POD_UID"),
+            name: name.map(str::to_owned).or_else(|| value_of("POD_NAME"))?,
+            namespace: value_of("POD_NAMESPACE").unwrap_or_else(|| namespace.to_owned()),
+            uid: value_of("POD_UID"),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! One write beside the election's own, given up in time, and what its answer means.
+//! Writes besides those of the library, each with a time limit, and the meaning of the answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,23 +10,23 @@ use tokio::time::timeout;
 
 use crate::cluster::wait::no_answer;
 
-/// How long one may take. Nothing waits for it that anybody's lead depends on.
+/// Time limit of a request. No tenure depends on these requests.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What is written, in the server's terms.
+/// A write: its verb and resource as in RBAC rules.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ApiRequest<'a> {
     pub(crate) verb: &'static str,
     pub(crate) resource: &'a str,
     pub(crate) namespace: &'a str,
 }
 
-impl Asked<'_> {
-    /// Sends it once.
+impl ApiRequest<'_> {
+    /// Sends `request` once.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] leaves open whether it was done.
+    /// After [`Error::Unavailable`] the outcome of the write is unknown.
     pub(crate) async fn send(
         &self,
         client: &Client,
@@ -34,34 +34,34 @@ impl Asked<'_> {
     ) -> Result<(), Error> {
         match timeout(LIMIT, client.request::<Value>(request)).await {
             Ok(Ok(_)) => Ok(()),
-            // By an earlier attempt, whose answer was lost: nobody else uses that name.
+            // An earlier attempt succeeded, but its answer was lost. No other process uses this name.
             Ok(Err(kube::Error::Api(status)))
                 if self.verb == "create" && status.is_already_exists() =>
             {
                 Ok(())
             }
-            Ok(Err(error)) => Err(self.meaning(error)),
+            Ok(Err(error)) => Err(self.to_error(error)),
             Err(_) => Err(no_answer()),
         }
     }
 
-    fn meaning(&self, error: kube::Error) -> Error {
+    fn to_error(&self, error: kube::Error) -> Error {
         let kube::Error::Api(status) = error else { return unavailable(error) };
         let Self { verb, resource, namespace } = *self;
-        let said = &status.message;
+        let message = &status.message;
         match status.code {
             401 | 403 => Error::Refused {
                 verb,
                 resource: resource.into(),
                 namespace: namespace.into(),
                 reason: format!(
-                    "{said}. Grant the verb with a Role and a RoleBinding in this namespace"
+                    "{message}. Grant the verb with a Role and a RoleBinding in this namespace"
                 ),
             },
             400 | 404 | 405 | 409 | 422 => Error::Rejected {
                 backend: "kubernetes",
                 name: resource.into(),
-                reason: format!("{verb} in namespace `{namespace}`: {said}"),
+                reason: format!("{verb} in namespace `{namespace}`: {message}"),
             },
             _ => unavailable(kube::Error::Api(status)),
         }

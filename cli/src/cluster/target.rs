@@ -1,11 +1,11 @@
-//! Which cluster, and where in it.
+//! The options that select a cluster and a namespace.
 
 use std::path::PathBuf;
 
-/// Which cluster, and where in it.
+/// The cluster and the namespace.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
-    /// The namespace. Default: that of the kubeconfig's context, or of the pod.
+    /// The namespace. Default: the namespace of the kubeconfig's context, or of the pod.
     #[arg(short, long, env = "LEASEHOLD_NAMESPACE")]
     pub(crate) namespace: Option<String>,
     /// The kubeconfig. Default: $KUBECONFIG, ~/.kube/config, or the pod's service account.

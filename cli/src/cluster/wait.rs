@@ -1,4 +1,4 @@
-//! Waiting for a lock: until it is there, the wait is over, a signal comes, or there is no server.
+//! Waits that end in time: at a signal, or when the server cannot be reached.
 
 use std::time::Duration;
 
@@ -9,30 +9,32 @@ use crate::{
     clock,
     cluster::connect::Connection,
     exec::signals::Signals,
-    exit::{About, Failure, Outcome},
+    exit::{Failure, Outcome, Subject},
 };
 
-/// For how long a server that was never there is asked for.
+/// How long a server that has never answered is tried.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
-/// How long one question may take.
-const QUESTION: Duration = Duration::from_secs(3);
-/// Between two questions; a lock that is free is there sooner, and nothing is asked.
+/// Time limit of one probe of the server.
+const PROBE: Duration = Duration::from_secs(3);
+/// The pause before each probe. A lock that is free is acquired sooner, without a probe.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a write that was on its way when the wait ended may take to be found and undone.
+/// Time limit for undoing a write that was in flight when the wait ended.
 const UNDO: Duration = Duration::from_secs(2);
 
-/// What `work` comes to, unless a signal comes first or there is no server. What was stopped is said with it.
-pub(crate) async fn patiently<T>(
+/// Runs `work` until it ends, a signal arrives, or the server cannot be reached.
+///
+/// The outer error means that a signal stopped `work`.
+pub(crate) async fn unless_stopped<T>(
     connection: &Connection,
     work: impl Future<Output = Result<T, Error>>,
-    about: &About<'_>,
+    subject: &Subject<'_>,
     signals: &mut Signals,
 ) -> Result<Outcome<T>, Failure> {
     tokio::select! {
         biased;
         signal = signals.fatal() => Err(Failure::signal(signal.as_raw())),
-        result = work => Ok(result.map_err(|error| about.failure(&error))),
-        error = no_server(connection) => Ok(Err(about.failure(&error))),
+        result = work => Ok(result.map_err(|error| subject.failure(&error))),
+        error = no_server(connection) => Ok(Err(subject.failure(&error))),
     }
 }
 
@@ -41,25 +43,25 @@ pub(crate) async fn acquire(
     connection: &Connection,
     name: &str,
     options: LockOptions,
-    about: &About<'_>,
+    subject: &Subject<'_>,
     signals: &mut Signals,
 ) -> Outcome<Guard> {
-    match patiently(connection, connection.sync.lock(name, options), about, signals).await {
+    match unless_stopped(connection, connection.sync.lock(name, options), subject, signals).await {
         Ok(outcome) => outcome,
         Err(stopped) => {
-            // A write that was on its way may have acquired it. What cannot be undone in time lapses by itself.
+            // A write in flight may have acquired the lock. If it cannot be undone in time, it expires by itself.
             let _ = timeout(UNDO, connection.sync.close()).await;
             Err(stopped)
         }
     }
 }
 
-/// Returns if the server cannot be reached from the beginning on. One that answered once is waited for later.
+/// Returns if the server has never answered within the time limit. After the first answer, later outages are waited out.
 async fn no_server(connection: &Connection) -> Error {
     let end = clock::now() + PATIENCE;
     loop {
         sleep(PAUSE).await;
-        match timeout(QUESTION, connection.sync.init()).await {
+        match timeout(PROBE, connection.sync.init()).await {
             Ok(Err(error @ Error::Unavailable { .. })) if clock::now() >= end => return error,
             Ok(Err(Error::Unavailable { .. })) => {}
             Ok(_) => std::future::pending().await,
@@ -71,18 +73,18 @@ async fn no_server(connection: &Connection) -> Error {
     }
 }
 
-/// One request, which a server that is not there must not hold up.
+/// Runs one request with a time limit, because an unreachable server must not block the command.
 pub(crate) async fn in_time<T>(
     request: impl Future<Output = Result<T, Error>>,
-    about: &About<'_>,
+    subject: &Subject<'_>,
 ) -> Outcome<T> {
     match timeout(PATIENCE, request).await {
-        Ok(result) => result.map_err(|error| about.failure(&error)),
-        Err(_) => Err(about.failure(&no_answer())),
+        Ok(result) => result.map_err(|error| subject.failure(&error)),
+        Err(_) => Err(subject.failure(&no_answer())),
     }
 }
 
-/// A request was given up.
+/// The error of a request that got no answer in time.
 pub(crate) fn no_answer() -> Error {
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
     Error::Unavailable {

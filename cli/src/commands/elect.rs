@@ -8,60 +8,67 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     cli::args::ElectArgs,
-    cluster::{connect::Connection, wait::patiently},
+    cluster::{connect::Connection, wait::unless_stopped},
     commands::{
         child::{conclude, held, variables},
-        prepare::Start,
+        prepare::Prepared,
     },
     exec::{
-        nesting::Chain,
-        resign_request::{Ask, Asks},
+        nesting::Nesting,
+        resign_request::{ResignRequest, ResignRequests},
         signals::Signals,
         supervise,
     },
-    exit::{About, Failure, Outcome, code},
+    exit::{Failure, Outcome, Subject, code},
     output::{
         lines::print,
-        status::Stands,
-        warn_once::{MOMENT, Trouble},
+        status::StatusChanges,
+        warn_once::{TOLERANCE, WarnOnce},
     },
     sidecar::Sidecar,
 };
 
-/// How long resigning may take: the command has ended, and the record lapses by itself.
+/// Time limit of the resignation. The command has ended, so a record that stays expires by itself.
 const RESIGN: Duration = Duration::from_secs(5);
-/// How often to look whether something is wrong.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the candidate is checked for errors to warn about.
+const POLL: Duration = Duration::from_secs(1);
 
-/// Runs the command while leading, or prints who leads.
+/// Runs the command while this process leads, or prints the changes of the leader.
 pub(crate) async fn run(args: ElectArgs) -> Outcome {
-    let start =
-        Start::prepare("election", args.words(), &args.target, &args.tenure, code::BUSY).await?;
-    let Start { name, command, grace, connection, chain, mut signals, object } = start;
-    let about = connection.about(&object);
+    let prepared = Prepared::prepare(
+        "election",
+        args.name_and_command(),
+        &args.target,
+        &args.tenure,
+        code::BUSY,
+    )
+    .await?;
+    let Prepared { name, command, grace, connection, nesting, mut signals, object } = prepared;
+    let subject = connection.subject(&object);
 
     let mut sidecar = tokio::select! {
         biased;
         signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
-        sidecar = Sidecar::prepare(&args.sidecar, name, args.say.quiet, &connection, &about) => sidecar?,
+        sidecar = Sidecar::prepare(&args.sidecar, name, args.report.quiet, &connection, &subject) => sidecar?,
     };
-    let campaign = Campaign { args: &args, connection: &connection, about, chain, grace };
-    let outcome = campaign.stand(name, command, &mut sidecar, &mut signals).await;
+    let candidacy = Candidacy { args: &args, connection: &connection, subject, nesting, grace };
+    let outcome = candidacy.take_part(name, command, &mut sidecar, &mut signals).await;
     sidecar.close().await;
     outcome
 }
 
-struct Campaign<'a> {
+/// What the parts of the command share.
+struct Candidacy<'a> {
     args: &'a ElectArgs,
     connection: &'a Connection,
-    about: About<'a>,
-    chain: Chain,
+    subject: Subject<'a>,
+    nesting: Nesting,
     grace: Duration,
 }
 
-impl Campaign<'_> {
-    /// Stands in the election, until it is over for this process.
-    async fn stand(
+impl Candidacy<'_> {
+    /// Is a candidate until the command ends, the lead is lost with --once, or a signal arrives.
+    async fn take_part(
         &self,
         name: &str,
         command: &[OsString],
@@ -69,134 +76,137 @@ impl Campaign<'_> {
         signals: &mut Signals,
     ) -> Outcome {
         let leader = self.join(name, signals).await?;
-        sidecar.stands(&leader);
-        let mut asks = sidecar.asks();
+        sidecar.joined(&leader);
+        let mut resign_requests = sidecar.resign_requests();
         let work = async {
             if command.is_empty() {
-                self.tell(&leader, sidecar, signals, &mut asks).await
+                self.print_changes(&leader, sidecar, signals, &mut resign_requests).await
             } else {
-                self.run(&leader, command, sidecar, signals, &mut asks).await
+                self.run_command(&leader, command, sidecar, signals, &mut resign_requests).await
             }
         };
         let outcome = tokio::select! {
             biased;
             outcome = work => outcome,
-            never = self.complain(&leader) => match never {},
+            never = self.warn(&leader) => match never {},
         };
-        sidecar.step_down().await;
+        sidecar.stop_reporting().await;
         self.resign(&leader).await;
         outcome
     }
 
     async fn join(&self, name: &str, signals: &mut Signals) -> Outcome<Arc<Leader>> {
         let options = LeaderOptions::default().ttl(self.args.tenure.ttl);
-        let standing = self.connection.sync.leader(name, options);
-        match patiently(self.connection, standing, &self.about, signals).await {
+        let joining = self.connection.sync.leader(name, options);
+        match unless_stopped(self.connection, joining, &self.subject, signals).await {
             Ok(leader) => Ok(Arc::new(leader?)),
             Err(stopped) => {
-                // Its record may have been written already. What cannot be removed in time lapses by itself.
+                // The candidate record may have been written. If it cannot be removed in time, it expires by itself.
                 let _ = timeout(RESIGN, self.connection.sync.close()).await;
                 Err(stopped)
             }
         }
     }
 
-    /// Says what keeps going wrong with the candidacy, for as long as it stands.
-    async fn complain(&self, leader: &Leader) -> Infallible {
-        let mut trouble = Trouble::new(self.about.object, MOMENT, self.args.say.quiet);
+    /// Warns about errors of the candidate that last.
+    async fn warn(&self, leader: &Leader) -> Infallible {
+        let mut warnings = WarnOnce::new(self.subject.object, TOLERANCE, self.args.report.quiet);
         loop {
-            let wrong = leader.last_error().map(|error| self.about.failure(&error));
-            trouble.look(wrong.and_then(|failure| failure.line().map(ToOwned::to_owned)));
-            sleep(LOOK).await;
+            let problem = leader.last_error().map(|error| self.subject.failure(&error));
+            warnings.update(problem.and_then(|failure| failure.line().map(ToOwned::to_owned)));
+            sleep(POLL).await;
         }
     }
 
     async fn resign(&self, leader: &Leader) {
-        let told = timeout(RESIGN, leader.resign()).await;
-        if !matches!(told, Ok(Ok(()))) && !self.args.say.quiet {
-            let About { object, namespace, .. } = self.about;
+        let resigned = timeout(RESIGN, leader.resign()).await;
+        if !matches!(resigned, Ok(Ok(()))) && !self.args.report.quiet {
+            let Subject { object, namespace, .. } = self.subject;
             eprintln!(
-                "leasehold: {object} in namespace `{namespace}` could not be resigned from. It lapses by itself after its ttl"
+                "leasehold: {object} in namespace `{namespace}` could not be resigned. It expires after its ttl"
             );
         }
     }
 
-    /// Runs the command with each tenure, until it ends by itself.
-    async fn run(
+    /// Runs the command in each tenure, until it ends by itself.
+    async fn run_command(
         &self,
         leader: &Leader,
         command: &[OsString],
         sidecar: &Sidecar,
         signals: &mut Signals,
-        asks: &mut Asks,
+        resign_requests: &mut ResignRequests,
     ) -> Outcome {
         loop {
-            sidecar.raise();
+            sidecar.resume_label();
             let elected = tokio::select! {
                 biased;
                 signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
                 elected = leader.elected() => elected,
             };
-            let guard = elected.map_err(|error| self.about.failure(&error))?;
-            let variables = variables(&held(&guard, self.about.namespace), &self.chain);
+            let guard = elected.map_err(|error| self.subject.failure(&error))?;
+            let variables = variables(&held(&guard, self.subject.namespace), &self.nesting);
             let mut end =
-                supervise::run(&guard, self.grace, command, &variables, signals, asks).await;
-            let asked = end.as_mut().ok().and_then(|end| end.asked.take());
-            if let Some(ask) = asked.filter(|_| guard.is_held()) {
-                sidecar.lower().await;
-                step_down(guard, ask).await;
+                supervise::run(&guard, self.grace, command, &variables, signals, resign_requests)
+                    .await;
+            let requested = end.as_mut().ok().and_then(|end| end.resign_request.take());
+            if let Some(request) = requested.filter(|_| guard.is_held()) {
+                sidecar.remove_label().await;
+                step_down(guard, request).await;
                 continue;
             }
             let again = matches!(&end, Ok(end) if end.lost) && !self.args.once;
             if !again {
-                // The guard ends here.
-                sidecar.step_down().await;
-                return conclude(end, &guard, command, &self.about);
+                // The guard is dropped at the end of this block.
+                sidecar.stop_reporting().await;
+                return conclude(end, &guard, command, &self.subject);
             }
-            tracing::info!(election = guard.name(), "lost the lead, standing again");
-            sidecar.lower().await;
+            tracing::info!(election = guard.name(), "lost the lead, still a candidate");
+            sidecar.remove_label().await;
         }
     }
 
-    /// Prints each change, until a signal.
-    async fn tell(
+    /// Prints each change until a signal arrives.
+    async fn print_changes(
         &self,
         leader: &Arc<Leader>,
         sidecar: &Sidecar,
         signals: &mut Signals,
-        asks: &mut Asks,
+        resign_requests: &mut ResignRequests,
     ) -> Outcome {
-        let mut stands = Stands::of(leader, self.about.namespace);
+        let mut statuses = StatusChanges::of(leader, self.subject.namespace);
         loop {
-            let stand = tokio::select! {
+            let status = tokio::select! {
                 biased;
                 _ = signals.fatal() => return Ok(0),
-                ask = asks.next() => {
+                request = resign_requests.next() => {
                     match leader.elected().now_or_never() {
                         Some(Ok(guard)) => {
-                            sidecar.lower().await;
-                            step_down(guard, ask).await;
-                            sidecar.raise();
+                            sidecar.remove_label().await;
+                            step_down(guard, request).await;
+                            sidecar.resume_label();
                         }
-                        _ => ask.answer(format!("{} leads no more", leader.id())),
+                        _ => request.answer(format!("{} does not lead any more", leader.id())),
                     }
                     continue;
                 }
-                stand = stands.next() => stand,
+                status = statuses.next() => status,
             };
-            if !stand.is_some_and(|stand| print(&stand, self.args.say.output)) {
+            if !status.is_some_and(|status| print(&status, self.args.report.output)) {
                 return Ok(0);
             }
         }
     }
 }
 
-/// Ends the tenure, since somebody asked for that. The candidacy goes on; whoever stands by is first.
-async fn step_down(guard: Guard, ask: Ask) {
+/// Ends the tenure on request. This process stays a candidate, behind the candidates that already wait.
+async fn step_down(guard: Guard, request: ResignRequest) {
     let holder = guard.holder().to_owned();
-    ask.answer(match timeout(RESIGN, guard.release()).await {
-        Ok(Ok(())) => format!("{holder} has resigned, and stands again"),
-        Ok(Err(error)) => format!("{holder} leads no more, but could not say so: {error}"),
-        Err(_) => format!("{holder} leads no more, but the API server does not answer"),
+    request.answer(match timeout(RESIGN, guard.release()).await {
+        Ok(Ok(())) => format!("{holder} has resigned, and is a candidate again"),
+        Ok(Err(error)) => {
+            format!("{holder} does not lead any more, but could not release the lead: {error}")
+        }
+        Err(_) => format!("{holder} does not lead any more, but the API server does not answer"),
     });
 }

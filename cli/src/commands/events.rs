@@ -1,4 +1,4 @@
-//! What happens to locks and elections: the difference between what was there and what is.
+//! `leasehold watch`: events, which are the differences between two lists of records.
 
 use std::collections::BTreeMap;
 
@@ -7,75 +7,75 @@ use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::list::{Look, changed};
+use super::list::{Query, changed};
 use crate::{
-    cli::args::LookArgs,
+    cli::args::QueryArgs,
     exit::Outcome,
     output::{
         lines::{Line, print},
         rows::{Record, is_alive, is_named},
-        table::{Mood, Row as _},
-        warn_once::{MOMENT, Trouble},
+        table::{Row as _, Tone},
+        warn_once::{TOLERANCE, WarnOnce},
     },
 };
 
-/// Prints what happens to locks and in elections, until nobody reads any more.
-pub(crate) async fn run(args: LookArgs) -> Outcome {
-    let look = Look::open(args, Record::WHAT).await?;
-    let (mut watch, mut news) = (look.watch().await?, News::default());
-    let mut trouble = Trouble::new(&look.object, MOMENT, look.args.say.quiet);
+/// Prints the events of locks and elections until the output is closed.
+pub(crate) async fn run(args: QueryArgs) -> Outcome {
+    let query = Query::open(args, Record::WHAT).await?;
+    let (mut watch, mut diff) = (query.watch().await?, RecordDiff::default());
+    let mut warnings = WarnOnce::new(&query.object, TOLERANCE, query.args.report.quiet);
     loop {
-        for report in news.compare(&watch.records(), look.args.name.as_deref()) {
-            if !print(&Told::now(report, look.args.all_namespaces), look.args.say.output) {
+        for event in diff.compare(&watch.records(), query.args.name.as_deref()) {
+            if !print(&EventLine::now(event, query.args.all_namespaces), query.args.report.output) {
                 return Ok(0);
             }
         }
-        trouble.look(look.wrong(&watch));
+        warnings.update(query.problem(&watch));
         changed(&mut watch).await;
     }
 }
 
-/// Something that happened to a lock or in an election.
+/// An event of a lock or an election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Report {
-    pub(crate) event: What,
-    /// Of a lock, or of an election.
+pub(crate) struct Event {
+    pub(crate) event: EventKind,
+    /// A lock or an election.
     pub(crate) kind: RecordKind,
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// Whom it is about.
+    /// The holder or the candidate.
     pub(crate) id: String,
-    /// The fencing token of the tenure that began or ended; null where nobody knows.
+    /// The fencing token of the tenure that began or ended; null if it is unknown.
     pub(crate) token: Option<u64>,
-    /// Why a tenure ended; null for what is no end.
-    pub(crate) why: Option<Why>,
+    /// Why a tenure ended; null for other events.
+    pub(crate) why: Option<EndReason>,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum What {
-    /// The lock is held now.
+pub(crate) enum EventKind {
+    /// A process acquired the lock.
     Acquired,
-    /// The candidate leads now.
+    /// The candidate was elected.
     Elected,
-    /// It holds or leads no more.
+    /// The holder or leader lost its tenure.
     Lost,
-    /// The candidate is new.
+    /// A candidate joined.
     Joined,
-    /// The candidate has left, or was not heard of for its time to live.
+    /// A candidate left, or did not renew its record for its ttl.
     Left,
 }
 
 /// Why a tenure ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Why {
-    /// It was given back.
+pub(crate) enum EndReason {
+    /// The holder released it.
     Released,
-    /// It was not renewed for its time to live, by this process's own clock.
+    /// It was not renewed for its ttl, by the clock of this process.
     Expired,
-    /// Another tenure has begun.
+    /// Another tenure began.
     Succeeded,
     /// The record was deleted.
     Deleted,
@@ -83,69 +83,69 @@ pub(crate) enum Why {
 
 /// A line of `watch`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Told {
-    /// When this process noticed it, RFC 3339.
+pub(crate) struct EventLine {
+    /// When this process observed it, RFC 3339.
     at: String,
     #[serde(flatten)]
-    report: Report,
-    /// Whether to say in which namespace.
+    report: Event,
+    /// Whether the text includes the namespace.
     #[serde(skip)]
     everywhere: bool,
 }
 
-impl Told {
+impl EventLine {
     #[expect(clippy::disallowed_methods, reason = "written for people")]
-    pub(crate) fn now(report: Report, everywhere: bool) -> Self {
+    pub(crate) fn now(report: Event, everywhere: bool) -> Self {
         Self { at: format!("{:.3}", Timestamp::now()), report, everywhere }
     }
 }
 
-impl Line for Told {
+impl Line for EventLine {
     fn text(&self) -> String {
-        let Report { event, kind, name, namespace, id, token, why } = &self.report;
-        let (at, mood) = (&self.at, event.mood().style());
+        let Event { event, kind, name, namespace, id, token, why } = &self.report;
+        let (at, tone) = (&self.at, event.tone().style());
         let event = format!("{event:?}").to_lowercase();
         let kind = if *kind == RecordKind::Lock { "lock" } else { "election" };
         let place = if self.everywhere { format!("{namespace}/") } else { String::new() };
         let token = token.map(|token| format!(", token {token}")).unwrap_or_default();
         let why = why.map(|why| format!(" ({})", format!("{why:?}").to_lowercase()));
         let why = why.unwrap_or_default();
-        format!("{at}  {mood}{event:<8}{mood:#}  {kind:<8}  {place}{name}: {id}{token}{why}")
+        format!("{at}  {tone}{event:<8}{tone:#}  {kind:<8}  {place}{name}: {id}{token}{why}")
     }
 }
 
-impl What {
-    const fn mood(self) -> Mood {
+impl EventKind {
+    const fn tone(self) -> Tone {
         match self {
-            Self::Acquired | Self::Elected => Mood::Good,
-            Self::Lost => Mood::Bad,
-            Self::Joined => Mood::Plain,
-            Self::Left => Mood::Quiet,
+            Self::Acquired | Self::Elected => Tone::Good,
+            Self::Lost => Tone::Bad,
+            Self::Joined => Tone::Plain,
+            Self::Left => Tone::Quiet,
         }
     }
 }
 
-/// Namespace and Lease.
-type Place = (String, String);
+/// The namespace and the name of a Lease.
+type LeaseKey = (String, String);
 
-/// What was there when last looked.
+/// The tenures and candidates of the last list.
 #[derive(Debug, Default)]
-pub(crate) struct News {
-    /// Each as the event that began it.
-    tenures: BTreeMap<Place, Report>,
-    /// By the election's place, and id.
-    candidates: BTreeMap<(Place, String), Report>,
-    /// What was stale when first seen: left over from processes that died long before anybody looked.
-    stale: BTreeMap<Place, u64>,
+pub(crate) struct RecordDiff {
+    /// Each tenure as the event that began it.
+    tenures: BTreeMap<LeaseKey, Event>,
+    /// By the key of the election and the id of the candidate.
+    candidates: BTreeMap<(LeaseKey, String), Event>,
+    /// Versions of records that were stale in the first list, left by processes that died long ago.
+    stale: BTreeMap<LeaseKey, u64>,
     begun: bool,
 }
 
-impl News {
-    /// What has changed since it was last called; at first, what there is.
-    pub(crate) fn compare(&mut self, records: &[LeaseRecord], name: Option<&str>) -> Vec<Report> {
+impl RecordDiff {
+    /// The events since the last call. The first call reports the present state.
+    pub(crate) fn compare(&mut self, records: &[LeaseRecord], name: Option<&str>) -> Vec<Event> {
         if !std::mem::replace(&mut self.begun, true) {
             let stale = records.iter().filter(|record| was_stale(record));
-            self.stale = stale.map(|record| (place(record), record.version)).collect();
+            self.stale = stale.map(|record| (key(record), record.version)).collect();
         }
         let wanted = |record: &&LeaseRecord| {
             name.is_none_or(|name| {
@@ -153,62 +153,63 @@ impl News {
             })
         };
         let fresh = |record: &&LeaseRecord| {
-            is_alive(record) && self.stale.get(&place(record)) != Some(&record.version)
+            is_alive(record) && self.stale.get(&key(record)) != Some(&record.version)
         };
         let (mut tenures, mut candidates) = (BTreeMap::new(), BTreeMap::new());
         for record in records.iter().filter(wanted).filter(fresh) {
             let id = record.holder.clone().unwrap_or_default();
             let election = record.election.clone().unwrap_or_else(|| record.lease.clone());
-            let standing = ((record.namespace.clone(), election), id);
+            let candidate = ((record.namespace.clone(), election), id);
             match record.kind {
-                RecordKind::Lock => drop(tenures.insert(place(record), began(record))),
+                RecordKind::Lock => drop(tenures.insert(key(record), began_event(record))),
                 RecordKind::Election => {
-                    tenures.insert(place(record), began(record));
-                    candidates.insert(standing, stands(record));
+                    tenures.insert(key(record), began_event(record));
+                    candidates.insert(candidate, joined_event(record));
                 }
-                _ => drop(candidates.entry(standing).or_insert_with(|| stands(record))),
+                _ => drop(candidates.entry(candidate).or_insert_with(|| joined_event(record))),
             }
         }
         let before = std::mem::replace(&mut self.tenures, tenures);
-        let stood = std::mem::replace(&mut self.candidates, candidates);
+        let earlier = std::mem::replace(&mut self.candidates, candidates);
         let lost = before.iter().filter_map(|(place, old)| self.lost(place, old, records));
-        let joined = self.candidates.iter().filter(|(who, _)| !stood.contains_key(who));
+        let joined = self.candidates.iter().filter(|(id, _)| !earlier.contains_key(id));
         let begun = self.tenures.iter().filter(|(place, new)| before.get(*place) != Some(*new));
-        let left = stood.iter().filter(|(who, _)| !self.candidates.contains_key(who));
-        let left = left.map(|(_, event)| Report { event: What::Left, ..event.clone() });
+        let left = earlier.iter().filter(|(id, _)| !self.candidates.contains_key(id));
+        let left = left.map(|(_, event)| Event { event: EventKind::Left, ..event.clone() });
         lost.chain(joined.map(|(_, event)| event.clone()))
             .chain(begun.map(|(_, event)| event.clone()))
             .chain(left)
             .collect()
     }
 
-    fn lost(&self, at: &Place, old: &Report, records: &[LeaseRecord]) -> Option<Report> {
+    fn lost(&self, at: &LeaseKey, old: &Event, records: &[LeaseRecord]) -> Option<Event> {
         if self.tenures.get(at) == Some(old) {
             return None;
         }
-        let why = match records.iter().find(|record| place(record) == *at) {
-            None => Why::Deleted,
-            Some(record) if record.holder.is_none() => Why::Released,
-            Some(record) if record.expired => Why::Expired,
-            Some(_) => Why::Succeeded,
+        let why = match records.iter().find(|record| key(record) == *at) {
+            None => EndReason::Deleted,
+            Some(record) if record.holder.is_none() => EndReason::Released,
+            Some(record) if record.expired => EndReason::Expired,
+            Some(_) => EndReason::Succeeded,
         };
-        Some(Report { event: What::Lost, why: Some(why), ..old.clone() })
+        Some(Event { event: EventKind::Lost, why: Some(why), ..old.clone() })
     }
 }
 
-/// Whether it looked dead, as written, when its present version was first read.
+/// Whether the present version of the record was already older than two ttls when it was first read.
 fn was_stale(record: &LeaseRecord) -> bool {
     let unchanged = record.unchanged_for.unwrap_or_default();
     record.renewed_ago.is_some_and(|ago| ago.saturating_sub(unchanged) > record.ttl * 2)
 }
 
-fn place(record: &LeaseRecord) -> Place {
+fn key(record: &LeaseRecord) -> LeaseKey {
     (record.namespace.clone(), record.lease.clone())
 }
 
-fn began(record: &LeaseRecord) -> Report {
-    let event = if record.kind == RecordKind::Lock { What::Acquired } else { What::Elected };
-    Report {
+fn began_event(record: &LeaseRecord) -> Event {
+    let event =
+        if record.kind == RecordKind::Lock { EventKind::Acquired } else { EventKind::Elected };
+    Event {
         event,
         kind: record.kind,
         name: record.name.clone(),
@@ -219,6 +220,11 @@ fn began(record: &LeaseRecord) -> Report {
     }
 }
 
-fn stands(record: &LeaseRecord) -> Report {
-    Report { event: What::Joined, kind: RecordKind::Election, token: None, ..began(record) }
+fn joined_event(record: &LeaseRecord) -> Event {
+    Event {
+        event: EventKind::Joined,
+        kind: RecordKind::Election,
+        token: None,
+        ..began_event(record)
+    }
 }

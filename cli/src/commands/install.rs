@@ -12,11 +12,14 @@ use crate::{
     exit::{Failure, Outcome, code},
 };
 
-/// Copies this program, so that whoever looks finds a whole one or none.
+/// Copies this program. Other processes find the complete file or none.
 pub(crate) fn run(args: &InstallArgs) -> Outcome {
     let target = file(&args.path);
     copy(&target).map_err(|error| {
-        let line = format!("`{}` could not be written: {error}. Name a file or a directory that this user may write", target.display());
+        let line = format!(
+            "`{}` could not be written: {error}. Name a file or directory that this user can write",
+            target.display()
+        );
         Failure::new(code::INTERNAL, line)
     })?;
     Ok(0)

@@ -6,43 +6,43 @@ use leasehold::{RecordOptions, RecordWatch};
 use tokio::time::sleep;
 
 use crate::{
-    cli::args::{FollowArgs, LookArgs},
+    cli::args::{ListArgs, QueryArgs},
     cluster::{connect::Connection, wait::in_time},
-    exit::{About, Failure, Outcome, code},
+    exit::{Failure, Outcome, Subject, code},
     output::{
-        format::Output,
+        format::Format,
         rows::{Candidate, Record},
         table::{Layout, Row, Screen},
-        warn_once::{MOMENT, Trouble},
+        warn_once::{TOLERANCE, WarnOnce},
     },
 };
 
-/// How often times are drawn anew.
+/// How often the times in a table are updated.
 const TICK: Duration = Duration::from_secs(1);
-/// At least so long between two drawings, however much happens.
+/// The shortest time between two updates of the screen.
 const REST: Duration = Duration::from_millis(100);
 
 /// Lists candidates.
-pub(crate) async fn members(args: FollowArgs) -> Outcome {
-    let look = Look::open(args.look, "election").await?;
-    look.list::<Candidate>(args.watch).await
+pub(crate) async fn members(args: ListArgs) -> Outcome {
+    let query = Query::open(args.query, "election").await?;
+    query.list::<Candidate>(args.watch).await
 }
 
 /// Lists locks and elections.
-pub(crate) async fn status(args: FollowArgs) -> Outcome {
-    let look = Look::open(args.look, Record::WHAT).await?;
-    look.list::<Record>(args.watch).await
+pub(crate) async fn status(args: ListArgs) -> Outcome {
+    let query = Query::open(args.query, Record::WHAT).await?;
+    query.list::<Record>(args.watch).await
 }
 
-/// What is looked at, and over which connection.
-pub(super) struct Look {
-    pub(super) args: LookArgs,
+/// The records to read, and the connection to read them from.
+pub(super) struct Query {
+    pub(super) args: QueryArgs,
     connection: Connection,
     pub(super) object: String,
 }
 
-impl Look {
-    pub(super) async fn open(args: LookArgs, what: &str) -> Outcome<Self> {
+impl Query {
+    pub(super) async fn open(args: QueryArgs, what: &str) -> Outcome<Self> {
         let object = object(what, args.name.as_deref());
         let connection = Connection::open(&args.target, None, &object).await?;
         Ok(Self { args, connection, object })
@@ -55,42 +55,42 @@ impl Look {
         options
     }
 
-    fn about(&self) -> About<'_> {
-        let about = self.connection.about(&self.object);
+    fn subject(&self) -> Subject<'_> {
+        let subject = self.connection.subject(&self.object);
         let everywhere = self.args.all_namespaces;
-        About { namespace: if everywhere { "*" } else { about.namespace }, ..about }
+        Subject { namespace: if everywhere { "*" } else { subject.namespace }, ..subject }
     }
 
     pub(super) async fn watch(&self) -> Outcome<RecordWatch> {
-        in_time(self.connection.sync.watch_records(self.options()), &self.about()).await
+        in_time(self.connection.sync.watch_records(self.options()), &self.subject()).await
     }
 
     async fn list<R: Row>(&self, watched: bool) -> Outcome {
-        let (name, output) = (self.args.name.as_deref(), self.args.say.output);
+        let (name, output) = (self.args.name.as_deref(), self.args.report.output);
         let layout = Layout { watched, namespaces: self.args.all_namespaces, output };
         if watched {
             return Ok(self.follow::<R>(self.watch().await?, layout).await);
         }
         let records = self.connection.sync.records(self.options());
-        let rows = R::rows(&in_time(records, &self.about()).await?, name);
-        if rows.is_empty() && (name.is_some() || output == Output::Text) {
-            return self.nothing::<R>();
+        let rows = R::rows(&in_time(records, &self.subject()).await?, name);
+        if rows.is_empty() && (name.is_some() || output == Format::Text) {
+            return self.report_empty::<R>();
         }
         layout.print(&rows);
         Ok(0)
     }
 
-    /// Shows what there is until nobody looks any more.
+    /// Shows the rows and their changes until the output is closed.
     async fn follow<R: Row>(&self, mut watch: RecordWatch, layout: Layout) -> u8 {
         let mut screen = Screen::<R>::new(layout);
-        let mut trouble =
-            Trouble::new(&self.object, MOMENT, self.args.say.quiet || screen.is_live());
+        let mut warnings =
+            WarnOnce::new(&self.object, TOLERANCE, self.args.report.quiet || screen.is_live());
         loop {
             let rows = R::rows(&watch.records(), self.args.name.as_deref());
             if !screen.show(rows, watch.trouble()) {
                 return 0;
             }
-            trouble.look(self.wrong(&watch));
+            warnings.update(self.problem(&watch));
             if screen.is_live() {
                 sleep(REST).await;
             }
@@ -98,24 +98,24 @@ impl Look {
         }
     }
 
-    /// What keeps the watch from telling more.
-    pub(super) fn wrong(&self, watch: &RecordWatch) -> Option<String> {
-        let About { namespace, server, .. } = self.about();
+    /// The problem of the watch, as a line to print.
+    pub(super) fn problem(&self, watch: &RecordWatch) -> Option<String> {
+        let Subject { namespace, server, .. } = self.subject();
         let place = if namespace == "*" { "all namespaces" } else { namespace };
         let line =
-            |why: &str| format!("no news of {} in {place} from {server}: {why}", self.object);
+            |why: &str| format!("cannot watch {} in {place} on {server}: {why}", self.object);
         watch.trouble().map(line)
     }
 
-    /// What was asked for by its name ought to be there.
-    fn nothing<R: Row>(&self) -> Outcome {
-        let (what, namespace) = (R::WHAT, self.about().namespace);
+    /// Reports an empty list. It is an error only if a name was given.
+    fn report_empty<R: Row>(&self) -> Outcome {
+        let (what, namespace) = (R::WHAT, self.subject().namespace);
         let place = match namespace {
             "*" => "in any namespace".to_owned(),
             namespace => format!("in namespace `{namespace}`"),
         };
         let Some(name) = &self.args.name else {
-            if !self.args.say.quiet {
+            if !self.args.report.quiet {
                 eprintln!("leasehold: there is no {what} {place}");
             }
             return Ok(0);
@@ -124,12 +124,12 @@ impl Look {
             Candidate::WHAT => format!("there is no candidate of an election `{name}` {place}"),
             _ => format!("there is no {what} `{name}` {place}"),
         };
-        let next = "Is it the right namespace (-n, -A)? `leasehold status` lists all";
+        let next = "Check the namespace (-n, -A); `leasehold status` lists all names";
         Err(Failure::new(code::MISSING, format!("{line}. {next}")))
     }
 }
 
-/// Returns with news, or when it is time to look again all the same.
+/// Waits for a change, at most until the times must be updated.
 pub(super) async fn changed(watch: &mut RecordWatch) {
     tokio::select! {
         biased;

@@ -10,93 +10,102 @@ use crate::{
     cluster::wait::acquire,
     commands::{
         child::{conclude, held, lost, variables},
-        prepare::Start,
+        prepare::Prepared,
     },
-    exec::{resign_request::Asks, signals::Signals, supervise},
-    exit::{About, Outcome},
+    exec::{resign_request::ResignRequests, signals::Signals, supervise},
+    exit::{Outcome, Subject},
     output::{
-        format::Output,
+        format::Format,
         lines::{Held, print},
-        warn_once::Trouble,
+        warn_once::WarnOnce,
     },
 };
 
-/// How long a release may take: the command has ended, and the record lapses by itself.
+/// Time limit of the release. The command has ended, so a record that stays expires by itself.
 const RELEASE: Duration = Duration::from_secs(5);
-/// How often to look whether something is wrong.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the state of the lock is checked for warnings.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Runs the command under the lock, or holds the lock until a signal.
 pub(crate) async fn run(args: LockArgs) -> Outcome {
-    let busy = args.busy_code;
-    let start = Start::prepare("lock", args.words(), &args.target, &args.tenure, busy);
-    let Start { name, command, grace, connection, chain, mut signals, object } = start.await?;
-    let about = About { busy, ..connection.about(&object) };
+    let busy_code = args.busy_code;
+    let prepared =
+        Prepared::prepare("lock", args.name_and_command(), &args.target, &args.tenure, busy_code);
+    let Prepared { name, command, grace, connection, nesting, mut signals, object } =
+        prepared.await?;
+    let subject = Subject { busy_code, ..connection.subject(&object) };
     let mut options = LockOptions::default().ttl(args.tenure.ttl);
     options.wait = if args.try_once { Some(Duration::ZERO) } else { args.wait };
 
-    let guard = acquire(&connection, name, options, &about, &mut signals).await?;
-    let held = held(&guard, about.namespace);
+    let guard = acquire(&connection, name, options, &subject, &mut signals).await?;
+    let held = held(&guard, subject.namespace);
     let work = async {
         if command.is_empty() {
-            return keep(&guard, &held, args.say.output, &about, &mut signals).await;
+            return keep(&guard, &held, args.report.output, &subject, &mut signals).await;
         }
-        let variables = variables(&held, &chain);
-        let end =
-            supervise::run(&guard, grace, command, &variables, &mut signals, &mut Asks::none())
-                .await;
-        conclude(end, &guard, command, &about)
+        let variables = variables(&held, &nesting);
+        let end = supervise::run(
+            &guard,
+            grace,
+            command,
+            &variables,
+            &mut signals,
+            &mut ResignRequests::none(),
+        )
+        .await;
+        conclude(end, &guard, command, &subject)
     };
     let outcome = tokio::select! {
         biased;
         outcome = work => outcome,
-        never = complain(&guard, args.say.quiet, &about) => match never {},
+        never = warn(&guard, args.report.quiet, &subject) => match never {},
     };
-    release(guard, args.say.quiet, &about).await;
+    release(guard, args.report.quiet, &subject).await;
     outcome
 }
 
+/// Holds the lock until a signal arrives.
 async fn keep(
     guard: &Tenure,
     held: &Held,
-    output: Output,
-    about: &About<'_>,
+    output: Format,
+    subject: &Subject<'_>,
     signals: &mut Signals,
 ) -> Outcome {
     print(held, output);
     tokio::select! {
         biased;
-        _ = guard.lost() => Err(lost(guard, None, about)),
+        _ = guard.lost() => Err(lost(guard, None, subject)),
         _ = signals.fatal() => Ok(0),
     }
 }
 
-/// Says so while it is in doubt; how it ends is said with the command.
-async fn complain(guard: &Tenure, quiet: bool, about: &About<'_>) -> Infallible {
-    let (object, namespace) = (about.object, about.namespace);
-    let mut trouble = Trouble::new(object, Duration::ZERO, quiet);
+/// Warns while the lock is in doubt. Its loss is reported with the end of the command.
+async fn warn(guard: &Tenure, quiet: bool, subject: &Subject<'_>) -> Infallible {
+    let (object, namespace) = (subject.object, subject.namespace);
+    let mut warnings = WarnOnce::new(object, Duration::ZERO, quiet);
     while guard.is_held() {
-        let wrong = (guard.state() == TenureState::InDoubt).then(|| {
+        let problem = (guard.state() == TenureState::InDoubt).then(|| {
             format!(
                 "{object} in namespace `{namespace}` is in doubt: a renewal is overdue, or the record asks for another holder"
             )
         });
-        trouble.look(wrong);
-        sleep(LOOK).await;
+        warnings.update(problem);
+        sleep(POLL).await;
     }
     std::future::pending().await
 }
 
-async fn release(guard: Guard, quiet: bool, about: &About<'_>) {
-    let told = match timeout(RELEASE, guard.release()).await {
+async fn release(guard: Guard, quiet: bool, subject: &Subject<'_>) {
+    let cause = match timeout(RELEASE, guard.release()).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer".into(),
+        Err(_) => "the API server does not answer".into(),
     };
     if !quiet {
-        let (object, namespace) = (about.object, about.namespace);
+        let (object, namespace) = (subject.object, subject.namespace);
         eprintln!(
-            "leasehold: {object} in namespace `{namespace}` could not be released: {told}. It lapses by itself after its ttl"
+            "leasehold: {object} in namespace `{namespace}` could not be released: {cause}. It expires after its ttl"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What describes the program: schemas, completions and the manual page, all of the same source.
+//! `leasehold schema`, `completions` and `man`: descriptions of the program, generated from its code.
 
 use std::io::{self, Write as _};
 
@@ -9,50 +9,51 @@ use serde_json::json;
 
 use crate::{
     cli::args::Args,
-    commands::events::Told,
+    commands::events::EventLine,
     output::{
         lines::Held,
         rows::{Candidate, Record},
-        status::Stand,
+        status::CandidateStatus,
     },
     sidecar::{
-        http::{Health, Lead},
-        page::Picture,
+        http::{Health, Leading},
+        page::PageState,
     },
 };
 
-/// By subcommand, what one line of `-o json` is.
+/// Prints the schema of one line of `-o json`, for each subcommand.
 pub(crate) fn schema() -> u8 {
     let schemas = json!({
         "lock": schema_for!(Held),
-        "elect": schema_for!(Stand),
+        "elect": schema_for!(CandidateStatus),
         "elect --serve": {
-            "/": schema_for!(Stand),
-            "/leading": schema_for!(Lead),
-            "/events": schema_for!(Stand),
+            "/": schema_for!(CandidateStatus),
+            "/leading": schema_for!(Leading),
+            "/events": schema_for!(CandidateStatus),
             "/healthz": schema_for!(Health),
-            "/state": schema_for!(Picture),
+            "/state": schema_for!(PageState),
         },
         "members": schema_for!(Candidate),
         "status": schema_for!(Record),
         "release": schema_for!(Record),
-        "watch": schema_for!(Told),
+        "watch": schema_for!(EventLine),
     });
-    written(format!("{schemas:#}\n").as_bytes())
+    write(format!("{schemas:#}\n").as_bytes())
 }
 
+/// Prints the completion script for `shell`.
 pub(crate) fn completions(shell: clap_complete::Shell) -> u8 {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "leasehold", &mut text);
-    written(&text)
+    write(&text)
 }
 
-/// One page, with the subcommands in it.
+/// Prints one page that includes the subcommands.
 pub(crate) fn page() -> u8 {
     let mut command = Args::command();
     command.build();
     match rendered(&command) {
-        Ok(text) => written(text.as_bytes()),
+        Ok(text) => write(text.as_bytes()),
         Err(_) => crate::exit::code::INTERNAL,
     }
 }
@@ -60,7 +61,7 @@ pub(crate) fn page() -> u8 {
 fn rendered(command: &Command) -> io::Result<String> {
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page)?;
-    // There are no pages of the parts: they follow.
+    // The subcommands have no pages of their own: they follow in this page.
     let mut page = text(page)
         .replace("leasehold\\-", "leasehold ")
         .replace("(1)\n", "\n")
@@ -75,7 +76,7 @@ fn rendered(command: &Command) -> io::Result<String> {
         }
         page.extend([".SH \"LEASEHOLD ", &part.get_name().to_uppercase(), "\"\n"]);
         let section = text(section).replace(".SH EXTRA", ".SH NOTES");
-        page.extend(section.lines().filter(|line| !is_preamble(line)).map(beneath));
+        page.extend(section.lines().filter(|line| !is_preamble(line)).map(demoted));
     }
     Ok(page)
 }
@@ -84,19 +85,19 @@ fn text(roff: Vec<u8>) -> String {
     String::from_utf8(roff).unwrap_or_default()
 }
 
-/// What each piece begins with, and a page needs once.
+/// Lines at the beginning of each rendered section, which a page needs once.
 fn is_preamble(line: &str) -> bool {
     line.starts_with(".ie ") || line.starts_with(".el ")
 }
 
-/// As a line of a part: its sections are subsections.
-fn beneath(line: &str) -> String {
+/// A line of a subcommand: its sections become subsections.
+fn demoted(line: &str) -> String {
     let line = line.strip_prefix(".SH ").map_or_else(|| line.into(), |head| format!(".SS {head}"));
     line + "\n"
 }
 
-fn written(text: &[u8]) -> u8 {
-    // A reader that has seen enough is no failure.
+fn write(text: &[u8]) -> u8 {
+    // A closed output is not a failure.
     let _ = io::stdout().write_all(text);
     0
 }

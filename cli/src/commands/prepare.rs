@@ -1,51 +1,51 @@
-//! What comes before a tenure, be it of a lock or of an election.
+//! The steps before a lock or an election is requested.
 
 use std::{ffi::OsString, time::Duration};
 
 use crate::{
     cli::args::TenureArgs,
     cluster::{connect::Connection, target::Target},
-    exec::{lookup, nesting::Chain, signals::Signals},
-    exit::{About, Failure, Outcome, code},
+    exec::{lookup, nesting::Nesting, signals::Signals},
+    exit::{Failure, Outcome, Subject, code},
 };
 
-/// The name, and the command, which is empty if there is none.
-pub(crate) type Words<'a> = Result<(&'a str, &'a [OsString]), String>;
+/// The name and the command. The command is empty if there is none.
+pub(crate) type NameAndCommand<'a> = Result<(&'a str, &'a [OsString]), String>;
 
-/// All that is needed before anything is asked for: checked, and nothing written yet.
-pub(crate) struct Start<'a> {
+/// The checked input of `lock` and `elect`. Nothing has been written to the server yet.
+pub(crate) struct Prepared<'a> {
     pub(crate) name: &'a str,
     pub(crate) command: &'a [OsString],
     pub(crate) grace: Duration,
     pub(crate) connection: Connection,
-    /// With this one in it.
-    pub(crate) chain: Chain,
-    /// Listened to from now on.
+    /// Includes this lock or election.
+    pub(crate) nesting: Nesting,
+    /// Signals are handled from now on.
     pub(crate) signals: Signals,
     /// For example ``lock `orders` ``.
     pub(crate) object: String,
 }
 
-impl<'a> Start<'a> {
-    /// Checks what can be known beforehand. `what` is a lock or an election; `busy` is the exit code if it is held.
+impl<'a> Prepared<'a> {
+    /// Checks the input. `what` is "lock" or "election"; `busy_code` is the exit code if it is held.
     pub(crate) async fn prepare(
         what: &str,
-        words: Words<'a>,
+        name_and_command: NameAndCommand<'a>,
         target: &Target,
         tenure: &TenureArgs,
-        busy: u8,
+        busy_code: u8,
     ) -> Outcome<Self> {
         let usage = |line| Failure::new(code::USAGE, line);
-        let (name, command) = words.map_err(usage)?;
+        let (name, command) = name_and_command.map_err(usage)?;
         let grace = tenure.grace().map_err(usage)?;
         if let Some(program) = command.first() {
             lookup::check(program)?;
         }
         let object = format!("{what} `{name}`");
         let connection = Connection::open(target, tenure.id.as_deref(), &object).await?;
-        let About { namespace, server, .. } = connection.about(&object);
-        let chain = Chain::inherited().with(&object, name, namespace, server, busy)?;
+        let Subject { namespace, server, .. } = connection.subject(&object);
+        let nesting = Nesting::inherited().with(&object, name, namespace, server, busy_code)?;
         let signals = Signals::listen()?;
-        Ok(Self { name, command, grace, connection, chain, signals, object })
+        Ok(Self { name, command, grace, connection, nesting, signals, object })
     }
 }

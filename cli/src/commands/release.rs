@@ -8,49 +8,51 @@ use serde::Serialize;
 use crate::{
     cli::args::ReleaseArgs,
     cluster::{connect::Connection, wait::in_time},
-    exit::{About, Failure, Outcome, code},
+    exit::{Failure, Outcome, Subject, code},
     output::{
         lines::{Line, print},
         rows::Record,
     },
 };
 
-/// Shows who holds it, asks, and takes it away if nothing has changed meanwhile.
+/// Shows the holder, asks for confirmation, and releases the record if it has not changed meanwhile.
 pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
     let object = format!("lock or election `{}`", args.name);
     let connection = Connection::open(&args.target, None, &object).await?;
     let (name, namespace) = (&args.name, &connection.namespace);
-    let about = connection.about(&object);
-    let records = in_time(connection.sync.records(RecordOptions::default()), &about).await?;
-    let record = the_one(&records, name, &about)?;
+    let subject = connection.subject(&object);
+    let records = in_time(connection.sync.records(RecordOptions::default()), &subject).await?;
+    let record = find(&records, name, &subject)?;
     if record.holder.is_none() {
-        let line = format!("{object} in namespace `{namespace}` is free: there is nothing to do");
+        let line = format!(
+            "{object} in namespace `{namespace}` is already free. `leasehold status` lists all records"
+        );
         return Err(Failure::new(code::MISSING, line));
     }
     if !args.yes && io::stdin().is_terminal() && !confirmed(record) {
-        return Err(Failure::new(code::MISSING, "nothing was done"));
+        return Err(Failure::new(code::MISSING, "not confirmed: nothing was done"));
     }
-    if !in_time(connection.sync.free(record), &about).await? {
+    if !in_time(connection.sync.free(record), &subject).await? {
         let line = format!(
-            "{object} in namespace `{namespace}` was changed after it was shown, by a renewal or by a new holder: nothing was done. Run it again"
+            "{object} in namespace `{namespace}` changed after it was read, by a renewal or a new holder: nothing was done. Run the command again"
         );
         return Err(Failure::new(code::BUSY, line));
     }
     let now = Record::released(record, &records);
-    print(&Taken { now, before: record }, args.say.output);
+    print(&Released { now, before: record }, args.report.output);
     Ok(0)
 }
 
-/// A record that was taken away, and how it was before.
+/// A record that was released, with its state before.
 #[derive(Serialize)]
-struct Taken<'a> {
+struct Released<'a> {
     #[serde(flatten)]
     now: Record,
     #[serde(skip)]
     before: &'a LeaseRecord,
 }
 
-impl Line for Taken<'_> {
+impl Line for Released<'_> {
     fn text(&self) -> String {
         let LeaseRecord { name, namespace, holder, token, .. } = self.before;
         let holder = holder.as_deref().unwrap_or_default();
@@ -59,13 +61,13 @@ impl Line for Taken<'_> {
     }
 }
 
-/// The one of this name: of two that applications with different prefixes call so, the name of the Lease tells.
-fn the_one<'a>(
+/// Finds the record of this name. If programs with different prefixes use the same name, the user must name the Lease.
+fn find<'a>(
     records: &'a [LeaseRecord],
     name: &str,
-    about: &About<'_>,
+    subject: &Subject<'_>,
 ) -> Outcome<&'a LeaseRecord> {
-    let (object, namespace) = (about.object, about.namespace);
+    let (object, namespace) = (subject.object, subject.namespace);
     let tenures = || records.iter().filter(|record| record.kind != RecordKind::Candidate);
     if let Some(record) = tenures().find(|record| record.lease == name) {
         return Ok(record);
@@ -74,12 +76,12 @@ fn the_one<'a>(
     let line = match found[..] {
         [record] => return Ok(record),
         [] => format!(
-            "there is no {object} in namespace `{namespace}`. Is it the right namespace (-n)? `leasehold status` lists all"
+            "there is no {object} in namespace `{namespace}`. Check the namespace (-n); `leasehold status` lists all names"
         ),
         _ => {
             let leases: Vec<_> = found.iter().map(|record| &*record.lease).collect();
             format!(
-                "{object} in namespace `{namespace}` may be one of several Leases: {}. Name the Lease",
+                "{object} in namespace `{namespace}` matches several Leases: {}. Pass the name of the Lease",
                 leases.join(", ")
             )
         }
@@ -90,7 +92,7 @@ fn the_one<'a>(
 fn confirmed(record: &LeaseRecord) -> bool {
     let holder = record.holder.as_deref().unwrap_or_default();
     eprint!(
-        "`{}` is held by `{holder}`. Until that notices, two may hold it. Take it away? [y/N] ",
+        "`{}` is held by `{holder}`. Until this holder sees the change, two processes may hold it. Release it? [y/N] ",
         record.name
     );
     let _ = io::stderr().flush();

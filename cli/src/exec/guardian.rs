@@ -1,7 +1,7 @@
-//! The process that kills a group when its deadline has passed, or when whoever keeps the deadline has gone.
+//! The process that kills the process group of CMD at the deadline, or when `leasehold` itself has died.
 //!
-//! It reads lines from its standard input: `group PID`, then `until NANOSECONDS` on the host's clock,
-//! again with each renewal. The end of the input is the end of the keeper: the group is killed.
+//! It reads lines from its standard input: `group PID`, then `until NANOSECONDS` on the host's clock, and
+//! another `until` after each renewal. EOF means that the parent died: the guardian kills the group.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -23,10 +23,10 @@ use crate::{
     exec::reexec::{GUARDIAN, reexec},
 };
 
-/// How long the clock is not looked at, at most: it goes on during a suspend of the machine, timers do not.
-const LOOK: Duration = Duration::from_millis(500);
+/// The longest sleep between two looks at the clock, because timers stop while the machine is suspended.
+const POLL: Duration = Duration::from_millis(500);
 
-/// The keeper's end. Dropping it dismisses the guardian.
+/// The parent's handle of the guardian. Dropping it ends the guardian without a kill.
 #[derive(Debug)]
 pub(crate) struct Guardian {
     process: Child,
@@ -34,51 +34,51 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    /// Starts a guardian of the group `group`, which lives as long as `tenure` if nothing else is heard.
+    /// Starts a guardian that kills `group` at the deadline of `tenure`, unless the deadline is extended.
     pub(crate) fn start(group: Pid, tenure: &Tenure) -> io::Result<Self> {
         let mut process = reexec(GUARDIAN)?
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .current_dir("/")
-            // Out of reach of what is sent to the keeper's own group.
+            // Signals to the parent's process group must not reach the guardian.
             .process_group(0)
             .spawn()?;
         let mut orders = process.stdin.take().expect("piped above");
         writeln!(orders, "group {}", group.as_raw_nonzero())?;
-        // From here on nothing is worth blocking for.
+        // From here on, a full pipe must not block the parent.
         fcntl_setfl(&orders, OFlags::NONBLOCK)?;
         let mut guardian = Self { process, orders };
         guardian.extend(tenure);
         Ok(guardian)
     }
 
-    /// Tells the deadline of `tenure`, and returns what remains until then.
+    /// Sends the present deadline of `tenure`, and returns the time left until then.
     pub(crate) fn extend(&mut self, tenure: &Tenure) -> Duration {
-        // In this order: whatever comes between makes the deadline earlier, not later.
+        // Read the clock first: a delay in between makes the deadline earlier, never later.
         let now = clock::now();
         let left = tenure.remaining();
         let until = now + left;
-        // A full pipe has earlier deadlines in it; a guardian that has died is seen by `is_gone`.
+        // Ignore errors: a full pipe contains earlier deadlines, and `is_gone` detects a dead guardian.
         let _ = self.orders.write_all(format!("until {}\n", until.as_nanos()).as_bytes());
         left
     }
 
-    /// Whether somebody has killed the guardian.
+    /// Whether the guardian has died.
     pub(crate) fn is_gone(&mut self) -> bool {
         self.process.try_wait().is_ok_and(|status| status.is_some())
     }
 }
 
 impl Drop for Guardian {
-    /// The group has gone: the guardian must not be told so by the end of its input, for its number may be another's by now.
+    /// Kills the guardian. EOF would make it kill the group, whose id may belong to other processes by now.
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// What the guardian does: reads, waits, kills.
+/// The main function of the guardian: reads deadlines, waits, kills.
 pub(crate) fn watch() -> ExitCode {
     let mut input = io::stdin();
     let mut unread = Vec::new();
@@ -87,7 +87,7 @@ pub(crate) fn watch() -> ExitCode {
         let left = until.map(|until| until.saturating_sub(clock::now()));
         if let (Some(group), Some(Duration::ZERO)) = (group, left) {
             kill(group);
-            // Killed once: its number stays taken until the keeper has seen it, later it may be another's.
+            // Kill once. The id stays reserved until the parent reaps the group; later it may be reused.
             return wait_for_end();
         }
         match readable(left) {
@@ -135,9 +135,9 @@ fn kill(group: Pid) {
     let _ = kill_process_group(group, Signal::KILL);
 }
 
-/// Whether there is something to read, before `left` has passed.
+/// Waits for input, at most until `left` has passed. False after the wait.
 fn readable(left: Option<Duration>) -> io::Result<bool> {
-    let pause = left.unwrap_or(LOOK).min(LOOK);
+    let pause = left.unwrap_or(POLL).min(POLL);
     let pause = Timespec {
         tv_sec: pause.as_secs().cast_signed(),
         tv_nsec: i64::from(pause.subsec_nanos()),
@@ -151,7 +151,7 @@ fn readable(left: Option<Duration>) -> io::Result<bool> {
     }
 }
 
-/// Stays until the keeper has gone or ends it, so that the keeper does not start another.
+/// Waits until the parent dies or kills this process. If it exited, the parent would start another guardian.
 fn wait_for_end() -> ExitCode {
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
     ExitCode::SUCCESS

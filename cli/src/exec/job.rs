@@ -1,4 +1,4 @@
-//! A command and what it starts: one process group.
+//! CMD and its children: one process group.
 
 use std::{ffi::OsString, io};
 
@@ -8,7 +8,7 @@ use rustix::process::{
 
 use crate::{exec::launch::Launch, exit::by_signal};
 
-/// The group, from before its first process is the command until its last has gone.
+/// The process group, from before CMD runs until the last process has ended.
 #[derive(Debug)]
 pub(crate) struct Job {
     launch: Launch,
@@ -18,9 +18,9 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Prepares the command without running it.
+    /// Starts a process that will become the command.
     pub(crate) fn prepare(command: &[OsString], variables: &[(&str, String)]) -> io::Result<Self> {
-        // What the command leaves behind comes to this process, which can then see it end.
+        // Orphans of the command become children of this process, which can then wait for them.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let launch = Launch::prepare(command, variables)?;
@@ -36,8 +36,8 @@ impl Job {
         self.group
     }
 
-    /// Takes note of what has ended; true if the command has been stopped since.
-    pub(crate) fn look(&mut self) -> bool {
+    /// Reaps processes that have ended. Returns true if the command was stopped by a signal since the last call.
+    pub(crate) fn reap(&mut self) -> bool {
         let mut stopped = false;
         while !self.gone {
             match waitpgid(self.group, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
@@ -49,7 +49,7 @@ impl Job {
                 Ok(None) | Err(_) => break,
             }
         }
-        // Its number may be another's from the moment it is gone: never looked at again.
+        // The id may be reused once the group is gone: never test it again.
         self.gone |= self.code.is_some() && test_kill_process_group(self.group).is_err();
         stopped && self.code.is_none()
     }
@@ -59,12 +59,12 @@ impl Job {
         self.code
     }
 
-    /// Whether nothing of the group is left.
+    /// Whether all processes of the group have ended.
     pub(crate) const fn is_gone(&self) -> bool {
         self.gone
     }
 
-    /// Sends `signal` to the whole group, while there is one.
+    /// Sends `signal` to the whole group, unless it is gone.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.gone {
             let _ = kill_process_group(self.group, signal);
@@ -72,7 +72,7 @@ impl Job {
     }
 }
 
-/// The exit code to pass on; `None` if it has only stopped.
+/// The exit code; `None` if the process was only stopped.
 fn exit_code(status: WaitStatus) -> Option<u8> {
     if let Some(signal) = status.terminating_signal() {
         return Some(by_signal(signal));

@@ -1,8 +1,8 @@
-//! From a process that waits to the command: nothing of CMD runs before its group is guarded.
+//! The start of CMD: CMD does not run before a guardian watches its process group.
 //!
-//! The process that becomes CMD begins as this program, with a socket as its standard input. Through
-//! that it is handed the standard input that CMD is to have, and with it the word to begin. If the
-//! socket closes instead, whoever started it has died, and it ends too.
+//! The process that becomes CMD starts as this program, with a socket as its standard input. Through the
+//! socket it receives the standard input for CMD, which is also the order to begin. If the socket closes
+//! instead, the parent has died, and the process exits.
 
 use std::{
     ffi::OsString,
@@ -33,7 +33,7 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Starts it, in a process group of its own.
+    /// Starts the process in a new process group.
     pub(crate) fn prepare(command: &[OsString], variables: &[(&str, String)]) -> io::Result<Self> {
         let (go, stdin) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -46,7 +46,7 @@ impl Launch {
         Ok(Self { process, go })
     }
 
-    /// Lets it become the command.
+    /// Orders the process to become the command.
     pub(crate) fn begin(&self) -> io::Result<()> {
         let stdin = io::stdin();
         let stdin = [stdin.as_fd()];
@@ -58,36 +58,37 @@ impl Launch {
     }
 }
 
-/// Waits for the word, then becomes the command; returns only if that fails.
+/// Waits for the order, then becomes the command. Returns only if that fails.
 pub(crate) fn become_command(command: &[OsString]) -> ExitCode {
     let Some((program, args)) = command.split_first() else { return ExitCode::from(code::USAGE) };
-    // The guardian does this for the group. Two are better than one, where the system offers it.
+    // A second protection besides the guardian, on systems that have it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    match ordered() {
+    match receive_stdin() {
         Ok(Some(stdin)) if rustix::stdio::dup2_stdin(&stdin).is_ok() => {}
         _ => return ExitCode::from(code::INTERNAL),
     }
     let error = Command::new(program).args(args).exec();
-    // That there is a file of this name was found before the lock was asked for.
+    // The lookup of the command found the file before the lock was requested.
     let (code, next) = match error.kind() {
-        io::ErrorKind::NotFound => {
-            (code::NOT_FOUND, ". If the file is there, what its first line (#!) names is not")
-        }
+        io::ErrorKind::NotFound => (
+            code::NOT_FOUND,
+            ". If the file exists, check that the interpreter in its first line (#!) exists",
+        ),
         _ => (code::NOT_EXECUTABLE, ""),
     };
-    eprintln!("leasehold: {}: {error}{next}", program.display());
+    eprintln!("leasehold: cannot execute `{}`: {error}{next}", program.display());
     ExitCode::from(code)
 }
 
-/// The standard input to use, or nothing if whoever gives the word has gone.
-fn ordered() -> io::Result<Option<OwnedFd>> {
+/// The standard input for the command; `None` if the parent has died.
+fn receive_stdin() -> io::Result<Option<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut word = [0];
+    let mut order = [0];
     let flags = RecvFlags::CMSG_CLOEXEC;
     loop {
-        match recvmsg(io::stdin(), &mut [IoSliceMut::new(&mut word)], &mut control, flags) {
+        match recvmsg(io::stdin(), &mut [IoSliceMut::new(&mut order)], &mut control, flags) {
             Ok(received) if received.bytes == 0 => return Ok(None),
             Ok(_) => break,
             Err(rustix::io::Errno::INTR) => {}

@@ -1,4 +1,4 @@
-//! Whether a command can be started, told before anything is locked for it.
+//! The lookup of CMD: a command that cannot start is reported before the lock is requested.
 
 use std::{
     ffi::OsStr,
@@ -10,11 +10,13 @@ use rustix::fs::{Access, access};
 
 use crate::exit::{Failure, Outcome, code};
 
-/// Checks that `program` is there and can be executed, as `execvp` will look for it.
+/// Checks that `program` exists and is executable, with the search rules of `execvp`.
 pub(crate) fn check(program: &OsStr) -> Outcome<()> {
     let refused = |path: &Path| {
-        let line =
-            format!("`{}` is not executable: make it so, or name its interpreter", path.display());
+        let line = format!(
+            "`{}` is not executable. Run `chmod +x` on it, or name its interpreter",
+            path.display()
+        );
         Err(Failure::new(code::NOT_EXECUTABLE, line))
     };
     if program.as_bytes().contains(&b'/') {
@@ -22,7 +24,7 @@ pub(crate) fn check(program: &OsStr) -> Outcome<()> {
         return match runnable(path) {
             Some(true) => Ok(()),
             Some(false) => refused(path),
-            None => not_found(program, "there is no such file"),
+            None => not_found(program, "the file does not exist"),
         };
     }
     let found = candidates(program).into_iter().map(|path| (runnable(&path), path));
@@ -34,20 +36,20 @@ pub(crate) fn check(program: &OsStr) -> Outcome<()> {
             None => {}
         }
     }
-    seen.map_or_else(|| not_found(program, "no directory of PATH has it"), |path| refused(&path))
+    seen.map_or_else(|| not_found(program, "it is in no directory of PATH"), |path| refused(&path))
 }
 
 fn not_found(program: &OsStr, why: &str) -> Outcome<()> {
     let next = if program.as_bytes().starts_with(b"-") {
-        "What follows NAME is the command: options come before it"
+        "The words after NAME are the command: put options before NAME"
     } else {
-        "Check its spelling"
+        "Check the spelling"
     };
     let line = format!("`{}` was not found: {why}. {next}", program.display());
     Err(Failure::new(code::NOT_FOUND, line))
 }
 
-/// Whether the file may be executed, if there is one.
+/// Whether the file is executable; `None` if it does not exist.
 fn runnable(path: &Path) -> Option<bool> {
     let file = std::fs::metadata(path).ok()?;
     Some(file.is_file() && access(path, Access::EXEC_OK).is_ok())

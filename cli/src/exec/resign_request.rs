@@ -1,39 +1,39 @@
-//! Somebody asks the leader to resign.
+//! Requests to the leader to resign.
 
 use tokio::sync::{mpsc, oneshot};
 
-/// One who asks, and waits for what is said.
+/// One request. The sender waits for the answer.
 #[derive(Debug)]
-pub(crate) struct Ask(oneshot::Sender<String>);
+pub(crate) struct ResignRequest(oneshot::Sender<String>);
 
-impl Ask {
-    /// Says what came of it.
+impl ResignRequest {
+    /// Sends the answer.
     pub(crate) fn answer(self, line: impl Into<String>) {
-        // Whoever asked may have gone.
+        // The sender may have gone.
         let _ = self.0.send(line.into());
     }
 }
 
-/// Where asks arrive, at whoever holds the guard.
+/// The receiving end, at the task that holds the guard.
 #[derive(Debug)]
-pub(crate) struct Asks(Option<mpsc::Receiver<Ask>>);
+pub(crate) struct ResignRequests(Option<mpsc::Receiver<ResignRequest>>);
 
-impl Asks {
-    /// Nobody can ask.
+impl ResignRequests {
+    /// No request can arrive.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
 
-    /// At most one ask waits; who asks meanwhile is told so.
-    pub(crate) fn open() -> (Counter, Self) {
-        let (asking, asks) = mpsc::channel(1);
-        (Counter(asking), Self(Some(asks)))
+    /// At most one request waits. Another one is refused meanwhile.
+    pub(crate) fn open() -> (ResignSender, Self) {
+        let (asking, resign_requests) = mpsc::channel(1);
+        (ResignSender(asking), Self(Some(resign_requests)))
     }
 
-    /// The next; never, if nobody can ask. May be dropped and called again.
-    pub(crate) async fn next(&mut self) -> Ask {
-        if let Some(asks) = &mut self.0
-            && let Some(ask) = asks.recv().await
+    /// The next request; pending forever if none can arrive. Cancel safe.
+    pub(crate) async fn next(&mut self) -> ResignRequest {
+        if let Some(resign_requests) = &mut self.0
+            && let Some(ask) = resign_requests.recv().await
         {
             return ask;
         }
@@ -41,21 +41,21 @@ impl Asks {
     }
 }
 
-/// Where to ask.
+/// The sending end.
 #[derive(Clone, Debug)]
-pub(crate) struct Counter(mpsc::Sender<Ask>);
+pub(crate) struct ResignSender(mpsc::Sender<ResignRequest>);
 
-impl Counter {
-    /// What whoever holds the guard says.
+impl ResignSender {
+    /// Sends a request, and returns the answer.
     ///
     /// # Errors
     ///
-    /// Why nobody answered.
-    pub(crate) async fn ask(&self) -> Result<String, &'static str> {
+    /// The reason why there is no answer.
+    pub(crate) async fn send(&self) -> Result<String, &'static str> {
         let (ask, answer) = oneshot::channel();
         self.0
-            .try_send(Ask(ask))
-            .map_err(|_| "it has been asked already, and has not answered yet")?;
-        answer.await.map_err(|_| "it ended before it could answer")
+            .try_send(ResignRequest(ask))
+            .map_err(|_| "an earlier request is not answered yet")?;
+        answer.await.map_err(|_| "it ended before it answered")
     }
 }

@@ -1,4 +1,4 @@
-//! Every signal that can be caught.
+//! All signals that can be caught.
 
 use std::pin::Pin;
 
@@ -8,9 +8,9 @@ use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 
 use crate::exit::{Failure, Outcome};
 
-/// Which are not listened to: those that cannot be caught, that only this process's own faults raise,
-/// and that the terminal sends for what a handler would only make it do again.
-const LEFT: [Signal; 11] = [
+/// Signals without a handler: those that cannot be caught, those that only faults of this process raise, and
+/// those of the terminal, because after a handler the system would repeat the call that raised them.
+const UNHANDLED: [Signal; 11] = [
     Signal::KILL,
     Signal::STOP,
     Signal::ILL,
@@ -23,24 +23,24 @@ const LEFT: [Signal; 11] = [
     Signal::TTIN,
     Signal::TTOU,
 ];
-/// Which end no process by default.
+/// Signals that end no process by default.
 const HARMLESS: [Signal; 4] = [Signal::CHILD, Signal::CONT, Signal::URG, Signal::WINCH];
 
-/// The signals that arrive, from when this was made.
+/// A stream of the signals that arrive, from its creation on.
 pub(crate) struct Signals(Pin<Box<dyn Stream<Item = Signal> + Send>>);
 
 impl Signals {
-    /// Listens. What whoever started this process had ignored, as `nohup` does, stays ignored.
+    /// Installs the handlers. A signal that the parent process ignored, as `nohup` does, stays ignored.
     pub(crate) fn listen() -> Outcome<Self> {
         let ignored = ignored();
         let wanted = (1..32).filter_map(Signal::from_named_raw).filter(|signal| {
             let is_ignored = ignored >> (signal.as_raw() - 1) & 1 == 1;
-            !LEFT.contains(signal) && (!is_ignored || *signal == Signal::CHILD)
+            !UNHANDLED.contains(signal) && (!is_ignored || *signal == Signal::CHILD)
         });
         let mut sources = Vec::new();
         for number in wanted {
             let source = signal(SignalKind::from_raw(number.as_raw()))
-                .map_err(|error| Failure::internal("cannot listen to signals", &error))?;
+                .map_err(|error| Failure::internal("cannot handle signals", &error))?;
             sources.push(Box::pin(arrivals(number, source)));
         }
         Ok(Self(Box::pin(stream::select_all(sources))))
@@ -53,7 +53,7 @@ impl Signals {
         }
     }
 
-    /// The next signal that is to end this process while it has no command to hand it to.
+    /// The next signal that ends this process, for a time without a command that could get it.
     pub(crate) async fn fatal(&mut self) -> Signal {
         loop {
             let signal = self.next().await;
@@ -72,7 +72,7 @@ fn arrivals(number: Signal, source: Source) -> impl Stream<Item = Signal> {
     })
 }
 
-/// The signals that this process was started with ignored, one bit each; none where the system does not say.
+/// The signals that were ignored when this process started, one bit each; 0 if the system does not report them.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! A command under a tenure: runs with it, ends with it.
+//! Runs a command while a tenure lasts, and stops it in time.
 
 use std::{ffi::OsString, io, time::Duration};
 
@@ -11,30 +11,30 @@ use crate::{
     exec::{
         guardian::Guardian,
         job::Job,
-        resign_request::{Ask, Asks},
+        resign_request::{ResignRequest, ResignRequests},
         signals::Signals,
         terminal::Terminal,
     },
 };
 
-/// How long nothing is looked at, at most: timers stand still during a suspend of the machine.
-const LOOK: Duration = Duration::from_millis(500);
-/// How long what was killed may take to disappear, before it is left to the system.
-const BURIAL: Duration = Duration::from_secs(2);
+/// The longest sleep between two looks at the clock, because timers stop while the machine is suspended.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a killed process group may take to end before it is given up.
+const REAP: Duration = Duration::from_secs(2);
 
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// Its exit code, unless it could not even be buried.
+    /// The exit code; `None` if the process could not be reaped after SIGKILL.
     pub(crate) code: Option<u8>,
-    /// Whether it ran, in whole or in part, into the end of the tenure.
+    /// Whether the tenure ended, or was about to end, before the command.
     pub(crate) lost: bool,
-    /// Who asked for its end, if somebody did.
-    pub(crate) asked: Option<Ask>,
+    /// The request that ended the command, if there was one.
+    pub(crate) resign_request: Option<ResignRequest>,
 }
 
 /// A command that runs while a tenure lasts.
-struct Hold<'a> {
+struct Supervisor<'a> {
     tenure: &'a Tenure,
     grace: Duration,
     job: Job,
@@ -42,42 +42,43 @@ struct Hold<'a> {
     terminal: Option<Terminal>,
     phase: Phase,
     lost: bool,
-    asked: Option<Ask>,
+    resign_request: Option<ResignRequest>,
 }
 
-/// How far the group has been brought towards its end; with the instant of the next step.
+/// How far the group has been stopped, with the time of the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// It was told to stop, and is killed then.
+    /// The group got SIGTERM; at this time it gets SIGKILL.
     Stopping(Duration),
-    /// It was killed, and is given up then.
+    /// The group got SIGKILL; at this time it is given up.
     Killed(Duration),
 }
 
-/// Runs `command` with `variables` for as long as `tenure` lasts, and nobody asks for its end. Signals are
-/// forwarded to it.
+/// Runs `command` with the environment `variables` until it ends, `tenure` ends, or a request to resign arrives.
+/// Signals are forwarded to the command.
 pub(crate) async fn run(
     tenure: &Tenure,
     grace: Duration,
     command: &[OsString],
     variables: &[(&str, String)],
     signals: &mut Signals,
-    asks: &mut Asks,
+    resign_requests: &mut ResignRequests,
 ) -> io::Result<End> {
     let job = Job::prepare(command, variables)?;
     let guardian =
         Guardian::start(job.group(), tenure).inspect_err(|_| job.signal(Signal::KILL))?;
     let terminal = Terminal::of_this_process();
-    let (phase, lost, asked) = (Phase::Running, false, None);
-    let mut hold = Hold { tenure, grace, job, guardian, terminal, phase, lost, asked };
-    hold.hand_over();
-    if hold.tenure.is_held() {
-        hold.job.begin().inspect_err(|_| hold.job.signal(Signal::KILL))?;
+    let (phase, lost, resign_request) = (Phase::Running, false, None);
+    let mut supervisor =
+        Supervisor { tenure, grace, job, guardian, terminal, phase, lost, resign_request };
+    supervisor.hand_over();
+    if supervisor.tenure.is_held() {
+        supervisor.job.begin().inspect_err(|_| supervisor.job.signal(Signal::KILL))?;
     }
-    let end = hold.watch(signals, asks).await;
-    if let Some(terminal) = &hold.terminal {
-        terminal.take_back(hold.job.group());
+    let end = supervisor.watch(signals, resign_requests).await;
+    if let Some(terminal) = &supervisor.terminal {
+        terminal.take_back(supervisor.job.group());
         if end.lost {
             terminal.restore();
         }
@@ -85,30 +86,35 @@ pub(crate) async fn run(
     Ok(end)
 }
 
-impl Hold<'_> {
-    async fn watch(&mut self, signals: &mut Signals, asks: &mut Asks) -> End {
+impl Supervisor<'_> {
+    async fn watch(&mut self, signals: &mut Signals, resign_requests: &mut ResignRequests) -> End {
         loop {
-            if self.job.look() {
+            if self.job.reap() {
                 self.suspend();
             }
             let pause = self.step();
             if self.job.is_gone() || pause.is_none() {
                 let lost = self.lost || !self.tenure.is_held();
-                return End { code: self.job.code(), lost, asked: self.asked.take() };
+                return End {
+                    code: self.job.code(),
+                    lost,
+                    resign_request: self.resign_request.take(),
+                };
             }
             tokio::select! {
                 biased;
                 signal = signals.next() => self.forward(signal),
-                ask = asks.next() => self.asked(ask),
-                () = sleep(pause.unwrap_or_default().min(LOOK)) => {}
+                request = resign_requests.next() => self.accept(request),
+                () = sleep(pause.unwrap_or_default().min(POLL)) => {}
             }
         }
     }
 
-    /// Brings the group as near to its end as the time that remains asks for; says when to look again.
+    /// Takes the next step towards the end of the group, if it is due. Returns the time until the next look;
+    /// `None` if the group is given up.
     fn step(&mut self) -> Option<Duration> {
         if self.guardian.is_gone() {
-            // Somebody killed it: another takes its place.
+            // Another process killed the guardian: start a new one.
             if let Ok(another) = Guardian::start(self.job.group(), self.tenure) {
                 self.guardian = another;
             }
@@ -132,24 +138,24 @@ impl Hold<'_> {
         })
     }
 
-    fn asked(&mut self, ask: Ask) {
+    fn accept(&mut self, request: ResignRequest) {
         if self.phase != Phase::Running || self.job.code().is_some() {
-            return ask.answer("the command is ending already");
+            return request.answer("the command is already ending");
         }
         self.stop(clock::now());
-        self.asked = Some(ask);
+        self.resign_request = Some(request);
     }
 
     fn stop(&mut self, now: Duration) {
         self.job.signal(Signal::TERM);
-        // What is stopped does not hear.
+        // A stopped process does not handle SIGTERM before SIGCONT.
         self.job.signal(Signal::CONT);
         self.phase = Phase::Stopping(now + self.grace);
     }
 
     fn kill(&mut self, now: Duration) {
         self.job.signal(Signal::KILL);
-        self.phase = Phase::Killed(now + BURIAL);
+        self.phase = Phase::Killed(now + REAP);
     }
 
     fn forward(&self, signal: Signal) {
@@ -163,13 +169,13 @@ impl Hold<'_> {
         }
     }
 
-    /// The command has been stopped: so is the job that the shell knows, which brings it back.
+    /// The command was stopped, so this process stops itself too: the shell knows this process as the job.
     fn suspend(&self) {
         let Some(terminal) = &self.terminal else { return };
         if terminal.has_job_control() {
             terminal.take_back(self.job.group());
             let _ = kill_current_process_group(Signal::STOP);
-            // Later, in the foreground or in the background, as the shell says.
+            // The shell has continued the job, in the foreground or in the background.
             self.hand_over();
         }
         self.job.signal(Signal::CONT);

@@ -1,4 +1,4 @@
-//! The terminal, and whose turn it is to use it.
+//! The controlling terminal, and which process group is in its foreground.
 
 use std::{fs::File, io, os::fd::OwnedFd};
 
@@ -18,8 +18,8 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// The terminal that this process may give to a job of its own: none without one, and none in the
-    /// middle of a pipeline, where `leasehold lock … | less` would take it from `less`.
+    /// The terminal that this process may give to its command. `None` without a terminal, and in a pipeline,
+    /// because `leasehold lock … | less` would take it from `less`.
     pub(crate) fn of_this_process() -> Option<Self> {
         let piped = rustix::fs::fstat(io::stdout())
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
@@ -28,12 +28,12 @@ impl Terminal {
         (!piped).then(|| Self { tty: tty.into(), own: getpgrp(), modes })
     }
 
-    /// Whether there is a shell above that would bring a stopped job back.
+    /// Whether a shell can continue this job after it was stopped.
     pub(crate) fn has_job_control(&self) -> bool {
         getsid(None).is_ok_and(|session| session != self.own)
     }
 
-    /// Gives the foreground to `job` if this process's own group has it.
+    /// Gives the foreground to `job`, if the group of this process has it.
     pub(crate) fn hand_over(&self, job: Pid) {
         self.pass(self.own, job);
     }
@@ -43,7 +43,7 @@ impl Terminal {
         self.pass(job, self.own);
     }
 
-    /// Restores the modes that it had in the beginning: what was killed could not do so itself.
+    /// Restores the terminal modes, because a killed command could not.
     pub(crate) fn restore(&self) {
         if let Some(modes) = self.modes.as_ref().filter(|_| tcgetpgrp(&self.tty) == Ok(self.own)) {
             let _ = tcsetattr(&self.tty, OptionalActions::Drain, modes);
@@ -54,7 +54,7 @@ impl Terminal {
         if tcgetpgrp(&self.tty) != Ok(from) {
             return;
         }
-        // Who does this from the background is stopped for it, unless the signal is blocked.
+        // A background process that does this is stopped by SIGTTOU, unless the signal is blocked.
         let mut blocked = SigSet::empty();
         blocked.add(Number::SIGTTOU);
         if blocked.thread_block().is_ok() {

@@ -1,14 +1,15 @@
-//! The format of what is printed.
+//! The format of the output.
 
 use clap::ValueEnum;
 use schemars::JsonSchema;
 
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
-pub(crate) enum Output {
+pub(crate) enum Format {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line; see `leasehold schema`.
+    /// One JSON object per line; see `leasehold schema`.
     Json,
 }

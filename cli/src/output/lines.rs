@@ -1,4 +1,4 @@
-//! What is printed on standard output.
+//! Lines on standard output, as text or as JSON.
 
 use std::io::{self, Write as _};
 
@@ -6,7 +6,7 @@ use anstream::AutoStream;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::format::Output;
+use super::format::Format;
 
 /// A lock or election that this process holds.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -16,13 +16,13 @@ pub(crate) struct Held {
     pub(crate) holder: String,
     /// The fencing token.
     pub(crate) token: u64,
-    /// When it would end if it were not renewed, RFC 3339.
+    /// When the tenure ends if it is not renewed, RFC 3339.
     pub(crate) expires_at: String,
 }
 
-/// Something that can be said to people and to programs.
+/// Something that can be printed as text or as JSON.
 pub(crate) trait Line: Serialize {
-    /// For people; where it is coloured, that is left out where nobody would see it.
+    /// The text. Colours are removed where the output has none.
     fn text(&self) -> String;
 }
 
@@ -35,20 +35,20 @@ impl Line for Held {
     }
 }
 
-/// Prints one line; false if nobody reads any more.
-pub(crate) fn print(line: &impl Line, output: Output) -> bool {
+/// Prints one line. Returns false if the output is closed.
+pub(crate) fn print(line: &impl Line, output: Format) -> bool {
     match output {
-        Output::Text => written(&line.text()),
-        Output::Json => json(line),
+        Format::Text => write(&line.text()),
+        Format::Json => json(line),
     }
 }
 
-/// Prints an object on one line; false if nobody reads any more.
+/// Prints an object as JSON on one line. Returns false if the output is closed.
 pub(crate) fn json(object: &impl Serialize) -> bool {
-    written(&serde_json::to_string(object).unwrap_or_default())
+    write(&serde_json::to_string(object).unwrap_or_default())
 }
 
-fn written(text: &str) -> bool {
+fn write(text: &str) -> bool {
     let mut stdout = AutoStream::auto(io::stdout().lock());
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
 }

@@ -1,4 +1,4 @@
-//! What `status` and `members` list: each line as an object and as cells of a table.
+//! The rows of `leasehold status` and `leasehold members`: as JSON objects and as cells of a table.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,9 +6,9 @@ use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::table::{Cell, Mood, Row};
+use super::table::{Cell, Row, Tone};
 
-/// A lock or an election, as its record shows it.
+/// A lock or an election, as its record describes it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Record {
     pub(crate) name: String,
@@ -17,42 +17,42 @@ pub(crate) struct Record {
     pub(crate) lease: String,
     pub(crate) kind: RecordKind,
     pub(crate) state: State,
-    /// Who holds it; null is free.
+    /// The holder; null if it is free.
     pub(crate) holder: Option<String>,
-    /// The fencing token of the tenure; null where free, or where another program wrote it.
+    /// The fencing token of the tenure; null if it is free, or if another program wrote the record.
     pub(crate) token: Option<u64>,
-    /// How long it lives unrenewed, in seconds.
+    /// The ttl: how long the tenure lasts without a renewal, in seconds.
     pub(crate) ttl_seconds: u64,
-    /// How long ago the tenure began, in seconds, by the wall clocks of writer and reader.
+    /// How long ago the tenure began, in seconds, by the wall clocks of the holder and of this host.
     pub(crate) held_seconds: Option<u64>,
-    /// How long ago it was renewed, in seconds, by the wall clocks of writer and reader.
+    /// How long ago it was renewed, in seconds, by the wall clocks of the holder and of this host.
     pub(crate) renewed_seconds: Option<u64>,
-    /// With --watch: for how many seconds nobody may take it if it is not renewed, by this process's own clock.
-    /// Null in a single look, which cannot tell.
+    /// With --watch: for how many seconds no other process may take it if it is not renewed, by the clock of this process.
+    /// Null without --watch, because a single read cannot know it.
     pub(crate) left_seconds: Option<u64>,
-    /// How often the holder changed.
+    /// How often the holder has changed.
     pub(crate) transitions: i32,
-    /// How many stand in the election, the leader included; null for a lock.
+    /// The number of candidates, including the leader; null for a lock.
     pub(crate) candidates: Option<usize>,
-    /// How many of them do not lead; null for a lock, since who waits for a lock leaves no record.
+    /// The number of candidates that do not lead; null for a lock, because a waiter for a lock has no record.
     pub(crate) waiting: Option<usize>,
 }
 
-/// How a record stands.
+/// The state of a lock or an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Nobody holds it.
+    /// No process holds it.
     Free,
-    /// Somebody does, as far as can be told.
+    /// A process holds it, as far as this process can know.
     Held,
-    /// In a single look: the written renewal is older than the time to live. Its holder is dead, or a clock is wrong.
+    /// Without --watch: the last renewal is longer ago than the ttl. The holder is dead, or a clock is wrong.
     Overdue,
-    /// With --watch: seen unchanged for its whole time to live, and a fresh list has confirmed it.
+    /// With --watch: the record did not change for its whole ttl, and a fresh list has confirmed it.
     Expired,
-    /// With --watch: not renewed in time as far as was seen, but the server cannot be asked.
+    /// With --watch: no renewal was seen in time, but the server does not answer.
     Unknown,
-    /// With --watch: the record was there and is not any more.
+    /// With --watch: the record was deleted.
     Gone,
 }
 
@@ -64,9 +64,9 @@ impl Record {
         let left = record.unchanged_for.map(|unchanged| record.ttl.saturating_sub(unchanged));
         let is_election = record.kind == RecordKind::Election;
         let leads = held.filter(|_| state != State::Expired);
-        let mut standing: BTreeSet<&str> = candidates(record, all).collect();
-        let waiting = standing.iter().filter(|id| Some(**id) != leads.map(String::as_str)).count();
-        standing.extend(leads.map(String::as_str));
+        let mut ids: BTreeSet<&str> = candidates(record, all).collect();
+        let waiting = ids.iter().filter(|id| Some(**id) != leads.map(String::as_str)).count();
+        ids.extend(leads.map(String::as_str));
         Self {
             name: record.name.clone(),
             namespace: record.namespace.clone(),
@@ -80,12 +80,12 @@ impl Record {
             renewed_seconds: record.renewed_ago.filter(|_| held.is_some()).map(secs),
             left_seconds: left.filter(|_| held.is_some()).map(secs),
             transitions: record.transitions,
-            candidates: is_election.then_some(standing.len()),
+            candidates: is_election.then_some(ids.len()),
             waiting: is_election.then_some(waiting),
         }
     }
 
-    /// As it is once it has been taken away.
+    /// The row after the record was released.
     pub(crate) fn released(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
         let mut released = record.clone();
         (released.holder, released.token) = (None, None);
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-/// Who stands in the election of `record` with a record of their own.
+/// The candidates of the election `record` that have a record and are alive.
 fn candidates<'a>(
     record: &'a LeaseRecord,
     all: &'a [LeaseRecord],
@@ -119,13 +119,13 @@ fn candidates<'a>(
         .filter_map(|other| other.holder.as_deref())
 }
 
-/// As this process has seen it, or as written, with one time to live for clocks that differ.
+/// Whether the holder is alive: as observed by this process, otherwise as written, with one more ttl for clocks that differ.
 pub(crate) fn is_alive(record: &LeaseRecord) -> bool {
     let stale = || record.renewed_ago.is_some_and(|ago| ago > record.ttl * 2);
     record.holder.is_some() && !record.expired && (record.unchanged_for.is_some() || !stale())
 }
 
-/// Whether `name` is what the record's user calls it, or its Lease.
+/// Whether `name` is the name of the lock or election, or of its Lease.
 pub(crate) fn is_named(record: &LeaseRecord, name: &str) -> bool {
     record.name == name || record.lease == name
 }
@@ -165,19 +165,19 @@ impl Row for Record {
             self.renewed_seconds.map(|ago| of_ttl(format!("{} ago", brief(ago))))
         };
         let kind = if self.kind == RecordKind::Lock { "lock" } else { "election" };
-        let (state, mood) = match self.state {
-            State::Free => ("free", Mood::Quiet),
-            State::Held => ("held", Mood::Good),
-            State::Overdue => ("overdue", Mood::Doubtful),
-            State::Expired => ("expired", Mood::Bad),
-            State::Unknown => ("unknown", Mood::Doubtful),
-            State::Gone => ("gone", Mood::Quiet),
+        let (state, tone) = match self.state {
+            State::Free => ("free", Tone::Quiet),
+            State::Held => ("held", Tone::Good),
+            State::Overdue => ("overdue", Tone::Doubtful),
+            State::Expired => ("expired", Tone::Bad),
+            State::Unknown => ("unknown", Tone::Doubtful),
+            State::Gone => ("gone", Tone::Quiet),
         };
         vec![
             self.namespace.as_str().into(),
             self.name.as_str().into(),
             kind.into(),
-            Cell { text: state.into(), mood },
+            Cell { text: state.into(), tone },
             shown(time.as_ref()).into(),
             self.holder.as_deref().unwrap_or("-").into(),
             shown(self.token.as_ref()).into(),
@@ -192,18 +192,18 @@ impl Row for Record {
         format!("{}/{}", self.namespace, self.lease)
     }
 
-    fn gist(&self) -> String {
+    fn summary(&self) -> String {
         let Self { state, holder, token, transitions, candidates, waiting, .. } = self;
         format!("{state:?} {holder:?} {token:?} {transitions} {candidates:?} {waiting:?}")
     }
 
-    fn doubt(&mut self) {
+    fn mark_stale(&mut self) {
         if self.state == State::Held && self.left_seconds == Some(0) {
             self.state = State::Unknown;
         }
     }
 
-    fn gone(self) -> Self {
+    fn removed(self) -> Self {
         let (candidates, waiting) = (self.candidates.map(|_| 0), self.waiting.map(|_| 0));
         Self { state: State::Gone, holder: None, token: None, candidates, waiting, ..self }
     }
@@ -216,23 +216,23 @@ pub(crate) struct Candidate {
     pub(crate) namespace: String,
     pub(crate) id: String,
     pub(crate) role: Role,
-    /// The fencing token of its tenure, if it leads.
+    /// The fencing token of the tenure, if the candidate leads.
     pub(crate) token: Option<u64>,
-    /// How long ago its record was renewed, in seconds, by the wall clocks of writer and reader.
+    /// How long ago its record was renewed, in seconds, by the wall clocks of the candidate and of this host.
     pub(crate) renewed_seconds: Option<u64>,
     #[serde(skip)]
     lease: String,
 }
 
-/// What a candidate is.
+/// The role of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// It leads.
+    /// The candidate leads.
     Leader,
-    /// It stands by.
+    /// The candidate does not lead.
     Follower,
-    /// With --watch: it was there and is not any more.
+    /// With --watch: the candidate has left.
     Gone,
 }
 
@@ -245,7 +245,7 @@ impl Row for Candidate {
             record.kind != RecordKind::Lock && is_alive(record) && name.is_none_or(named)
         });
         let mut rows: Vec<_> = elections.filter_map(Self::new).collect();
-        // The leader first; its own candidate record, if it has one still, says nothing more.
+        // The leader first: a candidate record that it may still have is dropped.
         rows.sort_by_key(|row| (row.key(), row.role != Role::Leader));
         rows.dedup_by_key(|row| row.key());
         rows.sort_by_key(|row| {
@@ -260,17 +260,17 @@ impl Row for Candidate {
     }
 
     fn cells(&self, _: bool) -> Vec<Cell> {
-        let (role, mood) = match self.role {
-            Role::Leader => ("leader", Mood::Good),
-            Role::Follower => ("follower", Mood::Plain),
-            Role::Gone => ("gone", Mood::Quiet),
+        let (role, tone) = match self.role {
+            Role::Leader => ("leader", Tone::Good),
+            Role::Follower => ("follower", Tone::Plain),
+            Role::Gone => ("gone", Tone::Quiet),
         };
         let ago = |ago: u64| format!("{} ago", brief(ago));
         vec![
             self.namespace.as_str().into(),
             self.election.as_str().into(),
             self.id.as_str().into(),
-            Cell { text: role.into(), mood },
+            Cell { text: role.into(), tone },
             shown(self.token.as_ref()).into(),
             shown(self.renewed_seconds.map(ago).as_ref()).into(),
         ]
@@ -280,13 +280,13 @@ impl Row for Candidate {
         format!("{}/{}/{}", self.namespace, self.lease, self.id)
     }
 
-    fn gist(&self) -> String {
+    fn summary(&self) -> String {
         format!("{:?} {:?}", self.role, self.token)
     }
 
-    fn doubt(&mut self) {}
+    fn mark_stale(&mut self) {}
 
-    fn gone(self) -> Self {
+    fn removed(self) -> Self {
         Self { role: Role::Gone, token: None, ..self }
     }
 }
@@ -310,7 +310,7 @@ fn shown(value: Option<&impl ToString>) -> String {
     value.map_or_else(|| "-".into(), ToString::to_string)
 }
 
-/// As `kubectl` says it: two units at most.
+/// A duration as `kubectl` writes it: at most two units.
 fn brief(secs: u64) -> String {
     match secs {
         0..120 => format!("{secs}s"),

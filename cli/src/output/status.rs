@@ -1,4 +1,4 @@
-//! How a candidacy stands, as it changes.
+//! The status of a candidate, and its changes.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -9,21 +9,21 @@ use serde::Serialize;
 
 use super::lines::Line;
 
-/// How a candidate stands.
+/// The status of a candidate, and the leader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Stand {
+pub(crate) struct CandidateStatus {
     pub(crate) election: String,
     pub(crate) namespace: String,
-    /// This candidate.
+    /// The id of this candidate.
     pub(crate) id: String,
-    /// How it stands; null before that is known.
+    /// The status; null before it is known.
     pub(crate) status: Option<Status>,
-    /// Who leads; null while nobody does.
+    /// The leader; null while no candidate leads.
     pub(crate) leader: Option<Member>,
 }
 
-impl Stand {
-    /// Before it is known.
+impl CandidateStatus {
+    /// The status of a candidate that has not joined yet.
     pub(crate) fn joining(election: &str, namespace: &str, id: &str) -> Self {
         Self {
             election: election.into(),
@@ -34,7 +34,7 @@ impl Stand {
         }
     }
 
-    /// As it is now, by the guard's clock: a lead that has run out is none, whatever was told last.
+    /// The present status, by the guard's clock: a lead that has expired does not count, even if no change was published yet.
     pub(crate) fn now(leader: &Leader, namespace: &str) -> Self {
         let status = leader.standing();
         let leads = matches!(status, Status::Leading | Status::InDoubt);
@@ -46,7 +46,7 @@ impl Stand {
         }
     }
 
-    /// As it is once it is over.
+    /// The status after the candidate has resigned.
     pub(crate) fn resigned(&self) -> Self {
         Self { status: Some(Status::Resigned), leader: None, ..self.clone() }
     }
@@ -56,7 +56,7 @@ impl Stand {
     }
 }
 
-impl Line for Stand {
+impl Line for CandidateStatus {
     fn text(&self) -> String {
         let leader = self.leader.as_ref().map_or("nobody", |leader| &*leader.id);
         let status = match self.status {
@@ -72,35 +72,35 @@ impl Line for Stand {
     }
 }
 
-/// A stream of how it stands: each change once, however many parts of it change at once, beginning with the present.
-pub(crate) struct Stands {
+/// A stream of statuses: first the present one, then each change once, even if several parts change together.
+pub(crate) struct StatusChanges {
     leader: Arc<Leader>,
     namespace: String,
-    news: Pin<Box<dyn Stream<Item = ()> + Send>>,
-    last: Option<Stand>,
+    changes: Pin<Box<dyn Stream<Item = ()> + Send>>,
+    last: Option<CandidateStatus>,
 }
 
-impl Stands {
+impl StatusChanges {
     pub(crate) fn of(leader: &Arc<Leader>, namespace: &str) -> Self {
-        let news = stream::select(leader.status().map(|_| ()), leader.observe().map(|_| ()));
+        let changes = stream::select(leader.status().map(|_| ()), leader.observe().map(|_| ()));
         Self {
             leader: Arc::clone(leader),
             namespace: namespace.into(),
-            news: Box::pin(news),
+            changes: Box::pin(changes),
             last: None,
         }
     }
 
-    /// The next; nothing after it has resigned.
-    pub(crate) async fn next(&mut self) -> Option<Stand> {
+    /// The next status; `None` after the candidate has resigned.
+    pub(crate) async fn next(&mut self) -> Option<CandidateStatus> {
         loop {
-            self.news.next().await?;
-            // The rest of what has changed with it.
-            while let Some(Some(())) = self.news.next().now_or_never() {}
-            let stand = Stand::now(&self.leader, &self.namespace);
-            if self.last.as_ref() != Some(&stand) {
-                self.last = Some(stand.clone());
-                return Some(stand);
+            self.changes.next().await?;
+            // Skip changes that are ready at the same time: one status covers them.
+            while let Some(Some(())) = self.changes.next().now_or_never() {}
+            let status = CandidateStatus::now(&self.leader, &self.namespace);
+            if self.last.as_ref() != Some(&status) {
+                self.last = Some(status.clone());
+                return Some(status);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Rows on a terminal, in a pipe, or as JSON; once, or for as long as somebody looks.
+//! Tables on a terminal, in a pipe, or as JSON; printed once, or updated until the output is closed.
 
 use std::{
     collections::BTreeMap,
@@ -11,44 +11,45 @@ use anstyle::{AnsiColor, Style};
 use leasehold::LeaseRecord;
 use serde::Serialize;
 
-use super::{format::Output, lines::json};
+use super::{format::Format, lines::json};
 
 /// A line of a table.
 pub(crate) trait Row: Serialize + Clone {
-    /// What one is, for messages.
+    /// The name of the object of a row, for messages.
     const WHAT: &'static str;
 
-    /// The rows that these records make.
+    /// The rows for these records.
     fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self>;
 
-    /// The head of each column, the namespace first.
+    /// The heads of the columns. The first is the namespace.
     fn head(watched: bool) -> Vec<&'static str>;
 
+    /// The cells, in the order of the heads.
     fn cells(&self, watched: bool) -> Vec<Cell>;
 
-    /// Whose row it is.
+    /// The identity of the row's object.
     fn key(&self) -> String;
 
-    /// What a line is worth: all but the times.
-    fn gist(&self) -> String;
+    /// Everything but the times: a change of it is worth a new line.
+    fn summary(&self) -> String;
 
-    /// There is no news from the server.
-    fn doubt(&mut self);
+    /// Takes note that the server does not answer.
+    fn mark_stale(&mut self);
 
-    /// As it is once it is not there any more.
-    fn gone(self) -> Self;
+    /// The row after its object was removed.
+    fn removed(self) -> Self;
 }
 
-/// A cell of a table, and what is to be thought of it.
+/// A cell of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) text: String,
-    pub(crate) mood: Mood,
+    pub(crate) tone: Tone,
 }
 
-/// What colour says, where there is any.
+/// The meaning of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum Tone {
     Plain,
     Head,
     Good,
@@ -59,11 +60,11 @@ pub(crate) enum Mood {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), mood: Mood::Plain }
+        Self { text: text.into(), tone: Tone::Plain }
     }
 }
 
-impl Mood {
+impl Tone {
     pub(crate) const fn style(self) -> Style {
         match self {
             Self::Plain => Style::new(),
@@ -76,19 +77,19 @@ impl Mood {
     }
 }
 
-/// How a table is laid out.
+/// The layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) watched: bool,
-    /// With the column of namespaces.
+    /// Whether the table has a column for the namespace.
     pub(crate) namespaces: bool,
-    pub(crate) output: Output,
+    pub(crate) output: Format,
 }
 
 impl Layout {
     /// Prints all rows.
     pub(crate) fn print<R: Row>(self, rows: &[R]) -> bool {
-        if self.output == Output::Json {
+        if self.output == Format::Json {
             return rows.iter().all(json);
         }
         write(&self.lines(rows, true, usize::MAX))
@@ -96,7 +97,7 @@ impl Layout {
 
     fn lines<R: Row>(self, rows: &[R], head: bool, width: usize) -> String {
         let heads = R::head(self.watched).into_iter();
-        let heads = heads.map(|text| Cell { text: text.into(), mood: Mood::Head }).collect();
+        let heads = heads.map(|text| Cell { text: text.into(), tone: Tone::Head }).collect();
         let skip = usize::from(!self.namespaces);
         let table: Vec<Vec<Cell>> = std::iter::once(heads)
             .chain(rows.iter().map(|row| row.cells(self.watched)))
@@ -113,19 +114,19 @@ fn chars(text: &str) -> usize {
     text.chars().count()
 }
 
-/// One line, cut to `width`, since a line that wraps cannot be redrawn.
+/// One line, cut to `width`, because a line that wraps cannot be redrawn.
 fn line(cells: &[Cell], widths: &[usize], width: usize) -> String {
     let mut line = String::new();
-    let mut room = width;
+    let mut space = width;
     let last = cells.len() - 1;
     for (column, (cell, &wide)) in cells.iter().zip(widths).enumerate() {
-        let text: String = cell.text.chars().take(room).collect();
-        room -= chars(&text);
-        let style = cell.mood.style();
+        let text: String = cell.text.chars().take(space).collect();
+        space -= chars(&text);
+        let style = cell.tone.style();
         let _ = write!(line, "{style}{text}{style:#}");
         if column < last {
-            let gap = (wide - chars(&cell.text) + 2).min(room);
-            room -= gap;
+            let gap = (wide - chars(&cell.text) + 2).min(space);
+            space -= gap;
             let _ = write!(line, "{:gap$}", "");
         }
     }
@@ -133,16 +134,16 @@ fn line(cells: &[Cell], widths: &[usize], width: usize) -> String {
     line
 }
 
-/// Standard output; colours only on a terminal, unless `NO_COLOR` is set. False if nobody reads any more.
+/// Writes to standard output, in colour on a terminal unless `NO_COLOR` is set. Returns false if the output is closed.
 fn write(text: &str) -> bool {
     let mut stdout = AutoStream::auto(io::stdout().lock());
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
 
-/// What somebody looks at for a while.
+/// A table that is updated.
 pub(crate) struct Screen<R> {
     layout: Layout,
-    /// How many lines are drawn and to be drawn over; `None` where they cannot be: then changes are added.
+    /// How many lines to draw over; `None` if the output cannot be redrawn, so that changed rows are appended.
     drawn: Option<usize>,
     before: BTreeMap<String, R>,
     begun: bool,
@@ -150,7 +151,7 @@ pub(crate) struct Screen<R> {
 
 impl<R: Row> Screen<R> {
     pub(crate) fn new(layout: Layout) -> Self {
-        let terminal = layout.output == Output::Text && io::stdout().is_terminal();
+        let terminal = layout.output == Format::Text && io::stdout().is_terminal();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
             layout,
@@ -160,19 +161,19 @@ impl<R: Row> Screen<R> {
         }
     }
 
-    /// Whether it is redrawn, so that times go on.
+    /// Whether the table is redrawn, so that its times must be updated.
     pub(crate) const fn is_live(&self) -> bool {
         self.drawn.is_some()
     }
 
-    /// Shows how things are now; false if nobody reads any more.
+    /// Shows the present rows. Returns false if the output is closed.
     pub(crate) fn show(&mut self, mut rows: Vec<R>, trouble: Option<&str>) -> bool {
         if trouble.is_some() {
-            rows.iter_mut().for_each(Row::doubt);
+            rows.iter_mut().for_each(Row::mark_stale);
         }
         match self.drawn {
             Some(lines) => self.redraw(&rows, lines, trouble),
-            None => self.add(rows),
+            None => self.append(rows),
         }
     }
 
@@ -186,33 +187,34 @@ impl<R: Row> Screen<R> {
         }
         if let Some(trouble) = trouble {
             let line: String =
-                format!("no news at present: {trouble}").chars().take(width).collect();
+                format!("no updates at present: {trouble}").chars().take(width).collect();
             let _ = writeln!(text, "{line}");
         }
         self.drawn = Some(text.lines().count());
         let up = if before > 0 { format!("\x1b[{before}A") } else { String::new() };
-        // The movements are no colours: they are written as they are.
+        // Cursor movements must be written even where colours are removed.
         let choice = AutoStream::choice(&io::stdout());
         let text = if choice == ColorChoice::Never { plain(&text) } else { text };
         let mut stdout = io::stdout().lock();
         write!(stdout, "{up}\r\x1b[J{text}").and_then(|()| stdout.flush()).is_ok()
     }
 
-    /// Adds a line for each row that is another than before, times apart.
-    fn add(&mut self, rows: Vec<R>) -> bool {
+    /// Appends a line for each row that has changed, apart from its times.
+    fn append(&mut self, rows: Vec<R>) -> bool {
         let now: BTreeMap<_, _> = rows.into_iter().map(|row| (row.key(), row)).collect();
         let before = std::mem::replace(&mut self.before, now);
-        let is_new = |row: &&R| before.get(&row.key()).is_none_or(|old| old.gist() != row.gist());
+        let is_new =
+            |row: &&R| before.get(&row.key()).is_none_or(|old| old.summary() != row.summary());
         let mut news: Vec<R> = self.before.values().filter(is_new).cloned().collect();
         let gone = before.into_iter().filter(|(key, _)| !self.before.contains_key(key));
-        news.extend(gone.map(|(_, row)| row.gone()));
+        news.extend(gone.map(|(_, row)| row.removed()));
         let head = !std::mem::replace(&mut self.begun, true);
         if news.is_empty() && !head {
             return true;
         }
         match self.layout.output {
-            Output::Json => news.iter().all(json),
-            Output::Text => write(&self.layout.lines(&news, head, usize::MAX)),
+            Format::Json => news.iter().all(json),
+            Format::Text => write(&self.layout.lines(&news, head, usize::MAX)),
         }
     }
 }
@@ -221,7 +223,7 @@ fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
-/// The terminal's columns and lines.
+/// The columns and lines of the terminal.
 fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let size = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);

@@ -13,15 +13,15 @@ use leasehold::{Leader, Sync as _};
 use self::{
     http::Server,
     options::SidecarArgs,
-    page::{Page, Reach, Screen, feed},
-    pod_events::{Notices, Scribe},
-    pod_label::{Label, Pen},
+    page::{ElectionView, Page, Reach, feed},
+    pod_events::{EventRecorder, PodEvents},
+    pod_label::{LabelPatch, PodLabel},
 };
 use crate::{
     cluster::{connect::Connection, pod::OwnPod},
-    exec::resign_request::Asks,
-    exit::{About, Failure, Outcome, code},
-    output::status::Stand,
+    exec::resign_request::ResignRequests,
+    exit::{Failure, Outcome, Subject, code},
+    output::status::CandidateStatus,
 };
 
 /// All of it that was asked for.
@@ -29,11 +29,11 @@ use crate::{
 pub(crate) struct Sidecar {
     server: Option<Server>,
     /// What the page asks for.
-    asks: Asks,
-    pen: Option<Pen>,
-    label: Option<Label>,
-    scribe: Option<Scribe>,
-    notices: Option<Notices>,
+    resign_requests: ResignRequests,
+    patch: Option<LabelPatch>,
+    label: Option<PodLabel>,
+    recorder: Option<EventRecorder>,
+    pod_events: Option<PodEvents>,
 }
 
 impl Sidecar {
@@ -43,74 +43,77 @@ impl Sidecar {
         name: &str,
         quiet: bool,
         connection: &Connection,
-        about: &About<'_>,
+        subject: &Subject<'_>,
     ) -> Outcome<Self> {
-        let mut asks = Asks::none();
+        let mut resign_requests = ResignRequests::none();
         let server = match args.serve {
             Some(address) => {
                 let id = connection.sync.options().identity.as_deref().unwrap_or_default();
-                let joining = Stand::joining(name, &connection.namespace, id);
-                let page = args.page.then(|| page(args, connection, &joining, &mut asks));
+                let joining = CandidateStatus::joining(name, &connection.namespace, id);
+                let page =
+                    args.page.then(|| page(args, connection, &joining, &mut resign_requests));
                 Some(Server::start(address, joining, page, quiet).await?)
             }
             None => None,
         };
         let pod = OwnPod::of_this_process(args.pod.as_deref(), &connection.own_namespace);
-        let scribe = if args.events {
+        let recorder = if args.events {
             let client = connection.client()?;
-            let lease = connection.sync.lease_name(name).map_err(|error| about.failure(&error))?;
+            let lease =
+                connection.sync.lease_name(name).map_err(|error| subject.failure(&error))?;
             let lease = (connection.namespace.clone(), lease);
-            Some(Scribe::new(client, pod.clone(), lease, quiet))
+            Some(EventRecorder::new(client, pod.clone(), lease, quiet))
         } else {
             None
         };
-        let pen = if args.label_leader { Some(pen(args, pod, quiet, connection)?) } else { None };
-        if let Some(pen) = &pen {
-            pod_label::clear(pen, about).await?;
+        let patch =
+            if args.label_leader { Some(patch(args, pod, quiet, connection)?) } else { None };
+        if let Some(patch) = &patch {
+            pod_label::clear(patch, subject).await?;
         }
-        Ok(Self { server, asks, pen, label: None, scribe, notices: None })
+        Ok(Self { server, resign_requests, patch, label: None, recorder, pod_events: None })
     }
 
     /// The candidacy stands.
-    pub(crate) fn stands(&mut self, leader: &Arc<Leader>) {
+    pub(crate) fn joined(&mut self, leader: &Arc<Leader>) {
         if let Some(server) = &self.server {
-            server.stands(leader);
+            server.joined(leader);
         }
-        self.label = self.pen.take().map(|pen| Label::follow(pen, leader));
-        self.notices = self.scribe.take().map(|scribe| Notices::follow(scribe, leader));
+        self.label = self.patch.take().map(|patch| PodLabel::follow(patch, leader));
+        self.pod_events = self.recorder.take().map(|recorder| PodEvents::follow(recorder, leader));
     }
 
     /// Where it arrives what the page asks for: taken once.
-    pub(crate) fn asks(&mut self) -> Asks {
-        std::mem::replace(&mut self.asks, Asks::none())
+    pub(crate) fn resign_requests(&mut self) -> ResignRequests {
+        std::mem::replace(&mut self.resign_requests, ResignRequests::none())
     }
 
     /// This tenure ends, and another may follow.
-    pub(crate) async fn lower(&self) {
+    pub(crate) async fn remove_label(&self) {
         if let Some(label) = &self.label {
-            label.lower().await;
+            label.remove().await;
         }
     }
 
     /// Another may come.
-    pub(crate) fn raise(&self) {
+    pub(crate) fn resume_label(&self) {
         if let Some(label) = &self.label {
-            label.raise();
+            label.resume();
         }
     }
 
     /// From here on nothing says that it leads: before the lead is given back.
-    pub(crate) async fn step_down(&self) {
+    pub(crate) async fn stop_reporting(&self) {
         if let Some(server) = &self.server {
-            server.step_down();
+            server.stop_reporting();
         }
-        self.lower().await;
+        self.remove_label().await;
     }
 
     /// Ends it, in time.
     pub(crate) async fn close(self) {
-        if let Some(notices) = self.notices {
-            notices.finish().await;
+        if let Some(pod_events) = self.pod_events {
+            pod_events.finish().await;
         }
         if let Some(server) = self.server {
             server.close().await;
@@ -119,25 +122,30 @@ impl Sidecar {
 }
 
 /// The page; what is asked of it arrives at `asks`.
-fn page(args: &SidecarArgs, connection: &Connection, joining: &Stand, asks: &mut Asks) -> Page {
-    let Stand { election, namespace, id, .. } = joining;
-    let screen = Screen::new(election, namespace, id, args.leader_url.is_some());
-    let (counter, heard) = Asks::open();
-    *asks = heard;
-    let feeding = feed(Arc::clone(&connection.sync), election.clone(), screen.clone());
+fn page(
+    args: &SidecarArgs,
+    connection: &Connection,
+    joining: &CandidateStatus,
+    resign_requests: &mut ResignRequests,
+) -> Page {
+    let CandidateStatus { election, namespace, id, .. } = joining;
+    let view = ElectionView::new(election, namespace, id, args.leader_url.is_some());
+    let (resign_sender, heard) = ResignRequests::open();
+    *resign_requests = heard;
+    let feeding = feed(Arc::clone(&connection.sync), election.clone(), view.clone());
     let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
-    Page::new(screen, counter, reach, feeding)
+    Page::new(view, resign_sender, reach, feeding)
 }
 
-fn pen(
+fn patch(
     args: &SidecarArgs,
     pod: Option<OwnPod>,
     quiet: bool,
     connection: &Connection,
-) -> Outcome<Pen> {
+) -> Outcome<LabelPatch> {
     let pod = pod.ok_or_else(|| {
         let line = "--label-leader: which pod is this? Set POD_NAME by the downward API (fieldRef metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
-    Ok(Pen::new(connection.client()?, pod, args.label_key.clone(), quiet))
+    Ok(LabelPatch::new(connection.client()?, pod, args.label_key.clone(), quiet))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Whether this process leads, at the moment of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Lead {
+pub(crate) struct Leading {
     /// By the guard's own clock.
     pub(crate) leading: bool,
     /// The fencing token of the tenure; null while it does not lead.
@@ -15,7 +15,7 @@ pub(crate) struct Lead {
     remaining_ms: u64,
 }
 
-impl Lead {
+impl Leading {
     pub(crate) fn new(tenure: Option<&Tenure>) -> Self {
         // Asked once: what is left is also whether.
         let remaining = tenure.map(|tenure| (tenure.remaining(), tenure.token().get()));

@@ -18,12 +18,12 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 pub(crate) use self::{
     address::Address,
-    answers::{Health, Lead},
+    answers::{Health, Leading},
 };
-use self::{prometheus::Registry, state::Board};
+use self::{prometheus::Registry, state::ServerState};
 use crate::{
     exit::{Failure, Outcome, code},
-    output::status::Stand,
+    output::status::CandidateStatus,
     sidecar::page::Page,
 };
 
@@ -33,7 +33,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// The server, from before the election is joined until after it was left.
 #[derive(Debug)]
 pub(crate) struct Server {
-    board: Board,
+    state: ServerState,
     page: Option<Page>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
@@ -43,7 +43,7 @@ impl Server {
     /// Listens, says where, and answers from now on. What is measured is measured from now on.
     pub(crate) async fn start(
         address: Address,
-        joining: Stand,
+        joining: CandidateStatus,
         page: Option<Page>,
         quiet: bool,
     ) -> Outcome<Self> {
@@ -54,30 +54,30 @@ impl Server {
         let registry = Registry::default();
         metrics::set_global_recorder(registry.clone())
             .map_err(|error| Failure::new(code::INTERNAL, error.to_string()))?;
-        let board = Board::new(joining, registry);
-        let router = routes::router(board.clone(), page.clone());
+        let state = ServerState::new(joining, registry);
+        let router = routes::router(state.clone(), page.clone());
         // An answer must not wait for another packet. A socket that has gone by now needs nothing.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = axum::serve(listener, router)
             .with_graceful_shutdown(async move { drop(stopped.await) });
         let task = tokio::spawn(async move { serving.await });
-        Ok(Self { board, page, stop, task })
+        Ok(Self { state, page, stop, task })
     }
 
     /// The candidacy stands.
-    pub(crate) fn stands(&self, leader: &Arc<Leader>) {
-        self.board.stands(leader);
+    pub(crate) fn joined(&self, leader: &Arc<Leader>) {
+        self.state.joined(leader);
     }
 
     /// Tells nobody any more that it leads, and ends the streams of events.
-    pub(crate) fn step_down(&self) {
-        self.board.close();
+    pub(crate) fn stop_reporting(&self) {
+        self.state.close();
     }
 
     /// Answers what has been asked, and ends.
     pub(crate) async fn close(mut self) {
-        self.board.close();
+        self.state.close();
         if let Some(page) = &self.page {
             page.close();
         }

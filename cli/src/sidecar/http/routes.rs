@@ -15,7 +15,7 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 
-use super::state::Board;
+use super::state::ServerState;
 use crate::sidecar::page::{self, Page};
 
 /// How often a client that listens is shown that the connection lives.
@@ -23,10 +23,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(crate) fn router(board: Board, page: Option<Page>) -> Router {
+pub(crate) fn router(state: ServerState, page: Option<Page>) -> Router {
     let (root, pages) = match page {
-        Some(page) => (get(page_or_stand), page::routes(page)),
-        None => (get(stand), Router::new()),
+        Some(page) => (get(page_or_status), page::routes(page)),
+        None => (get(candidate_status), Router::new()),
     };
     Router::new()
         .route("/", root)
@@ -36,44 +36,50 @@ pub(crate) fn router(board: Board, page: Option<Page>) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .layer(map_response(uncached))
-        .with_state(board)
+        .with_state(state)
 }
 
 /// How this candidate stands, and who leads: always 200, with a `leader` that is null while nobody leads.
-async fn stand(State(board): State<Board>) -> impl IntoResponse {
-    Json(board.stand())
+async fn candidate_status(State(state): State<ServerState>) -> impl IntoResponse {
+    Json(state.status())
 }
 
 /// The page, for a browser.
-async fn page_or_stand(headers: HeaderMap, board: State<Board>) -> Response {
-    if page::wants_page(&headers) { page::html() } else { stand(board).await.into_response() }
+async fn page_or_status(headers: HeaderMap, state: State<ServerState>) -> Response {
+    if page::wants_page(&headers) {
+        page::html()
+    } else {
+        candidate_status(state).await.into_response()
+    }
 }
 
 /// 200 while this process leads, else 503.
-async fn leading(State(board): State<Board>) -> impl IntoResponse {
-    let leading = board.leading();
-    (status(leading.leading), Json(leading))
+async fn leading(State(state): State<ServerState>) -> impl IntoResponse {
+    let leading = state.leading();
+    (code(leading.leading), Json(leading))
 }
 
 /// How this candidate stands with each change, beginning with the present.
-async fn events(State(board): State<Board>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let events = board
-        .changes()
-        .map(|stand| Ok(Event::default().data(serde_json::to_string(&stand).unwrap_or_default())));
+async fn events(
+    State(state): State<ServerState>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let events = state.changes().map(|status| {
+        Ok(Event::default().data(serde_json::to_string(&status).unwrap_or_default()))
+    });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 /// 200 while this process is able to compete, else 503.
-async fn healthz(State(board): State<Board>) -> impl IntoResponse {
-    let health = board.health();
-    (status(health.healthy), Json(health))
+async fn healthz(State(state): State<ServerState>) -> impl IntoResponse {
+    let health = state.health();
+    (code(health.healthy), Json(health))
 }
 
-async fn metrics(State(board): State<Board>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, PROMETHEUS)], board.metrics())
+async fn metrics(State(state): State<ServerState>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, PROMETHEUS)], state.metrics())
 }
 
-const fn status(yes: bool) -> StatusCode {
+const fn code(yes: bool) -> StatusCode {
     if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 

@@ -7,19 +7,19 @@ use leasehold::{Leader, Tenure};
 use tokio::sync::watch;
 
 use super::{
-    answers::{Health, Lead},
+    answers::{Health, Leading},
     prometheus::Registry,
 };
-use crate::output::status::{Stand, Stands};
+use crate::output::status::{CandidateStatus, StatusChanges};
 
 /// The one thing that all answers are made of.
 #[derive(Clone, Debug)]
-pub(crate) struct Board(Arc<Inner>);
+pub(crate) struct ServerState(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     /// How it stands before there is a candidacy.
-    joining: Stand,
+    joining: CandidateStatus,
     phase: watch::Sender<Phase>,
     registry: Registry,
 }
@@ -27,19 +27,19 @@ struct Inner {
 #[derive(Clone, Debug)]
 enum Phase {
     Joining,
-    Standing(Arc<Leader>),
+    Candidate(Arc<Leader>),
     /// Whatever the candidacy is, nobody is told that it leads.
     Closing,
 }
 
-impl Board {
-    pub(crate) fn new(joining: Stand, registry: Registry) -> Self {
+impl ServerState {
+    pub(crate) fn new(joining: CandidateStatus, registry: Registry) -> Self {
         Self(Arc::new(Inner { joining, phase: watch::Sender::new(Phase::Joining), registry }))
     }
 
     /// The candidacy stands.
-    pub(crate) fn stands(&self, leader: &Arc<Leader>) {
-        self.0.phase.send_replace(Phase::Standing(Arc::clone(leader)));
+    pub(crate) fn joined(&self, leader: &Arc<Leader>) {
+        self.0.phase.send_replace(Phase::Candidate(Arc::clone(leader)));
     }
 
     /// From here on it does not lead: before it resigns.
@@ -50,26 +50,26 @@ impl Board {
     /// The tenure, if it leads now by its guard's clock.
     fn tenure(&self) -> Option<Tenure> {
         match &*self.0.phase.borrow() {
-            Phase::Standing(leader) => leader.tenure(),
+            Phase::Candidate(leader) => leader.tenure(),
             Phase::Joining | Phase::Closing => None,
         }
     }
 
-    pub(crate) fn leading(&self) -> Lead {
-        Lead::new(self.tenure().as_ref())
+    pub(crate) fn leading(&self) -> Leading {
+        Leading::new(self.tenure().as_ref())
     }
 
-    pub(crate) fn stand(&self) -> Stand {
+    pub(crate) fn status(&self) -> CandidateStatus {
         match &*self.0.phase.borrow() {
             Phase::Joining => self.0.joining.clone(),
-            Phase::Standing(leader) => Stand::now(leader, &self.0.joining.namespace),
+            Phase::Candidate(leader) => CandidateStatus::now(leader, &self.0.joining.namespace),
             Phase::Closing => self.0.joining.resigned(),
         }
     }
 
     /// Whether it is able to compete, which is not whether it leads.
     pub(crate) fn health(&self) -> Health {
-        let Phase::Standing(leader) = self.0.phase.borrow().clone() else {
+        let Phase::Candidate(leader) = self.0.phase.borrow().clone() else {
             return Health::unable("it does not stand in the election: it joins, or leaves");
         };
         let Some(error) = leader.last_error() else { return Health::able() };
@@ -79,13 +79,13 @@ impl Board {
     }
 
     /// Each change of how it stands, once, from now on, until it closes.
-    pub(crate) fn changes(&self) -> impl Stream<Item = Stand> + Send + 'static + use<> {
+    pub(crate) fn changes(&self) -> impl Stream<Item = CandidateStatus> + Send + 'static + use<> {
         let mut phases = self.0.phase.subscribe();
         phases.mark_changed();
-        let follower = Follower { board: self.clone(), phases, stands: None, last: None };
+        let follower = Changes { state: self.clone(), phases, changes: None, last: None };
         stream::unfold(follower, |mut follower| async move {
-            let stand = follower.next().await?;
-            Some((stand, follower))
+            let status = follower.next().await?;
+            Some((status, follower))
         })
         .boxed()
     }
@@ -94,7 +94,7 @@ impl Board {
     pub(crate) fn metrics(&self) -> String {
         if self.tenure().is_none() {
             // The task that sets it may have had no time to run.
-            let Stand { election, .. } = &self.0.joining;
+            let CandidateStatus { election, .. } = &self.0.joining;
             let labels = [("name", election.clone()), ("kind", "election".to_owned())];
             metrics::gauge!("leasehold_is_leader", &labels).set(0.0);
         }
@@ -102,18 +102,18 @@ impl Board {
     }
 }
 
-struct Follower {
-    board: Board,
+struct Changes {
+    state: ServerState,
     phases: watch::Receiver<Phase>,
-    stands: Option<Stands>,
-    last: Option<Stand>,
+    changes: Option<StatusChanges>,
+    last: Option<CandidateStatus>,
 }
 
-impl Follower {
+impl Changes {
     /// The next that differs from the last; nothing after it has closed.
-    async fn next(&mut self) -> Option<Stand> {
+    async fn next(&mut self) -> Option<CandidateStatus> {
         loop {
-            let resigned = self.last.as_ref().is_some_and(Stand::has_resigned);
+            let resigned = self.last.as_ref().is_some_and(CandidateStatus::has_resigned);
             if resigned {
                 return None;
             }
@@ -121,16 +121,16 @@ impl Follower {
                 biased;
                 changed = self.phases.changed() => {
                     changed.ok()?;
-                    if let Phase::Standing(leader) = &*self.phases.borrow_and_update() {
-                        self.stands = Some(Stands::of(leader, &self.board.0.joining.namespace));
+                    if let Phase::Candidate(leader) = &*self.phases.borrow_and_update() {
+                        self.changes = Some(StatusChanges::of(leader, &self.state.0.joining.namespace));
                     }
                 }
-                Some(_) = async { self.stands.as_mut()?.next().await }, if self.stands.is_some() => {}
+                Some(_) = async { self.changes.as_mut()?.next().await }, if self.changes.is_some() => {}
             }
-            let stand = self.board.stand();
-            if self.last.as_ref() != Some(&stand) {
-                self.last = Some(stand.clone());
-                return Some(stand);
+            let status = self.state.status();
+            if self.last.as_ref() != Some(&status) {
+                self.last = Some(status.clone());
+                return Some(status);
             }
         }
     }

@@ -6,51 +6,52 @@ use leasehold::{Kubernetes, LeaseRecord, RecordKind, RecordWatch, Role};
 use tokio::time::sleep;
 
 use super::{
-    state::Standing,
-    view::{Leads, Screen, Sight},
+    state::PageMember,
+    view::{ElectionView, Observation, ObservedLeader},
 };
 
 /// How long until another try, where the records cannot be read at all.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Shows the election on `screen` for as long as it is polled: needs `list` on leases, and `watch` to be quick.
-pub(crate) async fn feed(sync: Arc<Kubernetes>, election: String, screen: Screen) {
+pub(crate) async fn feed(sync: Arc<Kubernetes>, election: String, view: ElectionView) {
     loop {
         match sync.watch_election(&election).await {
-            Ok(watch) => follow(watch, &screen).await,
+            Ok(watch) => follow(watch, &view).await,
             Err(error) => {
                 tracing::warn!(%error, "the page cannot show who leads");
-                screen.blind(error.to_string());
+                view.blind(error.to_string());
             }
         }
         sleep(AGAIN).await;
     }
 }
 
-async fn follow(mut watch: RecordWatch, screen: &Screen) {
+async fn follow(mut watch: RecordWatch, view: &ElectionView) {
     loop {
-        screen.show(sight(&watch.records()), watch.trouble());
+        view.show(observation(&watch.records()), watch.trouble());
         watch.changed().await;
     }
 }
 
-fn sight(records: &[LeaseRecord]) -> Sight {
+fn observation(records: &[LeaseRecord]) -> Observation {
     let alive = || records.iter().filter(|record| !record.expired);
     let of = |kind| alive().filter(move |record| record.kind == kind);
     let leader = of(RecordKind::Election).find_map(|record| {
-        Some(Leads {
+        Some(ObservedLeader {
             id: record.holder.clone()?,
             token: record.token,
             ttl: record.ttl,
             left: record.ttl.saturating_sub(record.unchanged_for.unwrap_or_default()),
         })
     });
-    let leads = leader.iter().map(|leader| Standing { id: leader.id.clone(), role: Role::Leader });
+    let leads =
+        leader.iter().map(|leader| PageMember { id: leader.id.clone(), role: Role::Leader });
     let waits = of(RecordKind::Candidate)
         .filter_map(|record| record.holder.clone())
         .filter(|id| leader.as_ref().is_none_or(|leader| leader.id != *id))
-        .map(|id| Standing { id, role: Role::Follower });
+        .map(|id| PageMember { id, role: Role::Follower });
     let mut members: Vec<_> = leads.chain(waits).collect();
     members.sort_by(|a, b| a.id.cmp(&b.id));
-    Sight { leader, members }
+    Observation { leader, members }
 }

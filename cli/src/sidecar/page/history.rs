@@ -2,17 +2,17 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::state::Past;
+use super::state::PageTenure;
 
 /// How many are remembered.
 const MOST: usize = 100;
 
 /// The last tenures, by the clock of whoever observed them.
 #[derive(Debug, Default)]
-pub(crate) struct History(VecDeque<Tenure>);
+pub(crate) struct History(VecDeque<Span>);
 
 #[derive(Debug)]
-struct Tenure {
+struct Span {
     id: String,
     token: Option<u64>,
     began: Duration,
@@ -29,7 +29,7 @@ impl History {
             last.ended = Some(now);
         }
         if let Some((id, token)) = leader {
-            self.0.push_back(Tenure { id: id.into(), token, began: now, ended: None });
+            self.0.push_back(Span { id: id.into(), token, began: now, ended: None });
             if self.0.len() > MOST {
                 self.0.pop_front();
             }
@@ -42,9 +42,9 @@ impl History {
         Some((last.began, self.0.len() == 1))
     }
 
-    pub(crate) fn at(&self, now: Duration) -> Vec<Past> {
+    pub(crate) fn at(&self, now: Duration) -> Vec<PageTenure> {
         let ago = |then: Duration| now.saturating_sub(then).as_secs_f64();
-        let past = |tenure: &Tenure| Past {
+        let past = |tenure: &Span| PageTenure {
             id: tenure.id.clone(),
             token: tenure.token,
             began_seconds_ago: ago(tenure.began),

@@ -16,6 +16,6 @@ pub(crate) use self::{
     feed::feed,
     peer::Peer,
     routes::{Page, Reach, html, routes, wants_page},
-    state::{Picture, Standing},
-    view::{Leads, Screen, Sight},
+    state::{PageMember, PageState},
+    view::{ElectionView, Observation, ObservedLeader},
 };

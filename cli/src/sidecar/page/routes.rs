@@ -15,8 +15,8 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use tokio::task::JoinSet;
 
-use super::{peer::Peer, view::Screen};
-use crate::exec::resign_request::Counter;
+use super::{peer::Peer, view::ElectionView};
+use crate::exec::resign_request::ResignSender;
 
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
@@ -33,8 +33,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// What the routes work on.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
-    screen: Screen,
-    counter: Counter,
+    view: ElectionView,
+    resign_sender: ResignSender,
     reach: Reach,
     /// Shows what happens on the screen, and ends with the last clone.
     _feeding: Arc<JoinSet<()>>,
@@ -54,19 +54,19 @@ pub(crate) enum Reach {
 impl Page {
     /// `feeding` shows on `screen` what happens, for as long as there is a page.
     pub(crate) fn new(
-        screen: Screen,
-        counter: Counter,
+        view: ElectionView,
+        resign_sender: ResignSender,
         reach: Reach,
         feeding: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(feeding);
-        Self { screen, counter, reach, _feeding: Arc::new(tasks) }
+        Self { view, resign_sender, reach, _feeding: Arc::new(tasks) }
     }
 
     /// There is nothing more to come: those who look are let go.
     pub(crate) fn close(&self) {
-        self.screen.close();
+        self.view.close();
     }
 }
 
@@ -103,29 +103,32 @@ fn file(kind: &str, text: &'static str) -> Response {
 
 /// The whole picture, now and with each change.
 async fn state(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let pictures = page.screen.pictures().map(|picture| {
-        Ok(Event::default().data(serde_json::to_string(&picture).unwrap_or_default()))
-    });
-    Sse::new(pictures).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    let states = page
+        .view
+        .states()
+        .map(|state| Ok(Event::default().data(serde_json::to_string(&state).unwrap_or_default())));
+    Sse::new(states).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 /// Asks the leader to resign: here, or where it is.
 async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, String) {
-    let asks = headers.get(&ASKS).map(HeaderValue::as_bytes);
-    if !matches!(asks, Some(b"resign" | b"passed on")) {
+    let resign_requests = headers.get(&ASKS).map(HeaderValue::as_bytes);
+    if !matches!(resign_requests, Some(b"resign" | b"passed on")) {
         let line =
             "refused: only the page itself may ask this, with the header x-leasehold: resign\n";
         return (StatusCode::FORBIDDEN, line.into());
     }
-    let picture = page.screen.picture();
-    let leader = picture.leader.map(|leader| leader.id);
+    let state = page.view.state();
+    let leader = state.leader.map(|leader| leader.id);
     let told = match (&leader, &page.reach) {
-        (Some(leader), reach) if *leader == picture.id || matches!(reach, Reach::All) => {
-            page.counter.ask().await.map_err(|why| format!("{leader} does not resign: {why}"))
-        }
-        (Some(_), Reach::Peer(peer)) if asks == Some(b"resign") => peer.resign().await,
+        (Some(leader), reach) if *leader == state.id || matches!(reach, Reach::All) => page
+            .resign_sender
+            .send()
+            .await
+            .map_err(|why| format!("{leader} does not resign: {why}")),
+        (Some(_), Reach::Peer(peer)) if resign_requests == Some(b"resign") => peer.resign().await,
         (Some(leader), _) => {
-            Err(format!("{leader} leads, and cannot be reached from {}: ask there", picture.id))
+            Err(format!("{leader} leads, and cannot be reached from {}: ask there", state.id))
         }
         (None, _) => Err("nobody leads at present".into()),
     };

@@ -6,16 +6,16 @@ use serde::Serialize;
 
 /// An election at one moment, as this process observed it. Times count from that moment, in seconds of this process's clock.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Picture {
+pub(crate) struct PageState {
     pub(crate) election: String,
     pub(crate) namespace: String,
     /// Whoever serves the page.
     pub(crate) id: String,
     /// Null while nobody leads.
-    pub(crate) leader: Option<Leading>,
-    pub(crate) members: Vec<Standing>,
+    pub(crate) leader: Option<PageLeader>,
+    pub(crate) members: Vec<PageMember>,
     /// From the oldest to the present one.
-    pub(crate) tenures: Vec<Past>,
+    pub(crate) tenures: Vec<PageTenure>,
     /// Whether the leader can be reached from here, to be asked to resign.
     pub(crate) can_resign: bool,
     /// Why nothing is heard at present, if so.
@@ -24,7 +24,7 @@ pub(crate) struct Picture {
 
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Leading {
+pub(crate) struct PageLeader {
     pub(crate) id: String,
     /// The fencing token; null where another program wrote the record.
     pub(crate) token: Option<u64>,
@@ -39,12 +39,12 @@ pub(crate) struct Leading {
 
 /// A candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Standing {
+pub(crate) struct PageMember {
     pub(crate) id: String,
     pub(crate) role: Role,
 }
 
-impl From<Member> for Standing {
+impl From<Member> for PageMember {
     fn from(member: Member) -> Self {
         Self { id: member.id, role: member.role }
     }
@@ -52,7 +52,7 @@ impl From<Member> for Standing {
 
 /// A tenure.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Past {
+pub(crate) struct PageTenure {
     pub(crate) id: String,
     pub(crate) token: Option<u64>,
     pub(crate) began_seconds_ago: f64,

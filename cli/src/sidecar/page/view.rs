@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     history::History,
-    state::{Leading, Picture, Standing},
+    state::{PageLeader, PageMember, PageState},
 };
 use crate::clock;
 
@@ -19,14 +19,14 @@ const RENEWED: Duration = Duration::from_millis(100);
 
 /// What was observed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sight {
-    pub(crate) leader: Option<Leads>,
-    pub(crate) members: Vec<Standing>,
+pub(crate) struct Observation {
+    pub(crate) leader: Option<ObservedLeader>,
+    pub(crate) members: Vec<PageMember>,
 }
 
 /// Who leads, as it was observed.
 #[derive(Clone, Debug)]
-pub(crate) struct Leads {
+pub(crate) struct ObservedLeader {
     pub(crate) id: String,
     pub(crate) token: Option<u64>,
     pub(crate) ttl: Duration,
@@ -36,7 +36,7 @@ pub(crate) struct Leads {
 
 /// An election that is looked at. Clones show the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Screen {
+pub(crate) struct ElectionView {
     model: Arc<Mutex<Model>>,
     /// False once there is nothing more to come.
     open: watch::Sender<bool>,
@@ -49,14 +49,14 @@ struct Model {
     id: String,
     /// The leader can be asked wherever it is.
     reaches_all: bool,
-    sight: Sight,
+    observation: Observation,
     /// When `sight` was taken.
     taken: Duration,
     history: History,
     trouble: Option<String>,
 }
 
-impl Screen {
+impl ElectionView {
     /// `reaches_all`: whether a leader elsewhere can be asked to resign.
     pub(crate) fn new(election: &str, namespace: &str, id: &str, reaches_all: bool) -> Self {
         let model = Model {
@@ -64,7 +64,7 @@ impl Screen {
             namespace: namespace.into(),
             id: id.into(),
             reaches_all,
-            sight: Sight::default(),
+            observation: Observation::default(),
             taken: clock::now(),
             history: History::default(),
             trouble: None,
@@ -73,13 +73,13 @@ impl Screen {
     }
 
     /// This is how it is now.
-    pub(crate) fn show(&self, sight: Sight, trouble: Option<&str>) {
+    pub(crate) fn show(&self, observation: Observation, trouble: Option<&str>) {
         let now = clock::now();
         let mut model = self.model();
-        let news = model.is_news(&sight, trouble, now);
-        let leader = sight.leader.as_ref().map(|leader| (leader.id.as_str(), leader.token));
+        let news = model.is_news(&observation, trouble, now);
+        let leader = observation.leader.as_ref().map(|leader| (leader.id.as_str(), leader.token));
         model.history.saw(now, leader);
-        model.sight = sight;
+        model.observation = observation;
         model.taken = now;
         model.trouble = trouble.map(Into::into);
         drop(model);
@@ -100,18 +100,18 @@ impl Screen {
     }
 
     /// How it is now, and with each change, until it is closed.
-    pub(crate) fn pictures(&self) -> impl Stream<Item = Picture> + Send + 'static + use<> {
+    pub(crate) fn states(&self) -> impl Stream<Item = PageState> + Send + 'static + use<> {
         let mut news = self.open.subscribe();
         news.mark_changed();
-        stream::unfold((self.clone(), news), |(screen, mut news)| async move {
+        stream::unfold((self.clone(), news), |(view, mut news)| async move {
             news.changed().await.ok()?;
             let open = *news.borrow_and_update();
-            open.then(|| (screen.picture(), (screen, news)))
+            open.then(|| (view.state(), (view, news)))
         })
     }
 
-    pub(crate) fn picture(&self) -> Picture {
-        self.model().picture(clock::now())
+    pub(crate) fn state(&self) -> PageState {
+        self.model().state(clock::now())
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
@@ -121,21 +121,25 @@ impl Screen {
 
 impl Model {
     /// Whether this is more than that time has passed.
-    fn is_news(&self, sight: &Sight, trouble: Option<&str>, now: Duration) -> bool {
-        let key = |sight: &Sight| sight.leader.as_ref().map(|l| (l.id.clone(), l.token, l.ttl));
-        let left = |sight: &Sight| sight.leader.as_ref().map_or(Duration::ZERO, |l| l.left);
-        let expected = left(&self.sight).saturating_sub(now.saturating_sub(self.taken));
-        key(&self.sight) != key(sight)
-            || self.sight.members != sight.members
+    fn is_news(&self, observation: &Observation, trouble: Option<&str>, now: Duration) -> bool {
+        let key = |observation: &Observation| {
+            observation.leader.as_ref().map(|l| (l.id.clone(), l.token, l.ttl))
+        };
+        let left = |observation: &Observation| {
+            observation.leader.as_ref().map_or(Duration::ZERO, |l| l.left)
+        };
+        let expected = left(&self.observation).saturating_sub(now.saturating_sub(self.taken));
+        key(&self.observation) != key(observation)
+            || self.observation.members != observation.members
             || self.trouble.as_deref() != trouble
-            || expected.abs_diff(left(sight)) > RENEWED
+            || expected.abs_diff(left(observation)) > RENEWED
     }
 
-    fn picture(&self, now: Duration) -> Picture {
+    fn state(&self, now: Duration) -> PageState {
         let passed = now.saturating_sub(self.taken);
-        let leader = self.sight.leader.as_ref().map(|leader| {
+        let leader = self.observation.leader.as_ref().map(|leader| {
             let (began, first) = self.history.present().unwrap_or((now, true));
-            Leading {
+            PageLeader {
                 id: leader.id.clone(),
                 token: leader.token,
                 held_seconds: now.saturating_sub(began).as_secs_f64(),
@@ -145,13 +149,13 @@ impl Model {
             }
         });
         let here = leader.as_ref().is_some_and(|leader| leader.id == self.id);
-        Picture {
+        PageState {
             election: self.election.clone(),
             namespace: self.namespace.clone(),
             id: self.id.clone(),
             can_resign: leader.is_some() && (here || self.reaches_all),
             leader,
-            members: self.sight.members.clone(),
+            members: self.observation.members.clone(),
             tenures: self.history.at(now),
             trouble: self.trouble.clone(),
         }
@@ -164,30 +168,30 @@ mod tests {
 
     use super::*;
 
-    fn led(token: u64, left: Duration) -> Sight {
+    fn led(token: u64, left: Duration) -> Observation {
         let ttl = Duration::from_secs(15);
-        let leader = Leads { id: "a".into(), token: Some(token), ttl, left };
-        Sight { leader: Some(leader), members: Vec::new() }
+        let leader = ObservedLeader { id: "a".into(), token: Some(token), ttl, left };
+        Observation { leader: Some(leader), members: Vec::new() }
     }
 
     #[test]
     fn a_change_and_a_renewal_are_shown_and_that_time_passes_is_not() {
-        let screen = Screen::new("e", "n", "a", false);
-        let mut pictures = Box::pin(screen.pictures());
-        let mut shown = || pictures.next().now_or_never().flatten().is_some();
+        let view = ElectionView::new("e", "n", "a", false);
+        let mut states = Box::pin(view.states());
+        let mut shown = || states.next().now_or_never().flatten().is_some();
         assert!(shown(), "the present");
 
-        screen.show(led(7, Duration::from_secs(9)), None);
+        view.show(led(7, Duration::from_secs(9)), None);
         assert!(shown(), "somebody leads");
-        screen.show(led(7, Duration::from_secs(9)), None);
+        view.show(led(7, Duration::from_secs(9)), None);
         assert!(!shown(), "no more than before");
-        screen.show(led(7, Duration::from_secs(14)), None);
+        view.show(led(7, Duration::from_secs(14)), None);
         assert!(shown(), "a renewal");
-        screen.show(led(8, Duration::from_secs(14)), None);
+        view.show(led(8, Duration::from_secs(14)), None);
         assert!(shown(), "another tenure");
-        screen.show(led(8, Duration::from_secs(14)), Some("no watch"));
+        view.show(led(8, Duration::from_secs(14)), Some("no watch"));
         assert!(shown(), "trouble");
-        screen.close();
+        view.close();
         assert!(!shown(), "there is no more");
     }
 
@@ -196,10 +200,10 @@ mod tests {
         for (own, all, can) in
             [("a", false, true), ("b", false, false), ("b", true, true), ("a", true, true)]
         {
-            let screen = Screen::new("e", "n", own, all);
-            assert!(!screen.picture().can_resign, "nobody leads");
-            screen.show(led(7, Duration::from_secs(9)), None);
-            assert_eq!(screen.picture().can_resign, can, "{own} {all}");
+            let view = ElectionView::new("e", "n", own, all);
+            assert!(!view.state().can_resign, "nobody leads");
+            view.show(led(7, Duration::from_secs(9)), None);
+            assert_eq!(view.state().can_resign, can, "{own} {all}");
         }
     }
 }

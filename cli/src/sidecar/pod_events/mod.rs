@@ -8,22 +8,22 @@ use std::{sync::Arc, time::Duration};
 use leasehold::{Leader, Status};
 use tokio::{task::JoinHandle, time::timeout};
 
-pub(crate) use self::recorder::Scribe;
-use self::{rate_limit::Allowance, recorder::Notice};
-use crate::output::status::{Stand, Stands};
+pub(crate) use self::recorder::EventRecorder;
+use self::{rate_limit::RateLimit, recorder::LeadChange};
+use crate::output::status::{CandidateStatus, StatusChanges};
 
 /// How long the last Event may take, once the lead has been given back.
 const FINISH: Duration = Duration::from_secs(2);
 
 /// The task that records them.
 #[derive(Debug)]
-pub(crate) struct Notices(JoinHandle<()>);
+pub(crate) struct PodEvents(JoinHandle<()>);
 
-impl Notices {
+impl PodEvents {
     /// Records what becomes of `leader` until it has resigned.
-    pub(crate) fn follow(scribe: Scribe, leader: &Arc<Leader>) -> Self {
-        let stands = Stands::of(leader, "");
-        Self(tokio::spawn(record(scribe, stands)))
+    pub(crate) fn follow(recorder: EventRecorder, leader: &Arc<Leader>) -> Self {
+        let statuses = StatusChanges::of(leader, "");
+        Self(tokio::spawn(record(recorder, statuses)))
     }
 
     /// Waits until the end has been recorded too, for a moment.
@@ -34,28 +34,28 @@ impl Notices {
     }
 }
 
-async fn record(mut scribe: Scribe, mut stands: Stands) {
-    let mut allowance = Allowance::default();
+async fn record(mut recorder: EventRecorder, mut statuses: StatusChanges) {
+    let mut rate_limit = RateLimit::default();
     let mut lead = None;
-    while let Some(stand) = stands.next().await {
-        for notice in notices(&mut lead, &stand) {
-            if allowance.take() {
-                scribe.write(&stand, notice, allowance.passed_over()).await;
+    while let Some(status) = statuses.next().await {
+        for change in changes(&mut lead, &status) {
+            if rate_limit.take() {
+                recorder.write(&status, change, rate_limit.skipped()).await;
             }
         }
     }
 }
 
 /// What is to be told, when it stands so and had the lead with this token before, if any.
-fn notices(lead: &mut Option<u64>, stand: &Stand) -> Vec<Notice> {
-    let leads = matches!(stand.status, Some(Status::Leading | Status::InDoubt));
-    let token = stand.leader.as_ref().filter(|_| leads).and_then(|leader| leader.token);
+fn changes(lead: &mut Option<u64>, status: &CandidateStatus) -> Vec<LeadChange> {
+    let leads = matches!(status.status, Some(Status::Leading | Status::InDoubt));
+    let token = status.leader.as_ref().filter(|_| leads).and_then(|leader| leader.token);
     let before = std::mem::replace(lead, token);
     if before == token {
         return Vec::new();
     }
-    let resigned = stand.has_resigned();
-    let lost = before.map(|token| Notice::Lost { token, resigned });
-    let elected = token.map(|token| Notice::Elected { token });
+    let resigned = status.has_resigned();
+    let lost = before.map(|token| LeadChange::Lost { token, resigned });
+    let elected = token.map(|token| LeadChange::Elected { token });
     lost.into_iter().chain(elected).collect()
 }

@@ -11,28 +11,28 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// What is left of it.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(super) struct RateLimit {
     left: u32,
     /// Up to when it has been filled.
     filled: Duration,
-    passed_over: u32,
+    skipped: u32,
 }
 
-impl Default for Allowance {
+impl Default for RateLimit {
     fn default() -> Self {
-        Self { left: MOST, filled: clock::now(), passed_over: 0 }
+        Self { left: MOST, filled: clock::now(), skipped: 0 }
     }
 }
 
-impl Allowance {
+impl RateLimit {
     /// Whether one more may be recorded.
     pub(super) fn take(&mut self) -> bool {
         self.take_at(clock::now())
     }
 
     /// How many were not, since this was last asked.
-    pub(super) fn passed_over(&mut self) -> u32 {
-        std::mem::take(&mut self.passed_over)
+    pub(super) fn skipped(&mut self) -> u32 {
+        std::mem::take(&mut self.skipped)
     }
 
     fn take_at(&mut self, now: Duration) -> bool {
@@ -47,7 +47,7 @@ impl Allowance {
         if allowed {
             self.left -= 1;
         } else {
-            self.passed_over += 1;
+            self.skipped += 1;
         }
         allowed
     }
@@ -59,15 +59,15 @@ mod tests {
 
     #[test]
     fn some_at_once_and_then_one_a_minute() {
-        let mut allowance = Allowance::default();
-        let begun = allowance.filled;
-        let mut take = |secs| allowance.take_at(begun + Duration::from_secs(secs));
+        let mut rate_limit = RateLimit::default();
+        let begun = rate_limit.filled;
+        let mut take = |secs| rate_limit.take_at(begun + Duration::from_secs(secs));
 
         let at_once: Vec<_> = (0..8).map(|_| take(3600)).collect();
         let later = [take(3659), take(3660), take(3661), take(3800), take(3800), take(3800)];
 
         assert_eq!(at_once, [true, true, true, true, true, true, false, false]);
         assert_eq!(later, [false, true, false, true, true, false]);
-        assert_eq!((allowance.passed_over(), allowance.passed_over()), (5, 0));
+        assert_eq!((rate_limit.skipped(), rate_limit.skipped()), (5, 0));
     }
 }

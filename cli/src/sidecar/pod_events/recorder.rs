@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    cluster::{pod::OwnPod, requests::Asked},
-    output::status::Stand,
+    cluster::{pod::OwnPod, requests::ApiRequest},
+    output::status::CandidateStatus,
 };
 
 /// The resource, in the server's terms.
@@ -29,13 +29,13 @@ const INSTANCE: usize = 128;
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(super) enum LeadChange {
     Elected { token: u64 },
     Lost { token: u64, resigned: bool },
 }
 
 /// What records them, and about what.
-pub(crate) struct Scribe {
+pub(crate) struct EventRecorder {
     client: Client,
     /// The namespace of what they are about, and so theirs.
     namespace: String,
@@ -45,7 +45,7 @@ pub(crate) struct Scribe {
     failing: bool,
 }
 
-impl Scribe {
+impl EventRecorder {
     /// About the pod where it is known, else about the Lease, given by namespace and name.
     pub(crate) fn new(
         client: Client,
@@ -69,8 +69,13 @@ impl Scribe {
     }
 
     /// Records one; says so if that fails, and not again before it has succeeded.
-    pub(super) async fn write(&mut self, stand: &Stand, notice: Notice, passed_over: u32) {
-        let event = self.event(stand, notice, passed_over);
+    pub(super) async fn write(
+        &mut self,
+        status: &CandidateStatus,
+        change: LeadChange,
+        skipped: u32,
+    ) {
+        let event = self.event(status, change, skipped);
         for pause in PAUSES.map(Some).into_iter().chain([None]) {
             let Err(error) = self.send(&event).await else {
                 self.failing = false;
@@ -79,7 +84,7 @@ impl Scribe {
             if !self.failing && !self.quiet {
                 eprintln!(
                     "leasehold: an Event of election `{}` could not be recorded in namespace `{}`: {error}",
-                    stand.election, self.namespace
+                    status.election, self.namespace
                 );
             }
             self.failing = true;
@@ -101,32 +106,32 @@ impl Scribe {
                 reason: format!("`{namespace}` cannot be a namespace: see POD_NAMESPACE"),
                 source: Some(std::sync::Arc::new(error)),
             })?;
-        let asked = Asked { verb: "create", resource: EVENTS, namespace };
-        asked.send(&self.client, request).await
+        let create = ApiRequest { verb: "create", resource: EVENTS, namespace };
+        create.send(&self.client, request).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "written for people")]
-    fn event(&self, stand: &Stand, notice: Notice, passed_over: u32) -> Value {
+    fn event(&self, status: &CandidateStatus, change: LeadChange, skipped: u32) -> Value {
         let now = Timestamp::now();
         let about = self.regarding["name"].as_str().unwrap_or_default();
         let about = about.get(..200).unwrap_or(about);
-        let Stand { election, id, .. } = stand;
-        let (reason, kind, action, mut note) = match notice {
-            Notice::Elected { token } => {
+        let CandidateStatus { election, id, .. } = status;
+        let (reason, kind, action, mut note) = match change {
+            LeadChange::Elected { token } => {
                 let note = format!("{id} leads election {election}, token {token}");
                 ("LeaderElected", "Normal", "Elect", note)
             }
-            Notice::Lost { token, resigned: true } => {
+            LeadChange::Lost { token, resigned: true } => {
                 let note = format!("{id} has resigned from election {election}, token {token}");
                 ("LeaderLost", "Normal", "Resign", note)
             }
-            Notice::Lost { token, resigned: false } => {
+            LeadChange::Lost { token, resigned: false } => {
                 let note = format!("{id} has lost election {election}, token {token}");
                 ("LeaderLost", "Warning", "Lose", note)
             }
         };
-        if passed_over > 0 {
-            let _ = write!(note, "; {passed_over} changes before this were not recorded");
+        if skipped > 0 {
+            let _ = write!(note, "; {skipped} changes before this were not recorded");
         }
         json!({
             "apiVersion": "events.k8s.io/v1",
@@ -153,7 +158,7 @@ fn shortened(text: &str, most: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-impl std::fmt::Debug for Scribe {
+impl std::fmt::Debug for EventRecorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scribe").field("regarding", &self.regarding).finish_non_exhaustive()
     }

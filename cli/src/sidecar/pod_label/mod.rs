@@ -14,16 +14,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub(crate) use self::{key::LabelKey, patch::Pen};
+pub(crate) use self::{key::LabelKey, patch::LabelPatch};
 use crate::{
     clock,
     cluster::wait::PATIENCE,
-    exit::{About, Outcome},
-    output::status::Stands,
+    exit::{Outcome, Subject},
+    output::status::StatusChanges,
 };
 
 /// How long a lead that ends waits for the label to be removed, at most.
-const LOWER: Duration = Duration::from_secs(2);
+const REMOVAL: Duration = Duration::from_secs(2);
 /// Between two attempts, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
 /// When to write once more what was written after an attempt whose outcome nobody knows: it may come late.
@@ -31,62 +31,63 @@ const SETTLE: Duration = Duration::from_secs(30);
 
 /// The label, and the task that writes it.
 #[derive(Debug)]
-pub(crate) struct Label {
+pub(crate) struct PodLabel {
     /// It is to be removed, whoever leads.
-    lowered: watch::Sender<bool>,
+    suspended: watch::Sender<bool>,
     /// What it is, as far as it is known.
     written: watch::Receiver<Option<bool>>,
     task: JoinHandle<()>,
 }
 
 /// Removes what a former life of this pod may have left, and finds out by that whether it may be written.
-pub(crate) async fn clear(pen: &Pen, about: &About<'_>) -> Outcome<()> {
+pub(crate) async fn clear(patch: &LabelPatch, subject: &Subject<'_>) -> Outcome<()> {
     let end = clock::now() + PATIENCE;
     loop {
-        match pen.write(false).await {
+        match patch.write(false).await {
             Ok(()) => return Ok(()),
             Err(error) if !error.is_transient() || clock::now() >= end => {
-                return Err(about.failure(&error));
+                return Err(subject.failure(&error));
             }
             Err(_) => sleep(PAUSES[0]).await,
         }
     }
 }
 
-impl Label {
+impl PodLabel {
     /// Follows the lead of `leader`; the label is known not to be there.
-    pub(crate) fn follow(pen: Pen, leader: &Arc<Leader>) -> Self {
-        let (lowered, orders) = watch::channel(false);
+    pub(crate) fn follow(patch: LabelPatch, leader: &Arc<Leader>) -> Self {
+        let (suspended, orders) = watch::channel(false);
         let (known, written) = watch::channel(Some(false));
-        let stands = Stands::of(leader, pen.namespace());
+        let statuses = StatusChanges::of(leader, patch.namespace());
         let leader = Arc::clone(leader);
-        let writer = Writer { pen, leader, stands, orders, known, unsettled: false, failures: 0 };
-        Self { lowered, written, task: tokio::spawn(writer.run()) }
+        let writer =
+            Writer { patch, leader, statuses, orders, known, unsettled: false, failures: 0 };
+        Self { suspended, written, task: tokio::spawn(writer.run()) }
     }
 
     /// Removes it before the lead is given back; waits for that for a moment.
-    pub(crate) async fn lower(&self) {
-        self.lowered.send_replace(true);
+    pub(crate) async fn remove(&self) {
+        self.suspended.send_replace(true);
         let mut written = self.written.clone();
-        let _ = timeout(LOWER, written.wait_for(|written| *written == Some(false))).await;
+        let _ = timeout(REMOVAL, written.wait_for(|written| *written == Some(false))).await;
     }
 
     /// Follows the lead again.
-    pub(crate) fn raise(&self) {
-        self.lowered.send_replace(false);
+    pub(crate) fn resume(&self) {
+        self.suspended.send_replace(false);
     }
 }
 
-impl Drop for Label {
+impl Drop for PodLabel {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 struct Writer {
-    pen: Pen,
+    patch: LabelPatch,
     leader: Arc<Leader>,
-    stands: Stands,
+    statuses: StatusChanges,
     orders: watch::Receiver<bool>,
     known: watch::Sender<Option<bool>>,
     /// An attempt may still be carried out.
@@ -106,11 +107,11 @@ impl Writer {
                 false => (PAUSES[0] * 2_u32.saturating_pow(self.failures - 1)).min(PAUSES[1]),
             };
             let mut begun = false;
-            let pen = &self.pen;
+            let patch = &self.patch;
             let write = async {
                 sleep(pause).await;
                 begun = true;
-                pen.write(wanted).await
+                patch.write(wanted).await
             };
             let outcome = tokio::select! {
                 biased;
@@ -119,7 +120,7 @@ impl Writer {
                     Ok(()) => None,
                     Err(_) => return,
                 },
-                Some(_) = self.stands.next() => None,
+                Some(_) = self.statuses.next() => None,
             };
             match outcome {
                 Some(outcome) => self.wrote(wanted, known, outcome),
@@ -143,7 +144,7 @@ impl Writer {
             Err(error) => {
                 self.unsettled |= error.is_transient();
                 if self.failures == 0 {
-                    self.pen.complain(&error);
+                    self.patch.warn(&error);
                 }
                 self.failures = self.failures.saturating_add(1).min(10);
                 self.known.send_replace(None);

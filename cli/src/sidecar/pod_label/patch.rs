@@ -6,18 +6,18 @@ use leasehold::Error;
 use serde_json::json;
 
 use super::LabelKey;
-use crate::cluster::{pod::OwnPod, requests::Asked};
+use crate::cluster::{pod::OwnPod, requests::ApiRequest};
 
 /// What writes the label.
 #[derive(Clone)]
-pub(crate) struct Pen {
+pub(crate) struct LabelPatch {
     client: Client,
     pod: OwnPod,
     key: LabelKey,
     quiet: bool,
 }
 
-impl Pen {
+impl LabelPatch {
     pub(crate) const fn new(client: Client, pod: OwnPod, key: LabelKey, quiet: bool) -> Self {
         Self { client, pod, key, quiet }
     }
@@ -44,11 +44,13 @@ impl Pen {
                 source: Some(std::sync::Arc::new(error)),
             })?;
         let resource = format!("pods/{name}");
-        Asked { verb: "patch", resource: &resource, namespace }.send(&self.client, request).await
+        ApiRequest { verb: "patch", resource: &resource, namespace }
+            .send(&self.client, request)
+            .await
     }
 
     /// Says that it could not be written; it is tried again.
-    pub(crate) fn complain(&self, error: &Error) {
+    pub(crate) fn warn(&self, error: &Error) {
         let OwnPod { namespace, name, .. } = &self.pod;
         if !self.quiet {
             eprintln!(
@@ -59,7 +61,7 @@ impl Pen {
     }
 }
 
-impl std::fmt::Debug for Pen {
+impl std::fmt::Debug for LabelPatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pen")
             .field("pod", &self.pod)
