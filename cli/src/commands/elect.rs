@@ -76,7 +76,7 @@ impl Candidacy<'_> {
         signals: &mut Signals,
     ) -> Outcome {
         let leader = self.join(name, signals).await?;
-        sidecar.joined(&leader);
+        sidecar.follow(&leader);
         let mut resign_requests = sidecar.resign_requests();
         let work = async {
             if command.is_empty() {

@@ -1,4 +1,4 @@
-//! What goes with a candidacy: the server that tells of it, the label of the pod, and the Events.
+//! What runs besides a candidate: the HTTP server with its page, the label of the pod, and the Events.
 
 pub(crate) mod http;
 pub(crate) mod options;
@@ -24,11 +24,11 @@ use crate::{
     output::status::CandidateStatus,
 };
 
-/// All of it that was asked for.
+/// The parts that the options select.
 #[derive(Debug)]
 pub(crate) struct Sidecar {
     server: Option<Server>,
-    /// What the page asks for.
+    /// Requests from the page.
     resign_requests: ResignRequests,
     patch: Option<LabelPatch>,
     label: Option<PodLabel>,
@@ -37,7 +37,7 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Prepares it, and finds out whether it can be, before the election is joined.
+    /// Starts the parts and checks permissions, before the election is joined.
     pub(crate) async fn prepare(
         args: &SidecarArgs,
         name: &str,
@@ -74,35 +74,35 @@ impl Sidecar {
         Ok(Self { server, resign_requests, patch, label: None, recorder, pod_events: None })
     }
 
-    /// The candidacy stands.
-    pub(crate) fn joined(&mut self, leader: &Arc<Leader>) {
+    /// Starts to follow the candidate `leader`.
+    pub(crate) fn follow(&mut self, leader: &Arc<Leader>) {
         if let Some(server) = &self.server {
-            server.joined(leader);
+            server.follow(leader);
         }
         self.label = self.patch.take().map(|patch| PodLabel::follow(patch, leader));
         self.pod_events = self.recorder.take().map(|recorder| PodEvents::follow(recorder, leader));
     }
 
-    /// Where it arrives what the page asks for: taken once.
+    /// Takes the receiving end of the requests from the page.
     pub(crate) fn resign_requests(&mut self) -> ResignRequests {
         std::mem::replace(&mut self.resign_requests, ResignRequests::none())
     }
 
-    /// This tenure ends, and another may follow.
+    /// Removes the label before this tenure ends. Another tenure may follow.
     pub(crate) async fn remove_label(&self) {
         if let Some(label) = &self.label {
             label.remove().await;
         }
     }
 
-    /// Another may come.
+    /// Sets the label again with the next tenure.
     pub(crate) fn resume_label(&self) {
         if let Some(label) = &self.label {
             label.resume();
         }
     }
 
-    /// From here on nothing says that it leads: before the lead is given back.
+    /// Stops to report that this candidate leads. Called before the lead is released.
     pub(crate) async fn stop_reporting(&self) {
         if let Some(server) = &self.server {
             server.stop_reporting();
@@ -110,7 +110,7 @@ impl Sidecar {
         self.remove_label().await;
     }
 
-    /// Ends it, in time.
+    /// Ends all parts, within a time limit.
     pub(crate) async fn close(self) {
         if let Some(pod_events) = self.pod_events {
             pod_events.finish().await;
@@ -121,7 +121,7 @@ impl Sidecar {
     }
 }
 
-/// The page; what is asked of it arrives at `asks`.
+/// The page. Its requests arrive at `resign_requests`.
 fn page(
     args: &SidecarArgs,
     connection: &Connection,
@@ -130,8 +130,8 @@ fn page(
 ) -> Page {
     let CandidateStatus { election, namespace, id, .. } = joining;
     let view = ElectionView::new(election, namespace, id, args.leader_url.is_some());
-    let (resign_sender, heard) = ResignRequests::open();
-    *resign_requests = heard;
+    let (resign_sender, receiver) = ResignRequests::open();
+    *resign_requests = receiver;
     let feeding = feed(Arc::clone(&connection.sync), election.clone(), view.clone());
     let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
     Page::new(view, resign_sender, reach, feeding)
@@ -144,7 +144,7 @@ fn patch(
     connection: &Connection,
 ) -> Outcome<LabelPatch> {
     let pod = pod.ok_or_else(|| {
-        let line = "--label-leader: which pod is this? Set POD_NAME by the downward API (fieldRef metadata.name), or pass --pod";
+        let line = "--label-leader needs the name of this pod. Set POD_NAME from the downward API (fieldRef metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
     Ok(LabelPatch::new(connection.client()?, pod, args.label_key.clone(), quiet))

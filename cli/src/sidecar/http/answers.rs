@@ -1,23 +1,23 @@
-//! What the server answers, as JSON.
+//! The answers of the server, as JSON.
 
 use leasehold::Tenure;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Whether this process leads, at the moment of answering.
+/// Whether this process leads, at the time of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Leading {
-    /// By the guard's own clock.
+    /// By the clock of the guard.
     pub(crate) leading: bool,
-    /// The fencing token of the tenure; null while it does not lead.
+    /// The fencing token of the tenure; null while this process does not lead.
     token: Option<u64>,
-    /// For how long it leads at least if no renewal succeeds, in milliseconds, counted from before the answer was sent; 0 while it does not lead.
+    /// How long the lead lasts if no renewal succeeds, in milliseconds, from before the answer was sent; 0 while this process does not lead.
     remaining_ms: u64,
 }
 
 impl Leading {
     pub(crate) fn new(tenure: Option<&Tenure>) -> Self {
-        // Asked once: what is left is also whether.
+        // Read the remaining time once, because it also decides whether this process leads.
         let remaining = tenure.map(|tenure| (tenure.remaining(), tenure.token().get()));
         let remaining = remaining.filter(|(left, _)| !left.is_zero());
         Self {
@@ -29,12 +29,12 @@ impl Leading {
     }
 }
 
-/// Whether this process is able to compete.
+/// Whether this process can compete in the election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    /// It stands, and what fails, if anything, is worth trying again.
+    /// The process is a candidate, and its errors, if any, are worth a retry.
     pub(crate) healthy: bool,
-    /// What fails at present.
+    /// The present error; null if there is none.
     error: Option<String>,
 }
 
@@ -43,12 +43,12 @@ impl Health {
         Self { healthy: true, error: None }
     }
 
-    /// Something fails that goes away by itself: no reason to restart anything.
+    /// An error that a retry may solve: a restart would not help.
     pub(crate) const fn retrying(error: String) -> Self {
         Self { healthy: true, error: Some(error) }
     }
 
-    /// Somebody has to do something, or it is no candidate.
+    /// An error that an operator must solve, or the process is no candidate.
     pub(crate) fn unable(error: impl Into<String>) -> Self {
         Self { healthy: false, error: Some(error.into()) }
     }

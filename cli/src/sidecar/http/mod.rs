@@ -1,7 +1,7 @@
-//! `leasehold elect --serve`: who leads, over HTTP, for programs in any language.
+//! `leasehold elect --serve`: the leader and the status of this candidate over HTTP, for programs in any language.
 //!
 //! ```text
-//!  Leader (the library) ──► Board: one look with each request ──► routes ──► HTTP
+//!  Leader (the library) ──► ServerState: read for each request ──► routes ──► HTTP
 //! ```
 
 mod address;
@@ -27,10 +27,10 @@ use crate::{
     sidecar::page::Page,
 };
 
-/// How long requests that are being answered may take to end.
+/// Time limit for requests that are in progress when the server closes.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// The server, from before the election is joined until after it was left.
+/// The server. It runs from before the election is joined until after the candidate has resigned.
 #[derive(Debug)]
 pub(crate) struct Server {
     state: ServerState,
@@ -40,7 +40,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens, says where, and answers from now on. What is measured is measured from now on.
+    /// Listens, prints the address, and answers. Metrics are recorded from now on.
     pub(crate) async fn start(
         address: Address,
         joining: CandidateStatus,
@@ -56,7 +56,7 @@ impl Server {
             .map_err(|error| Failure::new(code::INTERNAL, error.to_string()))?;
         let state = ServerState::new(joining, registry);
         let router = routes::router(state.clone(), page.clone());
-        // An answer must not wait for another packet. A socket that has gone by now needs nothing.
+        // Send answers at once. Ignore errors: a closed socket needs no option.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = axum::serve(listener, router)
@@ -65,17 +65,17 @@ impl Server {
         Ok(Self { state, page, stop, task })
     }
 
-    /// The candidacy stands.
-    pub(crate) fn joined(&self, leader: &Arc<Leader>) {
-        self.state.joined(leader);
+    /// Reports the candidate `leader` from now on.
+    pub(crate) fn follow(&self, leader: &Arc<Leader>) {
+        self.state.follow(leader);
     }
 
-    /// Tells nobody any more that it leads, and ends the streams of events.
+    /// Stops to report that this candidate leads, and ends the streams of events.
     pub(crate) fn stop_reporting(&self) {
         self.state.close();
     }
 
-    /// Answers what has been asked, and ends.
+    /// Answers the requests in progress, and ends.
     pub(crate) async fn close(mut self) {
         self.state.close();
         if let Some(page) = &self.page {

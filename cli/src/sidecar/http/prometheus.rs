@@ -1,6 +1,6 @@
-//! Metrics in memory, and as the text that Prometheus reads.
+//! Metrics in memory, and as text for Prometheus.
 //!
-//! Of its own, because it is this much: the exporter that is made for `metrics` brings 24 crates for six series.
+//! Written here because the exporter for `metrics` adds 24 crates for six series.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 
-/// The upper bounds of a histogram's buckets, in seconds: of requests that take a millisecond and are given up after some seconds.
+/// The upper bounds of the buckets of a histogram, in seconds. Requests take a millisecond to some seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// All series there are.
+/// All series.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry(Arc<Mutex<BTreeMap<String, Family>>>);
 
@@ -26,19 +26,19 @@ pub(crate) struct Registry(Arc<Mutex<BTreeMap<String, Family>>>);
 #[derive(Debug, Default)]
 struct Family {
     help: String,
-    /// By their labels, as they are written.
+    /// By their labels as text.
     series: BTreeMap<String, Series>,
 }
 
 #[derive(Debug)]
 enum Series {
     Counter(Arc<AtomicU64>),
-    /// The bits of a float.
+    /// The bits of an `f64`.
     Gauge(Arc<AtomicU64>),
     Histogram(Arc<Buckets>),
 }
 
-/// How many values were at most each bound, of all that were recorded.
+/// For each bound, the number of values up to it.
 #[derive(Debug, Default)]
 struct Buckets(Mutex<Recorded>);
 
@@ -50,13 +50,13 @@ struct Recorded {
 }
 
 impl Registry {
-    /// Every series, in order of their names.
+    /// All series as text, in the order of their names.
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         for (name, family) in self.families().iter() {
             let Some(kind) = family.series.values().next().map(Series::kind) else { continue };
             let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
             for (labels, series) in &family.series {
                 series.render(name, labels, &mut text);
@@ -73,7 +73,7 @@ impl Registry {
         help.clone_into(&mut self.families().entry(name.as_str().into()).or_default().help);
     }
 
-    /// What `pick` finds in the series `key`, which is made by `new` unless it is there.
+    /// The result of `pick` for the series `key`, which is created by `new` if it does not exist.
     fn series<T>(
         &self,
         key: &Key,
@@ -174,7 +174,7 @@ impl Buckets {
     }
 }
 
-/// The labels of a series, in order, as they stand between the braces.
+/// The labels of a series in order, as the text between the braces.
 fn labels(key: &Key) -> String {
     let mut labels: Vec<_> = key.labels().map(|label| (label.key(), label.value())).collect();
     labels.sort_unstable();
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_written_as_prometheus_reads_it() {
+    fn every_kind_is_written_in_the_prometheus_text_format() {
         let registry = Registry::default();
         metrics::with_local_recorder(&registry, || {
             metrics::describe_counter!("c_total", "line\nback\\slash");

@@ -1,4 +1,4 @@
-//! What can be asked, in one place.
+//! All routes of the server.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,7 +18,7 @@ use futures::{Stream, StreamExt as _};
 use super::state::ServerState;
 use crate::sidecar::page::{self, Page};
 
-/// How often a client that listens is shown that the connection lives.
+/// How often an idle stream of events sends a keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -39,12 +39,12 @@ pub(crate) fn router(state: ServerState, page: Option<Page>) -> Router {
         .with_state(state)
 }
 
-/// How this candidate stands, and who leads: always 200, with a `leader` that is null while nobody leads.
+/// The status of this candidate, and the leader. Always 200; `leader` is null while no candidate leads.
 async fn candidate_status(State(state): State<ServerState>) -> impl IntoResponse {
     Json(state.status())
 }
 
-/// The page, for a browser.
+/// The page for a browser, the JSON for other clients.
 async fn page_or_status(headers: HeaderMap, state: State<ServerState>) -> Response {
     if page::wants_page(&headers) {
         page::html()
@@ -53,13 +53,13 @@ async fn page_or_status(headers: HeaderMap, state: State<ServerState>) -> Respon
     }
 }
 
-/// 200 while this process leads, else 503.
+/// 200 while this process leads, otherwise 503.
 async fn leading(State(state): State<ServerState>) -> impl IntoResponse {
     let leading = state.leading();
     (code(leading.leading), Json(leading))
 }
 
-/// How this candidate stands with each change, beginning with the present.
+/// The present status of this candidate, then each change.
 async fn events(
     State(state): State<ServerState>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -69,7 +69,7 @@ async fn events(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-/// 200 while this process is able to compete, else 503.
+/// 200 while this process can compete, otherwise 503.
 async fn healthz(State(state): State<ServerState>) -> impl IntoResponse {
     let health = state.health();
     (code(health.healthy), Json(health))
@@ -83,7 +83,7 @@ const fn code(yes: bool) -> StatusCode {
     if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// An answer is of now.
+/// Answers must not be cached.
 async fn uncached(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

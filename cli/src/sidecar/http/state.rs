@@ -1,4 +1,4 @@
-//! What the server knows: how the candidacy stands, asked for with each request and never remembered.
+//! The state that the server reports: read from the library for each request, never cached.
 
 use std::{error::Error as _, sync::Arc};
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::output::status::{CandidateStatus, StatusChanges};
 
-/// The one thing that all answers are made of.
+/// The source of all answers.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerState(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// How it stands before there is a candidacy.
+    /// The status before the election is joined.
     joining: CandidateStatus,
     phase: watch::Sender<Phase>,
     registry: Registry,
@@ -28,7 +28,7 @@ struct Inner {
 enum Phase {
     Joining,
     Candidate(Arc<Leader>),
-    /// Whatever the candidacy is, nobody is told that it leads.
+    /// No answer reports a lead any more, even if the candidate still leads.
     Closing,
 }
 
@@ -37,17 +37,17 @@ impl ServerState {
         Self(Arc::new(Inner { joining, phase: watch::Sender::new(Phase::Joining), registry }))
     }
 
-    /// The candidacy stands.
-    pub(crate) fn joined(&self, leader: &Arc<Leader>) {
+    /// Reports the candidate `leader` from now on.
+    pub(crate) fn follow(&self, leader: &Arc<Leader>) {
         self.0.phase.send_replace(Phase::Candidate(Arc::clone(leader)));
     }
 
-    /// From here on it does not lead: before it resigns.
+    /// Reports no lead from now on. Called before the candidate resigns.
     pub(crate) fn close(&self) {
         self.0.phase.send_replace(Phase::Closing);
     }
 
-    /// The tenure, if it leads now by its guard's clock.
+    /// The tenure, if the candidate leads now by the clock of the guard.
     fn tenure(&self) -> Option<Tenure> {
         match &*self.0.phase.borrow() {
             Phase::Candidate(leader) => leader.tenure(),
@@ -67,33 +67,33 @@ impl ServerState {
         }
     }
 
-    /// Whether it is able to compete, which is not whether it leads.
+    /// Whether this process can compete, leading or not.
     pub(crate) fn health(&self) -> Health {
         let Phase::Candidate(leader) = self.0.phase.borrow().clone() else {
-            return Health::unable("it does not stand in the election: it joins, or leaves");
+            return Health::unable("not a candidate: the election is being joined or left");
         };
         let Some(error) = leader.last_error() else { return Health::able() };
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        let told = format!("{error}{cause}");
-        if error.is_transient() { Health::retrying(told) } else { Health::unable(told) }
+        let error_text = format!("{error}{cause}");
+        if error.is_transient() { Health::retrying(error_text) } else { Health::unable(error_text) }
     }
 
-    /// Each change of how it stands, once, from now on, until it closes.
+    /// The present status, then each change once, until the state is closed.
     pub(crate) fn changes(&self) -> impl Stream<Item = CandidateStatus> + Send + 'static + use<> {
         let mut phases = self.0.phase.subscribe();
         phases.mark_changed();
-        let follower = Changes { state: self.clone(), phases, changes: None, last: None };
-        stream::unfold(follower, |mut follower| async move {
-            let status = follower.next().await?;
-            Some((status, follower))
+        let changes = Changes { state: self.clone(), phases, changes: None, last: None };
+        stream::unfold(changes, |mut changes| async move {
+            let status = changes.next().await?;
+            Some((status, changes))
         })
         .boxed()
     }
 
-    /// All metrics, as they are now.
+    /// The present metrics, as text.
     pub(crate) fn metrics(&self) -> String {
         if self.tenure().is_none() {
-            // The task that sets it may have had no time to run.
+            // The task that sets this gauge may not have run since the tenure ended.
             let CandidateStatus { election, .. } = &self.0.joining;
             let labels = [("name", election.clone()), ("kind", "election".to_owned())];
             metrics::gauge!("leasehold_is_leader", &labels).set(0.0);
@@ -102,6 +102,7 @@ impl ServerState {
     }
 }
 
+/// The state of the stream of changes.
 struct Changes {
     state: ServerState,
     phases: watch::Receiver<Phase>,
@@ -110,7 +111,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// The next that differs from the last; nothing after it has closed.
+    /// The next status that differs from the last one; `None` after the state was closed.
     async fn next(&mut self) -> Option<CandidateStatus> {
         loop {
             let resigned = self.last.as_ref().is_some_and(CandidateStatus::has_resigned);

@@ -1,4 +1,4 @@
-//! From the records in the cluster to the screen.
+//! Feeds the view from the records in the cluster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,17 +10,17 @@ use super::{
     view::{ElectionView, Observation, ObservedLeader},
 };
 
-/// How long until another try, where the records cannot be read at all.
+/// The pause before a retry after the records could not be read.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Shows the election on `screen` for as long as it is polled: needs `list` on leases, and `watch` to be quick.
+/// Updates `view` while it is polled. Needs `list` on leases; `watch` makes the updates faster.
 pub(crate) async fn feed(sync: Arc<Kubernetes>, election: String, view: ElectionView) {
     loop {
         match sync.watch_election(&election).await {
             Ok(watch) => follow(watch, &view).await,
             Err(error) => {
-                tracing::warn!(%error, "the page cannot show who leads");
-                view.blind(error.to_string());
+                tracing::warn!(%error, "the page cannot show the leader");
+                view.fail(error.to_string());
             }
         }
         sleep(AGAIN).await;

@@ -1,16 +1,17 @@
-//! Tenures, one after the other.
+//! The last tenures of an election.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::state::PageTenure;
 
-/// How many are remembered.
+/// How many tenures are kept.
 const MOST: usize = 100;
 
-/// The last tenures, by the clock of whoever observed them.
+/// The last tenures, by the clock of the observer.
 #[derive(Debug, Default)]
 pub(crate) struct History(VecDeque<Span>);
 
+/// A tenure, as observed.
 #[derive(Debug)]
 struct Span {
     id: String,
@@ -20,8 +21,8 @@ struct Span {
 }
 
 impl History {
-    /// This is who leads at `now`, and with which token.
-    pub(crate) fn saw(&mut self, now: Duration, leader: Option<(&str, Option<u64>)>) {
+    /// Takes note of the leader at `now`, and of its token.
+    pub(crate) fn observe(&mut self, now: Duration, leader: Option<(&str, Option<u64>)>) {
         if let Some(last) = self.0.back_mut().filter(|last| last.ended.is_none()) {
             if leader == Some((last.id.as_str(), last.token)) {
                 return;
@@ -36,12 +37,13 @@ impl History {
         }
     }
 
-    /// When the present tenure began, and whether it is the first that was seen.
+    /// When the present tenure began, and whether it is the first one observed.
     pub(crate) fn present(&self) -> Option<(Duration, bool)> {
         let last = self.0.back().filter(|last| last.ended.is_none())?;
         Some((last.began, self.0.len() == 1))
     }
 
+    /// The tenures as the page shows them at `now`.
     pub(crate) fn at(&self, now: Duration) -> Vec<PageTenure> {
         let ago = |then: Duration| now.saturating_sub(then).as_secs_f64();
         let past = |tenure: &Span| PageTenure {
@@ -63,15 +65,15 @@ mod tests {
     }
 
     #[test]
-    fn a_tenure_ends_when_nobody_leads_or_another_token_does() {
+    fn a_tenure_ends_without_a_leader_or_with_another_token() {
         let mut history = History::default();
 
-        history.saw(at(0), None);
-        history.saw(at(1), Some(("a", Some(7))));
-        history.saw(at(3), Some(("a", Some(7))));
-        history.saw(at(4), None);
-        history.saw(at(6), Some(("b", Some(9))));
-        history.saw(at(9), Some(("b", Some(12))));
+        history.observe(at(0), None);
+        history.observe(at(1), Some(("a", Some(7))));
+        history.observe(at(3), Some(("a", Some(7))));
+        history.observe(at(4), None);
+        history.observe(at(6), Some(("b", Some(9))));
+        history.observe(at(9), Some(("b", Some(12))));
 
         let spans: Vec<_> = history
             .at(at(10))
@@ -91,11 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_is_forgotten() {
+    fn old_tenures_are_dropped() {
         let mut history = History::default();
 
         for token in 0..1000 {
-            history.saw(at(token), Some(("a", Some(token))));
+            history.observe(at(token), Some(("a", Some(token))));
         }
 
         assert_eq!(history.at(at(1000)).len(), MOST);

@@ -1,8 +1,8 @@
-//! The page: an election as people look at it, with a button that makes its leader resign.
+//! The web page of an election, with a button that makes the leader resign.
 //!
 //! ```text
-//!  what is observed ──► Screen: leader, members, tenures ──► /state ──► page.js
-//!  /resign ──► Asks ──► whoever holds the guard, here or where the leader is
+//!  observations ──► ElectionView: leader, members, tenures ──► /state ──► page.js
+//!  /resign ──► ResignRequests ──► the task that holds the guard, here or in the leader's process
 //! ```
 
 mod feed;

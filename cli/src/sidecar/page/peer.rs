@@ -1,4 +1,4 @@
-//! The leader's own server, where it is not this one.
+//! The sidecar of the leader, if the leader is another process.
 
 use std::{str::FromStr, time::Duration};
 
@@ -11,12 +11,12 @@ use hyper_util::{
 };
 use tokio::time::timeout;
 
-/// How long it may take to answer: the command of the leader has to end first.
+/// Time limit of the answer. It is long, because the command of the leader has to end first.
 const LIMIT: Duration = Duration::from_secs(30);
-/// The longest answer that is passed on.
+/// The longest answer that is forwarded, in bytes.
 const LONGEST: usize = 4096;
 
-/// Where to ask the leader, whoever it is: for example a Service that selects pods by the label of the leader.
+/// The URL of the leader's sidecar, for example a Service that selects pods by the label of the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer(Uri);
 
@@ -37,15 +37,15 @@ impl FromStr for Peer {
 }
 
 impl Peer {
-    /// Asks it to resign; what it says.
+    /// Forwards a request to resign, and returns the answer.
     pub(super) async fn resign(&self) -> Result<String, String> {
         let unreachable =
-            |why: String| format!("the leader could not be asked at {}: {why}", self.0);
+            |why: String| format!("the leader could not be reached at {}: {why}", self.0);
         let client = Client::builder(TokioExecutor::new()).build::<_, Body>(HttpConnector::new());
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.0)
-            // Once: two that each take the other for the leader must not ask each other for ever.
+            // Forwarded once only: two processes that take each other for the leader must not loop.
             .header("x-leasehold", "passed on")
             .body(Body::empty())
             .map_err(|error| unreachable(error.to_string()))?;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_a_plain_address_of_a_server() {
+    fn a_peer_is_a_plain_http_url() {
         let asked = |text: &str| text.parse::<Peer>().map(|peer| peer.0.to_string());
 
         assert_eq!(asked("http://leader:8080"), Ok("http://leader:8080/resign".into()));

@@ -1,4 +1,4 @@
-//! What the page asks for.
+//! The routes of the page.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -21,38 +21,38 @@ use crate::exec::resign_request::ResignSender;
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
-/// Nothing from elsewhere, and nothing inside another page.
+/// The page loads nothing from other origins, and no other page may embed it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// That a page of this program asks, and no page from elsewhere: browsers do not let those say so.
-const ASKS: HeaderName = HeaderName::from_static("x-leasehold");
-/// How often a browser that listens is shown that the connection lives.
+/// The header of requests from this page. Browsers do not let pages of other origins send it.
+const REQUEST_HEADER: HeaderName = HeaderName::from_static("x-leasehold");
+/// How often an idle stream of events sends a keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// What the routes work on.
+/// The state of the routes.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     view: ElectionView,
     resign_sender: ResignSender,
     reach: Reach,
-    /// Shows what happens on the screen, and ends with the last clone.
+    /// The task that updates the view. It ends with the last clone.
     _feeding: Arc<JoinSet<()>>,
 }
 
-/// Which leaders can be asked to resign.
+/// Which leaders a request to resign can reach.
 #[derive(Clone, Debug)]
 pub(crate) enum Reach {
     /// This process, if it leads.
     Own,
-    /// Whoever leads, at this address if not here.
+    /// The leader, at this URL if it is another process.
     Peer(Peer),
-    /// Whoever leads: all of them are in this process.
+    /// Any leader, because all candidates are in this process.
     All,
 }
 
 impl Page {
-    /// `feeding` shows on `screen` what happens, for as long as there is a page.
+    /// `feeding` updates `view`, and runs until the page is dropped.
     pub(crate) fn new(
         view: ElectionView,
         resign_sender: ResignSender,
@@ -64,13 +64,13 @@ impl Page {
         Self { view, resign_sender, reach, _feeding: Arc::new(tasks) }
     }
 
-    /// There is nothing more to come: those who look are let go.
+    /// Ends the streams of states.
     pub(crate) fn close(&self) {
         self.view.close();
     }
 }
 
-/// All but `/`, which programs ask as well.
+/// All routes but `/`, which also answers programs.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(page: Page) -> Router<S> {
     Router::new()
         .route("/page.css", get(|| async { file("text/css", CSS) }))
@@ -80,13 +80,13 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(page: Page) -> Router<S> 
         .with_state(page)
 }
 
-/// Whether it is a person who asks: a browser says that it wants HTML.
+/// Whether the client is a browser: it accepts HTML.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
-/// The page itself.
+/// The HTML of the page.
 pub(crate) fn html() -> Response {
     file("text/html", HTML)
 }
@@ -101,7 +101,7 @@ fn file(kind: &str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// The whole picture, now and with each change.
+/// The present state, then each change.
 async fn state(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let states = page
         .view
@@ -110,12 +110,11 @@ async fn state(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Event,
     Sse::new(states).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-/// Asks the leader to resign: here, or where it is.
+/// Sends a request to resign to the leader, here or in its own process.
 async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, String) {
-    let resign_requests = headers.get(&ASKS).map(HeaderValue::as_bytes);
-    if !matches!(resign_requests, Some(b"resign" | b"passed on")) {
-        let line =
-            "refused: only the page itself may ask this, with the header x-leasehold: resign\n";
+    let origin = headers.get(&REQUEST_HEADER).map(HeaderValue::as_bytes);
+    if !matches!(origin, Some(b"resign" | b"passed on")) {
+        let line = "refused: only the page itself may send this request, with the header x-leasehold: resign\n";
         return (StatusCode::FORBIDDEN, line.into());
     }
     let state = page.view.state();
@@ -126,11 +125,12 @@ async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, St
             .send()
             .await
             .map_err(|why| format!("{leader} does not resign: {why}")),
-        (Some(_), Reach::Peer(peer)) if resign_requests == Some(b"resign") => peer.resign().await,
-        (Some(leader), _) => {
-            Err(format!("{leader} leads, and cannot be reached from {}: ask there", state.id))
-        }
-        (None, _) => Err("nobody leads at present".into()),
+        (Some(_), Reach::Peer(peer)) if origin == Some(b"resign") => peer.resign().await,
+        (Some(leader), _) => Err(format!(
+            "{leader} leads, and cannot be reached from {}: send the request to its own sidecar",
+            state.id
+        )),
+        (None, _) => Err("no candidate leads at present".into()),
     };
     match told {
         Ok(line) => (StatusCode::OK, line + "\n"),

@@ -1,38 +1,38 @@
-//! What the page is drawn from.
+//! The JSON that the page draws.
 
 use leasehold::{Member, Role};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// An election at one moment, as this process observed it. Times count from that moment, in seconds of this process's clock.
+/// The state of an election, as observed by this process. Times are in seconds, relative to the time of this state.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct PageState {
     pub(crate) election: String,
     pub(crate) namespace: String,
-    /// Whoever serves the page.
+    /// The id of the process that serves the page.
     pub(crate) id: String,
-    /// Null while nobody leads.
+    /// Null while no candidate leads.
     pub(crate) leader: Option<PageLeader>,
     pub(crate) members: Vec<PageMember>,
-    /// From the oldest to the present one.
+    /// From the oldest to the present tenure.
     pub(crate) tenures: Vec<PageTenure>,
-    /// Whether the leader can be reached from here, to be asked to resign.
+    /// Whether a request to resign can reach the leader from here.
     pub(crate) can_resign: bool,
-    /// Why nothing is heard at present, if so.
+    /// Why the records cannot be read at present; null if they can.
     pub(crate) trouble: Option<String>,
 }
 
-/// Who leads.
+/// The leader.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct PageLeader {
     pub(crate) id: String,
     /// The fencing token; null where another program wrote the record.
     pub(crate) token: Option<u64>,
-    /// For how long it has led, as far as it was observed.
+    /// For how long it has led, since the first observation.
     pub(crate) held_seconds: f64,
-    /// It led already when observation began.
+    /// Whether it led already at the first observation.
     pub(crate) held_longer: bool,
-    /// How long the record lives if nobody renews it.
+    /// How long the lead lasts if it is not renewed.
     pub(crate) left_seconds: f64,
     pub(crate) ttl_seconds: f64,
 }
@@ -56,6 +56,6 @@ pub(crate) struct PageTenure {
     pub(crate) id: String,
     pub(crate) token: Option<u64>,
     pub(crate) began_seconds_ago: f64,
-    /// Null while it goes on.
+    /// Null for the present tenure.
     pub(crate) ended_seconds_ago: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! What is known of an election, shown to whoever looks.
+//! The observed state of an election, published to all open pages.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,31 +14,31 @@ use super::{
 };
 use crate::clock;
 
-/// By how much the time left must differ from what was shown: a renewal, and not the clock's own grain.
+/// The smallest change of the time left that counts as a renewal. Smaller ones are clock jitter.
 const RENEWED: Duration = Duration::from_millis(100);
 
-/// What was observed.
+/// An observation of an election.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observation {
     pub(crate) leader: Option<ObservedLeader>,
     pub(crate) members: Vec<PageMember>,
 }
 
-/// Who leads, as it was observed.
+/// The leader, as observed.
 #[derive(Clone, Debug)]
 pub(crate) struct ObservedLeader {
     pub(crate) id: String,
     pub(crate) token: Option<u64>,
     pub(crate) ttl: Duration,
-    /// How long it lives unrenewed, from when it was observed.
+    /// How long the lead lasts without a renewal, from the time of the observation.
     pub(crate) left: Duration,
 }
 
-/// An election that is looked at. Clones show the same.
+/// The view of an election. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct ElectionView {
     model: Arc<Mutex<Model>>,
-    /// False once there is nothing more to come.
+    /// False once the view is closed.
     open: watch::Sender<bool>,
 }
 
@@ -47,17 +47,17 @@ struct Model {
     election: String,
     namespace: String,
     id: String,
-    /// The leader can be asked wherever it is.
+    /// A request to resign reaches the leader in any process.
     reaches_all: bool,
     observation: Observation,
-    /// When `sight` was taken.
+    /// The time of `observation`.
     taken: Duration,
     history: History,
     trouble: Option<String>,
 }
 
 impl ElectionView {
-    /// `reaches_all`: whether a leader elsewhere can be asked to resign.
+    /// `reaches_all`: whether a request to resign reaches a leader in another process.
     pub(crate) fn new(election: &str, namespace: &str, id: &str, reaches_all: bool) -> Self {
         let model = Model {
             election: election.into(),
@@ -72,13 +72,13 @@ impl ElectionView {
         Self { model: Arc::new(Mutex::new(model)), open: watch::Sender::new(true) }
     }
 
-    /// This is how it is now.
+    /// Publishes an observation, and the problem of the watch if it has one.
     pub(crate) fn show(&self, observation: Observation, trouble: Option<&str>) {
         let now = clock::now();
         let mut model = self.model();
         let news = model.is_news(&observation, trouble, now);
         let leader = observation.leader.as_ref().map(|leader| (leader.id.as_str(), leader.token));
-        model.history.saw(now, leader);
+        model.history.observe(now, leader);
         model.observation = observation;
         model.taken = now;
         model.trouble = trouble.map(Into::into);
@@ -88,18 +88,18 @@ impl ElectionView {
         }
     }
 
-    /// Nothing is known any more, for this reason.
-    pub(crate) fn blind(&self, trouble: String) {
+    /// Publishes that the election cannot be read, with the reason.
+    pub(crate) fn fail(&self, trouble: String) {
         self.model().trouble = Some(trouble);
         self.open.send_replace(true);
     }
 
-    /// There is nothing more to come.
+    /// Ends the streams of states.
     pub(crate) fn close(&self) {
         self.open.send_replace(false);
     }
 
-    /// How it is now, and with each change, until it is closed.
+    /// The present state, then each change, until the view is closed.
     pub(crate) fn states(&self) -> impl Stream<Item = PageState> + Send + 'static + use<> {
         let mut news = self.open.subscribe();
         news.mark_changed();
@@ -110,6 +110,7 @@ impl ElectionView {
         })
     }
 
+    /// The present state.
     pub(crate) fn state(&self) -> PageState {
         self.model().state(clock::now())
     }
@@ -120,7 +121,7 @@ impl ElectionView {
 }
 
 impl Model {
-    /// Whether this is more than that time has passed.
+    /// Whether the observation differs by more than the passing of time.
     fn is_news(&self, observation: &Observation, trouble: Option<&str>, now: Duration) -> bool {
         let key = |observation: &Observation| {
             observation.leader.as_ref().map(|l| (l.id.clone(), l.token, l.ttl))
@@ -175,16 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn a_change_and_a_renewal_are_shown_and_that_time_passes_is_not() {
+    fn changes_and_renewals_are_published_and_passing_time_is_not() {
         let view = ElectionView::new("e", "n", "a", false);
         let mut states = Box::pin(view.states());
         let mut shown = || states.next().now_or_never().flatten().is_some();
         assert!(shown(), "the present");
 
         view.show(led(7, Duration::from_secs(9)), None);
-        assert!(shown(), "somebody leads");
+        assert!(shown(), "a leader");
         view.show(led(7, Duration::from_secs(9)), None);
-        assert!(!shown(), "no more than before");
+        assert!(!shown(), "no change");
         view.show(led(7, Duration::from_secs(14)), None);
         assert!(shown(), "a renewal");
         view.show(led(8, Duration::from_secs(14)), None);
@@ -192,16 +193,16 @@ mod tests {
         view.show(led(8, Duration::from_secs(14)), Some("no watch"));
         assert!(shown(), "trouble");
         view.close();
-        assert!(!shown(), "there is no more");
+        assert!(!shown(), "closed");
     }
 
     #[test]
-    fn whoever_leads_here_can_resign_and_who_leads_elsewhere_where_it_is_reached() {
+    fn a_leader_can_resign_if_it_is_here_or_can_be_reached() {
         for (own, all, can) in
             [("a", false, true), ("b", false, false), ("b", true, true), ("a", true, true)]
         {
             let view = ElectionView::new("e", "n", own, all);
-            assert!(!view.state().can_resign, "nobody leads");
+            assert!(!view.state().can_resign, "no leader");
             view.show(led(7, Duration::from_secs(9)), None);
             assert_eq!(view.state().can_resign, can, "{own} {all}");
         }

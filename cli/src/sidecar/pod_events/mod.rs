@@ -1,4 +1,4 @@
-//! `leasehold elect --events`: Kubernetes Events on gain and loss of the lead.
+//! `leasehold elect --events`: a Kubernetes Event when the lead is won or lost.
 
 mod rate_limit;
 mod recorder;
@@ -12,21 +12,21 @@ pub(crate) use self::recorder::EventRecorder;
 use self::{rate_limit::RateLimit, recorder::LeadChange};
 use crate::output::status::{CandidateStatus, StatusChanges};
 
-/// How long the last Event may take, once the lead has been given back.
+/// Time limit for the last Event, after the lead was released.
 const FINISH: Duration = Duration::from_secs(2);
 
-/// The task that records them.
+/// The task that records Events.
 #[derive(Debug)]
 pub(crate) struct PodEvents(JoinHandle<()>);
 
 impl PodEvents {
-    /// Records what becomes of `leader` until it has resigned.
+    /// Records the changes of `leader` until it has resigned.
     pub(crate) fn follow(recorder: EventRecorder, leader: &Arc<Leader>) -> Self {
         let statuses = StatusChanges::of(leader, "");
         Self(tokio::spawn(record(recorder, statuses)))
     }
 
-    /// Waits until the end has been recorded too, for a moment.
+    /// Waits until the last change is recorded, within a time limit.
     pub(crate) async fn finish(mut self) {
         if timeout(FINISH, &mut self.0).await.is_err() {
             self.0.abort();
@@ -46,7 +46,7 @@ async fn record(mut recorder: EventRecorder, mut statuses: StatusChanges) {
     }
 }
 
-/// What is to be told, when it stands so and had the lead with this token before, if any.
+/// The changes to record for this status. `lead` is the token of the lead before and is updated.
 fn changes(lead: &mut Option<u64>, status: &CandidateStatus) -> Vec<LeadChange> {
     let leads = matches!(status.status, Some(Status::Leading | Status::InDoubt));
     let token = status.leader.as_ref().filter(|_| leads).and_then(|leader| leader.token);

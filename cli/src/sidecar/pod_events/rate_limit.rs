@@ -1,46 +1,46 @@
-//! How many Events may be recorded: a lead that comes and goes must not fill the server.
+//! The rate limit for Events: a lead that changes often must not flood the server.
 
 use std::time::Duration;
 
 use crate::clock;
 
-/// How many at once.
-const MOST: u32 = 6;
-/// How long until another is allowed.
-const EVERY: Duration = Duration::from_secs(60);
+/// How many Events at once.
+const BURST: u32 = 6;
+/// The time until one more is allowed.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// What is left of it.
+/// A token bucket.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     left: u32,
-    /// Up to when it has been filled.
+    /// The time up to which the bucket was refilled.
     filled: Duration,
     skipped: u32,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self { left: MOST, filled: clock::now(), skipped: 0 }
+        Self { left: BURST, filled: clock::now(), skipped: 0 }
     }
 }
 
 impl RateLimit {
-    /// Whether one more may be recorded.
+    /// Takes one token. Returns false if there is none.
     pub(super) fn take(&mut self) -> bool {
         self.take_at(clock::now())
     }
 
-    /// How many were not, since this was last asked.
+    /// How many calls of `take` have failed since the last call of this function.
     pub(super) fn skipped(&mut self) -> u32 {
         std::mem::take(&mut self.skipped)
     }
 
     fn take_at(&mut self, now: Duration) -> bool {
-        while self.left < MOST && now.saturating_sub(self.filled) >= EVERY {
+        while self.left < BURST && now.saturating_sub(self.filled) >= INTERVAL {
             self.left += 1;
-            self.filled += EVERY;
+            self.filled += INTERVAL;
         }
-        if self.left == MOST {
+        if self.left == BURST {
             self.filled = now;
         }
         let allowed = self.left > 0;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_at_once_and_then_one_a_minute() {
+    fn a_burst_is_allowed_and_then_one_a_minute() {
         let mut rate_limit = RateLimit::default();
         let begun = rate_limit.filled;
         let mut take = |secs| rate_limit.take_at(begun + Duration::from_secs(secs));

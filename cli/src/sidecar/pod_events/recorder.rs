@@ -14,9 +14,9 @@ use crate::{
     output::status::CandidateStatus,
 };
 
-/// The resource, in the server's terms.
+/// The resource, as in RBAC rules.
 const EVENTS: &str = "events.events.k8s.io";
-/// The pauses before further attempts, for a server that is away: a lead that was lost to it is worth telling of.
+/// The pauses between attempts. The retries record a lead that was lost during an outage of the server.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -24,20 +24,20 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(8),
     Duration::from_secs(16),
 ];
-/// How long the name of who reports may be, in bytes.
+/// The longest `reportingInstance`, in bytes.
 const INSTANCE: usize = 128;
 
-/// What is told.
+/// A change of the lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeadChange {
     Elected { token: u64 },
     Lost { token: u64, resigned: bool },
 }
 
-/// What records them, and about what.
+/// Records Events about one object.
 pub(crate) struct EventRecorder {
     client: Client,
-    /// The namespace of what they are about, and so theirs.
+    /// The namespace of the object, and of the Events.
     namespace: String,
     regarding: Value,
     related: Option<Value>,
@@ -46,7 +46,7 @@ pub(crate) struct EventRecorder {
 }
 
 impl EventRecorder {
-    /// About the pod where it is known, else about the Lease, given by namespace and name.
+    /// Events about the pod if it is known, otherwise about the Lease, given by namespace and name.
     pub(crate) fn new(
         client: Client,
         pod: Option<OwnPod>,
@@ -68,7 +68,7 @@ impl EventRecorder {
         Self { client, namespace, regarding, related, quiet, failing: false }
     }
 
-    /// Records one; says so if that fails, and not again before it has succeeded.
+    /// Records a change. Warns about the first failure only, until a later Event succeeds.
     pub(super) async fn write(
         &mut self,
         status: &CandidateStatus,
@@ -103,14 +103,14 @@ impl EventRecorder {
             .body(event.to_string().into_bytes())
             .map_err(|error| Error::Config {
                 backend: "kubernetes",
-                reason: format!("`{namespace}` cannot be a namespace: see POD_NAMESPACE"),
+                reason: format!("`{namespace}` is not a valid namespace: check POD_NAMESPACE"),
                 source: Some(std::sync::Arc::new(error)),
             })?;
         let create = ApiRequest { verb: "create", resource: EVENTS, namespace };
         create.send(&self.client, request).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "written for people")]
+    #[expect(clippy::disallowed_methods, reason = "an Event has a wall time")]
     fn event(&self, status: &CandidateStatus, change: LeadChange, skipped: u32) -> Value {
         let now = Timestamp::now();
         let about = self.regarding["name"].as_str().unwrap_or_default();
@@ -152,7 +152,7 @@ impl EventRecorder {
     }
 }
 
-/// At most `most` bytes of it.
+/// The first `most` bytes of `text`, or fewer at a character boundary.
 fn shortened(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]

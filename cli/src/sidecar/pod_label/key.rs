@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// `NAME` or `PREFIX/NAME`, as Kubernetes has it.
+/// `NAME` or `PREFIX/NAME`, by the rules of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LabelKey(String);
 
@@ -34,7 +34,7 @@ impl FromStr for LabelKey {
             Ok(Self(key.into()))
         } else {
             Err(
-                "a label's key is at most 63 letters, digits, `-`, `_` and `.`, with a domain and `/` before them if wanted, like leasehold.dev/leader",
+                "the key of a label has at most 63 letters, digits, `-`, `_` and `.`, and may have a domain and `/` before them, like leasehold.dev/leader",
             )
         }
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_one_that_kubernetes_takes() {
+    fn a_key_follows_the_rules_of_kubernetes() {
         for good in ["leader", "leasehold.dev/leader", "a.b-c/d_e.F-1"] {
             assert_eq!(good.parse::<LabelKey>().unwrap().as_str(), good);
         }

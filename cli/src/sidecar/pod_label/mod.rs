@@ -1,6 +1,7 @@
-//! `leasehold elect --label-leader`: the own pod's label, so that a Service can select the leader.
+//! `leasehold elect --label-leader`: a label of this pod, so that a Service can select the leader.
 //!
-//! It follows the lead, and never holds it up. It is no lock: a pod that is cut off keeps it until it can be removed.
+//! The label follows the lead and never delays it. It is not a lock: a pod that is cut off keeps the label until the
+//! API server can be reached again.
 
 mod key;
 mod patch;
@@ -22,24 +23,25 @@ use crate::{
     output::status::StatusChanges,
 };
 
-/// How long a lead that ends waits for the label to be removed, at most.
+/// The longest time that the end of a lead waits for the removal of the label.
 const REMOVAL: Duration = Duration::from_secs(2);
-/// Between two attempts, at first and at most.
+/// The pause between two attempts: the first one, and the longest one.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
-/// When to write once more what was written after an attempt whose outcome nobody knows: it may come late.
+/// After an attempt with an unknown outcome, the value is written again after this time, because that attempt may arrive
+/// late.
 const SETTLE: Duration = Duration::from_secs(30);
 
 /// The label, and the task that writes it.
 #[derive(Debug)]
 pub(crate) struct PodLabel {
-    /// It is to be removed, whoever leads.
+    /// The label must be removed, even while this pod leads.
     suspended: watch::Sender<bool>,
-    /// What it is, as far as it is known.
+    /// Whether the pod has the label; `None` if unknown.
     written: watch::Receiver<Option<bool>>,
     task: JoinHandle<()>,
 }
 
-/// Removes what a former life of this pod may have left, and finds out by that whether it may be written.
+/// Removes a label that an earlier process of this pod may have left. This also checks the permission.
 pub(crate) async fn clear(patch: &LabelPatch, subject: &Subject<'_>) -> Outcome<()> {
     let end = clock::now() + PATIENCE;
     loop {
@@ -54,7 +56,7 @@ pub(crate) async fn clear(patch: &LabelPatch, subject: &Subject<'_>) -> Outcome<
 }
 
 impl PodLabel {
-    /// Follows the lead of `leader`; the label is known not to be there.
+    /// Follows the lead of `leader`. The label must have been cleared.
     pub(crate) fn follow(patch: LabelPatch, leader: &Arc<Leader>) -> Self {
         let (suspended, orders) = watch::channel(false);
         let (known, written) = watch::channel(Some(false));
@@ -65,7 +67,7 @@ impl PodLabel {
         Self { suspended, written, task: tokio::spawn(writer.run()) }
     }
 
-    /// Removes it before the lead is given back; waits for that for a moment.
+    /// Removes the label before the lead is released. Waits for that, within a time limit.
     pub(crate) async fn remove(&self) {
         self.suspended.send_replace(true);
         let mut written = self.written.clone();
@@ -84,13 +86,14 @@ impl Drop for PodLabel {
     }
 }
 
+/// The task that writes the label.
 struct Writer {
     patch: LabelPatch,
     leader: Arc<Leader>,
     statuses: StatusChanges,
     orders: watch::Receiver<bool>,
     known: watch::Sender<Option<bool>>,
-    /// An attempt may still be carried out.
+    /// An attempt with an unknown outcome may still reach the server.
     unsettled: bool,
     failures: u32,
 }
@@ -136,7 +139,7 @@ impl Writer {
     fn wrote(&mut self, wanted: bool, before: Option<bool>, outcome: Result<(), Error>) {
         match outcome {
             Ok(()) => {
-                // Written once more: whatever was under way has had its time.
+                // The second write after an unknown outcome: the earlier attempt can no longer arrive.
                 self.unsettled &= before != Some(wanted);
                 self.failures = 0;
                 self.known.send_replace(Some(wanted));

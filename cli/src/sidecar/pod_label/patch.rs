@@ -1,4 +1,4 @@
-//! Writes one label of one pod, and nothing else of it.
+//! Writes one label of one pod, and nothing else.
 
 use http::{Request, header::CONTENT_TYPE};
 use kube::Client;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::LabelKey;
 use crate::cluster::{pod::OwnPod, requests::ApiRequest};
 
-/// What writes the label.
+/// A patch of the label.
 #[derive(Clone)]
 pub(crate) struct LabelPatch {
     client: Client,
@@ -26,13 +26,13 @@ impl LabelPatch {
         &self.pod.namespace
     }
 
-    /// Sets the label to `true`, or removes it: a merge patch of it alone.
+    /// Sets the label to `true`, or removes it, with a merge patch.
     pub(crate) async fn write(&self, leads: bool) -> Result<(), Error> {
         let OwnPod { namespace, name, uid } = &self.pod;
         let mut patch =
             json!({ "metadata": { "labels": { self.key.as_str(): leads.then_some("true") } } });
         if let Some(uid) = uid {
-            // Another pod may have the name by the time that this arrives.
+            // The uid makes the patch fail if another pod has the name by now.
             patch["metadata"]["uid"] = uid.as_str().into();
         }
         let request = Request::patch(format!("/api/v1/namespaces/{namespace}/pods/{name}"))
@@ -40,7 +40,7 @@ impl LabelPatch {
             .body(patch.to_string().into_bytes())
             .map_err(|error| Error::Config {
                 backend: "kubernetes",
-                reason: format!("`{name}` in `{namespace}` cannot be the name of a pod: see --pod, POD_NAME and POD_NAMESPACE"),
+                reason: format!("`{name}` in `{namespace}` is not a valid name of a pod: check --pod, POD_NAME and POD_NAMESPACE"),
                 source: Some(std::sync::Arc::new(error)),
             })?;
         let resource = format!("pods/{name}");
@@ -49,7 +49,7 @@ impl LabelPatch {
             .await
     }
 
-    /// Says that it could not be written; it is tried again.
+    /// Warns that a write failed. It will be retried.
     pub(crate) fn warn(&self, error: &Error) {
         let OwnPod { namespace, name, .. } = &self.pod;
         if !self.quiet {
