@@ -24,15 +24,15 @@ test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold
 
 check-fmt: tools
 	$(call say,formatting)
-	@$(CARGO) fmt --check
+	@$(CARGO) fmt --all --check
 
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
 		$(CARGO) clippy --quiet --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
 	done
-	$(call say,clippy of the program)
-	@$(CARGO) clippy --quiet --locked --package leasehold-cli --all-targets -- -D warnings
+	$(call say,clippy of the program and of what tests share)
+	@$(CARGO) clippy --quiet --locked --package leasehold-cli --package leasehold-test-support --all-targets -- -D warnings
 
 docs: tools
 	$(call say,documentation)

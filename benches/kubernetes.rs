@@ -16,13 +16,11 @@ mod failover;
 mod latency;
 #[path = "kubernetes/process.rs"]
 mod process;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::time::{Duration, Instant};
 
 use leasehold::{Kubernetes, Options};
-use support::{ADMIN, ControlPlane};
+use leasehold_test_support::{ADMIN, ControlPlane};
 
 /// Where the figures come from and go to.
 struct Bench {

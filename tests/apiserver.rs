@@ -6,8 +6,6 @@
     reason = "a test says where it fails, and reads the clock"
 )]
 
-mod support;
-
 #[cfg(feature = "conformance")]
 #[path = "apiserver/conformance.rs"]
 mod conformance;
@@ -31,8 +29,8 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
 use leasehold::{Kubernetes, LockOptions, Options};
+use leasehold_test_support::{ADMIN, Audited, ControlPlane, Proxy};
 use serde_json::{Value, json};
-use support::{ADMIN, Audited, ControlPlane, Proxy};
 
 /// A namespace of a test's own on the shared control plane, and handles in it.
 struct Place {

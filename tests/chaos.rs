@@ -16,8 +16,6 @@
 
 #![expect(clippy::print_stdout, reason = "a run of minutes says how it goes")]
 
-mod support;
-
 #[path = "chaos/checks.rs"]
 mod checks;
 #[path = "chaos/event.rs"]

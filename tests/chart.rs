@@ -6,14 +6,12 @@ mod access;
 mod around;
 #[path = "chart/hardened.rs"]
 mod hardened;
-#[path = "support/helm.rs"]
-mod helm;
 #[path = "chart/modes.rs"]
 mod modes;
 #[path = "chart/refused.rs"]
 mod refused;
 
-use helm::{CHART, helm};
+use leasehold_test_support::helm::{CHART, helm};
 use serde_json::Value;
 
 const SIDECAR: [&str; 2] = ["mode=sidecar", "appImage=shop:1"];

@@ -16,11 +16,6 @@
     reason = "a test says where it fails and what it measured, and reads the clock"
 )]
 
-#[path = "page/browser.rs"]
-#[expect(dead_code, reason = "its other parts are for the demonstration's page")]
-mod browser;
-#[path = "support/helm.rs"]
-mod helm;
 #[path = "cluster/history.rs"]
 mod history;
 #[path = "cluster/inside.rs"]
@@ -56,8 +51,6 @@ use tokio::time::{Instant, sleep};
 const POLL: Duration = Duration::from_millis(50);
 /// How long anything here may take that is not measured.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long the browser may take for anything.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until `look` finds something.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {

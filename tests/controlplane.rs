@@ -2,11 +2,9 @@
 
 #![expect(clippy::print_stdout, reason = "prints what to paste into a shell")]
 
-mod support;
-
 use std::io;
 
-use support::{ADMIN, ControlPlane, USERS};
+use leasehold_test_support::{ADMIN, ControlPlane, USERS};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]

@@ -13,7 +13,6 @@ mod cluster;
 mod script;
 #[path = "scripted/server.rs"]
 mod server;
-mod support;
 #[path = "scripted/wire.rs"]
 mod wire;
 

@@ -46,7 +46,6 @@ mod scene;
 mod script;
 #[path = "simulation/store.rs"]
 mod store;
-mod support;
 #[path = "simulation/watches.rs"]
 mod watches;
 #[path = "simulation/wire.rs"]

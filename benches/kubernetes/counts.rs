@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use leasehold::{LeaderOptions, LockOptions, Sync as _};
 
 use super::Bench;
-use crate::support::since;
+use leasehold_test_support::since;
 
 const MINUTES: Duration = Duration::from_secs(120);
 

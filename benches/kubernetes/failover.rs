@@ -9,7 +9,7 @@ use leasehold::{LeaderOptions, LockOptions, Sync as _};
 use serde_json::json;
 
 use super::{ADMIN, Bench, process::Player, quantile};
-use crate::support::since;
+use leasehold_test_support::since;
 
 fn told(counts: &BTreeMap<String, u64>) -> String {
     let parts: Vec<_> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();

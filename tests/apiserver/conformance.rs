@@ -4,7 +4,7 @@ use futures::future::join_all;
 use leasehold::{Kubernetes, conformance};
 
 use super::Place;
-use crate::support::Link;
+use leasehold_test_support::Link;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kubernetes_backend_does_what_every_implementation_must() {

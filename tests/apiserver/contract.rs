@@ -16,7 +16,7 @@ async fn an_uncontended_pair_on_a_known_record_is_two_writes() {
     a.lock("orders", LockOptions::default()).await.unwrap().release().await.unwrap();
 
     assert_eq!(
-        crate::support::since(&before, &place.requests()),
+        leasehold_test_support::since(&before, &place.requests()),
         [("update".to_owned(), 2)].into()
     );
 }

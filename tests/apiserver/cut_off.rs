@@ -10,7 +10,7 @@ use kube::api::DeleteParams;
 use leasehold::{Guard, Kubernetes, LockOptions, Sync as _};
 
 use super::{Place, brief};
-use crate::support::{Link, Proxy};
+use leasehold_test_support::{Link, Proxy};
 
 const TRIALS: usize = 30;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasehold::{Kubernetes, LockOptions, Loss, Options, Sync as _};
 
-use crate::support::{ADMIN, ControlPlane};
+use leasehold_test_support::{ADMIN, ControlPlane};
 
 #[tokio::test]
 async fn an_outage_shorter_than_the_hold_is_survived_and_a_longer_one_is_lost_in_time() {

@@ -14,7 +14,7 @@ use leasehold::{Kubernetes, LeaderOptions, LockOptions, Loss, Sync as _, Tenure,
 use tokio::time::timeout;
 
 use super::Place;
-use crate::support::{Link, Proxy};
+use leasehold_test_support::{Link, Proxy};
 
 const TRIALS: usize = 30;
 /// For what comes soon, on a busy machine.

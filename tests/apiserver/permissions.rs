@@ -4,7 +4,7 @@ use kube::api::DeleteParams;
 use leasehold::{Error, LeaderOptions, LockOptions, Sync as _};
 
 use super::{Place, brief};
-use crate::support::Rule;
+use leasehold_test_support::Rule;
 
 #[tokio::test]
 async fn a_missing_permission_is_named_with_verb_resource_and_namespace() {

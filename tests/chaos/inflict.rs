@@ -7,6 +7,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
+use leasehold_test_support::{ADMIN, Link, Way};
 use rustix::process::Signal;
 use tokio::{
     sync::OwnedMutexGuard,
@@ -20,7 +21,6 @@ use crate::{
     member::LOCK,
     rng::Rng,
     stage::{Place, Stage},
-    support::{ADMIN, Link, Way},
 };
 
 /// What happens to one fault: everything is drawn before it begins.

@@ -2,6 +2,7 @@
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
+use leasehold_test_support::{ControlPlane, Link};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -16,7 +17,6 @@ use crate::{
     resource::Resource,
     rng::Rng,
     stage::Stage,
-    support::{ControlPlane, Link},
     updates,
 };
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
@@ -23,7 +24,6 @@ use crate::{
     ledger::Ledger,
     member::{Broken, Orders},
     rng::Rng,
-    support::{ADMIN, ControlPlane, Proxy},
 };
 
 /// In the environment of a member: its orders.

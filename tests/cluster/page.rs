@@ -5,10 +5,10 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
+use leasehold_test_support::browser::Browser;
 use serde_json::{Value, json};
 
 use crate::{
-    browser::Browser,
     kubectl::Forward,
     release::{NAME, Release, pod_of},
     routed::{through, to_the_leader},

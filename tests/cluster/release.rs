@@ -13,14 +13,10 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
     client::Body,
 };
+use leasehold_test_support::helm::{CHART, helm};
 use serde_json::{Value, json};
 
-use crate::{
-    helm::{CHART, helm},
-    history::History,
-    node::load_image,
-    until,
-};
+use crate::{history::History, node::load_image, until};
 
 /// The release's name, and that of all its objects.
 pub(crate) const RELEASE: &str = "demo";

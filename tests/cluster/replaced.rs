@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
+use leasehold_test_support::helm::{CHART, helm};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    helm::{CHART, helm},
     kubectl::Drain,
     measured, middle,
     node::{EARLIER, load_earlier_image},

@@ -17,7 +17,7 @@ use super::{
     script::{Feed, Play, Reply},
     server::{Request, selects},
 };
-use crate::support::wire::{Asked, Failure, parse, reset};
+use leasehold_test_support::wire::{Asked, Failure, parse, reset};
 
 type Replied = Result<Answered, Failure>;
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::TryStreamExt as _;
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
+use leasehold_test_support::{ADMIN, ControlPlane};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     rng::Rng,
     script::{Ask, NAMES, SELECTIONS},
     store::Store,
-    support::{ADMIN, ControlPlane},
     watches,
 };
 

@@ -8,15 +8,15 @@ use http_body_util::{
     channel::{Channel, Sender},
 };
 use kube::{Client, client::Body};
+use leasehold_test_support::wire::{Asked, parse};
 use tokio::sync::oneshot;
 
 use crate::{
     api::{Answer, Request},
     post::{Letter, Post},
-    support::wire::{Asked, parse},
 };
 
-pub(crate) use crate::support::wire::{Failure, reset};
+pub(crate) use leasehold_test_support::wire::{Failure, reset};
 
 pub(crate) type Replied = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
 pub(crate) type Stream = Sender<Bytes, Failure>;

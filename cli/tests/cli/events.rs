@@ -3,12 +3,10 @@
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, api::ListParams};
 use leasehold::Sync as _;
+use leasehold_test_support::{ADMIN, Link, Rule};
 use rustix::process::Signal;
 
-use crate::{
-    Place, brief,
-    support::{ADMIN, Link, Rule},
-};
+use crate::{Place, brief};
 
 const ARGS: [&str; 7] = ["elect", "--ttl", "2s", "--events", "--id", "me", "billing"];
 

@@ -8,15 +8,12 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use leasehold::Sync as _;
+use leasehold_test_support::{ADMIN, Link, Rule};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{
-    Place, brief,
-    program::Program,
-    support::{ADMIN, Link, Rule},
-};
+use crate::{Place, brief, program::Program};
 
 const LABEL: &str = "leasehold.dev/leader";
 const ARGS: [&str; 7] = ["elect", "--ttl", "2s", "--label-leader", "--id", "me", "billing"];

@@ -3,12 +3,12 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use leasehold::{Kubernetes, LeaderOptions, Options, Sync as _};
+use leasehold_test_support::ADMIN;
 use serde_json::{Value, json};
 
 use crate::{
     Place, brief,
     program::{Ended, Running},
-    support::ADMIN,
 };
 
 /// Its output, one JSON object a line.

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use leasehold::Sync as _;
+use leasehold_test_support::Link;
 use rustix::process::Signal;
 
 use crate::{
     Place, brief,
     program::{Running, runs},
-    support::Link,
 };
 
 /// Ignores TERM, has a grandchild that does too, says both numbers.

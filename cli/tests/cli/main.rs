@@ -7,46 +7,25 @@
     reason = "a test says where it fails, and reads the clock"
 )]
 
-mod support;
-
-#[path = "cli/busy.rs"]
 mod busy;
-#[path = "cli/commands.rs"]
 mod commands;
-#[path = "cli/demo.rs"]
 mod demo;
-#[path = "cli/elect.rs"]
 mod elect;
-#[path = "cli/events.rs"]
 mod events;
-#[path = "cli/http.rs"]
 mod http;
-#[path = "cli/label.rs"]
 mod label;
-#[path = "cli/look.rs"]
 mod look;
-#[path = "cli/lost.rs"]
 mod lost;
-#[path = "cli/page.rs"]
 mod page;
-#[path = "cli/plugin.rs"]
 mod plugin;
-#[path = "cli/program.rs"]
 mod program;
-#[path = "cli/serve.rs"]
 mod serve;
-#[path = "cli/server.rs"]
 mod server;
-#[path = "cli/signals.rs"]
 mod signals;
-#[path = "cli/succession.rs"]
 mod succession;
 #[cfg(target_os = "linux")]
-#[path = "cli/terminal.rs"]
 mod terminal;
-#[path = "cli/tidy.rs"]
 mod tidy;
-#[path = "cli/trouble.rs"]
 mod trouble;
 
 use std::{
@@ -57,8 +36,8 @@ use std::{
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
 use leasehold::{Kubernetes, LockOptions, Options};
+use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
 use program::Program;
-use support::{ADMIN, ControlPlane, Proxy};
 
 /// A namespace of a test's own on the shared control plane.
 struct Place {

@@ -8,16 +8,12 @@ use std::{
 use futures::future::join_all;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::{Api, api::DeleteParams};
+use leasehold_test_support::{ADMIN, Link, Rule};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    Place,
-    http::Asker,
-    program::Running,
-    support::{ADMIN, Link, Rule},
-};
+use crate::{Place, http::Asker, program::Running};
 
 const SIDECAR: [&str; 6] = ["elect", "--ttl", "2s", "--serve", "127.0.0.1:0", "--id"];
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Place, support::Rule};
+use leasehold_test_support::Rule;
+
+use crate::Place;
 
 #[tokio::test]
 async fn a_server_that_was_never_there_is_69_within_ten_seconds() {

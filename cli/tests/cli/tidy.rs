@@ -3,13 +3,10 @@
 use std::{fs, time::Duration};
 
 use leasehold::Sync as _;
+use leasehold_test_support::{Link, Way};
 use rustix::process::Signal;
 
-use crate::{
-    Place,
-    program::left_behind,
-    support::{Link, Way},
-};
+use crate::{Place, program::left_behind};
 
 #[tokio::test]
 async fn a_hundred_locks_in_a_row_leave_one_free_lease_and_nothing_else() {

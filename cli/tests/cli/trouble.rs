@@ -1,13 +1,10 @@
 //! What is said while something goes on and goes wrong: once, and once more when it is over.
 
 use leasehold::{LeaderOptions, Sync as _};
+use leasehold_test_support::{Link, Proxy};
 use rustix::process::Signal;
 
-use crate::{
-    Place,
-    program::Running,
-    support::{Link, Proxy},
-};
+use crate::{Place, program::Running};
 
 /// Behind a server that does not answer it complains; then it does not.
 async fn complains(program: &mut Running, proxy: &Proxy, object: &str) {

@@ -3,18 +3,13 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test says where it fails")]
 
-#[path = "page/browser.rs"]
-mod browser;
-
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
+use leasehold_test_support::browser::{Browser, ENTER};
 use serde_json::{Value, json};
-
-use crate::browser::{Browser, ENTER};
 
 /// The demonstration on a page, until this is dropped.
 struct Demo {
@@ -163,6 +158,3 @@ fn luminance(colour: &str) -> f64 {
 fn contrast(one: f64, other: f64) -> f64 {
     (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
-
-/// How long anything may take: a cut of the network, of the demonstration's own, among it.
-const LIMIT: Duration = Duration::from_secs(60);

@@ -15,11 +15,12 @@ use tokio::{
 
 /// What becomes of bytes on their way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
+    /// They pass.
     #[default]
     Open,
-    /// They are held back, in order, until the way is open again. Nobody is told; and when the sender has gone
-    /// meanwhile, the receiver learns of that later than of the bytes.
+    /// They are held back, in order, until the way is open again. Neither side gets an error. If the sender closes
+    /// the connection meanwhile, the receiver sees its end one second after the bytes.
     Held,
     /// Each piece takes this much longer.
     Slow(Duration),
@@ -29,23 +30,25 @@ pub(crate) enum Way {
 
 /// How both directions are, and whether connections are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) requests: Way,
-    pub(crate) replies: Way,
+pub struct Link {
+    /// From the client to the server.
+    pub requests: Way,
+    /// From the server to the client.
+    pub replies: Way,
 }
 
 impl Link {
     /// Nothing passes, in either direction, and nothing says so.
-    pub(crate) const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
+    pub const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
     /// Requests arrive, and their answers do not.
-    pub(crate) const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
+    pub const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
     /// Requests do not arrive. What the server has to say still does.
-    pub(crate) const NO_REQUESTS: Self = Self { requests: Way::Held, replies: Way::Open };
+    pub const NO_REQUESTS: Self = Self { requests: Way::Held, replies: Way::Open };
 }
 
 /// The proxy. Dropping it cuts all connections.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     link: watch::Sender<Link>,
     /// Counts up when all connections are to be cut.
@@ -55,7 +58,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Listens on a free port and passes on to `server`.
-    pub(crate) async fn start(server: SocketAddr) -> Self {
+    pub async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (link, cut) = (watch::Sender::new(Link::default()), watch::Sender::new(0));
@@ -64,20 +67,23 @@ impl Proxy {
         Self { address, link, cut, _tasks: tasks }
     }
 
-    pub(crate) const fn port(&self) -> u16 {
+    /// The port that the proxy listens on.
+    pub const fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The URL of the proxy, `https`.
+    pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    pub(crate) fn set(&self, link: Link) {
+    /// Changes how bytes pass, on old and new connections.
+    pub fn set(&self, link: Link) {
         self.link.send_replace(link);
     }
 
     /// Resets every connection there is, on both sides; new ones are accepted.
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
 }

@@ -5,15 +5,15 @@ use std::{
     process::{Command, Output},
 };
 
-/// The chart, from the package's directory, where tests run.
-pub(crate) const CHART: &str = "charts/leasehold";
+/// The directory of the chart.
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/leasehold");
 
 /// Runs helm, which is `$HELM` or in the path; what it printed, or what it said was wrong.
 ///
 /// # Panics
 ///
 /// If there is no helm.
-pub(crate) fn helm<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+pub fn helm<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
     // Nothing of this user's, and nothing for this user.
     let home = tempfile::tempdir().expect("a directory");
     let Output { status, stdout, stderr } = command(home.path())

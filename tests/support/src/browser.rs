@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use http::{Method, Request};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -18,25 +18,27 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::LIMIT;
-
 /// The key Enter, as `WebDriver` writes it.
-pub(crate) const ENTER: &str = "\u{e007}";
+pub const ENTER: &str = "\u{e007}";
+/// How long the browser may take for anything.
+const LIMIT: Duration = Duration::from_secs(60);
 const TAB: &str = "\u{e004}";
 /// How an element is named in an answer.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window, until this is dropped.
-pub(crate) struct Browser {
+#[derive(Debug)]
+pub struct Browser {
     driver: Child,
     session: String,
-    client: Client<HttpConnector, Body>,
+    client: Client<HttpConnector, Full<Bytes>>,
     /// Removed with it.
     profile: tempfile::TempDir,
 }
 
 impl Browser {
-    pub(crate) async fn start((width, height): (u32, u32)) -> Self {
+    /// Starts Chromium with a page of this width and height.
+    pub async fn start((width, height): (u32, u32)) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -77,24 +79,25 @@ impl Browser {
         browser
     }
 
-    pub(crate) async fn open(&self, url: &str) {
+    /// Opens a page, and waits until it has loaded.
+    pub async fn open(&self, url: &str) {
         self.send(Method::POST, "/url", &json!({ "url": url })).await;
     }
 
     /// Light or dark, as a user's system says.
-    pub(crate) async fn prefer(&self, scheme: &str) {
+    pub async fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", &features).await;
     }
 
     /// What a script returns.
-    pub(crate) async fn run(&self, script: &str) -> Value {
+    pub async fn run(&self, script: &str) -> Value {
         self.send(Method::POST, "/execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
     /// Waits until a script returns true.
     #[track_caller]
-    pub(crate) fn until(&self, script: &str) -> impl Future<Output = ()> {
+    pub fn until(&self, script: &str) -> impl Future<Output = ()> {
         let asked = std::panic::Location::caller();
         async move {
             let so = async {
@@ -107,13 +110,14 @@ impl Browser {
         }
     }
 
-    pub(crate) async fn text(&self, selector: &str) -> String {
+    /// The text of the first element that matches a CSS selector.
+    pub async fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({}).textContent", json!(selector));
         self.run(&script).await.as_str().unwrap().to_owned()
     }
 
     /// Clicks as a mouse does: what is covered or out of sight cannot be.
-    pub(crate) async fn click(&self, selector: &str) {
+    pub async fn click(&self, selector: &str) {
         let found = json!({ "using": "css selector", "value": selector });
         let element = self.send(Method::POST, "/element", &found).await;
         let id = element[ELEMENT].as_str().unwrap();
@@ -121,7 +125,7 @@ impl Browser {
     }
 
     /// Presses a key, wherever the focus is.
-    pub(crate) async fn press(&self, key: &str) {
+    pub async fn press(&self, key: &str) {
         let actions =
             json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let keyboard =
@@ -130,7 +134,7 @@ impl Browser {
     }
 
     /// Presses Tab until this has the focus, and shows that.
-    pub(crate) async fn tab_to(&self, selector: &str) {
+    pub async fn tab_to(&self, selector: &str) {
         let focused = format!("return document.activeElement.matches({})", json!(selector));
         for _ in 0..20 {
             self.press(TAB).await;
@@ -145,7 +149,7 @@ impl Browser {
     }
 
     /// A picture, in the directory `LEASEHOLD_SCREENSHOTS` if that is set.
-    pub(crate) async fn shoot(&self, name: &str) {
+    pub async fn shoot(&self, name: &str) {
         let Some(directory) = std::env::var_os("LEASEHOLD_SCREENSHOTS") else { return };
         let picture = self.send(Method::GET, "/screenshot", &json!({})).await;
         let bytes = BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap();
@@ -154,7 +158,7 @@ impl Browser {
     }
 
     /// What went wrong in the page: scripts, and what its policy forbids.
-    pub(crate) async fn complaints(&self) -> Vec<Value> {
+    pub async fn complaints(&self) -> Vec<Value> {
         let log = self.send(Method::POST, "/se/log", &json!({ "type": "browser" })).await;
         let all = log.as_array().unwrap().iter();
         all.filter(|entry| entry["level"] == "SEVERE").cloned().collect()
@@ -177,9 +181,9 @@ impl Browser {
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
-        let body = if method == Method::GET { Body::empty() } else { Body::from(body.to_string()) };
+        let body = if method == Method::GET { String::new() } else { body.to_string() };
         let request = Request::builder().method(method).uri(format!("{}{path}", self.session));
-        let answer = self.client.request(request.body(body).unwrap()).await.unwrap();
+        let answer = self.client.request(request.body(Full::from(body)).unwrap()).await.unwrap();
         let well = answer.status().is_success();
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
         let mut answer: Value = serde_json::from_slice(&bytes).unwrap();

@@ -3,6 +3,8 @@
 use std::env::var_os;
 use std::path::{Path, PathBuf};
 
+use crate::ROOT;
+
 /// Where the control plane comes from.
 #[derive(Debug)]
 pub(super) enum Origin {
@@ -30,10 +32,10 @@ impl Origin {
             let (etcd, apiserver) = (program("etcd"), program("kube-apiserver"));
             return Self::Programs(Programs { etcd, apiserver });
         }
-        let package = path("CARGO_MANIFEST_DIR").unwrap_or_else(|| PathBuf::from("."));
-        let here = package.join("target");
-        let candidates: Vec<_> = path("CARGO_TARGET_DIR").into_iter().chain([here]).collect();
-        let built = candidates.iter().map(|target| target.join("controlplane/controlplane"));
+        // Cargo resolves a relative CARGO_TARGET_DIR where it was started: take that for the workspace's root.
+        let root = Path::new(ROOT);
+        let candidates = path("CARGO_TARGET_DIR").into_iter().chain(["target".into()]);
+        let built = candidates.map(|target| root.join(target).join("controlplane/controlplane"));
         let built: Vec<_> = built.collect();
         let found = built.iter().find(|path| path.exists()).unwrap_or(&built[0]);
         let program = existing(found, "build it with `make` or tests/controlplane/build.sh");

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::files::{Directory, write};
 
 /// The user who may do everything.
-pub(crate) const ADMIN: &str = "admin";
+pub const ADMIN: &str = "admin";
 
 /// The users who may do nothing until allowed.
-pub(crate) const USERS: [&str; 4] = ["alice", "bob", "carol", "narrow"];
+pub const USERS: [&str; 4] = ["alice", "bob", "carol", "narrow"];
 
 /// Made anew for each control plane, kept over its restarts.
 #[derive(Debug)]

@@ -9,20 +9,20 @@ use serde::Deserialize;
 /// A request for a Lease or for Leases, from the audit log.
 #[derive(Debug)]
 #[non_exhaustive]
-pub(crate) struct Audited {
+pub struct Audited {
     /// In lower case: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
-    pub(crate) verb: String,
+    pub verb: String,
     /// Who sent it.
-    pub(crate) user: String,
+    pub user: String,
     /// Empty if it was for all namespaces.
-    pub(crate) namespace: String,
+    pub namespace: String,
     /// Empty if it was for more than one Lease, or for a new one.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 /// How much each number of `after` is above that of `before`; without those that are not.
 #[must_use]
-pub(crate) fn since<K: Ord + Clone>(
+pub fn since<K: Ord + Clone>(
     before: &BTreeMap<K, u64>,
     after: &BTreeMap<K, u64>,
 ) -> BTreeMap<K, u64> {

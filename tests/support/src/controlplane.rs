@@ -41,15 +41,15 @@ use self::files::{Directory, write};
 use self::programs::Origin;
 use self::servers::Servers;
 
-pub(crate) use self::requests::{Audited, since};
-pub(crate) use self::roles::Rule;
-pub(crate) use self::secrets::{ADMIN, USERS};
+pub use self::requests::{Audited, since};
+pub use self::roles::Rule;
+pub use self::secrets::{ADMIN, USERS};
 
 /// A control plane to test against. Dropping it ends it.
 ///
 /// Everything panics with a message when it fails, as a test would.
 #[derive(Debug)]
-pub(crate) struct ControlPlane {
+pub struct ControlPlane {
     access: Access,
     /// None when somebody else's cluster is used.
     servers: Option<Servers>,
@@ -59,7 +59,7 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// Starts a control plane of the test's own and waits until it is ready, about 3 s.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let directory = Arc::new(Directory::new());
         match Origin::from_env() {
             Origin::Cluster(path) => {
@@ -76,14 +76,14 @@ impl ControlPlane {
     /// The one that all tests of this process share, started by the first that asks.
     ///
     /// Tests tell their requests apart by namespace and do not kill or pause it.
-    pub(crate) async fn shared() -> &'static Self {
+    pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED.get_or_init(Self::start).await
     }
 
     /// Whether its processes are ours to kill, pause and restart. Says so if not: the test
     /// that asked is to return.
-    pub(crate) fn own(&self) -> bool {
+    pub fn own(&self) -> bool {
         if self.servers.is_none() {
             let test = std::thread::current().name().unwrap_or("test").to_owned();
             eprintln!("{test}: skipped, the cluster of LEASEHOLD_TEST_KUBECONFIG is not ours");
@@ -92,7 +92,7 @@ impl ControlPlane {
     }
 
     /// Where the API is served, without a slash at the end.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.access.config(ADMIN).cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
@@ -101,7 +101,7 @@ impl ControlPlane {
     /// # Panics
     ///
     /// Unless [`ControlPlane::own`].
-    pub(crate) fn ca(&self) -> PathBuf {
+    pub fn ca(&self) -> PathBuf {
         self.servers().ca()
     }
 
@@ -110,7 +110,7 @@ impl ControlPlane {
     /// # Panics
     ///
     /// Unless [`ControlPlane::own`].
-    pub(crate) fn etcd(&self) -> String {
+    pub fn etcd(&self) -> String {
         self.servers().etcd()
     }
 
@@ -118,18 +118,18 @@ impl ControlPlane {
     ///
     /// [`ADMIN`] may do everything, the other [`USERS`] what [`ControlPlane::allow`] gave them.
     /// In somebody else's cluster they are impersonated.
-    pub(crate) fn config(&self, user: &str) -> Config {
+    pub fn config(&self, user: &str) -> Config {
         self.access.config(user)
     }
 
     /// A new client of `user`, with connections of its own. It belongs to the runtime it is
     /// made in.
-    pub(crate) fn client(&self, user: &str) -> Client {
+    pub fn client(&self, user: &str) -> Client {
         Client::try_from(self.config(user)).expect("the configuration makes a client")
     }
 
     /// Writes a kubeconfig of `user`, a new file with each call. It goes with the control plane.
-    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
+    pub fn kubeconfig(&self, user: &str) -> PathBuf {
         let name = format!("kubeconfig-{user}-{}", uuid::Uuid::new_v4().simple());
         write(&self.directory.path().join(name), &self.access.kubeconfig(user))
     }
@@ -138,7 +138,7 @@ impl ControlPlane {
     ///
     /// It stays. In a cluster that stays as well it can be found by its label,
     /// `app.kubernetes.io/managed-by=leasehold-tests`.
-    pub(crate) async fn namespace(&self) -> String {
+    pub async fn namespace(&self) -> String {
         let namespace = serde_json::from_value(json!({ "metadata": {
             "generateName": "leasehold-test-",
             "labels": { "app.kubernetes.io/managed-by": "leasehold-tests" },
@@ -150,41 +150,41 @@ impl ControlPlane {
     }
 
     /// Gives `user` a role with `rules` in `namespace`, and returns once it is in force.
-    pub(crate) async fn allow(&self, user: &str, namespace: &str, rules: &[Rule<'_>]) {
+    pub async fn allow(&self, user: &str, namespace: &str, rules: &[Rule<'_>]) {
         roles::allow(&self.client(ADMIN), user, namespace, rules).await;
     }
 
     /// SIGKILL to kube-apiserver; returns when it is gone. Open connections are reset,
     /// new ones refused.
-    pub(crate) fn kill_apiserver(&self) {
+    pub fn kill_apiserver(&self) {
         self.servers().kill_apiserver();
     }
 
     /// Starts kube-apiserver again, on the same port and with the same certificates, and waits
     /// until it is ready. Kills it first if it runs.
-    pub(crate) async fn restart_apiserver(&self) {
+    pub async fn restart_apiserver(&self) {
         self.servers().restart_apiserver(self.config(ADMIN)).await;
     }
 
     /// SIGSTOP to kube-apiserver; returns when it stands still. Connections stay open and new
     /// ones are accepted (by the kernel), nothing is answered.
-    pub(crate) fn pause_apiserver(&self) {
+    pub fn pause_apiserver(&self) {
         self.servers().signal_apiserver(Signal::STOP);
     }
 
     /// SIGCONT to kube-apiserver: it answers what came in meanwhile.
-    pub(crate) fn resume_apiserver(&self) {
+    pub fn resume_apiserver(&self) {
         self.servers().signal_apiserver(Signal::CONT);
     }
 
     /// SIGSTOP to etcd; returns when it stands still. kube-apiserver still accepts requests
     /// and answers reads it has cached; the others hang until it gives up.
-    pub(crate) fn pause_etcd(&self) {
+    pub fn pause_etcd(&self) {
         self.servers().signal_etcd(Signal::STOP);
     }
 
     /// SIGCONT to etcd.
-    pub(crate) fn resume_etcd(&self) {
+    pub fn resume_etcd(&self) {
         self.servers().signal_etcd(Signal::CONT);
     }
 
@@ -195,7 +195,7 @@ impl ControlPlane {
     /// answered, a watch when it ends. One that did not get as far as Leases is not counted (401,
     /// 403), but one dropped by flow control is (429). Starts at 0 with each kube-apiserver.
     /// Subtract two of these with [`since`].
-    pub(crate) async fn requests(&self) -> BTreeMap<(String, u16), u64> {
+    pub async fn requests(&self) -> BTreeMap<(String, u16), u64> {
         requests::metrics(&self.client(ADMIN)).await
     }
 
@@ -208,12 +208,12 @@ impl ControlPlane {
     /// # Panics
     ///
     /// Unless [`ControlPlane::own`].
-    pub(crate) fn audit(&self, user: &str) -> BTreeMap<String, u64> {
+    pub fn audit(&self, user: &str) -> BTreeMap<String, u64> {
         self.audit_of(|request| request.user == user)
     }
 
     /// As [`ControlPlane::audit`], of the requests for which `counts` holds.
-    pub(crate) fn audit_of(&self, counts: impl Fn(&Audited) -> bool) -> BTreeMap<String, u64> {
+    pub fn audit_of(&self, counts: impl Fn(&Audited) -> bool) -> BTreeMap<String, u64> {
         requests::audit(&self.servers().audit_log(), counts)
     }
 

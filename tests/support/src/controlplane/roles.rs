@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// Permits some verbs on one resource, or only on objects of it with certain names.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rule<'a> {
+pub struct Rule<'a> {
     group: &'a str,
     resource: &'a str,
     verbs: &'a [&'a str],
@@ -19,18 +19,18 @@ pub(crate) struct Rule<'a> {
 
 impl<'a> Rule<'a> {
     /// Permits `verbs` on Leases.
-    pub(crate) fn leases(verbs: &'a [&'a str]) -> Self {
+    pub fn leases(verbs: &'a [&'a str]) -> Self {
         Self::new("coordination.k8s.io", "leases", verbs)
     }
 
     /// Permits `verbs` on `resource` of the API group `group`, "" for the core.
-    pub(crate) fn new(group: &'a str, resource: &'a str, verbs: &'a [&'a str]) -> Self {
+    pub fn new(group: &'a str, resource: &'a str, verbs: &'a [&'a str]) -> Self {
         Self { group, resource, verbs, names: &[] }
     }
 
     /// Only on objects of these names. `create` cannot be restricted so.
     #[must_use]
-    pub(crate) fn named(self, names: &'a [&'a str]) -> Self {
+    pub fn named(self, names: &'a [&'a str]) -> Self {
         Self { names, ..self }
     }
 

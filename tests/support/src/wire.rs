@@ -8,21 +8,25 @@ use kube::client::Body;
 use serde_json::Value;
 
 /// Why there is no answer.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request in the server's terms.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// `get`, `list`, `watch`, `create`, `update`, `delete`, `patch`; `review` for one's own rules; or `unknown`.
-    pub(crate) verb: &'static str,
-    pub(crate) namespace: String,
+    pub verb: &'static str,
+    /// Empty for all namespaces.
+    pub namespace: String,
     /// Of the object; for a list or a watch, of the one that it is restricted to.
-    pub(crate) name: String,
-    pub(crate) query: BTreeMap<String, String>,
-    pub(crate) body: Value,
+    pub name: String,
+    /// The query string, unescaped.
+    pub query: BTreeMap<String, String>,
+    /// `null` if there is none.
+    pub body: Value,
 }
 
-pub(crate) async fn parse(request: http::Request<Body>) -> Asked {
+/// Parses a request for Leases.
+pub async fn parse(request: http::Request<Body>) -> Asked {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a body in memory").to_bytes();
     let path = head.uri.path();
@@ -71,6 +75,6 @@ fn unescaped(text: &str) -> String {
 }
 
 /// A connection that was reset.
-pub(crate) fn reset() -> Failure {
+pub fn reset() -> Failure {
     io::Error::from(io::ErrorKind::ConnectionReset).into()
 }

@@ -1,0 +1,36 @@
+//! What the test suites share. A failure is a panic with a message, as in a test.
+//!
+//! | module | |
+//! |---|---|
+//! | [`ControlPlane`] | a real etcd and kube-apiserver |
+//! | [`Proxy`] | a TCP proxy that delays, holds back and cuts connections |
+//! | [`wire`] | HTTP requests, parsed as an API server parses them |
+//! | [`browser`] | a headless Chromium |
+//! | [`helm`] | the program `helm` |
+
+#![expect(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::unwrap_used,
+    reason = "only the tests of this workspace use it, and a test panics where it fails"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that waits for real processes reads the clock"
+)]
+
+pub mod browser;
+#[cfg(unix)]
+mod controlplane;
+pub mod helm;
+mod proxy;
+pub mod wire;
+
+#[cfg(unix)]
+pub use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
+pub use proxy::{Link, Proxy, Way};
+
+/// The root of the workspace.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
