@@ -1,4 +1,4 @@
-//! `leasehold demo` by itself: it needs no Kubernetes client, so it builds in a moment.
+//! The scenes of `leasehold demo`, without a Kubernetes client, so that they build in seconds.
 //!
 //! ```sh
 //! cargo run -p leasehold --no-default-features --example demo

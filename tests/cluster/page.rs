@@ -43,7 +43,7 @@ async fn a_follower_passes_on_to_the_leader_that_it_shall_resign() {
     let change =
         until("another leader", async || release.history.changes().get(before).cloned()).await;
     assert_eq!(pod_of(&change.from), leader);
-    let resigned = format!("{} has resigned, and stands again\n", change.from);
+    let resigned = format!("{} has resigned, and is a candidate again\n", change.from);
     assert_eq!((status, told), (200, Value::String(resigned)));
     assert_ne!(pod_of(&change.to), leader);
     assert!(change.freed, "handed on, not left to expire: {change:?}");
@@ -93,7 +93,7 @@ async fn in_a_browser_the_page_names_the_leader_and_its_button_makes_another_lea
         browser.until(&shown).await;
         browser.until("return document.getElementById('answer').textContent !== 'asked …'").await;
         let answered = browser.text("#answer").await;
-        assert_eq!(answered, format!("{} has resigned, and stands again", change.from));
+        assert_eq!(answered, format!("{} has resigned, and is a candidate again", change.from));
         until("the Service to reach the next leader", async || {
             through(&address).await.filter(|pod| *pod == pod_of(&change.to))
         })

@@ -212,7 +212,8 @@ pub(crate) struct ReleaseArgs {
 
 /// Copies this program to a file or into a directory.
 ///
-/// For an image that contains no other program, not even `cp`. The chart copies the program into other containers this way.
+/// For an image that contains no other program, not even `cp`. The chart copies the
+/// program into other containers this way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::INSTALL)]
 pub(crate) struct InstallArgs {
@@ -224,7 +225,8 @@ pub(crate) struct InstallArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
-    /// Serve a web page instead, until Ctrl-C: three candidates, and a button that makes the leader resign. For example 127.0.0.1:8080.
+    /// Serve a web page instead, until Ctrl-C: three candidates, and a button that
+    /// makes the leader resign. For example 127.0.0.1:8080.
     #[arg(long, value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
 }

@@ -56,7 +56,8 @@ pub(crate) async fn acquire(
     }
 }
 
-/// Returns if the server has never answered within the time limit. After the first answer, later outages are waited out.
+/// Returns if the server has never answered within the time limit. After the first
+/// answer, later outages are waited out.
 async fn no_server(connection: &Connection) -> Error {
     let end = clock::now() + PATIENCE;
     loop {

@@ -123,7 +123,7 @@ impl Candidacy<'_> {
         if !matches!(resigned, Ok(Ok(()))) && !self.args.report.quiet {
             let Subject { object, namespace, .. } = self.subject;
             eprintln!(
-                "leasehold: {object} in namespace `{namespace}` could not be resigned. It expires after its ttl"
+                "leasehold: {object} in namespace `{namespace}`: could not resign. The lead expires after its ttl"
             );
         }
     }

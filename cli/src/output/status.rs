@@ -34,7 +34,8 @@ impl CandidateStatus {
         }
     }
 
-    /// The present status, by the guard's clock: a lead that has expired does not count, even if no change was published yet.
+    /// The present status, by the guard's clock: a lead that has expired does not
+    /// count, even if no change was published yet.
     pub(crate) fn now(leader: &Leader, namespace: &str) -> Self {
         let status = leader.standing();
         let leads = matches!(status, Status::Leading | Status::InDoubt);
@@ -58,7 +59,10 @@ impl CandidateStatus {
 
 impl Line for CandidateStatus {
     fn text(&self) -> String {
-        let leader = self.leader.as_ref().map_or("nobody", |leader| &*leader.id);
+        let leader = match &self.leader {
+            Some(leader) => format!("{} leads", leader.id),
+            None => "no leader".into(),
+        };
         let status = match self.status {
             None => "unknown",
             Some(Status::Follower) => "follower",
@@ -68,7 +72,7 @@ impl Line for CandidateStatus {
             Some(Status::Resigned) => "resigned",
             Some(_) => "in a state that this version does not know",
         };
-        format!("{}: {status}, {leader} leads", self.election)
+        format!("{}: {status}, {leader}", self.election)
     }
 }
 

@@ -1,4 +1,5 @@
-//! `leasehold demo --serve`: a page that shows three candidates on the embedded backend. Every 20 seconds the leader loses
+//! `leasehold demo --serve`: a page that shows three candidates on the embedded
+//! backend. Every 20 seconds the leader loses
 //! its network.
 
 use std::time::Duration;

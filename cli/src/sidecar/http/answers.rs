@@ -11,7 +11,8 @@ pub(crate) struct Leading {
     pub(crate) leading: bool,
     /// The fencing token of the tenure; null while this process does not lead.
     token: Option<u64>,
-    /// How long the lead lasts if no renewal succeeds, in milliseconds, from before the answer was sent; 0 while this process does not lead.
+    /// How long the lead lasts if no renewal succeeds, in milliseconds, from before the answer was sent; 0 while this
+    /// process does not lead.
     remaining_ms: u64,
 }
 

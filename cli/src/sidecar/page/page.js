@@ -1,5 +1,5 @@
-// Draws what the server says. It sends its whole state with each change; times in it are seconds before or after
-// the moment it was sent, so that nobody's wall clock matters.
+// Draws the state that the server sends with each change. Its times are seconds before or after the time of sending, so
+// that wall clocks do not matter.
 const byId = (id) => document.getElementById(id);
 const WINDOWS = [60, 120, 300, 600, 1800, 3600];
 let state = null;
@@ -40,7 +40,7 @@ function leader() {
   const { leader } = state;
   const left = leader?.left_seconds == null ? null : Math.max(0, leader.left_seconds - since());
   document.body.classList.toggle("led", leader != null);
-  text("leader", leader ? leader.id : "nobody");
+  text("leader", leader ? leader.id : "no leader");
   text("token", leader?.token == null ? "–" : String(leader.token));
   text("held", leader ? (leader.held_longer ? "at least " : "") + seconds(Math.floor(leader.held_seconds + since())).replace(".0", "") : "–");
   text("left", left == null ? "–" : `${left.toFixed(1)} s of ${leader.ttl_seconds} s`);
@@ -61,7 +61,7 @@ function members() {
   byId("members").replaceChildren(...(rows.length ? rows : [node("li", { className: "none", textContent: "none" })]));
 }
 
-// Tenures with the seconds before now at which each began and ended, and the gap before it.
+// The tenures. Each has the seconds since it began and ended, and the gap before it.
 function tenures() {
   const passed = since();
   return state.tenures.map((tenure, place, all) => {
@@ -100,7 +100,7 @@ function timeline() {
     : "no tenure yet");
 }
 
-// Labels that would cover each other: the newer one stays.
+// Drops labels that would overlap: the newer one stays.
 function thin(labels) {
   const room = 48 / Math.max(1, byId("timeline").clientWidth) * 100;
   let last = Infinity;
@@ -114,7 +114,7 @@ function thin(labels) {
 
 function table() {
   const rows = tenures().reverse().map(({ id, token, began, ended, gap, running }) => {
-    const cells = [id, token ?? "–", `${seconds(began)} ago`, running ? "goes on" : seconds(began - ended), seconds(gap)];
+    const cells = [id, token ?? "–", `${seconds(began)} ago`, running ? "present" : seconds(began - ended), seconds(gap)];
     return node("tr", {}, ...cells.map((cell) => node("td", { textContent: String(cell) })));
   });
   byId("table").replaceChildren(...rows);
@@ -133,7 +133,7 @@ function take(event) {
   text("namespace", state.namespace);
   text("me", state.id);
   byId("resign").querySelector("button").disabled = !state.can_resign || state.leader == null;
-  text("trouble", state.trouble ? `Nothing is heard at present: ${state.trouble}` : "");
+  text("trouble", state.trouble ? `No updates at present: ${state.trouble}` : "");
   members();
   table();
   draw();
@@ -142,12 +142,12 @@ function take(event) {
 function listen() {
   const events = new EventSource("state");
   const link = byId("link");
-  const say = (what, name) => Object.assign(link, { textContent: what, className: `badge ${name}` });
-  events.onopen = () => say("live", "live");
+  const show = (what, name) => Object.assign(link, { textContent: what, className: `badge ${name}` });
+  events.onopen = () => show("live", "live");
   events.onmessage = take;
   events.onerror = () => {
-    say("cut off, trying again", "cut");
-    // The browser gives up for good on some answers: begin anew.
+    show("disconnected, retrying", "cut");
+    // After some answers the browser does not retry: connect again.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
   };
 }
@@ -156,7 +156,7 @@ byId("resign").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = event.target.querySelector("button");
   button.disabled = true;
-  text("answer", "asked …");
+  text("answer", "request sent …");
   try {
     const answer = await fetch("resign", { method: "POST", headers: { "x-leasehold": "resign" } });
     text("answer", (await answer.text()).trim());

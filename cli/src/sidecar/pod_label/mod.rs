@@ -27,7 +27,8 @@ use crate::{
 const REMOVAL: Duration = Duration::from_secs(2);
 /// The pause between two attempts: the first one, and the longest one.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
-/// After an attempt with an unknown outcome, the value is written again after this time, because that attempt may arrive
+/// After an attempt with an unknown outcome, the value is written again after this
+/// time, because that attempt may arrive
 /// late.
 const SETTLE: Duration = Duration::from_secs(30);
 

@@ -10,23 +10,23 @@ use super::{
 };
 
 pub(crate) async fn play(line: &Timeline) -> Outcome {
-    scene("2. AN ELECTION. Three candidates; the one that leads crashes.");
+    scene("2. AN ELECTION. There are three candidates, and the leader crashes.");
     let world = Memory::default();
     let (emil, fay) = (handle(&world, "emil")?, handle(&world, "fay")?);
     let options = || LeaderOptions::default().ttl(TTL);
 
     let (kill, killed) = oneshot::channel::<()>();
-    let (tell, told) = oneshot::channel();
+    let (send, tenure) = oneshot::channel();
     let (dora, dora_line) = (handle(&world, "dora")?, line.clone());
     let dead = process(async move || {
         let leader = dora.leader("billing", options()).await?;
         let guard = leader.elected().await?;
         dora_line.began("dora", &guard);
-        let _ = tell.send(guard.tenure());
+        let _ = send.send(guard.tenure());
         let _ = killed.await;
         Ok((dora, leader, guard))
     });
-    let lead = told.await?;
+    let lead = tenure.await?;
     let two = emil.leader("billing", options()).await?;
     let three = fay.leader("billing", options()).await?;
     let members = emil.list_members(ListMembersOptions::default().election("billing")).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     sleep(WORK * 3 / 2).await;
 
     let (crash, good_for) = (line.now(), lead.remaining());
-    line.say("dora", "CRASHES, without a word to anybody");
+    line.say("dora", "CRASHES without releasing the lead");
     let _ = kill.send(());
     let remains = dead.await??;
     line.ended(&lead, crash, "crashed");
@@ -47,10 +47,10 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     line.began(who, &guard);
     let silent = line.since(crash);
     note(format!(
-        "{silent:.1?} after the crash. Dora's last renewal was good for another {good_for:.1?}, and nobody can tell a
-crash from a slow network: so the others wait for as long as she may believe that she leads."
+        "{silent:.1?} after the crash. Dora's last renewal was valid for another {good_for:.1?}. The others cannot tell a crash
+from a slow network, so they wait until Dora can no longer believe that she leads."
     ));
-    expect(silent >= good_for, "dora could have believed that she still leads")?;
+    expect(silent >= good_for, "the successor must wait until dora cannot lead any more")?;
     drop(remains);
 
     sleep(WORK).await;
@@ -61,8 +61,10 @@ crash from a slow network: so the others wait for as long as she may believe tha
     let guard = other.elected().await?;
     line.began(loser, &guard);
     let gap = line.since(resigned);
-    note(format!("Within {gap:.1?}: who resigns says so, and nobody has to wait for the TTL."));
-    expect(gap < TTL / 2, "a resignation took as long as a crash")?;
+    note(format!(
+        "Within {gap:.1?}: a resignation is written to the record, so the others do not wait for the TTL."
+    ));
+    expect(gap < TTL / 2, "a resignation must be faster than a takeover after a crash")?;
     sleep(WORK / 2).await;
     line.say(loser, "resigns");
     line.ended(&guard, line.now(), "resigned");

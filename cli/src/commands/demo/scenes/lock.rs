@@ -12,7 +12,7 @@ use super::{
 };
 
 pub(crate) async fn play(line: &Timeline) -> Outcome {
-    scene("1. A LOCK. Three processes want to do something that only one may do at a time.");
+    scene("1. A LOCK. Three processes want to do work that only one may do at a time.");
     let world = Memory::default();
     let mut workers = JoinSet::new();
     for (who, after) in [("alice", 0), ("bob", 100), ("carol", 200)] {
@@ -33,17 +33,17 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     line.say("dave", "wants `orders` only if it is free");
     match handle(&world, "dave")?.lock("orders", lock_options().try_once()).await {
         Err(Error::Timeout { holder, .. }) => {
-            line.say("dave", format_args!("is told: {holder} has it"));
+            line.say("dave", format_args!("gets an error: {holder} holds it"));
         }
-        other => return Err(format!("dave expected to be turned away: {other:?}").into()),
+        other => return Err(format!("dave must not get the lock: {other:?}").into()),
     }
     while let Some(done) = workers.join_next().await {
         let done: Outcome = done?;
         done?;
     }
-    let gap = line.longest_gap("orders").ok_or("one held it while another did")?;
+    let gap = line.longest_gap("orders").ok_or("two processes held the lock at the same time")?;
     note(format!(
-        "Handed over within {gap:.1?}: a release wakes who waits, the TTL plays no part."
+        "Handed over within {gap:.1?}: a release wakes the next waiter, without waiting for the TTL."
     ));
-    expect(gap < TTL / 2, "a hand-over took as long as a crash")
+    expect(gap < TTL / 2, "a hand-over must be faster than a takeover after a crash")
 }

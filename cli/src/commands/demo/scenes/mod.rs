@@ -1,10 +1,10 @@
-//! Locks and elections in twelve seconds: who holds, who waits, and what a crash, a broken network and a
-//! paused process do to that. In one process and in real time, with the protocol that runs on Kubernetes.
+//! Locks and elections in twelve seconds: holders, waiters, a crash, a broken network and a paused process. All of it
+//! runs in one process and in real time, with the same protocol as on Kubernetes.
 //!
-//! `leasehold demo` tells it; so does `examples/demo.rs`, which builds without a Kubernetes client.
-//! Nothing that it tells is hard-coded: it fails if something else happened.
+//! `leasehold demo` plays these scenes, and so does `examples/demo.rs`, which builds without a Kubernetes client.
+//! Every printed number is measured. The demonstration fails if an event does not happen as described.
 
-#![expect(clippy::print_stdout, reason = "told on standard output")]
+#![expect(clippy::print_stdout, reason = "the demonstration prints to standard output")]
 
 mod election;
 mod lock;
@@ -18,27 +18,27 @@ use std::time::Duration;
 pub(crate) use timeline::Outcome;
 use timeline::{Timeline, scene};
 
-/// How long a holder may be silent before another may take over. Short, to keep the demonstration short.
+/// How long a holder may be silent before another process may take over. Short, to keep the demonstration short.
 const TTL: Duration = Duration::from_secs(2);
 /// How long a piece of work takes.
 const WORK: Duration = Duration::from_millis(700);
-/// When to give up.
+/// Time limit of the demonstration.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Plays every scene.
 ///
 /// # Errors
 ///
-/// What did not happen as told.
+/// The event that did not happen as described.
 pub(crate) async fn play() -> Outcome {
     println!(
-        "leasehold: locks and leader election on Kubernetes Leases; here on its embedded backend."
+        "leasehold: locks and leader election on Kubernetes Leases, here on the embedded backend."
     );
     println!(
-        "Each name below stands for a process. A holder renews what it holds; if it is silent"
+        "Each name below is a process. A holder renews its lock. If it is silent for the time to live"
     );
-    println!("for the time to live (TTL, here {TTL:?}), somebody else may take over.");
-    println!("Each tenure has a token, a number larger than that of every earlier one.");
+    println!("(TTL, here {TTL:?}), another process may take over.");
+    println!("Each tenure has a token, which is larger than the token of every earlier tenure.");
     let line = Timeline::begin();
     tokio::time::timeout(LIMIT, async {
         lock::play(&line).await?;

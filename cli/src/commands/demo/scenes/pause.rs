@@ -1,4 +1,4 @@
-//! Scene 4: a holder that is paused, wakes up too late, and is refused.
+//! Scene 4: a holder is paused, wakes up too late, and is refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,16 +11,18 @@ use super::{
     timeline::{Outcome, Timeline, expect, note, scene},
 };
 
-/// What the lock protects: a ledger that refuses tokens smaller than the largest that it has seen.
+/// The protected resource: a ledger that refuses tokens smaller than the largest one it has seen.
 #[derive(Clone, Debug, Default)]
 struct Ledger(Arc<Mutex<(Option<Token>, Vec<&'static str>)>>);
 
 impl Ledger {
-    /// Reads count too: who has read with a token must not be overwritten with an older one.
+    /// Reads count too: after a read with one token, a write with an older token must be refused.
     fn read(&self, token: Token) -> Result<Vec<&'static str>, String> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(largest) = state.0.filter(|&largest| token < largest) {
-            return Err(format!("token {token} is refused, {largest} was here before"));
+            return Err(format!(
+                "token {token} is refused, because token {largest} was used before"
+            ));
         }
         state.0 = Some(token);
         Ok(state.1.clone())
@@ -34,14 +36,14 @@ impl Ledger {
 }
 
 pub(crate) async fn play(line: &Timeline) -> Outcome {
-    scene("4. A PAUSE. The holder is frozen in the midst of its work, and does not notice.");
+    scene("4. A PAUSE. The holder is frozen during its work, and does not notice.");
     let world = Memory::default();
     let ledger = Ledger::default();
-    let (tell, told) = oneshot::channel();
+    let (send, started) = oneshot::channel();
     let (ines, ines_line, ines_ledger) = (handle(&world, "ines")?, line.clone(), ledger.clone());
-    let done = process(async move || freezes(&ines, &ines_line, &ines_ledger, tell).await);
+    let done = process(async move || freezes(&ines, &ines_line, &ines_ledger, send).await);
 
-    told.await?;
+    started.await?;
     let jan = handle(&world, "jan")?;
     line.say("jan", "wants `ledger`, waits");
     let guard = jan.lock("ledger", lock_options()).await?;
@@ -49,7 +51,7 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     ledger.write(guard.check()?, "jan's")?;
     line.say("jan", format_args!("writes to the ledger with token {}", guard.token()));
 
-    // She wakes up while he is still at it.
+    // Ines wakes up while jan still holds the lock.
     let stale = done.await??;
     ledger.write(guard.check()?, "jan's")?;
     line.say("jan", "writes again, undisturbed, and releases it");
@@ -57,38 +59,38 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     let entries = ledger.read(guard.token())?;
     guard.release().await?;
     note(format!(
-        "`check()` was enough here. Had she been frozen just after it, only the ledger could have told
-that token {stale} is of the past: hand the token to what the lock protects, and let that compare."
+        "`check()` was enough here. If ines had been frozen just after it, only the ledger could have detected that token
+{stale} is outdated. So pass the token to the protected resource, and let the resource compare tokens."
     ));
-    expect(entries == ["jan's", "jan's"], "the ledger has what jan wrote, and nothing else")
+    expect(entries == ["jan's", "jan's"], "the ledger must contain only the entries of jan")
 }
 
-/// Takes the lock, is frozen for longer than the TTL, and wants to go on as if nothing had happened.
+/// Takes the lock, is frozen for longer than the TTL, and tries to continue.
 async fn freezes(
     handle: &Memory,
     line: &Timeline,
     ledger: &Ledger,
-    tell: oneshot::Sender<()>,
+    started: oneshot::Sender<()>,
 ) -> Outcome<Token> {
     let guard = handle.lock("ledger", lock_options()).await?;
     line.began("ines", &guard);
     let token = guard.check()?;
     let seen = ledger.read(token)?;
     line.say("ines", format_args!("reads the ledger with token {token}: {} entries", seen.len()));
-    let _ = tell.send(());
+    let _ = started.send(());
     sleep(WORK / 2).await;
 
-    line.say("ines", "IS FROZEN: her whole process, renewals too");
+    line.say("ines", "IS FROZEN: her whole process, including renewals");
     line.ended(&guard, line.now() + guard.remaining(), "paused, expired");
     std::thread::sleep(TTL + WORK);
-    line.say("ines", "wakes up, wants to write, and asks her guard first");
+    line.say("ines", "wakes up, wants to write, and checks her guard first");
     match guard.check() {
-        Err(error) => line.say("ines", format_args!("is told: {error}")),
-        Ok(_) => return Err("her guard says that she holds what jan holds".into()),
+        Err(error) => line.say("ines", format_args!("gets an error: {error}")),
+        Ok(_) => return Err("the guard of ines is valid while jan holds the lock".into()),
     }
     match ledger.write(token, "ines's") {
-        Err(why) => line.say("ledger", format_args!("had she not asked: {why}")),
-        Ok(()) => return Err("the ledger took an old token".into()),
+        Err(why) => line.say("ledger", format_args!("without that check: {why}")),
+        Ok(()) => return Err("the ledger accepted an outdated token".into()),
     }
     Ok(token)
 }

@@ -1,4 +1,4 @@
-//! What stands for a process.
+//! The processes of the demonstration.
 
 use leasehold::{LockOptions, Memory, Options};
 use tokio::sync::oneshot;
@@ -9,13 +9,13 @@ pub(crate) fn lock_options() -> LockOptions {
     LockOptions::default().ttl(TTL)
 }
 
-/// A handle of its own for `who`, as another process would have it.
+/// A separate handle for `who`, as in another process.
 pub(crate) fn handle(world: &Memory, who: &str) -> leasehold::Result<Memory> {
     world.another(Options::default().identity(who))
 }
 
-/// Runs `main` as a process: on a thread and a runtime of its own. When `main` returns the process is dead at
-/// once: whatever it has begun is not finished. What `main` returns was in its memory, and outlives it.
+/// Runs `main` as a process, on a separate thread and runtime. When `main` returns, the process is dead: its
+/// tasks do not finish. The returned value was in the memory of the process, and is not dropped with it.
 pub(crate) fn process<T, F>(main: F) -> oneshot::Receiver<Outcome<T>>
 where
     T: Send + 'static,

@@ -1,4 +1,4 @@
-//! What happened when: told as it happens, judged at the end.
+//! The timeline: events are printed as they happen, and checked at the end.
 
 use std::{
     error::Error,
@@ -8,19 +8,19 @@ use std::{
 
 use leasehold::Tenure;
 
-/// How a scene ends. An error is something that did not happen as told.
+/// The result of a scene. An error is an event that did not happen as described.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A clock that everybody in the demonstration looks at, and the tenures that it timed.
+/// The common clock of the demonstration, and the tenures that it timed.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
     start: Instant,
-    tenures: Arc<Mutex<Vec<Told>>>,
+    tenures: Arc<Mutex<Vec<Span>>>,
 }
 
-/// One tenure, as its holder saw it.
+/// One tenure, as observed by its holder.
 #[derive(Clone, Debug)]
-struct Told {
+struct Span {
     name: String,
     who: &'static str,
     token: u64,
@@ -30,12 +30,12 @@ struct Told {
 }
 
 impl Timeline {
-    #[expect(clippy::disallowed_methods, reason = "for people: nothing is decided on it")]
+    #[expect(clippy::disallowed_methods, reason = "printed only: no decision uses it")]
     pub(crate) fn begin() -> Self {
         Self { start: Instant::now(), tenures: Arc::default() }
     }
 
-    /// The time since the beginning.
+    /// The time since the start.
     pub(crate) fn now(&self) -> Duration {
         self.start.elapsed()
     }
@@ -45,78 +45,82 @@ impl Timeline {
         self.now().saturating_sub(then)
     }
 
+    /// Prints an event of `who`.
     pub(crate) fn say(&self, who: &str, what: impl std::fmt::Display) {
         println!("{:>8.3}  {who:<8}{what}", self.now().as_secs_f64());
     }
 
-    /// `who` has just been granted `tenure`.
+    /// Prints that `who` got `tenure`, and records it.
     pub(crate) fn began(&self, who: &'static str, tenure: &Tenure) {
         let (name, token) = (tenure.name().to_owned(), tenure.token().get());
         let from = self.now();
         self.say(who, format_args!("HOLDS `{name}`, token {token}"));
-        self.told().push(Told { name, who, token, from, until: None, end: "" });
+        self.spans().push(Span { name, who, token, from, until: None, end: "" });
     }
 
-    /// From `until` on the holder of `tenure` did not think that it held it.
+    /// Records that the holder of `tenure` did not believe to hold it from `until` on.
     pub(crate) fn ended(&self, tenure: &Tenure, until: Duration, end: &'static str) {
-        let mut told = self.told();
+        let mut spans = self.spans();
         let same =
-            |told: &&mut Told| told.name == tenure.name() && told.token == tenure.token().get();
-        if let Some(told) = told.iter_mut().find(same) {
-            (told.until, told.end) = (Some(until), end);
+            |span: &&mut Span| span.name == tenure.name() && span.token == tenure.token().get();
+        if let Some(span) = spans.iter_mut().find(same) {
+            (span.until, span.end) = (Some(until), end);
         }
     }
 
-    /// The longest time that `name` was without a holder between two tenures.
+    /// The longest time without a holder between two tenures of `name`.
     pub(crate) fn longest_gap(&self, name: &str) -> Option<Duration> {
-        let told = self.told();
-        let mine: Vec<_> = told.iter().filter(|told| told.name == name).collect();
+        let spans = self.spans();
+        let mine: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
         mine.windows(2).filter_map(|pair| pair[1].from.checked_sub(pair[0].until?)).max()
     }
 
-    /// Every tenure in a table, and whether they kept the two promises.
+    /// Prints all tenures as a table, and checks the two guarantees.
     pub(crate) fn summary(&self) -> Outcome {
-        let mut told = self.told().clone();
-        told.sort_by(|a, b| (&a.name, a.from).cmp(&(&b.name, b.from)));
+        let mut spans = self.spans().clone();
+        spans.sort_by(|a, b| (&a.name, a.from).cmp(&(&b.name, b.from)));
         println!(
             "{:<12}{:<9}{:>5}  {:>7} {:>7}  ended",
             "name", "holder", "token", "from", "until"
         );
-        for Told { name, who, token, from, until, end } in &told {
+        for Span { name, who, token, from, until, end } in &spans {
             let (from, until) = (from.as_secs_f64(), until.ok_or("a tenure has no end")?);
             let until = until.as_secs_f64();
             println!("{name:<12}{who:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}");
         }
-        let pairs: Vec<_> = told.windows(2).filter(|pair| pair[0].name == pair[1].name).collect();
+        let pairs: Vec<_> = spans.windows(2).filter(|pair| pair[0].name == pair[1].name).collect();
         let growing = pairs.iter().filter(|pair| pair[0].token < pair[1].token).count();
         let apart = pairs.iter().filter(|pair| pair[0].until <= Some(pair[1].from)).count();
         let takeovers = pairs.len();
-        println!("\n{} tenures, {takeovers} of them after another of the same name:", told.len());
-        println!("  larger token than the one before:       {growing} of {takeovers}");
-        println!("  began after the one before had ended:   {apart} of {takeovers}");
-        expect(takeovers > 0, "nobody took over from anybody")?;
+        println!(
+            "\n{} tenures, {takeovers} of them after another tenure of the same name:",
+            spans.len()
+        );
+        println!("  larger token than the tenure before:         {growing} of {takeovers}");
+        println!("  began after the tenure before had ended:     {apart} of {takeovers}");
+        expect(takeovers > 0, "there must be takeovers")?;
         expect(growing == takeovers, "tokens must grow")?;
-        expect(apart == takeovers, "two held the same at the same time")
+        expect(apart == takeovers, "two processes must not hold a lock at the same time")
     }
 
-    fn told(&self) -> MutexGuard<'_, Vec<Told>> {
+    fn spans(&self) -> MutexGuard<'_, Vec<Span>> {
         self.tenures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Begins a scene.
+/// Prints the title of a scene.
 pub(crate) fn scene(title: &str) {
     println!("\n{title}\n");
 }
 
-/// Explains what was just to be seen.
+/// Prints an explanation.
 pub(crate) fn note(text: impl AsRef<str>) {
     for line in text.as_ref().lines() {
         println!("{:>10}| {line}", "");
     }
 }
 
-/// Ends the demonstration if what it has just told is not true.
+/// Ends the demonstration with the error `otherwise` unless `holds`.
 pub(crate) fn expect(holds: bool, otherwise: &str) -> Outcome {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }
