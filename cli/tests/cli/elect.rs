@@ -1,12 +1,12 @@
-//! A command that runs while its candidate leads.
+//! `leasehold elect`: a command that runs while this candidate leads.
 
 use leasehold::{LeaderOptions, Sync as _};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{BRIEF, Place, program::runs};
+use crate::{BRIEF, Fixture, program::runs};
 
-const SAY: &str = "echo $LEASEHOLD_TOKEN $$; while :; do sleep 0.1; done";
+const SCRIPT: &str = "echo $LEASEHOLD_TOKEN $$; while :; do sleep 0.1; done";
 
 #[track_caller]
 fn parse(line: &str) -> (u64, String) {
@@ -15,22 +15,22 @@ fn parse(line: &str) -> (u64, String) {
 }
 
 #[tokio::test]
-async fn the_exit_code_is_that_of_the_command_and_the_candidate_resigns() {
-    let place = Place::new().await;
+async fn the_exit_code_is_passed_on_and_the_candidate_resigns() {
+    let fixture = Fixture::new().await;
 
-    let ended = place.leasehold(["elect", "billing", "sh", "-c", "exit 7"]).end().await;
+    let ended = fixture.leasehold(["elect", "billing", "sh", "-c", "exit 7"]).end().await;
 
     assert_eq!((ended.code, &*ended.stderr), (Some(7), ""));
-    assert_eq!(place.holder("billing").await, None);
-    let members = place.leasehold(["members", "-o", "json"]).end().await;
+    assert_eq!(fixture.holder("billing").await, None);
+    let members = fixture.leasehold(["members", "-o", "json"]).end().await;
     assert_eq!(members.text(), "", "no candidate is left");
 }
 
 #[tokio::test]
-async fn a_leader_that_is_killed_is_succeeded_after_its_command_is_dead() {
-    let place = Place::new().await;
+async fn the_command_of_a_killed_leader_is_dead_before_a_successor_leads() {
+    let fixture = Fixture::new().await;
     let elect =
-        |id| place.leasehold(["elect", "--ttl", "2s", "--id", id, "billing", "sh", "-c", SAY]);
+        |id| fixture.leasehold(["elect", "--ttl", "2s", "--id", id, "billing", "sh", "-c", SCRIPT]);
     let mut first = elect("first").start();
     let (token, pid) = parse(&first.line().await);
     let mut second = elect("second").start();
@@ -43,27 +43,28 @@ async fn a_leader_that_is_killed_is_succeeded_after_its_command_is_dead() {
     assert!(next > token);
     second.signal(Signal::TERM);
     assert_eq!(second.end().await.code, Some(143));
-    assert_eq!(place.holder("billing").await, None);
+    assert_eq!(fixture.holder("billing").await, None);
 }
 
-/// Gives the election to somebody who never renews.
-async fn take_away(place: &Place) {
-    place
+/// Gives the lead to a holder that never renews.
+async fn take_away(fixture: &Fixture) {
+    fixture
         .edit("billing", |lease| {
             let spec = lease.spec.as_mut().unwrap();
-            spec.holder_identity = Some("somebody".into());
+            spec.holder_identity = Some("another".into());
             spec.lease_duration_seconds = Some(1);
         })
         .await;
 }
 
 #[tokio::test]
-async fn the_command_is_stopped_with_the_lead_and_started_again_with_the_next() {
-    let place = Place::new().await;
-    let mut program = place.leasehold(["elect", "--ttl", "2s", "billing", "sh", "-c", SAY]).start();
+async fn the_command_is_stopped_with_the_lead_and_started_with_the_next_one() {
+    let fixture = Fixture::new().await;
+    let mut program =
+        fixture.leasehold(["elect", "--ttl", "2s", "billing", "sh", "-c", SCRIPT]).start();
     let (token, pid) = parse(&program.line().await);
 
-    take_away(&place).await;
+    take_away(&fixture).await;
     let (next, other) = parse(&program.line().await);
 
     assert!(next > token && !runs(&pid) && runs(&other));
@@ -72,28 +73,28 @@ async fn the_command_is_stopped_with_the_lead_and_started_again_with_the_next() 
 }
 
 #[tokio::test]
-async fn once_it_has_lost_the_lead_it_ends_with_79_if_asked_to() {
-    let place = Place::new().await;
-    let args = ["elect", "--once", "--ttl", "2s", "billing", "sh", "-c", SAY];
-    let mut program = place.leasehold(args).start();
+async fn with_once_a_lost_lead_ends_the_program_with_79() {
+    let fixture = Fixture::new().await;
+    let args = ["elect", "--once", "--ttl", "2s", "billing", "sh", "-c", SCRIPT];
+    let mut program = fixture.leasehold(args).start();
     let (_, pid) = parse(&program.line().await);
 
-    take_away(&place).await;
+    take_away(&fixture).await;
     let ended = program.end().await;
 
     assert_eq!(ended.code, Some(79), "{ended:?}");
-    assert!(ended.said().contains("election `billing`") && !runs(&pid), "{ended:?}");
+    assert!(ended.stderr_line().contains("election `billing`") && !runs(&pid), "{ended:?}");
 }
 
 #[tokio::test]
-async fn without_a_command_it_tells_who_leads_and_leaves_no_candidate() {
-    let place = Place::new().await;
-    let sync = place.handle();
+async fn without_a_command_it_prints_the_leader_and_leaves_no_candidate() {
+    let fixture = Fixture::new().await;
+    let sync = fixture.handle();
     let options = LeaderOptions::default().ttl(BRIEF).id("other");
     let leader = sync.leader("billing", options).await.unwrap();
     let lead = leader.elected().await.unwrap();
 
-    let mut program = place.leasehold(["elect", "--id", "me", "-o", "json", "billing"]).start();
+    let mut program = fixture.leasehold(["elect", "--id", "me", "-o", "json", "billing"]).start();
     let follows = until(&mut program, |line| line["leader"]["id"] == "other").await;
     drop(lead);
     leader.resign().await.unwrap();
@@ -107,11 +108,11 @@ async fn without_a_command_it_tells_who_leads_and_leaves_no_candidate() {
     assert_eq!(sync.list_members(leasehold::ListMembersOptions::default()).await.unwrap(), []);
 }
 
-/// The first line for which `so` holds.
-async fn until(program: &mut super::program::Running, so: impl Fn(&Value) -> bool) -> Value {
+/// The first line that satisfies `matches`.
+async fn until(program: &mut super::program::Running, matches: impl Fn(&Value) -> bool) -> Value {
     loop {
         let line: Value = serde_json::from_str(&program.line().await).unwrap();
-        if so(&line) {
+        if matches(&line) {
             return line;
         }
     }
@@ -119,22 +120,22 @@ async fn until(program: &mut super::program::Running, so: impl Fn(&Value) -> boo
 
 #[tokio::test]
 async fn a_signal_to_a_follower_leaves_no_candidate() {
-    let place = Place::new().await;
-    let sync = place.handle();
+    let fixture = Fixture::new().await;
+    let sync = fixture.handle();
     let leader = sync.leader("billing", LeaderOptions::default().id("other")).await.unwrap();
     let _lead = leader.elected().await.unwrap();
-    let follower = place.leasehold(["elect", "--id", "me", "billing", "echo", "in"]).start();
-    place.until_member("me").await;
+    let follower = fixture.leasehold(["elect", "--id", "me", "billing", "echo", "in"]).start();
+    fixture.until_member("me").await;
 
     follower.signal(Signal::TERM);
     let ended = follower.end().await;
 
     assert_eq!((ended.code, ended.text()), (Some(143), ""));
-    let members = place.leasehold(["members", "-o", "json", "billing"]).end().await;
+    let members = fixture.leasehold(["members", "-o", "json", "billing"]).end().await;
     assert!(!members.text().contains("\"me\""), "{members:?}");
 }
 
-impl Place {
+impl Fixture {
     async fn until_member(&self, id: &str) {
         use futures::StreamExt as _;
 

@@ -1,4 +1,4 @@
-//! Asking a sidecar.
+//! A client of the HTTP server of a sidecar.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use hyper_util::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// How long an answer may take, and an event.
+/// Time limit for an answer or an event.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A client of one sidecar.
 #[derive(Clone)]
-pub(crate) struct Asker {
+pub(crate) struct SidecarClient {
     pub(crate) url: String,
     client: Client<HttpConnector, Empty<Bytes>>,
 }
 
-/// What it answered.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-impl Asker {
+impl SidecarClient {
     pub(crate) fn of(url: &str) -> Self {
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         Self { url: url.to_owned(), client }
@@ -48,13 +48,13 @@ impl Asker {
         timeout(LIMIT, self.try_get(path)).await.expect("an answer in time").expect("an answer")
     }
 
-    /// Nothing, if nobody answers.
+    /// `None` if there is no answer.
     pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
-        self.ask("GET", path, None).await
+        self.request("GET", path, None).await
     }
 
-    /// Nothing, if nobody answers.
-    pub(crate) async fn ask(
+    /// `None` if there is no answer.
+    pub(crate) async fn request(
         &self,
         method: &str,
         path: &str,
@@ -70,10 +70,10 @@ impl Asker {
         Some(Answer { status, headers, text: String::from_utf8(text.into()).ok()? })
     }
 
-    /// Asks until the answer to `path` has this status.
+    /// Repeats the request until the answer has this status.
     #[track_caller]
     pub(crate) fn until(&self, path: &'static str, status: u16) -> impl Future<Output = Answer> {
-        let asked = std::panic::Location::caller();
+        let caller = std::panic::Location::caller();
         async move {
             for _ in 0..600 {
                 match self.try_get(path).await {
@@ -81,16 +81,16 @@ impl Asker {
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
-            panic!("{asked}: {path} is not {status}");
+            panic!("{caller}: {path} is not {status}");
         }
     }
 
-    /// Listens to its events.
+    /// The stream of `/events`.
     pub(crate) async fn events(&self) -> Events {
         self.listen("/events").await
     }
 
-    /// Listens to what comes from `path`.
+    /// A stream of server-sent events.
     pub(crate) async fn listen(&self, path: &str) -> Events {
         let answer = self.client.get(format!("{}{path}", self.url).parse().unwrap()).await;
         let answer = answer.unwrap();
@@ -102,14 +102,14 @@ impl Asker {
     }
 }
 
-/// Events as they come.
+/// A stream of events.
 pub(crate) struct Events {
     body: axum::body::BodyDataStream,
     text: String,
 }
 
 impl Events {
-    /// The next; none once the server has ended the stream.
+    /// The next event; `None` after the server has ended the stream.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -117,7 +117,7 @@ impl Events {
                 self.text = rest;
                 match event.strip_prefix("data: ") {
                     Some(data) => return Some(serde_json::from_str(data).unwrap()),
-                    // A comment, to keep the connection alive.
+                    // A keep-alive comment.
                     None => continue,
                 }
             }
@@ -126,13 +126,13 @@ impl Events {
         }
     }
 
-    /// All up to the first for which `so` holds.
-    pub(crate) async fn until(&mut self, so: impl Fn(&Value) -> bool) -> Vec<Value> {
+    /// All events up to the first one that satisfies `matches`.
+    pub(crate) async fn until(&mut self, matches: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut seen = Vec::new();
         loop {
             let event = self.next().await.expect("more events");
             seen.push(event);
-            if seen.last().is_some_and(&so) {
+            if seen.last().is_some_and(&matches) {
                 return seen;
             }
         }

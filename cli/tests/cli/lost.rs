@@ -7,30 +7,30 @@ use leasehold_test_support::Link;
 use rustix::process::Signal;
 
 use crate::{
-    Place, brief,
+    Fixture, brief,
     program::{Running, runs},
 };
 
-/// Ignores TERM, has a grandchild that does too, says both numbers.
+/// Ignores TERM, starts a grandchild that also ignores TERM, and prints both process ids.
 const STUBBORN: &str = "trap 'echo told' TERM; (trap '' TERM; exec sh -c 'echo $$; while :; do sleep 1; done') & \
                         echo $$; while :; do sleep 0.1; done";
 
-async fn stubborn(place: &Place, kubeconfig: &Path) -> (Running, [String; 2]) {
+async fn stubborn(fixture: &Fixture, kubeconfig: &Path) -> (Running, [String; 2]) {
     let args = ["lock", "--ttl", "2s", "orders", "sh", "-c", STUBBORN];
-    let mut program = place.leasehold_of(kubeconfig, args).start();
+    let mut program = fixture.leasehold_of(kubeconfig, args).start();
     let pids = [program.line().await, program.line().await];
     (program, pids)
 }
 
 #[tokio::test]
-async fn behind_a_black_hole_the_group_is_dead_before_a_successor_holds() {
-    let place = Place::new().await;
+async fn the_group_of_a_holder_without_network_is_dead_before_a_successor_holds() {
+    let fixture = Fixture::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
-    let (program, pids) = stubborn(&place, &kubeconfig).await;
+    let (proxy, kubeconfig) = fixture.behind_proxy(directory.path()).await;
+    let (program, pids) = stubborn(&fixture, &kubeconfig).await;
 
     proxy.set(Link::BLACK_HOLE);
-    let successor = place.handle();
+    let successor = fixture.handle();
     let guard = successor.lock("orders", brief()).await.unwrap();
     let alive: Vec<_> = pids.iter().filter(|pid| runs(pid)).collect();
     let ended = program.end().await;
@@ -43,12 +43,12 @@ async fn behind_a_black_hole_the_group_is_dead_before_a_successor_holds() {
 }
 
 #[tokio::test]
-async fn stopped_for_longer_than_the_ttl_its_command_is_dead_before_a_successor_holds() {
-    let place = Place::new().await;
-    let (program, pids) = stubborn(&place, &place.kubeconfig).await;
+async fn the_command_of_a_stopped_program_is_dead_before_a_successor_holds() {
+    let fixture = Fixture::new().await;
+    let (program, pids) = stubborn(&fixture, &fixture.kubeconfig).await;
 
     program.signal(Signal::STOP);
-    let successor = place.handle();
+    let successor = fixture.handle();
     let guard = successor.lock("orders", brief()).await.unwrap();
     let alive: Vec<_> = pids.iter().filter(|pid| runs(pid)).collect();
     program.signal(Signal::CONT);
@@ -56,16 +56,16 @@ async fn stopped_for_longer_than_the_ttl_its_command_is_dead_before_a_successor_
 
     assert!(alive.is_empty(), "{alive:?} of {pids:?} ran when the successor held");
     assert_eq!(ended.code, Some(79));
-    assert_eq!(place.holder("orders").await.as_deref(), Some(guard.holder()), "not touched");
+    assert_eq!(fixture.holder("orders").await.as_deref(), Some(guard.holder()), "not changed");
     guard.release().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_lock_that_is_given_to_somebody_else_by_hand_stops_the_command() {
-    let place = Place::new().await;
-    let (program, pids) = stubborn(&place, &place.kubeconfig).await;
+async fn a_lock_that_is_given_away_by_hand_stops_the_command() {
+    let fixture = Fixture::new().await;
+    let (program, pids) = stubborn(&fixture, &fixture.kubeconfig).await;
 
-    place
+    fixture
         .edit("orders", |lease| {
             lease.spec.as_mut().unwrap().holder_identity = Some("operator".into());
         })
@@ -73,25 +73,25 @@ async fn a_lock_that_is_given_to_somebody_else_by_hand_stops_the_command() {
     let ended = program.end().await;
 
     assert_eq!(ended.code, Some(79));
-    assert!(ended.said().contains("lost"), "{ended:?}");
+    assert!(ended.stderr_line().contains("lost"), "{ended:?}");
     assert!(pids.iter().all(|pid| !runs(pid)), "{pids:?}");
-    assert_eq!(place.holder("orders").await.as_deref(), Some("operator"), "not touched");
+    assert_eq!(fixture.holder("orders").await.as_deref(), Some("operator"), "not changed");
 }
 
 #[tokio::test]
-async fn an_outage_shorter_than_the_hold_is_not_noticed() {
-    let place = Place::new().await;
+async fn a_short_outage_does_not_stop_the_command() {
+    let fixture = Fixture::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
+    let (proxy, kubeconfig) = fixture.behind_proxy(directory.path()).await;
     let args = ["lock", "--ttl", "6s", "orders", "sh", "-c", "echo ready; read -r line; exit 5"];
-    let mut program = place.leasehold_of(&kubeconfig, args).piped().start();
+    let mut program = fixture.leasehold_of(&kubeconfig, args).piped().start();
     assert_eq!(program.line().await, "ready");
 
     proxy.set(Link::BLACK_HOLE);
     proxy.reset();
     proxy.set(Link::default());
-    place.until_requested("update", place.requests("update") + 2).await;
-    program.say("enough\n").await;
+    fixture.until_requested("update", fixture.requests("update") + 2).await;
+    program.write_line("enough\n").await;
 
     assert_eq!(program.end().await.code, Some(5));
 }

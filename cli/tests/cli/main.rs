@@ -1,10 +1,10 @@
-//! The program `leasehold`, as built, on a real kube-apiserver and etcd.
+//! Tests of the built program `leasehold`, on a real kube-apiserver and etcd.
 
 #![cfg(unix)]
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test says where it fails, and reads the clock"
+    reason = "a test panics where it fails, and reads the clock"
 )]
 
 mod busy;
@@ -39,21 +39,21 @@ use leasehold::{Kubernetes, LockOptions, Options};
 use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
 use program::Program;
 
-/// A namespace of a test's own on the shared control plane.
-struct Place {
+/// A namespace for one test, on the shared control plane.
+struct Fixture {
     plane: &'static ControlPlane,
     namespace: String,
     kubeconfig: PathBuf,
 }
 
-impl Place {
+impl Fixture {
     async fn new() -> Self {
         let plane = ControlPlane::shared().await;
         let (namespace, kubeconfig) = (plane.namespace().await, plane.kubeconfig(ADMIN));
         Self { plane, namespace, kubeconfig }
     }
 
-    /// The program with these arguments, not yet started.
+    /// The program with these arguments. It is not started yet.
     fn leasehold<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Program {
         self.leasehold_of(&self.kubeconfig, args)
     }
@@ -68,7 +68,7 @@ impl Place {
             .env("LEASEHOLD_NAMESPACE", &self.namespace)
     }
 
-    /// The library, as a contender or successor in this process.
+    /// A handle of the library, for another contender in this process.
     fn handle(&self) -> Kubernetes {
         let options = Options::default().namespace(&self.namespace);
         Kubernetes::from_config(self.plane.config(ADMIN), options).unwrap()
@@ -78,13 +78,13 @@ impl Place {
         Api::namespaced(self.plane.client(ADMIN), &self.namespace)
     }
 
-    /// Who holds the lock, as its record says.
+    /// The holder in the record.
     async fn holder(&self, name: &str) -> Option<String> {
         let lease = self.leases().get_opt(name).await.unwrap()?;
         lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
     }
 
-    /// Changes a Lease as an operator would.
+    /// Changes a Lease like an operator.
     async fn edit(&self, name: &str, edit: impl Fn(&mut Lease)) {
         loop {
             let mut lease = self.leases().get(name).await.unwrap();
@@ -97,13 +97,13 @@ impl Place {
         }
     }
 
-    /// How many requests of this verb have arrived in this namespace.
+    /// The number of requests with this verb in this namespace.
     fn requests(&self, verb: &str) -> u64 {
         let seen = self.plane.audit_of(|request| request.namespace == self.namespace);
         seen.get(verb).copied().unwrap_or(0)
     }
 
-    /// The admin's kubeconfig with another server in it, in `directory`.
+    /// Writes the admin's kubeconfig with another server into `directory`.
     fn kubeconfig_for(&self, url: &str, directory: &Path) -> PathBuf {
         let path = directory.join("kubeconfig");
         let own = std::fs::read_to_string(&self.kubeconfig).unwrap();
@@ -111,7 +111,7 @@ impl Place {
         path
     }
 
-    /// A proxy before the server, and the configuration to go through it.
+    /// A proxy in front of the server, and a kubeconfig that uses it.
     async fn behind_proxy(&self, directory: &Path) -> (Proxy, PathBuf) {
         let config = self.plane.config(ADMIN);
         let server = config.cluster_url.authority().unwrap().to_string();
@@ -120,7 +120,7 @@ impl Place {
         (proxy, kubeconfig)
     }
 
-    /// Waits until `count` requests of this verb have arrived in this namespace.
+    /// Waits until the server has received `count` requests with this verb in this namespace.
     async fn until_requested(&self, verb: &str, count: u64) {
         for _ in 0..600 {
             if self.requests(verb) >= count {
@@ -132,7 +132,7 @@ impl Place {
     }
 }
 
-/// Short, so that an expiry is soon.
+/// A short ttl, so that expiries come soon.
 const BRIEF: Duration = Duration::from_secs(2);
 
 fn brief() -> LockOptions {

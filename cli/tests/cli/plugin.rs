@@ -1,25 +1,25 @@
-//! As a plugin of `kubectl`, which starts `kubectl-leasehold` with the words behind `kubectl leasehold`.
+//! The program as a plugin: `kubectl leasehold` starts `kubectl-leasehold` with the same arguments.
 
 use std::os::unix::fs::symlink;
 
 use leasehold::Sync as _;
 
-use crate::{Place, brief, program::Program};
+use crate::{Fixture, brief, program::Program};
 
 #[tokio::test]
-async fn linked_as_kubectl_leasehold_it_works_and_says_what_to_type() {
-    let place = Place::new().await;
+async fn as_a_kubectl_plugin_it_works_and_its_help_shows_kubectl_commands() {
+    let fixture = Fixture::new().await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("kubectl-leasehold");
     symlink(env!("CARGO_BIN_EXE_leasehold"), &path).unwrap();
     let plugin = |args: &[&'static str]| {
-        let kubeconfig = place.kubeconfig.to_str().unwrap();
+        let kubeconfig = fixture.kubeconfig.to_str().unwrap();
         Program::at(&path, args.iter().copied()).env("KUBECONFIG", kubeconfig)
     };
-    let guard = place.handle().lock("orders", brief()).await.unwrap();
+    let guard = fixture.handle().lock("orders", brief()).await.unwrap();
 
-    let status = plugin(&["status"]).arg("-n").arg(&place.namespace).end().await;
-    let locked = plugin(&["lock"]).arg("-n").arg(&place.namespace);
+    let status = plugin(&["status"]).arg("-n").arg(&fixture.namespace).end().await;
+    let locked = plugin(&["lock"]).arg("-n").arg(&fixture.namespace);
     let locked = locked.arg("jobs").arg("sh").arg("-c").arg("exit 5").end().await;
 
     assert!(status.text().contains("orders") && status.code == Some(0), "{status:?}");

@@ -1,4 +1,4 @@
-//! The program as a process, which does not outlive the test.
+//! The program as a process that ends with the test.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -9,13 +9,13 @@ use tokio::{
     time::timeout,
 };
 
-/// When to give a process up: a test that fails says so, and does not hang.
+/// Time limit, so that a test fails instead of hanging.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What to start.
+/// The program with its arguments and environment.
 pub(crate) struct Program(Command);
 
-/// What came of it.
+/// The result of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -28,7 +28,7 @@ impl Program {
         Self::at(env!("CARGO_BIN_EXE_leasehold").as_ref(), args)
     }
 
-    /// The program as it is at `path`.
+    /// The program at `path`.
     pub(crate) fn at<'a>(path: &Path, args: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
@@ -37,7 +37,7 @@ impl Program {
             }
         }
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The guardian sees to the rest.
+        // The guardian then kills the command.
         command.kill_on_drop(true);
         Self(command)
     }
@@ -52,7 +52,7 @@ impl Program {
         self
     }
 
-    /// Started by another program, with the same arguments behind it.
+    /// Runs it as the argument of another program.
     pub(crate) fn under(self, program: &str) -> Self {
         let old = self.0.as_std();
         let mut command = Command::new(program);
@@ -71,7 +71,7 @@ impl Program {
         Self(command)
     }
 
-    /// With an input that can be written to.
+    /// With a pipe as its standard input.
     pub(crate) fn piped(mut self) -> Self {
         self.0.stdin(Stdio::piped());
         self
@@ -82,7 +82,7 @@ impl Program {
         self.start().end().await
     }
 
-    /// Runs it to its end with this input.
+    /// Runs it to its end with this standard input.
     pub(crate) async fn fed(self, input: &[u8]) -> Ended {
         let mut running = self.piped().start();
         let mut stdin = running.stdin.take().unwrap();
@@ -106,7 +106,7 @@ impl Program {
     }
 }
 
-/// A running program. Dropping it kills it, and so what it runs.
+/// A running program. Dropping it kills the program and its command.
 pub(crate) struct Running {
     process: Child,
     stdin: Option<ChildStdin>,
@@ -115,25 +115,28 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The next line on its standard output.
+    /// The next line of its standard output.
     pub(crate) async fn line(&mut self) -> String {
         line_of(&mut self.stdout).await
     }
 
-    /// The next line on its standard error.
-    pub(crate) async fn complaint(&mut self) -> String {
+    /// The next line of its standard error.
+    pub(crate) async fn stderr_line(&mut self) -> String {
         line_of(&mut self.stderr).await
     }
 
     /// Writes to its standard input.
-    pub(crate) async fn say(&mut self, text: &str) {
+    pub(crate) async fn write_line(&mut self, text: &str) {
         self.stdin.as_mut().expect("piped").write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Returns once nobody has its standard output open any more, with what was said until then.
+    /// Reads its standard output until all processes have closed it.
     pub(crate) async fn closed(&mut self) -> String {
         let mut rest = String::new();
-        timeout(LIMIT, self.stdout.read_to_string(&mut rest)).await.expect("it closes").unwrap();
+        timeout(LIMIT, self.stdout.read_to_string(&mut rest))
+            .await
+            .expect("the output closes")
+            .unwrap();
         rest
     }
 
@@ -155,7 +158,7 @@ impl Running {
             )
         })
         .await
-        .expect("it ends");
+        .expect("the process ends");
         Ended { code: status.unwrap().code(), stdout: out, stderr: err }
     }
 }
@@ -163,32 +166,32 @@ impl Running {
 async fn line_of(output: &mut (impl AsyncBufRead + Unpin)) -> String {
     let mut line = String::new();
     let read = timeout(LIMIT, output.read_line(&mut line)).await.expect("a line").unwrap();
-    assert_ne!(read, 0, "it has closed its output");
+    assert_ne!(read, 0, "the output is closed");
     line.trim_end().to_owned()
 }
 
 impl Ended {
-    /// Its output as text.
+    /// The standard output as text.
     pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// Its only line on stderr.
+    /// The only line of its standard error.
     #[track_caller]
-    pub(crate) fn said(&self) -> &str {
+    pub(crate) fn stderr_line(&self) -> &str {
         let lines: Vec<_> = self.stderr.lines().collect();
         assert_eq!(lines.len(), 1, "{}", self.stderr);
         lines[0]
     }
 }
 
-/// Whether the process with this number runs: a zombie does not.
+/// Whether the process runs. A zombie does not.
 pub(crate) fn runs(pid: &str) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// The processes of this program and its helpers whose environment names `namespace`.
+/// The running processes of the program whose environment names `namespace`.
 pub(crate) fn left_behind(namespace: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     processes

@@ -1,31 +1,31 @@
-//! Who comes after whom, and when.
+//! Hand-overs: the order of the holders, and the time between them.
 
 use rustix::process::Signal;
 
-use crate::Place;
+use crate::Fixture;
 
 #[tokio::test]
-async fn a_lock_goes_to_and_fro_between_two_that_each_wait_before_the_other_leaves() {
-    let place = Place::new().await;
-    // Says that it is in, and stays until it hears something.
+async fn a_lock_alternates_between_two_processes_that_wait_for_each_other() {
+    let fixture = Fixture::new().await;
+    // Prints its tenure, and waits for a line.
     let script = "echo $LEASEHOLD_HOLDER $LEASEHOLD_TOKEN; read -r line";
     let contender = |id: &'static str| {
-        place.leasehold(["lock", "--id", id, "orders", "sh", "-c", script]).piped().start()
+        fixture.leasehold(["lock", "--id", id, "orders", "sh", "-c", script]).piped().start()
     };
     let mut inside = contender("a");
     let mut tenures = vec![inside.line().await];
 
     for id in ["b", "a", "b", "a", "b", "a"] {
-        let watches = place.requests("watch");
+        let watches = fixture.requests("watch");
         let mut waiting = contender(id);
-        place.until_requested("watch", watches + 1).await;
-        inside.say("leave\n").await;
+        fixture.until_requested("watch", watches + 1).await;
+        inside.write_line("leave\n").await;
         assert_eq!(inside.end().await.code, Some(0));
         tenures.push(waiting.line().await);
         inside = waiting;
     }
 
-    inside.say("leave\n").await;
+    inside.write_line("leave\n").await;
     assert_eq!(inside.end().await.code, Some(0));
     let holders: String = tenures.iter().map(|tenure| &tenure[..1]).collect();
     assert_eq!(holders, "abababa");
@@ -33,24 +33,24 @@ async fn a_lock_goes_to_and_fro_between_two_that_each_wait_before_the_other_leav
     assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
 }
 
-/// The host's clock, on which all of its processes agree, in seconds.
-const SAY_TIME: &str = "cut -d' ' -f1 /proc/uptime";
+/// Prints the clock of the host, which all processes share, in seconds.
+const PRINT_TIME: &str = "cut -d' ' -f1 /proc/uptime";
 
 fn now() -> f64 {
-    let said = std::fs::read_to_string("/proc/uptime").unwrap();
-    said.split(' ').next().unwrap().parse().unwrap()
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    uptime.split(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
-async fn killed_with_9_its_command_is_dead_when_the_next_enters_within_the_ttl() {
-    let place = Place::new().await;
-    let beat = format!("trap '' TERM; while :; do {SAY_TIME}; sleep 0.05; done");
+async fn the_command_of_a_killed_program_is_dead_before_a_successor_acquires_within_the_ttl() {
+    let fixture = Fixture::new().await;
+    let beat = format!("trap '' TERM; while :; do {PRINT_TIME}; sleep 0.05; done");
     let lock = ["lock", "--ttl", "3s", "orders", "sh", "-c"];
-    let mut first = place.leasehold(lock.into_iter().chain([&*beat])).start();
+    let mut first = fixture.leasehold(lock.into_iter().chain([&*beat])).start();
     first.line().await;
-    let watches = place.requests("watch");
-    let second = place.leasehold(lock.into_iter().chain([SAY_TIME])).start();
-    place.until_requested("watch", watches + 1).await;
+    let watches = fixture.requests("watch");
+    let second = fixture.leasehold(lock.into_iter().chain([PRINT_TIME])).start();
+    fixture.until_requested("watch", watches + 1).await;
 
     let killed = now();
     first.signal(Signal::KILL);

@@ -1,4 +1,4 @@
-//! On a terminal, under a shell with job control.
+//! The program on a terminal, in a shell with job control.
 
 use std::{
     fs::File,
@@ -13,14 +13,14 @@ use tokio::{sync::mpsc, time::timeout};
 
 use leasehold::Sync as _;
 
-use crate::{Place, brief};
+use crate::{Fixture, brief};
 
-/// When to give up.
+/// Time limit.
 const LIMIT: Duration = Duration::from_secs(30);
 const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
 
-/// An interactive shell on a terminal of its own, and whoever sits before it.
+/// An interactive shell on a new terminal, and its user.
 struct Session {
     shell: Child,
     keyboard: File,
@@ -29,18 +29,18 @@ struct Session {
 }
 
 impl Session {
-    fn start(place: &Place) -> Self {
+    fn start(fixture: &Fixture) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let tty = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let io = || Stdio::from(OwnedFd::from(tty.try_clone().unwrap()));
-        // Becomes the leader of a session with this terminal.
+        // `setsid` makes the shell the leader of a session with this terminal.
         let shell = Command::new("setsid")
             .args(["--ctty", "--wait", "bash", "--norc", "--noprofile", "--noediting", "-i"])
-            .env("KUBECONFIG", &place.kubeconfig)
-            .env("LEASEHOLD_NAMESPACE", &place.namespace)
+            .env("KUBECONFIG", &fixture.kubeconfig)
+            .env("LEASEHOLD_NAMESPACE", &fixture.namespace)
             .env("LEASEHOLD", env!("CARGO_BIN_EXE_leasehold"))
             .env("PS1", "$ ")
             .stdin(io())
@@ -54,7 +54,7 @@ impl Session {
         let (show, screen) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // Ends when nobody has the terminal open any more.
+            // Ends when all processes have closed the terminal.
             while let Ok(read @ 1..) = output.read(&mut bytes) {
                 if show.send(bytes[..read].to_vec()).is_err() {
                     return;
@@ -68,7 +68,7 @@ impl Session {
         self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until this is on the screen, below what was waited for before; says all that was shown up to it.
+    /// Waits until the screen shows `text`, after the last text waited for. Returns all output up to it.
     async fn shows(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.seen.find(text) {
@@ -84,16 +84,16 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // The terminal hangs up, which ends what is on it.
+        // The terminal hangs up, which ends its processes.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }
 }
 
 #[tokio::test]
-async fn the_command_has_the_keyboard_and_control_c() {
-    let place = Place::new().await;
-    let mut session = Session::start(&place);
+async fn the_command_gets_the_keyboard_and_control_c() {
+    let fixture = Fixture::new().await;
+    let mut session = Session::start(&fixture);
 
     session.types("$LEASEHOLD lock orders sh -c 'echo re\"\"ady; read -r line; echo got-$line'\n");
     session.shows("ready").await;
@@ -105,13 +105,13 @@ async fn the_command_has_the_keyboard_and_control_c() {
     session.types("echo code=$?\n");
     session.shows("code=130").await;
 
-    assert_eq!(place.holder("orders").await, None);
+    assert_eq!(fixture.holder("orders").await, None);
 }
 
 #[tokio::test]
-async fn control_z_stops_the_job_and_fg_brings_it_back() {
-    let place = Place::new().await;
-    let mut session = Session::start(&place);
+async fn control_z_stops_the_job_and_fg_continues_it() {
+    let fixture = Fixture::new().await;
+    let mut session = Session::start(&fixture);
 
     session.types("$LEASEHOLD lock --ttl 60s orders sh -c 'echo re\"\"ady; read -r line; echo got-$line; exit 4'\n");
     session.shows("ready").await;
@@ -119,7 +119,7 @@ async fn control_z_stops_the_job_and_fg_brings_it_back() {
     session.shows("Stopped").await;
     session.types("echo the-shell-$((1 + 1))\n");
     session.shows("the-shell-2").await;
-    let while_stopped = place.holder("orders").await;
+    let while_stopped = fixture.holder("orders").await;
     session.types("fg\n");
     session.shows("LEASEHOLD lock").await;
     session.types("hello\n");
@@ -128,13 +128,13 @@ async fn control_z_stops_the_job_and_fg_brings_it_back() {
     session.shows("code=4").await;
 
     assert!(while_stopped.is_some());
-    assert_eq!(place.holder("orders").await, None);
+    assert_eq!(fixture.holder("orders").await, None);
 }
 
 #[tokio::test]
-async fn in_a_pipeline_the_terminal_stays_with_the_others() {
-    let place = Place::new().await;
-    let mut session = Session::start(&place);
+async fn in_a_pipeline_the_terminal_stays_with_the_other_processes() {
+    let fixture = Fixture::new().await;
+    let mut session = Session::start(&fixture);
 
     session.types("$LEASEHOLD lock orders echo re\"\"ady | sh -c 'cat; read -r line </dev/tty; echo got-$line'\n");
     session.shows("ready").await;
@@ -143,12 +143,12 @@ async fn in_a_pipeline_the_terminal_stays_with_the_others() {
 }
 
 #[tokio::test]
-async fn on_a_terminal_the_status_is_redrawn_in_place_and_coloured_unless_that_is_unwanted() {
+async fn on_a_terminal_the_status_is_redrawn_in_place_and_coloured_unless_no_color_is_set() {
     const UP: &str = "\x1b[2A\r\x1b[J";
     const GREEN: &str = "\x1b[32mheld";
-    let place = Place::new().await;
-    let guard = place.handle().lock("orders", brief()).await.unwrap();
-    let mut session = Session::start(&place);
+    let fixture = Fixture::new().await;
+    let guard = fixture.handle().lock("orders", brief()).await.unwrap();
+    let mut session = Session::start(&fixture);
 
     session.types("export TERM=xterm; $LEASEHOLD status -w\n");
     session.shows(UP).await;

@@ -1,4 +1,4 @@
-//! Nothing is left behind.
+//! No records, processes or connections remain.
 
 use std::{fs, time::Duration};
 
@@ -6,39 +6,39 @@ use leasehold::Sync as _;
 use leasehold_test_support::{Link, Way};
 use rustix::process::Signal;
 
-use crate::{Place, program::left_behind};
+use crate::{Fixture, program::left_behind};
 
 #[tokio::test]
-async fn a_hundred_locks_in_a_row_leave_one_free_lease_and_nothing_else() {
+async fn a_hundred_locks_in_a_row_leave_one_free_lease_only() {
     locks_in_a_row(100).await;
 }
 
 #[tokio::test]
 #[ignore = "takes a minute"]
-async fn a_thousand_locks_in_a_row_leave_one_free_lease_and_nothing_else() {
+async fn a_thousand_locks_in_a_row_leave_one_free_lease_only() {
     locks_in_a_row(1000).await;
 }
 
 async fn locks_in_a_row(runs: i32) {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let directory = tempfile::tempdir().unwrap();
-    // A way of its own to the server, so that its connections can be told from those of others.
-    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
+    // A separate proxy, so that its connections can be counted.
+    let (proxy, kubeconfig) = fixture.behind_proxy(directory.path()).await;
 
     for _ in 0..runs {
-        let ended = place.leasehold_of(&kubeconfig, ["lock", "orders", "true"]).end().await;
+        let ended = fixture.leasehold_of(&kubeconfig, ["lock", "orders", "true"]).end().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
     }
 
-    let leases = place.leases().list(&kube::api::ListParams::default()).await.unwrap().items;
+    let leases = fixture.leases().list(&kube::api::ListParams::default()).await.unwrap().items;
     let lease = leases[0].spec.clone().unwrap();
     assert_eq!((leases.len(), lease.lease_transitions), (1, Some(runs - 1)));
-    assert_eq!(place.holder("orders").await, None);
-    assert_eq!(left_behind(&place.namespace), Vec::<String>::new());
+    assert_eq!(fixture.holder("orders").await, None);
+    assert_eq!(left_behind(&fixture.namespace), Vec::<String>::new());
     assert_eq!(connections(proxy.port()), 0);
 }
 
-/// How many connections to this port there are: established, or with one end closed and the other not.
+/// The number of connections to this port that are established or half closed.
 fn connections(port: u16) -> usize {
     const LISTEN: &str = "0A";
     const TIME_WAIT: &str = "06";
@@ -52,23 +52,23 @@ fn connections(port: u16) -> usize {
 }
 
 #[tokio::test]
-async fn a_signal_while_the_lock_is_being_written_leaves_nobody_in_it() {
-    let place = Place::new().await;
+async fn a_signal_during_the_write_of_the_lock_leaves_the_lock_free() {
+    let fixture = Fixture::new().await;
     let directory = tempfile::tempdir().unwrap();
-    let (proxy, kubeconfig) = place.behind_proxy(directory.path()).await;
-    // The answer is on its way for longer than it takes to see that the request has arrived.
+    let (proxy, kubeconfig) = fixture.behind_proxy(directory.path()).await;
+    // The answer takes longer than it takes to see that the request has arrived.
     let late = Way::Slow(Duration::from_millis(300));
     proxy.set(Link { replies: late, ..Link::default() });
-    let program = place.leasehold_of(&kubeconfig, ["lock", "orders", "echo", "in"]).start();
-    place.until_requested("create", 1).await;
+    let program = fixture.leasehold_of(&kubeconfig, ["lock", "orders", "echo", "in"]).start();
+    fixture.until_requested("create", 1).await;
 
     program.signal(Signal::TERM);
     let ended = program.end().await;
 
     assert_eq!((ended.code, &*ended.stderr), (Some(143), ""), "{ended:?}");
-    assert!(place.leases().get_opt("orders").await.unwrap().is_some(), "it had been written");
-    assert_eq!(place.holder("orders").await, None);
-    let sync = place.handle();
+    assert!(fixture.leases().get_opt("orders").await.unwrap().is_some(), "the record was written");
+    assert_eq!(fixture.holder("orders").await, None);
+    let sync = fixture.handle();
     let next = sync.lock("orders", leasehold::LockOptions::default().try_once()).await.unwrap();
     next.release().await.unwrap();
 }

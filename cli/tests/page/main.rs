@@ -1,7 +1,7 @@
-//! The page in a real browser: `make page` brings Chromium, or says what is missing.
+//! The page in a real browser. `make page` runs these tests if Chromium is installed.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "a test says where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,7 +11,7 @@ use std::{
 use leasehold_test_support::browser::{Browser, ENTER};
 use serde_json::{Value, json};
 
-/// The demonstration on a page, until this is dropped.
+/// The demonstration on a page. Dropping it ends the process.
 struct Demo {
     child: Child,
     url: String,
@@ -51,7 +51,7 @@ async fn leader(browser: &Browser) -> String {
 
 async fn until_another_leads(browser: &Browser, than: &str) {
     let another = format!(
-        "const now = document.getElementById('leader').textContent; return now !== {} && now !== 'nobody'",
+        "const now = document.getElementById('leader').textContent; return now !== {} && now !== 'no leader'",
         json!(than)
     );
     browser.until(&another).await;
@@ -67,7 +67,7 @@ async fn the_button_makes_the_leader_resign_by_mouse_and_by_keyboard() {
     until_another_leads(&browser, &first).await;
     let second = leader(&browser).await;
     browser.until("return !document.querySelector('#resign button').disabled").await;
-    // From the top of the page, with nothing but the keyboard.
+    // From the top of the page, with the keyboard only.
     browser.run("document.activeElement.blur(); window.scrollTo(0, 0)").await;
     browser.tab_to("#resign button").await;
     browser.press(ENTER).await;
@@ -75,17 +75,17 @@ async fn the_button_makes_the_leader_resign_by_mouse_and_by_keyboard() {
 
     browser.until("return document.querySelectorAll('.bar').length >= 3").await;
     browser.until("return document.querySelectorAll('.gap').length >= 1").await;
-    let said = browser.run("return document.getElementById('timeline').ariaLabel").await;
-    assert!(said.as_str().unwrap().contains("tenures in the last"), "{said}");
+    let label = browser.run("return document.getElementById('timeline').ariaLabel").await;
+    assert!(label.as_str().unwrap().contains("tenures in the last"), "{label}");
     let answered = browser.text("#answer").await;
-    assert!(answered.contains("has resigned, and stands again"), "{answered}");
+    assert!(answered.contains("has resigned, and is a candidate again"), "{answered}");
     assert_eq!(browser.complaints().await, Vec::<Value>::new());
     browser.shoot("page").await;
 }
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver: make page"]
-async fn at_the_width_of_a_phone_nothing_is_cut_off_and_the_button_is_large() {
+async fn on_a_phone_nothing_is_cut_off_and_the_button_is_large() {
     let (demo, browser) = (Demo::start(), Browser::start((360, 740)).await);
     open(&browser, &demo).await;
     browser.until("return document.querySelectorAll('#members li .id').length === 3").await;
@@ -100,13 +100,13 @@ async fn at_the_width_of_a_phone_nothing_is_cut_off_and_the_button_is_large() {
     let number = |value: &Value, at: usize| value[at].as_f64().unwrap();
     assert!(number(&width, 0) <= number(&width, 1), "scrolls sideways: {width}");
     assert!(number(&button, 0) >= 0.0 && number(&button, 1) <= number(&width, 1), "{button}");
-    assert!(number(&button, 2) >= 44.0, "a finger needs 44: {button}");
+    assert!(number(&button, 2) >= 44.0, "a finger needs 44 pixels: {button}");
     browser.shoot("page-phone").await;
 }
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver: make page"]
-async fn it_is_dark_for_those_who_want_it_dark_and_readable_in_both() {
+async fn the_page_follows_the_colour_scheme_and_is_readable_in_both() {
     let (demo, browser) = (Demo::start(), Browser::start((1000, 900)).await);
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
@@ -130,7 +130,7 @@ async fn it_is_dark_for_those_who_want_it_dark_and_readable_in_both() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver: make page"]
-async fn a_server_that_goes_away_is_said_and_time_goes_on() {
+async fn a_lost_server_is_shown_and_the_time_left_runs_out() {
     let (demo, browser) = (Demo::start(), Browser::start((1000, 900)).await);
     open(&browser, &demo).await;
 
