@@ -8,25 +8,25 @@
 )]
 
 mod busy;
+mod client;
 mod commands;
 mod demo;
 mod elect;
-mod events;
-mod http;
-mod label;
-mod look;
+mod leftovers;
 mod lost;
 mod page;
 mod plugin;
+mod pod_events;
+mod pod_label;
 mod program;
-mod serve;
-mod server;
+mod records;
+mod sidecar;
 mod signals;
 mod succession;
 #[cfg(target_os = "linux")]
 mod terminal;
-mod tidy;
-mod trouble;
+mod unavailable;
+mod warnings;
 
 use std::{
     path::{Path, PathBuf},

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     Fixture,
-    http::{Answer, SidecarClient},
+    client::{Answer, SidecarClient},
     program::{Program, Running},
 };
 

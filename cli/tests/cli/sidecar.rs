@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::{Fixture, http::SidecarClient, program::Running};
+use crate::{Fixture, client::SidecarClient, program::Running};
 
 const SIDECAR: [&str; 6] = ["elect", "--ttl", "2s", "--serve", "127.0.0.1:0", "--id"];
 
