@@ -9,10 +9,11 @@
 //! The guardian is this program in a second process that waits for the deadline only. It kills the group in
 //! time even while `leasehold` itself is stopped, blocked or dead.
 //!
-//! Each folder uses only the folders below it, and `clock` and `exit`:
+//! Each folder uses only the folders to its right, besides `clock` and `exit`:
 //!
 //! ```text
-//!  main ─► commands ─► cli ─► sidecar ─► cluster, output ─► exec
+//!  main ─► commands ─► cli ─► sidecar ─┬─► output
+//!                                      └─► cluster ─► exec
 //! ```
 
 mod cli;

@@ -30,7 +30,7 @@ impl Args {
     ///
     /// The text to print: a usage error, or the help that was requested.
     pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = plugin::called(Self::command(), words.first());
+        let mut command = plugin::named(Self::command(), words.first());
         let matches = command.try_get_matches_from_mut(words)?;
         let mut args = Self::from_arg_matches(&matches)?;
         if let (Command::Lock(lock), Some((_, given))) = (&mut args.command, matches.subcommand()) {

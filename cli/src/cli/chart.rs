@@ -1,9 +1,12 @@
-//! The values of the chart: what they are, and that the chart says the same.
+//! The values of the Helm chart, as types. Tests check that the chart has the same values.
 //!
-//! `LEASEHOLD_WRITE_SCHEMA=1 cargo test -p leasehold-cli --bin leasehold chart` writes `values.schema.json` anew.
+//! `LEASEHOLD_WRITE_SCHEMA=1 cargo test -p leasehold-cli --bin leasehold chart` writes `values.schema.json`.
 
-#![expect(dead_code, reason = "only ever described, as a schema")]
-#![expect(clippy::doc_markdown, reason = "descriptions in a schema, where there is no Markdown")]
+#![expect(dead_code, reason = "used for its schema only")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments become descriptions of a schema, which has no Markdown"
+)]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -13,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Args, ReportArgs, TenureArgs};
 
-/// What Kubernetes checks better than this could.
+/// A Kubernetes object, which the API server checks.
 type Object = Map<String, Value>;
 type Labels = BTreeMap<String, String>;
 
@@ -22,119 +25,119 @@ type Labels = BTreeMap<String, String>;
 #[schemars(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a chart")]
 struct Values {
-    /// What runs: leasehold alone, beside your container, or around your container's command.
+    /// What runs: leasehold alone, leasehold next to your container, or leasehold around the command of your container.
     mode: Mode,
-    /// How many pods stand for election.
+    /// Number of pods. Each is a candidate.
     #[schemars(range(max = 100))]
     replicas: u32,
-    /// Where leasehold's own image is, without a tag.
+    /// Image of leasehold, without a tag.
     #[schemars(length(min = 1))]
     image: String,
-    /// Its tag. Empty: the chart's appVersion.
+    /// Tag of the image. Defaults to the chart's appVersion.
     image_tag: String,
-    /// When leasehold's image is pulled.
+    /// Pull policy of leasehold's image.
     image_pull_policy: PullPolicy,
-    /// Names of the secrets to pull images with.
+    /// Names of the Secrets for pulling images.
     image_pull_secrets: Vec<String>,
-    /// The name of all objects. Empty: the release's, with the chart's behind it where that is not in it.
+    /// Name of all objects. Defaults to `<release>-<chart>`, or `<release>` if that already contains the chart's name.
     #[schemars(regex(pattern = r"^([a-z]([-a-z0-9]{0,50}[a-z0-9])?)?$"))]
     fullname_override: String,
 
-    /// The election's name, which is the name of its Lease. Empty: the name of all objects.
+    /// Name of the election and of its Lease. Defaults to the name of all objects.
     #[schemars(length(max = 253), regex(pattern = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$"))]
     election: String,
     #[schemars(flatten)]
     tenure: TenureArgs,
     #[schemars(flatten)]
     report: ReportArgs,
-    /// Writes a Kubernetes Event with each change of the leader.
+    /// Writes a Kubernetes Event for each change of the leader.
     events: bool,
-    /// Puts the label leasehold.dev/leader on the leader's pod, for the Service to select it by.
+    /// Sets the label leasehold.dev/leader on the leader's pod, so that the Service can select it.
     label_leader: bool,
-    /// Serves a page for people, with a button that makes the leader resign. null: in mode demo only.
+    /// Serves a web page with a button that makes the leader resign. null: in mode demo only.
     page: Option<bool>,
-    /// Gives each candidate a record. null: in mode demo only.
+    /// Gives each candidate a record, so that members can be listed. null: in mode demo only.
     list_members: Option<bool>,
 
     /// Your image, with its tag.
     app_image: String,
-    /// When it is pulled.
+    /// Pull policy of your image.
     app_image_pull_policy: PullPolicy,
-    /// The command, each word an entry.
+    /// Command of your container, one entry per word.
     app_command: Vec<String>,
-    /// The command's arguments.
+    /// Arguments of the command.
     app_args: Vec<String>,
-    /// Environment variables, as in a container.
+    /// Environment variables of your container.
     app_env: Vec<Object>,
-    /// The port it serves on. 0: the Service leads to leasehold's own port.
+    /// Port of your container. The Service forwards to it. 0: the Service forwards to leasehold's port.
     #[schemars(range(max = 65535))]
     app_port: u32,
-    /// Its resources.
+    /// Resources of your container.
     app_resources: Object,
-    /// Its readiness probe, mode sidecar.
+    /// Readiness probe of your container, in mode sidecar.
     app_readiness_probe: Object,
-    /// Its liveness probe, mode sidecar.
+    /// Liveness probe of your container, in mode sidecar.
     app_liveness_probe: Object,
-    /// What differs from the hardened security context.
+    /// Fields that override the restricted security context of your container.
     app_security_context: Object,
-    /// Its volume mounts.
+    /// Volume mounts of your container.
     app_volume_mounts: Vec<Object>,
-    /// Mounts the service account's token for it, mode sidecar.
+    /// Mounts the service account's token into your container, in mode sidecar.
     app_token: bool,
 
-    /// The port of the Service that leads to the leader.
+    /// Port of the Service that selects the leader.
     #[schemars(range(min = 1, max = 65535))]
     service_port: u32,
-    /// The port that leasehold answers on; above those that need a privilege.
+    /// Port of leasehold in each pod. Ports below 1024 would need a privilege.
     #[schemars(range(min = 1024, max = 65535))]
     serve_port: u32,
 
-    /// leasehold's own resources.
+    /// Resources of leasehold.
     resources: Object,
-    /// How long a pod has to end, in seconds: with less than 5 leasehold may not hand the lead on in time.
+    /// Time for a pod to end, in seconds. With less than 5, leasehold may not release the lead in time.
     #[schemars(range(min = 5))]
     termination_grace_period_seconds: u32,
-    /// Over what the pods are spread, as far as that is possible.
+    /// Topology keys over which the pods are spread, if possible.
     topology_spread_keys: Vec<String>,
-    /// Lets a drain evict one pod at a time.
+    /// Makes a PodDisruptionBudget that lets a drain evict one pod at a time.
     pod_disruption_budget: bool,
     /// Additional labels of the pods.
     pod_labels: Labels,
     /// Annotations of the pods.
     pod_annotations: Labels,
-    /// Which nodes.
+    /// Node selector of the pods.
     node_selector: Labels,
-    /// Which taints are tolerated.
+    /// Tolerations of the pods.
     tolerations: Vec<Object>,
-    /// Affinities.
+    /// Affinity rules of the pods.
     affinity: Object,
-    /// The pods' priority class.
+    /// Priority class of the pods.
     priority_class_name: String,
-    /// Additional volumes, as in a pod.
+    /// Additional volumes of the pods.
     volumes: Vec<Object>,
 
-    /// The service account. Empty: one is made.
+    /// Name of an existing service account. Empty: the chart makes one.
     service_account_name: String,
-    /// Annotations of the service account that is made.
+    /// Annotations of the service account that the chart makes.
     service_account_annotations: Labels,
     /// Makes the Role and its binding.
     rbac: bool,
 
     /// Makes a ServiceMonitor for the Prometheus operator.
     service_monitor: bool,
-    /// How often metrics are read, as Prometheus writes durations.
+    /// Scrape interval, in the format of Prometheus.
     #[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
     service_monitor_interval: String,
-    /// Labels by which the Prometheus finds it.
+    /// Labels by which Prometheus selects the ServiceMonitor.
     service_monitor_labels: Labels,
     /// Makes a NetworkPolicy.
     network_policy: bool,
-    /// Who may reach the pods. Empty: everybody.
+    /// Peers that may reach the pods, as in a NetworkPolicy's `from`. Empty: all peers.
     network_policy_from: Vec<Object>,
-    /// The ports on which the API server is reached.
+    /// Ports of the API server.
     network_policy_api_server_ports: Vec<u16>,
 
-    /// What Helm hands to a chart that is part of another.
+    /// Values that Helm passes to a subchart.
     global: Option<Object>,
 }
 
@@ -153,16 +156,16 @@ enum PullPolicy {
     Never,
 }
 
-/// Options of `elect` that are no values, and why.
+/// Options of `elect` that are not values of the chart, with the reason.
 const LEFT_OUT: [(&str, &str); 8] = [
-    ("LEASEHOLD_NAMESPACE", "the pod's own"),
+    ("LEASEHOLD_NAMESPACE", "the namespace of the pod"),
     ("LEASEHOLD_KUBECONFIG", "a pod has a service account"),
     ("LEASEHOLD_CONTEXT", "a pod has a service account"),
-    ("LEASEHOLD_POD", "POD_NAME says it"),
-    ("LEASEHOLD_LABEL_KEY", "the Service selects by the key that it has by default"),
-    ("LEASEHOLD_ID", "must be another one in each life of each pod"),
-    ("LEASEHOLD_ONCE", "a pod whose container ended is started again"),
-    ("LEASEHOLD_QUIET", "a pod's log is where one looks when something is wrong"),
+    ("LEASEHOLD_POD", "POD_NAME has it"),
+    ("LEASEHOLD_LABEL_KEY", "the Service selects by the default key"),
+    ("LEASEHOLD_ID", "each start of each pod needs a new id"),
+    ("LEASEHOLD_ONCE", "a container that has ended is restarted"),
+    ("LEASEHOLD_QUIET", "the log of the pod must show errors"),
 ];
 
 fn schema() -> Value {
@@ -182,14 +185,14 @@ fn read(file: &str) -> String {
 }
 
 #[test]
-fn the_schema_of_the_chart_is_that_of_the_values() {
+fn the_schema_of_the_chart_is_generated_from_the_values() {
     let wanted = format!("{:#}\n", schema());
     if std::env::var_os("LEASEHOLD_WRITE_SCHEMA").is_some() {
         fs::write(chart("values.schema.json"), &wanted).expect("written");
     }
     assert!(
         read("values.schema.json") == wanted,
-        "charts/leasehold/values.schema.json is not what the program's options and chart.rs say: `make chart-schema` writes it anew"
+        "charts/leasehold/values.schema.json is outdated: `make chart-schema` generates it again"
     );
 }
 
@@ -215,7 +218,7 @@ fn every_value_is_in_the_schema_has_a_default_and_a_comment() {
 }
 
 #[test]
-fn every_option_of_elect_can_be_set_or_is_left_out_for_a_reason() {
+fn every_option_of_elect_is_a_value_or_is_left_out_for_a_reason() {
     let templates = read("templates/_helpers.tpl");
     let command = Args::command();
     let elect = command.find_subcommand("elect").expect("a command elect");
@@ -223,6 +226,9 @@ fn every_option_of_elect_can_be_set_or_is_left_out_for_a_reason() {
         let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else { continue };
         let set = templates.contains(&format!("name: {variable}\n"));
         let left_out = LEFT_OUT.iter().any(|(name, _)| *name == variable);
-        assert!(set != left_out, "{variable}: a value of the chart, or left out for a reason?");
+        assert!(
+            set != left_out,
+            "{variable} must be a value of the chart, or be left out for a reason"
+        );
     }
 }

@@ -33,9 +33,9 @@ impl ResignRequests {
     /// The next request; pending forever if none can arrive. Cancel safe.
     pub(crate) async fn next(&mut self) -> ResignRequest {
         if let Some(resign_requests) = &mut self.0
-            && let Some(ask) = resign_requests.recv().await
+            && let Some(request) = resign_requests.recv().await
         {
-            return ask;
+            return request;
         }
         std::future::pending().await
     }
@@ -52,9 +52,9 @@ impl ResignSender {
     ///
     /// The reason why there is no answer.
     pub(crate) async fn send(&self) -> Result<String, &'static str> {
-        let (ask, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         self.0
-            .try_send(ResignRequest(ask))
+            .try_send(ResignRequest(sender))
             .map_err(|_| "an earlier request is not answered yet")?;
         answer.await.map_err(|_| "it ended before it answered")
     }

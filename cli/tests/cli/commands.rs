@@ -53,7 +53,7 @@ async fn the_exit_code_of_the_command_is_passed_on() {
 #[tokio::test]
 async fn a_command_that_cannot_run_is_reported_before_a_lock_is_requested() {
     let fixture = Fixture::new().await;
-    for (command, code, told) in [
+    for (command, code, text) in [
         ("leasehold-no-such-program", 127, "it is in no directory of PATH"),
         ("/nowhere/at/all", 127, "the file does not exist"),
         ("--ttl", 127, "put options before NAME"),
@@ -63,7 +63,7 @@ async fn a_command_that_cannot_run_is_reported_before_a_lock_is_requested() {
         let ended = fixture.leasehold(["lock", "orders", command]).end().await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
         assert!(
-            ended.stderr_line().contains(command) && ended.stderr_line().contains(told),
+            ended.stderr_line().contains(command) && ended.stderr_line().contains(text),
             "{ended:?}"
         );
     }

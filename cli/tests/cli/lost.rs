@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Ignores TERM, starts a grandchild that also ignores TERM, and prints both process ids.
-const STUBBORN: &str = "trap 'echo told' TERM; (trap '' TERM; exec sh -c 'echo $$; while :; do sleep 1; done') & \
+const STUBBORN: &str = "trap 'echo got TERM' TERM; (trap '' TERM; exec sh -c 'echo $$; while :; do sleep 1; done') & \
                         echo $$; while :; do sleep 0.1; done";
 
 async fn stubborn(fixture: &Fixture, kubeconfig: &Path) -> (Running, [String; 2]) {
@@ -36,7 +36,7 @@ async fn the_group_of_a_holder_without_network_is_dead_before_a_successor_holds(
     let ended = program.end().await;
 
     assert!(alive.is_empty(), "{alive:?} of {pids:?} ran when the successor held");
-    assert!(ended.text().contains("told"), "TERM comes before KILL: {ended:?}");
+    assert!(ended.text().contains("got TERM"), "TERM comes before KILL: {ended:?}");
     assert_eq!(ended.code, Some(79));
     assert!(ended.stderr.contains("lock `orders`") && ended.stderr.contains("lost"), "{ended:?}");
     guard.release().await.unwrap();

@@ -99,12 +99,12 @@ async fn the_button_makes_the_leader_resign_and_another_leads() {
     let before = until(&second, |state| state["leader"]["id"] == "first").await;
 
     let foreign = second.request("POST", "/resign", None).await.unwrap();
-    let asked = resign(&second).await;
+    let resigned = resign(&second).await;
     let after = until(&second, |state| state["leader"]["id"] == "second").await;
 
     assert_eq!(foreign.status, 403, "a page of another origin cannot send the header");
     assert_eq!(
-        (asked.status, &*asked.text),
+        (resigned.status, &*resigned.text),
         (200, "first has resigned, and is a candidate again\n")
     );
     assert!(after["leader"]["token"].as_u64() > before["leader"]["token"].as_u64());
@@ -121,7 +121,7 @@ async fn the_button_makes_the_leader_resign_and_another_leads() {
 #[tokio::test]
 async fn a_resign_request_ends_the_command_first() {
     let fixture = Fixture::new().await;
-    let command = "echo began by $LEASEHOLD_HOLDER; trap 'echo told to stop; exit' TERM; while :; do sleep 0.05; done";
+    let command = "echo began by $LEASEHOLD_HOLDER; trap 'echo got TERM; exit' TERM; while :; do sleep 0.05; done";
     let args = ["billing", "--", "sh", "-c", command];
     let (mut first, client) = fixture.page("first", &args).await;
     assert_eq!(first.line().await, "began by first");
@@ -132,7 +132,7 @@ async fn a_resign_request_ends_the_command_first() {
     let answer = resign(&client).await;
 
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(first.line().await, "told to stop");
+    assert_eq!(first.line().await, "got TERM");
     assert_eq!(second.line().await, "began by second");
     // And back: the first one is still a candidate.
     until(&other, |state| state["leader"]["id"] == "second").await;

@@ -143,14 +143,14 @@ async fn the_first_answer_after_a_long_stop_is_503() {
 
     first.0.signal(Signal::STOP);
     // The requests wait in the socket, so they are answered before any other task runs.
-    let asked =
+    let requests =
         async { tokio::join!(first.1.get("/leading"), first.1.get("/"), first.1.get("/metrics")) };
     let resume = async {
         let leads = second.1.until("/leading", 200).await;
         first.0.signal(Signal::CONT);
         leads
     };
-    let ((leading, status, metrics), leads) = tokio::join!(asked, resume);
+    let ((leading, status, metrics), leads) = tokio::join!(requests, resume);
 
     assert_eq!(leading.status, 503, "{leading:?}");
     assert_eq!(leading.json(), json!({ "leading": false, "token": null, "remaining_ms": 0 }));
@@ -236,8 +236,8 @@ async fn a_candidate_without_permission_is_unhealthy() {
     let unhealthy = client.until("/healthz", 503).await;
 
     assert_eq!((healthy.status, healthy.json()), (200, json!({ "healthy": true, "error": null })));
-    let told = unhealthy.json()["error"].as_str().unwrap().to_owned();
-    assert!(told.contains("not allowed to") && told.contains(&fixture.namespace), "{told}");
+    let error = unhealthy.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("not allowed to") && error.contains(&fixture.namespace), "{error}");
     assert_eq!(client.get("/leading").await.status, 503);
 }
 

@@ -49,7 +49,7 @@ impl Peer {
             .header("x-leasehold", "passed on")
             .body(Body::empty())
             .map_err(|error| unreachable(error.to_string()))?;
-        let asked = async {
+        let forwarded = async {
             let answer = client.request(request).await.map_err(|error| {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 cause.unwrap_or_else(|| error.to_string())
@@ -60,7 +60,7 @@ impl Peer {
             let line = String::from_utf8_lossy(&body).trim().to_owned();
             Ok(if well { Ok(line) } else { Err(line) })
         };
-        match timeout(LIMIT, asked).await {
+        match timeout(LIMIT, forwarded).await {
             Ok(answer) => answer.map_err(unreachable)?,
             Err(_) => Err(unreachable(format!("no answer within {LIMIT:?}"))),
         }
@@ -73,14 +73,14 @@ mod tests {
 
     #[test]
     fn a_peer_is_a_plain_http_url() {
-        let asked = |text: &str| text.parse::<Peer>().map(|peer| peer.0.to_string());
+        let url = |text: &str| text.parse::<Peer>().map(|peer| peer.0.to_string());
 
-        assert_eq!(asked("http://leader:8080"), Ok("http://leader:8080/resign".into()));
-        assert_eq!(asked("http://10.0.0.7/"), Ok("http://10.0.0.7/resign".into()));
+        assert_eq!(url("http://leader:8080"), Ok("http://leader:8080/resign".into()));
+        assert_eq!(url("http://10.0.0.7/"), Ok("http://10.0.0.7/resign".into()));
         for wrong in
             ["leader:8080", "https://leader", "http://leader/x", "http://a/?b", "", "http://"]
         {
-            assert!(asked(wrong).is_err(), "{wrong}");
+            assert!(url(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -119,7 +119,7 @@ async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, St
     }
     let state = page.view.state();
     let leader = state.leader.map(|leader| leader.id);
-    let told = match (&leader, &page.reach) {
+    let result = match (&leader, &page.reach) {
         (Some(leader), reach) if *leader == state.id || matches!(reach, Reach::All) => page
             .resign_sender
             .send()
@@ -132,7 +132,7 @@ async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, St
         )),
         (None, _) => Err("no candidate leads at present".into()),
     };
-    match told {
+    match result {
         Ok(line) => (StatusCode::OK, line + "\n"),
         Err(line) => (StatusCode::CONFLICT, line + "\n"),
     }
