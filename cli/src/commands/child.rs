@@ -51,7 +51,7 @@ pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>
 }
 
 /// The lock or election that this process holds.
-#[expect(clippy::disallowed_methods, reason = "written for people and for CMD")]
+#[expect(clippy::disallowed_methods, reason = "printed, and passed to CMD: no decision uses it")]
 pub(crate) fn held(tenure: &Tenure, namespace: &str) -> Held {
     let expires_at = Timestamp::now() + tenure.remaining();
     Held {

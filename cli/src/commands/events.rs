@@ -7,7 +7,7 @@ use leasehold::{LeaseRecord, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::list::{Query, changed};
+use super::query::{Query, changed};
 use crate::{
     cli::args::QueryArgs,
     exit::Outcome,
@@ -87,22 +87,22 @@ pub(crate) struct EventLine {
     /// When this process observed it, RFC 3339.
     at: String,
     #[serde(flatten)]
-    report: Event,
+    event: Event,
     /// Whether the text includes the namespace.
     #[serde(skip)]
     everywhere: bool,
 }
 
 impl EventLine {
-    #[expect(clippy::disallowed_methods, reason = "written for people")]
-    pub(crate) fn now(report: Event, everywhere: bool) -> Self {
-        Self { at: format!("{:.3}", Timestamp::now()), report, everywhere }
+    #[expect(clippy::disallowed_methods, reason = "printed only: no decision uses it")]
+    pub(crate) fn now(event: Event, everywhere: bool) -> Self {
+        Self { at: format!("{:.3}", Timestamp::now()), event, everywhere }
     }
 }
 
 impl Line for EventLine {
     fn text(&self) -> String {
-        let Event { event, kind, name, namespace, id, token, why } = &self.report;
+        let Event { event, kind, name, namespace, id, token, why } = &self.event;
         let (at, tone) = (&self.at, event.tone().style());
         let event = format!("{event:?}").to_lowercase();
         let kind = if *kind == RecordKind::Lock { "lock" } else { "election" };
@@ -137,13 +137,13 @@ pub(crate) struct RecordDiff {
     candidates: BTreeMap<(LeaseKey, String), Event>,
     /// Versions of records that were stale in the first list, left by processes that died long ago.
     stale: BTreeMap<LeaseKey, u64>,
-    begun: bool,
+    started: bool,
 }
 
 impl RecordDiff {
     /// The events since the last call. The first call reports the present state.
     pub(crate) fn compare(&mut self, records: &[LeaseRecord], name: Option<&str>) -> Vec<Event> {
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.started, true) {
             let stale = records.iter().filter(|record| was_stale(record));
             self.stale = stale.map(|record| (key(record), record.version)).collect();
         }
@@ -171,9 +171,9 @@ impl RecordDiff {
         }
         let before = std::mem::replace(&mut self.tenures, tenures);
         let earlier = std::mem::replace(&mut self.candidates, candidates);
-        let lost = before.iter().filter_map(|(place, old)| self.lost(place, old, records));
+        let lost = before.iter().filter_map(|(key, old)| self.lost(key, old, records));
         let joined = self.candidates.iter().filter(|(id, _)| !earlier.contains_key(id));
-        let begun = self.tenures.iter().filter(|(place, new)| before.get(*place) != Some(*new));
+        let begun = self.tenures.iter().filter(|(key, new)| before.get(*key) != Some(*new));
         let left = earlier.iter().filter(|(id, _)| !self.candidates.contains_key(id));
         let left = left.map(|(_, event)| Event { event: EventKind::Left, ..event.clone() });
         lost.chain(joined.map(|(_, event)| event.clone()))

@@ -9,4 +9,5 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod manual;
 mod prepare;
+mod query;
 pub(crate) mod release;
