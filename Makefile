@@ -41,7 +41,7 @@ docs: tools
 unit: tools tools-go
 	@tests/controlplane/build.sh
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
-	@$(HEEDING) $(CARGO) test --locked --all-features
+	@$(HEEDING) $(CARGO) test --locked --workspace --all-features
 
 controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh

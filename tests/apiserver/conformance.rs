@@ -1,13 +1,13 @@
-//! The conformance suite on real Leases: all checks at once, each in namespaces of its own.
+//! The conformance suite on real Leases: all checks in parallel, each in its own namespaces.
 
 use futures::future::join_all;
 use leasehold::{Kubernetes, conformance};
-
-use super::Place;
 use leasehold_test_support::Link;
 
+use super::Place;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_kubernetes_backend_does_what_every_implementation_must() {
+async fn the_kubernetes_backend_passes_every_conformance_check() {
     join_all(conformance::CHECKS.iter().map(check)).await;
 }
 

@@ -1,4 +1,4 @@
-//! The contract on real Leases.
+//! Basic behaviour on real Leases: requests, names, invalid input, a missing server.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use leasehold::{DynSync, Error, Kubernetes, LockOptions, Options, Sync as _};
 use super::{Place, brief};
 
 #[tokio::test]
-async fn an_uncontended_pair_on_a_known_record_is_two_writes() {
+async fn locking_and_releasing_a_free_known_record_takes_two_writes() {
     let place = Place::new().await;
     let a = place.handle();
     a.lock("orders", LockOptions::default()).await.unwrap().release().await.unwrap();
@@ -22,7 +22,7 @@ async fn an_uncontended_pair_on_a_known_record_is_two_writes() {
 }
 
 #[tokio::test]
-async fn a_lock_is_the_lease_of_its_name_and_other_names_stand_in_an_annotation() {
+async fn a_lock_is_a_lease_of_the_same_name_or_a_slug_with_the_name_in_an_annotation() {
     let place = Place::new().await;
     let a = place.handle();
     let _plain = a.lock("orders", brief()).await.unwrap();
@@ -37,7 +37,7 @@ async fn a_lock_is_the_lease_of_its_name_and_other_names_stand_in_an_annotation(
 }
 
 #[tokio::test]
-async fn bad_input_is_an_error_and_leaves_nothing_behind() {
+async fn invalid_input_is_an_error_and_creates_no_lease() {
     let place = Place::new().await;
     let a = place.handle();
     for name in ["", &"x".repeat(254), "a\0b", " a"] {
@@ -56,10 +56,10 @@ async fn bad_input_is_an_error_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable_and_says_why() {
+async fn a_missing_server_is_unavailable_and_the_error_has_the_cause() {
     let place = Place::new().await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let options = place.options().nodes([format!("https://{nobody}")]);
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = place.options().nodes([format!("https://{unused}")]);
     let handle = place.handle_of(crate::ADMIN, options);
 
     for error in [
@@ -77,7 +77,7 @@ async fn a_server_that_is_not_there_is_unavailable_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_no_url_is_refused() {
+async fn a_node_that_is_not_a_url_is_invalid() {
     let place = Place::new().await;
     for node in ["", "not a url", "ftp://x", "https://", "/just/a/path"] {
         let refused = Kubernetes::from_config(
@@ -91,7 +91,7 @@ async fn a_node_that_is_no_url_is_refused() {
 }
 
 #[tokio::test]
-async fn it_is_an_object_and_says_what_it_is() {
+async fn a_handle_as_a_trait_object_shows_backend_namespace_and_identity() {
     let place = Place::new().await;
     let dynamic: Box<DynSync> =
         Box::new(place.handle_of(crate::ADMIN, place.options().identity("web-1")));

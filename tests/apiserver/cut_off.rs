@@ -1,20 +1,20 @@
-//! A holder that is cut off, in the ways that make other electors have two leaders.
+//! A holder that loses its connection, in the ways in which other leader electors get two leaders.
 //!
-//! Thirty trials of each at once, each with a lock and a proxy of its own. When the second guard comes,
-//! the first must not be held: since it never is again once it was not, that one look decides.
+//! Thirty trials of each way run in parallel, each with its own lock and proxy. When the second guard is granted,
+//! the first one must not be held. One look is enough, because a lost guard is never held again.
 
 use std::{future::Future, time::Duration};
 
 use futures::future::join_all;
 use kube::api::DeleteParams;
 use leasehold::{Guard, Kubernetes, LockOptions, Sync as _};
+use leasehold_test_support::{Link, Proxy};
 
 use super::{Place, brief};
-use leasehold_test_support::{Link, Proxy};
 
 const TRIALS: usize = 30;
 
-/// A holder behind a proxy, and a successor that is not.
+/// A holder behind a proxy, and a successor with a direct connection.
 struct Trial {
     name: String,
     proxy: Proxy,
@@ -37,7 +37,7 @@ impl Trial {
     }
 }
 
-/// Runs all trials of one kind, and counts those with two guards held.
+/// Runs all trials of one kind. None may end with two guards held.
 async fn trials<F: Future<Output = bool>>(run: impl Fn(Trial) -> F) {
     let place = Place::new().await;
     let started = join_all((0..TRIALS).map(|number| Trial::new(&place, number))).await;
@@ -47,7 +47,7 @@ async fn trials<F: Future<Output = bool>>(run: impl Fn(Trial) -> F) {
 }
 
 #[tokio::test]
-async fn a_link_that_is_cut_never_makes_two_holders() {
+async fn a_cut_connection_never_leads_to_two_holders() {
     trials(|trial| async move {
         let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
         trial.proxy.set(Link::BLACK_HOLE);
@@ -57,7 +57,7 @@ async fn a_link_that_is_cut_never_makes_two_holders() {
 }
 
 #[tokio::test]
-async fn replies_that_are_held_back_never_make_two_holders() {
+async fn delayed_replies_never_lead_to_two_holders() {
     trials(|trial| async move {
         let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
         trial.proxy.set(Link::NO_REPLIES);
@@ -70,11 +70,11 @@ async fn replies_that_are_held_back_never_make_two_holders() {
 }
 
 #[tokio::test]
-async fn a_link_that_heals_at_the_worst_moment_never_makes_two_holders() {
+async fn a_connection_that_returns_at_the_expiry_never_leads_to_two_holders() {
     trials(|trial| async move {
         let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
         trial.proxy.set(Link::BLACK_HOLE);
-        // Renewals that were held back arrive just when the record is up for taking.
+        // Renewals that were held back arrive when the record is about to expire.
         let healing = async {
             first.lost().await;
             trial.proxy.set(Link::default());
@@ -87,13 +87,13 @@ async fn a_link_that_heals_at_the_worst_moment_never_makes_two_holders() {
 }
 
 #[tokio::test]
-async fn a_lease_deleted_under_a_cut_off_holder_never_makes_two_holders() {
+async fn a_lease_deleted_while_its_holder_is_disconnected_never_leads_to_two_holders() {
     let place = Place::new().await;
     let leases = &place.leases();
     let started = join_all((0..TRIALS).map(|number| Trial::new(&place, number))).await;
     let doubles = join_all(started.into_iter().map(|trial| async move {
         let first = trial.holder.lock(&trial.name, brief()).await.unwrap();
-        // The successor knows the record before it goes: it has seen somebody else hold it.
+        // The successor sees the record, with another holder, before it is deleted.
         let busy = trial.successor.lock(&trial.name, LockOptions::default().try_once()).await;
         assert!(busy.is_err());
         trial.proxy.set(Link::BLACK_HOLE);
@@ -113,11 +113,11 @@ async fn a_lease_deleted_under_a_cut_off_holder_never_makes_two_holders() {
 }
 
 #[tokio::test]
-async fn contenders_at_one_instant_are_never_two() {
+async fn of_contenders_at_the_same_instant_at_most_one_holds() {
     let place = Place::new().await;
     let handles: Vec<_> = (0..5).map(|_| place.handle()).collect();
     for round in 0..TRIALS {
-        // No Lease in the first round of each name; a released one in the second.
+        // In the first round of each name there is no Lease, in the second a released one.
         let name = format!("rush-{}", round / 2);
         let rush = join_all(
             handles.iter().map(|handle| handle.lock(&name, LockOptions::default().try_once())),
@@ -132,7 +132,7 @@ async fn contenders_at_one_instant_are_never_two() {
 }
 
 #[tokio::test]
-async fn contenders_for_an_expired_lease_are_never_two() {
+async fn of_contenders_for_an_expired_lease_at_most_one_holds() {
     let place = Place::new().await;
     let foreign = serde_json::json!({ "holderIdentity": "gone", "leaseDurationSeconds": 1 });
     let rounds = join_all((0..TRIALS).map(async |round| {
@@ -146,6 +146,6 @@ async fn contenders_for_an_expired_lease_are_never_two() {
     }))
     .await;
     assert!(rounds.iter().all(|&(held, _)| held <= 1), "{rounds:?}");
-    // Not that they still hold: one pause of this machine that is longer than a hold ends all tenures at once.
-    assert!(rounds.iter().any(|&(_, entered)| entered > 0), "nobody ever entered");
+    // They need not hold still: one pause of this machine longer than the hold ends all tenures.
+    assert!(rounds.iter().any(|&(_, entered)| entered > 0), "no contender got a lock in any round");
 }

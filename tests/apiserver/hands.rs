@@ -1,4 +1,4 @@
-//! What others do to a Lease: operators by hand, and electors that go by client-go's rules.
+//! Changes of a Lease by others: by hand, and by leader electors that follow the rules of client-go.
 
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use kube::api::{DeleteParams, PostParams};
@@ -12,7 +12,7 @@ fn spec(lease: &mut k8s_openapi::api::coordination::v1::Lease) -> &mut LeaseSpec
 }
 
 #[tokio::test]
-async fn a_holder_whose_lease_is_deleted_has_lost_before_a_waiter_enters() {
+async fn after_a_deletion_the_holder_has_lost_before_a_waiter_acquires() {
     let place = Place::new().await;
     let (a, b) = (place.handle(), place.handle());
     let held = a.lock("orders", brief()).await.unwrap();
@@ -29,7 +29,7 @@ async fn a_holder_whose_lease_is_deleted_has_lost_before_a_waiter_enters() {
 }
 
 #[tokio::test]
-async fn a_lease_deleted_and_made_anew_is_not_the_one_that_was_held() {
+async fn a_lease_that_was_deleted_and_created_again_is_a_different_lease() {
     let place = Place::new().await;
     let held = place.handle().lock("orders", brief()).await.unwrap();
 
@@ -44,23 +44,23 @@ async fn a_lease_deleted_and_made_anew_is_not_the_one_that_was_held() {
 }
 
 #[tokio::test]
-async fn a_holder_that_is_edited_away_has_lost() {
+async fn a_holder_loses_when_the_holder_field_is_edited() {
     let place = Place::new().await;
     let held = place.handle().lock("orders", brief()).await.unwrap();
 
-    place.edit("orders", |lease| spec(lease).holder_identity = Some("somebody else".into())).await;
+    place.edit("orders", |lease| spec(lease).holder_identity = Some("other".into())).await;
 
     assert_eq!(held.lost().await, Loss::Taken);
     let lease = place.leases().get("orders").await.unwrap();
     assert_eq!(
         lease.spec.unwrap().holder_identity.as_deref(),
-        Some("somebody else"),
-        "nobody else's is touched"
+        Some("other"),
+        "the record of the other holder stays unchanged"
     );
 }
 
 #[tokio::test]
-async fn a_time_to_live_that_is_edited_ends_the_tenure() {
+async fn editing_the_duration_ends_the_tenure() {
     let place = Place::new().await;
     let held = place.handle().lock("orders", brief()).await.unwrap();
 
@@ -70,7 +70,7 @@ async fn a_time_to_live_that_is_edited_ends_the_tenure() {
 }
 
 #[tokio::test]
-async fn labels_and_annotations_of_others_are_kept_and_harmless() {
+async fn labels_and_annotations_of_others_are_kept_and_do_no_harm() {
     let place = Place::new().await;
     let a = place.handle();
     let held = a.lock("orders", brief()).await.unwrap();
@@ -79,11 +79,7 @@ async fn labels_and_annotations_of_others_are_kept_and_harmless() {
     place
         .edit("orders", |lease| {
             lease.metadata.labels.get_or_insert_default().insert("team".into(), "shop".into());
-            lease
-                .metadata
-                .annotations
-                .get_or_insert_default()
-                .insert("note".into(), "hands off".into());
+            lease.metadata.annotations.get_or_insert_default().insert("note".into(), "keep".into());
         })
         .await;
     place.until("a renewal", |lease| lease.spec.unwrap().renew_time > before).await;
@@ -92,7 +88,7 @@ async fn labels_and_annotations_of_others_are_kept_and_harmless() {
 
     let lease = place.leases().get("orders").await.unwrap();
     assert_eq!(lease.metadata.labels.unwrap()["team"], "shop");
-    assert_eq!(lease.metadata.annotations.unwrap()["note"], "hands off");
+    assert_eq!(lease.metadata.annotations.unwrap()["note"], "keep");
 }
 
 #[tokio::test]
@@ -142,7 +138,7 @@ async fn a_lease_of_another_elector_is_taken_only_after_its_own_duration() {
 }
 
 #[tokio::test]
-async fn an_elector_that_renews_is_never_robbed() {
+async fn a_lease_that_another_elector_renews_is_never_taken() {
     let place = Place::new().await;
     place
         .foreign("orders", json!({ "holderIdentity": "client-go", "leaseDurationSeconds": 1 }))

@@ -1,13 +1,12 @@
-//! API servers that die under a holder.
+//! An outage of the API server while locks are held.
 
 use std::time::Duration;
 
 use leasehold::{Kubernetes, LockOptions, Loss, Options, Sync as _};
-
 use leasehold_test_support::{ADMIN, ControlPlane};
 
 #[tokio::test]
-async fn an_outage_shorter_than_the_hold_is_survived_and_a_longer_one_is_lost_in_time() {
+async fn a_lock_survives_an_outage_shorter_than_its_hold_and_is_lost_in_a_longer_one() {
     let plane = ControlPlane::start().await;
     if !plane.own() {
         return;
@@ -23,16 +22,16 @@ async fn an_outage_shorter_than_the_hold_is_survived_and_a_longer_one_is_lost_in
 
     plane.kill_apiserver();
     let loss = short.lost().await;
-    let still = long.remaining();
+    let left = long.remaining();
     plane.restart_apiserver().await;
     let successor =
         b.lock("short", LockOptions::default().ttl(Duration::from_secs(3))).await.unwrap();
 
     assert_eq!(loss, Loss::Expired);
     assert!(successor.token() > short.token());
-    assert!(long.is_held(), "an outage shorter than the hold");
-    assert!(still > Duration::ZERO);
-    // A renewal after the outage moves the deadline on.
+    assert!(long.is_held(), "the outage was shorter than the hold");
+    assert!(left > Duration::ZERO);
+    // A renewal after the outage extends the deadline.
     renewed(&long).await;
     long.release().await.unwrap();
 }

@@ -1,7 +1,7 @@
-//! What makes other electors have two leaders, or none: for each, the trial that a published one was seen to fail.
+//! Situations in which published leader electors end with two leaders, or with none.
 //!
-//! The witness is the successor: when it is told that it leads, its predecessor's work must have ended. All of them
-//! read the one clock of this process. That many contenders are not all granted is in `cut_off.rs`.
+//! The work of a leader must have ended when its successor learns that it leads. All tasks read the same clock,
+//! because they run in one process. `cut_off.rs` tests that only one of many contenders gets a lock.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -11,23 +11,23 @@ use std::{
 use futures::future::join_all;
 use kube::api::DeleteParams;
 use leasehold::{Kubernetes, LeaderOptions, LockOptions, Loss, Sync as _, Tenure, TenureState};
+use leasehold_test_support::{Link, Proxy};
 use tokio::time::timeout;
 
 use super::Place;
-use leasehold_test_support::{Link, Proxy};
 
 const TRIALS: usize = 30;
-/// For what comes soon, on a busy machine.
+/// A limit for events that are expected soon, on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Long enough for a machine that stalls now and then, with 30 trials at once.
+/// Long enough for a machine that stalls at times, with 30 trials in parallel.
 const TTL: Duration = Duration::from_secs(5);
 
 fn short() -> LeaderOptions {
     LeaderOptions::default().ttl(TTL)
 }
 
-/// Work that notes whether it was begun, and when it was ended.
+/// Work that records whether it started, and when it ended.
 #[derive(Clone, Default)]
 struct Work(Arc<Notes>);
 
@@ -40,13 +40,13 @@ struct Notes {
 struct Working(Work);
 
 impl Work {
-    async fn go_on(self, _: Tenure) {
+    async fn run_until_dropped(self, _: Tenure) {
         let _ = self.0.begun.set(());
         let _working = Working(self);
         std::future::pending::<()>().await;
     }
 
-    /// How long it went on after that.
+    /// How long the work continued after `that`.
     fn outlived(&self, that: Instant) -> Duration {
         self.0.ended.get().map_or(Duration::MAX, |ended| ended.saturating_duration_since(that))
     }
@@ -58,7 +58,7 @@ impl Drop for Working {
     }
 }
 
-/// Who is cut off, and who comes after.
+/// A leader behind a proxy, and its successor.
 struct Trial {
     name: String,
     proxy: Proxy,
@@ -76,21 +76,21 @@ impl Trial {
         .await
     }
 
-    /// How long the work of a leader went on after its successor had been told that it leads. None if it was not at
-    /// work when it was to be cut off, the machine being as slow.
+    /// How long the work of a leader continued after its successor learned that it leads. None if the leader was
+    /// not at work when the link changed, because the machine was too slow.
     async fn overlap(&self, link: Link, resigns: bool) -> Option<Duration> {
         let leader = self.first.leader(&self.name, short()).await.unwrap();
         let guard = leader.elected().await.unwrap();
         let second = self.second.leader(&self.name, short()).await.unwrap();
         let work = Work::default();
-        let run = leader.run(|tenure| work.clone().go_on(tenure));
+        let run = leader.run(|tenure| work.clone().run_until_dropped(tenure));
         let succession = async {
             let at_work = work.0.begun.get().is_some() && guard.is_held();
-            drop(guard); // the run shares it
+            drop(guard); // `run` holds its own guard
             self.proxy.set(link);
             let resigned = async {
                 if resigns {
-                    drop(timeout(LONG, leader.resign()).await.expect("an end"));
+                    drop(timeout(LONG, leader.resign()).await.expect("resign returns"));
                 }
             };
             let succeeded = async {
@@ -114,42 +114,47 @@ async fn overlaps(link: Link, resigns: bool) {
     let overlaps = join_all(trials.iter().map(|trial| trial.overlap(link, resigns))).await;
     let valid: Vec<_> = overlaps.into_iter().flatten().collect();
     let twice: Vec<_> = valid.iter().filter(|overlap| !overlap.is_zero()).collect();
-    assert!(twice.is_empty(), "two at work in {} of {}: {twice:?}", twice.len(), valid.len());
-    assert!(valid.len() > TRIALS / 2, "only {} of {TRIALS} trials came about", valid.len());
+    assert!(
+        twice.is_empty(),
+        "two leaders at work in {} of {} trials: {twice:?}",
+        twice.len(),
+        valid.len()
+    );
+    assert!(valid.len() > TRIALS / 2, "only {} of {TRIALS} trials were valid", valid.len());
 }
 
 #[tokio::test]
-async fn the_work_of_a_leader_that_is_cut_off_ends_before_its_successor_leads() {
+async fn the_work_of_a_disconnected_leader_ends_before_its_successor_leads() {
     overlaps(Link::BLACK_HOLE, false).await;
 }
 
 #[tokio::test]
-async fn the_work_ends_before_the_release_of_one_that_is_cut_off() {
+async fn the_work_of_a_disconnected_leader_that_resigns_ends_before_its_successor_leads() {
     overlaps(Link::BLACK_HOLE, true).await;
 }
 
-/// The successor leads within milliseconds.
+/// The release is stored, so the successor leads within milliseconds.
 #[tokio::test]
-async fn the_work_ends_before_a_release_that_is_stored_and_not_answered() {
+async fn the_work_of_a_leader_whose_release_is_not_answered_ends_before_its_successor_leads() {
     overlaps(Link::NO_REPLIES, true).await;
 }
 
 #[tokio::test]
-async fn a_release_that_comes_late_does_not_wipe_a_successor() {
+async fn a_late_release_does_not_remove_the_successor() {
     let place = Place::new().await;
     let trials = Trial::all(&place).await;
-    let told = join_all(trials.iter().enumerate().map(async |(number, trial)| {
+    let states = join_all(trials.iter().enumerate().map(async |(number, trial)| {
         let options = LockOptions::default().ttl(TTL);
         let first = trial.first.lock(&trial.name, options).await.unwrap();
         trial.proxy.set(Link::NO_REQUESTS);
-        // So late that it is still at it when there is a successor: it is tried for one time to live.
+        // Release late: the release is retried for one TTL, and must still be in progress when the successor leads.
         let releasing = async {
             tokio::time::sleep(first.remaining() / 2).await;
-            let _told = first.release().await;
+            let _ignored = first.release().await;
         };
         let succession = async {
             let second = trial.second.lock(&trial.name, options).await.unwrap();
-            // What was sent arrives now, or is sent again.
+            // Held requests arrive now, or are lost and sent again.
             if number % 2 == 1 {
                 trial.proxy.reset();
             }
@@ -159,22 +164,22 @@ async fn a_release_that_comes_late_does_not_wipe_a_successor() {
         let (second, ()) = tokio::join!(succession, releasing);
         let spec = place.leases().get(&trial.name).await.unwrap().spec.unwrap();
         assert_eq!(spec.holder_identity.as_deref(), Some(second.holder()), "{}", trial.name);
-        // What the successor itself sees when it writes again.
+        // The state of the successor after its next write.
         tokio::time::sleep(TTL / 2).await;
         second.state()
     }))
     .await;
-    // On a machine that stalls it may have expired: wiped is another reason.
+    // An expiry is allowed, because the machine may stall. Any other loss means that the release removed the holder.
     let lost =
         |state: &TenureState| matches!(state, TenureState::Lost(loss) if *loss != Loss::Expired);
-    let wiped: Vec<_> = told.iter().filter(|state| lost(state)).collect();
+    let wiped: Vec<_> = states.iter().filter(|state| lost(state)).collect();
     assert!(wiped.is_empty(), "{} of {TRIALS}: {wiped:?}", wiped.len());
-    let kept = told.iter().filter(|state| !matches!(state, TenureState::Lost(_))).count();
-    assert!(kept > TRIALS / 2, "only {kept} of {TRIALS} trials came about: {told:?}");
+    let kept = states.iter().filter(|state| !matches!(state, TenureState::Lost(_))).count();
+    assert!(kept > TRIALS / 2, "only {kept} of {TRIALS} trials were valid: {states:?}");
 }
 
 #[tokio::test]
-async fn a_leader_that_reads_of_another_stops_with_its_next_renewal() {
+async fn a_leader_stops_at_the_renewal_that_finds_another_holder() {
     let place = Place::new().await;
     let timing = LeaderOptions::default().ttl(Duration::from_secs(9));
     let handles: Vec<_> = (0..TRIALS).map(|_| place.handle()).collect();
@@ -189,11 +194,11 @@ async fn a_leader_that_reads_of_another_stops_with_its_next_renewal() {
                     lease.spec.get_or_insert_default().holder_identity.as_ref(),
                     Some(&mine)
                 );
-                lease.spec.get_or_insert_default().holder_identity = Some("somebody else".into());
+                lease.spec.get_or_insert_default().holder_identity = Some("other".into());
             })
             .await;
         let (taken, deadline) = (Instant::now(), guard.remaining());
-        let why = timeout(LONG, guard.lost()).await.expect("it reads, and stops");
+        let why = timeout(LONG, guard.lost()).await.expect("the holder reads the change and stops");
         (taken.elapsed(), deadline, why)
     }))
     .await;
@@ -201,13 +206,13 @@ async fn a_leader_that_reads_of_another_stops_with_its_next_renewal() {
         assert_eq!(why, Loss::Taken, "after {lasted:?}");
         assert!(
             lasted < deadline,
-            "{lasted:?} of two leaders, and the deadline was at {deadline:?}"
+            "two leaders for {lasted:?}, until the deadline at {deadline:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_candidacy_outlives_the_deletion_of_its_lease() {
+async fn candidates_lead_again_after_their_lease_was_deleted() {
     let place = Place::new().await;
     let (a, b) = (place.handle(), place.handle());
     let candidates =
@@ -215,12 +220,12 @@ async fn a_candidacy_outlives_the_deletion_of_its_lease() {
     let elected = async || {
         let any = candidates.each_ref().map(|candidate| Box::pin(candidate.elected()));
         let any = timeout(LONG, futures::future::select_all(any)).await;
-        any.expect("somebody leads again").0.unwrap()
+        any.expect("a candidate leads again").0.unwrap()
     };
     let mut last = elected().await;
     for round in 0..5 {
         place.leases().delete("orders", &DeleteParams::default()).await.unwrap();
-        let why = timeout(LONG, last.lost()).await.expect("it reads, and stops");
+        let why = timeout(LONG, last.lost()).await.expect("the holder reads the change and stops");
         assert_eq!(why, Loss::Deleted, "round {round}");
         let next = elected().await;
         assert!(!last.is_held());
@@ -230,20 +235,20 @@ async fn a_candidacy_outlives_the_deletion_of_its_lease() {
 }
 
 #[tokio::test]
-async fn candidates_that_start_at_one_instant_are_never_two_leaders() {
+async fn of_candidates_that_start_at_the_same_instant_at_most_one_leads() {
     let place = Place::new().await;
     let place = &place;
     let rounds = join_all((0..TRIALS).map(async |round| {
         let handles: Vec<_> = (0..3).map(|_| place.handle()).collect();
         let name = &format!("rush-{round}");
-        let standing = join_all(handles.iter().map(|handle| handle.leader(name, short()))).await;
-        let standing: Vec<_> = standing.into_iter().flatten().collect();
+        let candidates = join_all(handles.iter().map(|handle| handle.leader(name, short()))).await;
+        let candidates: Vec<_> = candidates.into_iter().flatten().collect();
         let soon = Duration::from_millis(300);
-        let elected = standing.iter().map(|candidate| timeout(soon, candidate.elected()));
+        let elected = candidates.iter().map(|candidate| timeout(soon, candidate.elected()));
         let guards: Vec<_> = join_all(elected).await.into_iter().flatten().flatten().collect();
         guards.iter().filter(|guard| guard.is_held()).count()
     }))
     .await;
     assert!(rounds.iter().all(|&leaders| leaders <= 1), "{rounds:?}");
-    assert!(rounds.contains(&1), "nobody ever led");
+    assert!(rounds.contains(&1), "no candidate led in any round");
 }

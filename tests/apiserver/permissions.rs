@@ -1,13 +1,13 @@
-//! What RBAC allows, and what is said when it does not.
+//! Permissions: the RBAC rules that are enough, and the errors when one is missing.
 
 use kube::api::DeleteParams;
 use leasehold::{Error, LeaderOptions, LockOptions, Sync as _};
-
-use super::{Place, brief};
 use leasehold_test_support::Rule;
 
+use super::{Place, brief};
+
 #[tokio::test]
-async fn a_missing_permission_is_named_with_verb_resource_and_namespace() {
+async fn a_missing_permission_is_an_error_with_verb_resource_and_namespace() {
     let place = Place::new().await;
     place.plane.allow("alice", &place.namespace, &[Rule::leases(&["get"])]).await;
     let alice = place.handle_of("alice", place.options());
@@ -29,7 +29,7 @@ async fn a_missing_permission_is_named_with_verb_resource_and_namespace() {
 }
 
 #[tokio::test]
-async fn two_rules_by_name_are_enough_for_a_lock() {
+async fn create_and_four_verbs_on_its_own_lease_are_enough_for_a_lock() {
     let place = Place::new().await;
     let named = ["get", "update", "list", "watch"];
     let rules = [Rule::leases(&["create"]), Rule::leases(&named).named(&["orders"])];
@@ -69,7 +69,7 @@ async fn without_list_and_watch_a_waiter_polls() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_may_not_be_listed_stands_all_the_same() {
+async fn a_candidate_that_may_not_write_its_member_record_can_lead() {
     let place = Place::new().await;
     let named = ["get", "update", "list", "watch"];
     let rules = [Rule::leases(&["create"]), Rule::leases(&named).named(&["billing"])];
@@ -84,7 +84,7 @@ async fn a_candidate_that_may_not_be_listed_stands_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_does_not_exist_is_named() {
+async fn a_missing_namespace_is_an_error_with_its_name() {
     let place = Place::new().await;
     let nowhere =
         place.handle_of(crate::ADMIN, leasehold::Options::default().namespace("leasehold-nowhere"));
@@ -101,11 +101,11 @@ async fn a_namespace_that_does_not_exist_is_named() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_being_deleted_is_named() {
+async fn a_namespace_that_is_being_deleted_is_an_error() {
     let place = Place::new().await;
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> =
         kube::Api::all(place.plane.client(crate::ADMIN));
-    // Without the controller that empties it, it stays as it is: terminating.
+    // No controller empties the namespace here, so it stays in the phase Terminating.
     namespaces.delete(&place.namespace, &DeleteParams::default()).await.unwrap();
 
     let error = place.handle().lock("orders", LockOptions::default()).await.unwrap_err();
@@ -115,7 +115,7 @@ async fn a_namespace_that_is_being_deleted_is_named() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_accepted_is_a_refusal() {
+async fn an_expired_token_is_a_permission_error() {
     let place = Place::new().await;
     let mut config = place.plane.config(crate::ADMIN);
     config.auth_info.token = Some("expired-long-ago".to_owned().into());

@@ -1,4 +1,4 @@
-//! Real processes: stopped, resumed, killed.
+//! Real processes that are stopped, resumed and killed.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -13,9 +13,9 @@ use crate::ADMIN;
 
 const ROLE: &str = "LEASEHOLD_TEST_HOLDER";
 
-/// Not a test: the holder that the tests below start as a process of its own.
+/// Not a test: the holder, which the tests below start as a separate process.
 ///
-/// Says `held TOKEN`, then answers each line on its standard input with `held` or `lost`.
+/// Prints `held TOKEN`, then answers each line on its standard input with `held` or `lost`.
 #[tokio::test]
 async fn holder() {
     let Ok(namespace) = std::env::var(ROLE) else { return };
@@ -28,7 +28,7 @@ async fn holder() {
     }
 }
 
-/// A holder in a process of its own; killed when dropped.
+/// A holder in a separate process, which is killed when this is dropped.
 struct Holder {
     child: Child,
     stdin: ChildStdin,
@@ -49,28 +49,28 @@ impl Holder {
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut holder = Self { child, stdin, stdout, token: 0 };
-        let said = holder.said();
-        holder.token = said
+        let line = holder.read();
+        holder.token = line
             .strip_prefix("held ")
             .and_then(|token| token.parse().ok())
-            .unwrap_or_else(|| panic!("{said}"));
+            .unwrap_or_else(|| panic!("{line}"));
         holder
     }
 
-    fn said(&mut self) -> String {
+    fn read(&mut self) -> String {
         let mut line = String::new();
         loop {
             line.clear();
-            assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "the holder ended");
-            if let Some(said) = line.trim().strip_prefix("holder: ") {
-                return said.into();
+            assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "the holder process ended");
+            if let Some(text) = line.trim().strip_prefix("holder: ") {
+                return text.into();
             }
         }
     }
 
     fn ask(&mut self) -> String {
         writeln!(self.stdin).unwrap();
-        self.said()
+        self.read()
     }
 
     fn signal(&self, signal: Signal) {
@@ -86,7 +86,7 @@ impl Drop for Holder {
 }
 
 #[tokio::test]
-async fn a_process_stopped_for_longer_than_its_tenure_knows_at_once_that_it_lost() {
+async fn a_process_stopped_for_longer_than_its_tenure_sees_its_loss_at_once() {
     let place = Place::new().await;
     let mut holder = Holder::start(&place);
     assert_eq!(holder.ask(), "held");
@@ -96,13 +96,13 @@ async fn a_process_stopped_for_longer_than_its_tenure_knows_at_once_that_it_lost
     let successor = sync.lock("orders", brief()).await.unwrap();
     holder.signal(Signal::CONT);
 
-    assert_eq!(holder.ask(), "lost", "the first thing it says after it was resumed");
+    assert_eq!(holder.ask(), "lost", "the first check after it was resumed must fail");
     assert!(successor.token().get() > holder.token);
     successor.check().unwrap();
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_is_succeeded() {
+async fn the_lock_of_a_killed_process_can_be_acquired() {
     let place = Place::new().await;
     let holder = Holder::start(&place);
 

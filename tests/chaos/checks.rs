@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leasehold_test_support::{
+    Violation,
+    overlap::{self, Interval},
+};
+
 use crate::{
     event::Fence,
     ledger::{Ledger, Tenure, Update},
-    overlap::{self, Interval},
-    violation::Violation,
 };
 
 /// How many tenures count only until their Lease was deleted.

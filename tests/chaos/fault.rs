@@ -1,6 +1,6 @@
 //! What goes wrong, and in which order.
 
-use crate::rng::Rng;
+use leasehold_test_support::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {

@@ -7,7 +7,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
-use leasehold_test_support::{ADMIN, Link, Way};
+use leasehold_test_support::{ADMIN, Link, Rng, Way};
 use rustix::process::Signal;
 use tokio::{
     sync::OwnedMutexGuard,
@@ -19,7 +19,6 @@ use crate::{
     fault::Fault,
     ledger::Deletion,
     member::LOCK,
-    rng::Rng,
     stage::{Place, Stage},
 };
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use leasehold::{Error, Guard, Kubernetes, LockOptions, Options, Sync as _};
+use leasehold_test_support::Rng;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
@@ -15,7 +16,6 @@ use tokio::{sync::watch, time::sleep};
 use crate::{
     event::{Event, now},
     resource::Connection,
-    rng::Rng,
     work::Work,
 };
 

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use leasehold_test_support::Violation;
+
 use crate::{
     checks::{self, Overran},
     event::Fence,
     fault::Fault,
     ledger::Ledger,
-    violation::Violation,
 };
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
-use leasehold_test_support::{ControlPlane, Link};
+use leasehold_test_support::{ControlPlane, Link, Rng};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -15,7 +15,6 @@ use crate::{
     member::Broken,
     report::Report,
     resource::Resource,
-    rng::Rng,
     stage::Stage,
     updates,
 };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
+use leasehold_test_support::{ADMIN, ControlPlane, Proxy, Rng};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
@@ -23,7 +23,6 @@ use crate::{
     event::{Event, now},
     ledger::Ledger,
     member::{Broken, Orders},
-    rng::Rng,
 };
 
 /// In the environment of a member: its orders.

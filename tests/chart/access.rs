@@ -1,4 +1,4 @@
-//! What the pods may do.
+//! Permissions of the pods.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::{MODES, Rendered, SIDECAR};
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn leases_are_two_rules_by_name() {
+fn the_role_has_two_rules_for_the_lease_of_the_election() {
     let rendered =
         Rendered::of(&[&SIDECAR[..], &["labelLeader=false", "election=billing"]].concat());
 
@@ -20,7 +20,7 @@ fn leases_are_two_rules_by_name() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn listing_members_takes_all_leases_and_is_for_the_demo_alone_unless_asked_for() {
+fn list_members_grants_all_leases_and_is_on_only_in_the_demo_by_default() {
     for (mode, list, all) in [
         (MODES[0], None, true),
         (MODES[0], Some("listMembers=false"), false),
@@ -39,7 +39,7 @@ fn listing_members_takes_all_leases_and_is_for_the_demo_alone_unless_asked_for()
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn pods_may_label_themselves_and_no_pod_of_anybody_else() {
+fn pods_may_patch_only_the_pods_of_the_release() {
     let rendered = Rendered::of(&["replicas=2"]);
 
     let rule = &rendered.one("Role")["rules"][2];
@@ -50,7 +50,7 @@ fn pods_may_label_themselves_and_no_pod_of_anybody_else() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn events_may_be_created_when_they_are_asked_for() {
+fn the_role_grants_events_only_if_they_are_enabled() {
     let without = Rendered::of(&[]);
     let with = Rendered::of(&["events=true"]);
 
@@ -62,7 +62,7 @@ fn events_may_be_created_when_they_are_asked_for() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn no_rule_has_a_wildcard_and_none_is_for_the_whole_cluster() {
+fn no_rule_has_a_wildcard_or_covers_the_whole_cluster() {
     for mode in MODES {
         let rendered = Rendered::of(&[mode, &["events=true", "listMembers=true"]].concat());
 
@@ -75,7 +75,7 @@ fn no_rule_has_a_wildcard_and_none_is_for_the_whole_cluster() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn a_service_account_of_ones_own_is_bound_and_none_is_made() {
+fn a_given_service_account_is_bound_and_none_is_created() {
     let rendered = Rendered::of(&["serviceAccountName=shop"]);
 
     assert!(rendered.all("ServiceAccount").is_empty());
@@ -85,7 +85,7 @@ fn a_service_account_of_ones_own_is_bound_and_none_is_made() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn without_rbac_there_is_no_role() {
+fn rbac_false_creates_no_role() {
     let rendered = Rendered::of(&["rbac=false"]);
 
     assert!(rendered.all("Role").is_empty() && rendered.all("RoleBinding").is_empty());

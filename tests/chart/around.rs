@@ -1,4 +1,4 @@
-//! What stands around the pods.
+//! Objects around the pods: Services, budget, monitor, policy, notes, test.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn the_service_leads_to_the_leader() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn without_the_label_no_service_leads_to_the_leader() {
+fn without_the_leader_label_there_is_only_the_headless_service() {
     let rendered = Rendered::of(&["labelLeader=false"]);
 
     let services = rendered.all("Service");
@@ -36,17 +36,17 @@ fn without_the_label_no_service_leads_to_the_leader() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn a_drain_may_take_one_pod_at_a_time_where_there_is_more_than_one() {
+fn the_disruption_budget_allows_one_pod_at_a_time_and_needs_two_replicas() {
     let budgets = |values: &[&str]| Rendered::of(values).all("PodDisruptionBudget").len();
 
     assert_eq!(Rendered::of(&[]).one("PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
-    assert_eq!(budgets(&["replicas=1"]), 0, "it would say nothing");
+    assert_eq!(budgets(&["replicas=1"]), 0, "a budget for one pod has no effect");
     assert_eq!(budgets(&["podDisruptionBudget=false"]), 0);
 }
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn monitor_and_policy_are_made_when_asked_for() {
+fn service_monitor_and_network_policy_are_created_only_if_enabled() {
     let without = Rendered::of(&[]);
     let values = [
         "serviceMonitor=true",
@@ -76,7 +76,7 @@ fn monitor_and_policy_are_made_when_asked_for() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn every_object_is_named_and_labelled_and_in_the_namespace_of_the_release() {
+fn every_object_has_the_name_label_and_namespace_of_the_release() {
     for mode in MODES {
         let rendered =
             Rendered::of(&[mode, &["networkPolicy=true", "serviceMonitor=true"]].concat());
@@ -91,13 +91,13 @@ fn every_object_is_named_and_labelled_and_in_the_namespace_of_the_release() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn names_stay_within_what_kubernetes_allows() {
+fn names_stay_within_the_limits_of_kubernetes() {
     let long = "a".repeat(53);
     let rendered = Rendered::named(&long, &[]);
 
     for object in &rendered.0 {
         let name = object["metadata"]["name"].as_str().unwrap();
-        assert!(name.len() <= 60, "{name}: a pod's name is a label's value, with its number");
+        assert!(name.len() <= 60, "{name} with the number of a pod must fit into a label value");
     }
     let named = |release, values: &[&str]| {
         Rendered::named(release, values).one("StatefulSet")["metadata"]["name"].clone()
@@ -108,7 +108,7 @@ fn names_stay_within_what_kubernetes_allows() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_test_of_the_release_tries_the_lease_of_the_election() {
+fn helm_test_tries_to_lock_the_lease_of_the_election() {
     let rendered = Rendered::of(&["election=billing"]);
     let pod = rendered.one("Pod");
 
@@ -122,20 +122,20 @@ fn the_test_of_the_release_tries_the_lease_of_the_election() {
         let selector = service["spec"]["selector"].as_object().unwrap();
         selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value)
     };
-    assert!(!rendered.all("Service").iter().any(selected), "no Service leads to it");
+    assert!(!rendered.all("Service").iter().any(selected), "no Service selects the test pod");
 }
 
 #[track_caller]
 fn notes(values: &[&str]) -> String {
     let sets = values.iter().flat_map(|value| ["--set", value]);
     let install = ["install", "demo", CHART, "--dry-run=client", "--namespace", "shop"];
-    let told = helm(install.into_iter().chain(sets)).unwrap_or_else(|refused| panic!("{refused}"));
-    told.split("NOTES:").nth(1).expect("notes").to_owned()
+    let output = helm(install.into_iter().chain(sets)).unwrap_or_else(|error| panic!("{error}"));
+    output.split("NOTES:").nth(1).expect("notes").to_owned()
 }
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_notes_tell_the_next_three_commands() {
+fn the_notes_show_three_commands() {
     for (values, third) in
         [(&[][..], "delete pod"), (&["labelLeader=false"][..], "rollout restart")]
     {
@@ -150,20 +150,23 @@ fn the_notes_tell_the_next_three_commands() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_notes_speak_of_a_button_where_the_service_leads_to_a_page() {
+fn the_notes_mention_the_button_only_if_the_service_leads_to_a_page() {
     let button = |values: &[&str]| notes(values).contains("Press the page's button");
 
     assert!(button(&[]));
     assert!(button(&[&SIDECAR[..], &["page=true"]].concat()));
     assert!(!button(&SIDECAR));
     assert!(!button(&["page=false"]));
-    assert!(!button(&["labelLeader=false"]), "no Service leads there");
-    assert!(!button(&[&SIDECAR[..], &["page=true", "appPort=9000"]].concat()), "that is the app's");
+    assert!(!button(&["labelLeader=false"]), "no Service leads to the leader");
+    assert!(
+        !button(&[&SIDECAR[..], &["page=true", "appPort=9000"]].concat()),
+        "the Service leads to the app"
+    );
 }
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_notes_say_that_the_forward_ends_with_the_pod_that_the_third_command_takes() {
+fn the_notes_say_that_the_port_forward_ends_with_its_pod() {
     for values in MODES.into_iter().chain([&["labelLeader=false"][..]]) {
         let notes = notes(values);
 

@@ -1,4 +1,4 @@
-//! No container has what it does not need.
+//! Security settings and resources of the containers.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn has_token(container: &Value) -> bool {
     mounts.filter(|mount| mount["mountPath"] == TOKEN).count() == 1
 }
 
-/// The pods, and that of `helm test`.
+/// The pod of the release, and the pod of `helm test`.
 fn pods(rendered: &Rendered) -> [&Value; 2] {
     [rendered.pod(), &rendered.one("Pod")["spec"]]
 }
@@ -45,7 +45,7 @@ fn every_container_of_every_mode_is_hardened() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn leasehold_has_requests_and_a_limit_of_memory() {
+fn leasehold_has_resource_requests_and_a_memory_limit() {
     for mode in MODES {
         let rendered = Rendered::of(mode);
         for container in pods(&rendered).into_iter().flat_map(containers) {
@@ -61,7 +61,7 @@ fn leasehold_has_requests_and_a_limit_of_memory() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_token_is_mounted_where_it_is_needed_and_nowhere_else() {
+fn only_the_container_that_runs_leasehold_mounts_the_token() {
     for (mode, with) in MODES.into_iter().zip([&["leasehold"], &["leasehold"], &["app"]]) {
         let rendered = Rendered::of(mode);
         for pod in pods(&rendered) {
@@ -78,7 +78,7 @@ fn the_token_is_mounted_where_it_is_needed_and_nowhere_else() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn a_container_beside_gets_the_token_when_it_asks_for_it() {
+fn app_token_mounts_the_token_in_the_app_container() {
     let rendered = Rendered::of(&[&SIDECAR[..], &["appToken=true"]].concat());
 
     assert!(has_token(rendered.container("app")));
@@ -86,7 +86,7 @@ fn a_container_beside_gets_the_token_when_it_asks_for_it() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_context_of_ones_own_container_can_be_changed_field_by_field() {
+fn app_security_context_overrides_single_fields_of_the_app_container() {
     let values =
         ["appSecurityContext.runAsUser=1000", "appSecurityContext.readOnlyRootFilesystem=false"];
     let rendered = Rendered::of(&[&SIDECAR[..], &values].concat());

@@ -1,4 +1,4 @@
-//! What runs in the pods, in each mode.
+//! Containers and settings of the pods in each mode.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_demo_is_leasehold_alone_in_three_pods() {
+fn the_demo_has_three_pods_with_only_leasehold() {
     let rendered = Rendered::of(&[]);
 
     assert_eq!(rendered.one("StatefulSet")["spec"]["replicas"], 3);
@@ -28,7 +28,7 @@ fn the_demo_is_leasehold_alone_in_three_pods() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn a_sidecar_ends_after_the_container_that_it_serves() {
+fn leasehold_is_a_sidecar_init_container_and_ends_after_the_app() {
     let rendered = Rendered::of(&[&SIDECAR[..], &["appCommand={/shop}", "appArgs={-v}"]].concat());
 
     assert_eq!(names(&rendered, "containers"), ["app"]);
@@ -41,9 +41,9 @@ fn a_sidecar_ends_after_the_container_that_it_serves() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn a_wrapped_command_is_passed_on_word_for_word() {
-    let words_of_it = ["appCommand={sh,-c,exit 7;}", "appArgs={--,--ttl,$HOME}"];
-    let rendered = Rendered::of(&[&WRAPPER[..2], &words_of_it].concat());
+fn a_wrapped_command_is_passed_on_unchanged() {
+    let values = ["appCommand={sh,-c,exit 7;}", "appArgs={--,--ttl,$HOME}"];
+    let rendered = Rendered::of(&[&WRAPPER[..2], &values].concat());
 
     let app = rendered.container("app");
     let command =
@@ -62,7 +62,7 @@ fn a_wrapped_command_is_passed_on_word_for_word() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn ready_is_able_to_compete_wherever_leasehold_runs() {
+fn the_readiness_probe_uses_healthz_and_the_liveness_probe_does_not() {
     for (mode, name) in MODES.into_iter().zip(["leasehold", "leasehold", "app"]) {
         let rendered = Rendered::of(&[mode, &["servePort=9090"]].concat());
         let container = rendered.container(name);
@@ -70,7 +70,7 @@ fn ready_is_able_to_compete_wherever_leasehold_runs() {
         assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/healthz");
         assert_ne!(
             container["livenessProbe"]["httpGet"]["path"], "/healthz",
-            "an API server that is away restarts nothing"
+            "an outage of the API server must not restart the container"
         );
         assert_eq!(container["ports"][0], json!({ "name": "leasehold", "containerPort": 9090 }));
         assert_eq!(variable(container, "LEASEHOLD_SERVE"), Some(":9090"));
@@ -79,7 +79,7 @@ fn ready_is_able_to_compete_wherever_leasehold_runs() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn options_reach_the_program() {
+fn options_become_environment_variables_or_arguments() {
     let options =
         ["ttl=30s", "grace=2s", "output=text", "verbose=2", "events=true", "election=billing"];
     for (mode, name) in MODES.into_iter().zip(["leasehold", "leasehold", "app"]) {
@@ -102,15 +102,15 @@ fn options_reach_the_program() {
             [("POD_NAME", "name"), ("POD_NAMESPACE", "namespace"), ("POD_UID", "uid")]
         {
             let all = container["env"].as_array().expect("variables");
-            let told = all.iter().find(|one| one["name"] == variable).expect(variable);
-            assert_eq!(told["valueFrom"]["fieldRef"]["fieldPath"], format!("metadata.{field}"));
+            let found = all.iter().find(|one| one["name"] == variable).expect(variable);
+            assert_eq!(found["valueFrom"]["fieldRef"]["fieldPath"], format!("metadata.{field}"));
         }
     }
 }
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn what_is_for_the_pods_reaches_the_pods() {
+fn pod_settings_reach_the_pods() {
     let values = [
         "terminationGracePeriodSeconds=90",
         "priorityClassName=high",
@@ -148,7 +148,7 @@ fn what_is_for_the_pods_reaches_the_pods() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn a_new_version_of_the_chart_alone_restarts_nothing() {
+fn pod_labels_do_not_contain_the_version_of_the_chart() {
     let rendered = Rendered::of(&[]);
 
     let labels = &rendered.one("StatefulSet")["spec"]["template"]["metadata"]["labels"];
@@ -160,7 +160,7 @@ fn a_new_version_of_the_chart_alone_restarts_nothing() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_page_is_the_demos_unless_it_is_asked_for() {
+fn the_page_is_on_by_default_only_in_the_demo() {
     let page = |values: &[&str], name| {
         let rendered = Rendered::of(values);
         let container = rendered.container(name);
@@ -171,7 +171,11 @@ fn the_page_is_the_demos_unless_it_is_asked_for() {
 
     assert_eq!(page(&[], "leasehold"), (true, leader.clone()));
     assert_eq!(page(&["page=false"], "leasehold"), (false, None));
-    assert_eq!(page(&["labelLeader=false"], "leasehold"), (true, None), "no Service leads there");
+    assert_eq!(
+        page(&["labelLeader=false"], "leasehold"),
+        (true, None),
+        "no Service leads to the leader"
+    );
     assert_eq!(page(&SIDECAR, "leasehold"), (false, None));
     assert_eq!(page(&[&SIDECAR[..], &["page=true"]].concat(), "leasehold"), (true, leader));
 }

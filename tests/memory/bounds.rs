@@ -1,4 +1,4 @@
-//! How many requests, tasks and winners there may be.
+//! Upper bounds: requests sent, tasks alive, winners of a lock.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use tokio::{runtime::Handle, time::sleep};
 
 use crate::{hold, pair, secs, soon};
 
-/// One request in two and a half seconds, whatever fails.
+/// The most requests in an hour: one in 2.5 seconds, under any fault.
 const AN_HOUR: u64 = 3600 * 2 / 5;
 
 #[tokio::test(start_paused = true)]
-async fn of_two_hundred_contenders_one_wins() {
+async fn only_one_of_two_hundred_contenders_wins_after_a_crash() {
     let (a, _b) = pair();
     let crashed = hold(&a).await;
     let mut waiting = tokio::task::JoinSet::new();
@@ -27,11 +27,11 @@ async fn of_two_hundred_contenders_one_wins() {
     assert!(!crashed.is_held() && winner.token() > crashed.token());
     sleep(secs(60)).await;
     assert!(winner.is_held());
-    assert!(waiting.try_join_next().is_none(), "nobody else holds it");
+    assert!(waiting.try_join_next().is_none(), "no other contender holds the lock");
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_a_waiting_lock_are_bounded_whatever_fails() {
+async fn requests_of_a_waiter_are_bounded_under_every_fault() {
     for fault in
         [None, Some(Fault::LoseRequest), Some(Fault::LoseReply), Some(Fault::Delay(secs(1)))]
     {
@@ -47,7 +47,7 @@ async fn requests_of_a_waiting_lock_are_bounded_whatever_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_a_candidate_are_bounded_whatever_fails() {
+async fn requests_of_a_candidate_are_bounded_under_every_fault() {
     let faults = [Fault::LoseRequest, Fault::LoseReply, Fault::Delay(secs(1)), Fault::Refuse];
     for fault in faults.map(Some).into_iter().chain([None]) {
         for leads in [true, false] {
@@ -68,7 +68,7 @@ async fn requests_of_a_candidate_are_bounded_whatever_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_a_quiet_holder_are_its_renewals() {
+async fn an_undisturbed_holder_sends_only_renewals() {
     let (a, _b) = pair();
     let _held = hold(&a).await;
 
@@ -78,7 +78,7 @@ async fn requests_of_a_quiet_holder_are_its_renewals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_task_is_left() {
+async fn no_background_task_is_left_after_everything_was_dropped() {
     let faults = [Fault::LoseRequest, Fault::LoseReply, Fault::Delay(secs(3)), Fault::Refuse];
     for fault in faults.map(Some).into_iter().chain([None]) {
         let (a, b) = pair();
@@ -97,7 +97,7 @@ async fn no_task_is_left() {
     }
 }
 
-/// Begins everything and ends nothing.
+/// Starts every operation and waits for none of them to finish.
 async fn abandon(sync: &Memory) {
     let brief = secs(2);
     let _ = tokio::time::timeout(brief, sync.lock("x", LockOptions::default())).await;
@@ -107,7 +107,7 @@ async fn abandon(sync: &Memory) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenure_that_ends_while_many_wait_is_handed_on_to_each() {
+async fn sixty_waiters_on_two_handles_all_get_the_lock_one_after_the_other() {
     let (a, b) = pair();
     let handles = [Arc::new(a), Arc::new(b)];
     let mut tasks = tokio::task::JoinSet::new();
@@ -129,7 +129,7 @@ async fn a_tenure_that_ends_while_many_wait_is_handed_on_to_each() {
     }
     tokens.sort_unstable();
     tokens.dedup();
-    assert_eq!(tokens.len(), 60, "each tenure has a token of its own");
+    assert_eq!(tokens.len(), 60, "each tenure has its own token");
 }
 
 async fn soon_hour<F: Future>(future: F) -> F::Output {
@@ -137,7 +137,7 @@ async fn soon_hour<F: Future>(future: F) -> F::Output {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_timing_that_is_accepted_makes_a_storm_of_failures() {
+async fn no_valid_timing_causes_a_storm_of_failing_requests() {
     for renew in [1, 1_000_000, 100_000_000].map(std::time::Duration::from_nanos) {
         let (a, b) = pair();
         let _held = hold(&a).await;

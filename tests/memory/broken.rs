@@ -1,4 +1,4 @@
-//! The suite itself: implementations that break one guarantee each, and the check that must notice.
+//! Tests of the conformance suite: each implementation here breaks one guarantee, and the matching check must fail.
 
 use std::{fmt, panic::AssertUnwindSafe};
 
@@ -11,9 +11,9 @@ use leasehold::{
 
 use crate::pair;
 
-/// What an implementation gets wrong.
+/// The guarantee that an implementation breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sin {
+enum Defect {
     None,
     EveryLockIsFree,
     WaitIsIgnored,
@@ -27,18 +27,18 @@ enum Sin {
     MembersOfAllElections,
     MembersOfOwnNamespace,
     WatchOfAllElections,
-    NobodyIsListed,
+    NoMemberIsListed,
     CloseDoesNotWait,
 }
 
 #[derive(Debug)]
-struct Broken(Memory, Sin);
+struct Broken(Memory, Defect);
 
 impl Broken {
     fn name(&self, name: &str) -> String {
         match self.1 {
-            Sin::NamesAreTrimmed => name.trim().into(),
-            Sin::NamesAreLowercased => name.to_lowercase(),
+            Defect::NamesAreTrimmed => name.trim().into(),
+            Defect::NamesAreLowercased => name.to_lowercase(),
             _ => name.into(),
         }
     }
@@ -65,10 +65,10 @@ impl leasehold::Sync for Broken {
         mut options: LeaderOptions,
     ) -> BoxFuture<'a, Result<Leader>> {
         match self.1 {
-            Sin::TimeToLiveOfLeadsIsIgnored => {
+            Defect::TimeToLiveOfLeadsIsIgnored => {
                 options = options.timing(LockOptions::default().timing);
             }
-            Sin::IdIsIgnored => options.id = None,
+            Defect::IdIsIgnored => options.id = None,
             _ => {}
         }
         async move { self.0.leader(&self.name(name), options).await }.boxed()
@@ -76,16 +76,16 @@ impl leasehold::Sync for Broken {
 
     fn list_members(&self, mut options: ListMembersOptions) -> BoxFuture<'_, Result<Vec<Member>>> {
         match self.1 {
-            Sin::MembersOfAllElections => options.election = None,
-            Sin::MembersOfOwnNamespace => options.namespace = None,
-            Sin::NobodyIsListed => return async { Ok(Vec::new()) }.boxed(),
+            Defect::MembersOfAllElections => options.election = None,
+            Defect::MembersOfOwnNamespace => options.namespace = None,
+            Defect::NoMemberIsListed => return async { Ok(Vec::new()) }.boxed(),
             _ => {}
         }
         self.0.list_members(options)
     }
 
     fn watch_elect(&self, mut options: WatchElectOptions) -> BoxFuture<'_, Result<ElectWatcher>> {
-        if self.1 == Sin::WatchOfAllElections {
+        if self.1 == Defect::WatchOfAllElections {
             options.id = None;
         }
         self.0.watch_elect(options)
@@ -94,21 +94,21 @@ impl leasehold::Sync for Broken {
     fn lock<'a>(&'a self, id: &'a str, mut options: LockOptions) -> BoxFuture<'a, Result<Guard>> {
         let mut id = self.name(id);
         match self.1 {
-            Sin::EveryLockIsFree => id = format!("{id}{}", self.0.requests()),
-            Sin::WaitIsIgnored => options.wait = None,
-            Sin::TimeToLiveOfLocksIsIgnored => options.timing = LockOptions::default().timing,
+            Defect::EveryLockIsFree => id = format!("{id}{}", self.0.requests()),
+            Defect::WaitIsIgnored => options.wait = None,
+            Defect::TimeToLiveOfLocksIsIgnored => options.timing = LockOptions::default().timing,
             _ => {}
         }
         async move { self.0.lock(&id, options).await }.boxed()
     }
 
     fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
-        if self.1 == Sin::UnlockDoesNothing {
+        if self.1 == Defect::UnlockDoesNothing {
             return async { Ok(()) }.boxed();
         }
         async move {
             match (self.1, self.0.unlock(&self.name(id)).await) {
-                (Sin::UnlockIsNeverAnError, Err(Error::NotHeld { .. })) => Ok(()),
+                (Defect::UnlockIsNeverAnError, Err(Error::NotHeld { .. })) => Ok(()),
                 (_, result) => result,
             }
         }
@@ -116,7 +116,7 @@ impl leasehold::Sync for Broken {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<()>> {
-        if self.1 == Sin::CloseDoesNotWait {
+        if self.1 == Defect::CloseDoesNotWait {
             return async { Ok(()) }.boxed();
         }
         self.0.close()
@@ -127,12 +127,12 @@ impl leasehold::Sync for Broken {
     }
 }
 
-/// The checks that fail on an implementation with `sin`.
-async fn noticed_by(sin: Sin) -> Vec<&'static str> {
+/// The checks that fail on an implementation with `defect`.
+async fn failed_checks(defect: Defect) -> Vec<&'static str> {
     let mut failed = Vec::new();
     for check in CHECKS {
         let (a, b) = pair();
-        let (a, b) = (Broken(a, sin), Broken(b, sin));
+        let (a, b) = (Broken(a, defect), Broken(b, defect));
         let cut = |off: bool| a.0.disturb(off.then_some(Fault::LoseRequest));
         let run = check.run(Pair::new(&a, &b).other("other").cut(&cut));
         if AssertUnwindSafe(run).catch_unwind().await.is_err() {
@@ -143,25 +143,25 @@ async fn noticed_by(sin: Sin) -> Vec<&'static str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_broken_guarantee_is_noticed() {
-    assert_eq!(noticed_by(Sin::None).await, [""; 0]);
-    for (sin, check) in [
-        (Sin::EveryLockIsFree, "a_held_lock_is_nobody_elses"),
-        (Sin::WaitIsIgnored, "a_wait_ends_with_the_name_of_the_holder"),
-        (Sin::TimeToLiveOfLocksIsIgnored, "the_time_to_live_of_a_lock_is_heeded"),
-        (Sin::TimeToLiveOfLeadsIsIgnored, "the_time_to_live_of_a_lead_is_heeded"),
-        (Sin::NamesAreTrimmed, "names_that_cannot_be_used_are_refused"),
-        (Sin::NamesAreLowercased, "any_other_name_can_be_locked_and_is_its_own"),
-        (Sin::UnlockIsNeverAnError, "nobody_unlocks_what_they_do_not_hold"),
-        (Sin::UnlockDoesNothing, "a_kept_lock_is_held_until_unlocked"),
-        (Sin::IdIsIgnored, "a_candidate_has_the_id_it_chose"),
-        (Sin::MembersOfAllElections, "members_are_listed_by_election"),
-        (Sin::MembersOfOwnNamespace, "members_are_listed_by_namespace"),
-        (Sin::WatchOfAllElections, "a_watch_of_one_election_heeds_no_other"),
-        (Sin::NobodyIsListed, "members_are_listed_with_their_roles"),
-        (Sin::CloseDoesNotWait, "closing_waits_until_what_was_dropped_is_undone"),
+async fn the_conformance_suite_detects_each_broken_guarantee() {
+    assert_eq!(failed_checks(Defect::None).await, [""; 0]);
+    for (defect, check) in [
+        (Defect::EveryLockIsFree, "a_held_lock_is_nobody_elses"),
+        (Defect::WaitIsIgnored, "a_wait_ends_with_the_name_of_the_holder"),
+        (Defect::TimeToLiveOfLocksIsIgnored, "the_time_to_live_of_a_lock_is_heeded"),
+        (Defect::TimeToLiveOfLeadsIsIgnored, "the_time_to_live_of_a_lead_is_heeded"),
+        (Defect::NamesAreTrimmed, "names_that_cannot_be_used_are_refused"),
+        (Defect::NamesAreLowercased, "any_other_name_can_be_locked_and_is_its_own"),
+        (Defect::UnlockIsNeverAnError, "nobody_unlocks_what_they_do_not_hold"),
+        (Defect::UnlockDoesNothing, "a_kept_lock_is_held_until_unlocked"),
+        (Defect::IdIsIgnored, "a_candidate_has_the_id_it_chose"),
+        (Defect::MembersOfAllElections, "members_are_listed_by_election"),
+        (Defect::MembersOfOwnNamespace, "members_are_listed_by_namespace"),
+        (Defect::WatchOfAllElections, "a_watch_of_one_election_heeds_no_other"),
+        (Defect::NoMemberIsListed, "members_are_listed_with_their_roles"),
+        (Defect::CloseDoesNotWait, "closing_waits_until_what_was_dropped_is_undone"),
     ] {
-        let noticed = noticed_by(sin).await;
-        assert!(noticed.contains(&check), "{sin:?} is noticed by {noticed:?}, not by {check}");
+        let failed = failed_checks(defect).await;
+        assert!(failed.contains(&check), "{defect:?} fails {failed:?}, but not {check}");
     }
 }

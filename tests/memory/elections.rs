@@ -1,4 +1,4 @@
-//! Candidacies: what is shared, kept, resigned and started again.
+//! Candidates: how they join, lead, lose, resign and restart.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::{pair, secs, soon, within};
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_lead_ends_with_its_candidacy() {
+async fn resigning_ends_a_kept_tenure() {
     let (a, b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let tenure = leader.elected().await.unwrap().keep();
@@ -25,7 +25,7 @@ async fn a_kept_lead_ends_with_its_candidacy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_lead_can_be_asked_for_again() {
+async fn elected_returns_a_guard_for_a_kept_tenure_again() {
     let (a, _b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let kept = leader.elected().await.unwrap().keep();
@@ -34,11 +34,11 @@ async fn a_kept_lead_can_be_asked_for_again() {
     assert_eq!(again.token(), kept.token());
     drop(again);
 
-    assert!(kept.is_held(), "still kept");
+    assert!(kept.is_held(), "dropping the second guard must not end a kept tenure");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lead_is_free_when_its_work_has_returned() {
+async fn the_election_is_free_once_run_has_returned() {
     let (a, b) = pair();
     for _ in 0..3 {
         let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_lead_is_free_when_its_work_has_returned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lead_is_free_when_it_was_resigned_after_its_guard_was_dropped() {
+async fn the_election_is_free_once_resign_has_returned_after_its_guard_was_dropped() {
     let (a, b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let guard = leader.elected().await.unwrap();
@@ -63,7 +63,7 @@ async fn a_lead_is_free_when_it_was_resigned_after_its_guard_was_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_was_refused_may_stand_again_at_once() {
+async fn a_candidate_that_was_denied_can_join_again_at_once() {
     let (a, _b) = pair();
     a.inject(Fault::Refuse);
     let error = a.leader("e", LeaderOptions::default()).await.unwrap_err();
@@ -73,7 +73,7 @@ async fn a_candidate_that_was_refused_may_stand_again_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_restarted_under_its_id_stands_though_its_old_record_is_there() {
+async fn a_restarted_candidate_joins_under_its_id_although_its_old_record_exists() {
     let (a, b) = pair();
     let _leads = b.leader("e", LeaderOptions::default()).await.unwrap();
     let fixed = LeaderOptions::default().id("pod-0");
@@ -85,13 +85,16 @@ async fn a_candidate_restarted_under_its_id_stands_though_its_old_record_is_ther
 
     sleep(secs(150)).await;
     let members = b.list_members(ListMembersOptions::default()).await.unwrap();
-    let listed = members.iter().find(|member| member.id == "pod-0").expect("listed as itself");
+    let listed = members
+        .iter()
+        .find(|member| member.id == "pod-0")
+        .expect("the restarted candidate is listed under its id");
     assert_eq!(listed.role, Role::Follower);
     again.resign().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_may_not_be_listed_asks_again() {
+async fn a_candidate_whose_member_record_was_denied_tries_again() {
     let (a, b) = pair();
     let _leads = b.leader("e", LeaderOptions::default()).await.unwrap();
     a.inject(Fault::Delay(Duration::ZERO));
@@ -105,7 +108,7 @@ async fn a_candidate_that_may_not_be_listed_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_does_not_take_its_own_past_for_a_leader() {
+async fn a_candidate_that_lost_does_not_report_itself_as_leader() {
     let (a, _b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let guard = leader.elected().await.unwrap();
@@ -114,16 +117,16 @@ async fn a_candidate_does_not_take_its_own_past_for_a_leader() {
     a.disturb(Some(Fault::LoseRequest));
     guard.lost().await;
     sleep(secs(60)).await;
-    assert_eq!(leader.primary(), None, "it has lost");
+    assert_eq!(leader.primary(), None, "the candidate has lost");
 
     a.disturb(None);
     drop(soon(leader.elected()).await.unwrap());
     leader.resign().await.unwrap();
-    assert_eq!(leader.primary(), None, "it has resigned");
+    assert_eq!(leader.primary(), None, "the candidate has resigned");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_shows_doubt_and_loss() {
+async fn the_status_shows_doubt_loss_and_a_new_lead() {
     let (a, _b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let _guard = leader.elected().await.unwrap();
@@ -145,7 +148,7 @@ async fn the_status_shows_doubt_and_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidacy_given_up_while_it_joins_leaves_nobody() {
+async fn a_call_to_leader_that_is_cancelled_leaves_no_member() {
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Delay(secs(3))] {
         let (a, b) = pair();
         let leads = b.leader("e", LeaderOptions::default()).await.unwrap();
@@ -153,9 +156,9 @@ async fn a_candidacy_given_up_while_it_joins_leaves_nobody() {
             a.inject(Fault::Delay(Duration::ZERO));
             a.inject(fault);
             {
-                let mut standing = a.leader("e", LeaderOptions::default());
+                let mut joining = a.leader("e", LeaderOptions::default());
                 for _ in 0..n {
-                    if futures::future::poll_immediate(&mut standing).await.is_some() {
+                    if futures::future::poll_immediate(&mut joining).await.is_some() {
                         break;
                     }
                     tokio::task::yield_now().await;
@@ -170,7 +173,7 @@ async fn a_candidacy_given_up_while_it_joins_leaves_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_applications_with_prefixes_of_their_own_do_not_see_each_others_members() {
+async fn applications_with_different_prefixes_do_not_see_each_others_members() {
     let one = Memory::new(Options::default().prefix("one-")).unwrap();
     let two = one.another(Options::default().prefix("two-")).unwrap();
     let options = || LeaderOptions::default().ttl(Duration::from_secs(3));
@@ -192,7 +195,7 @@ async fn two_applications_with_prefixes_of_their_own_do_not_see_each_others_memb
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_cut_off_declares_nobody_dead_and_asks_seldom() {
+async fn a_watch_that_is_denied_reports_no_loss_and_sends_few_requests() {
     let (a, b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let guard = leader.elected().await.unwrap();
@@ -210,14 +213,14 @@ async fn a_watch_that_is_cut_off_declares_nobody_dead_and_asks_seldom() {
     drop(guard);
     let lost = soon(events.next()).await;
 
-    assert!(while_cut_off.is_err(), "no list confirmed it: {while_cut_off:?}");
+    assert!(while_cut_off.is_err(), "an event without a list that confirms it: {while_cut_off:?}");
     assert!((2..=30).contains(&asked), "{asked} requests in two minutes");
-    assert!(after.is_err(), "it led all the time: {after:?}");
+    assert!(after.is_err(), "the leader never lost, so there is no event: {after:?}");
     assert!(matches!(lost, Some(ElectEvent::Lost(_))), "{lost:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_can_be_asked_how_it_stands_without_its_guard() {
+async fn a_candidate_shows_its_status_and_tenure_without_a_guard() {
     let (a, b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let follower = b.leader("e", LeaderOptions::default()).await.unwrap();
@@ -231,7 +234,10 @@ async fn a_candidate_can_be_asked_how_it_stands_without_its_guard() {
     assert_eq!(leader.tenure().unwrap().token(), guard.token());
     assert_eq!(leader.standing(), Status::InDoubt);
     guard.lost().await;
-    assert!(leader.tenure().is_none(), "at once, whatever the task in the background knows");
+    assert!(
+        leader.tenure().is_none(),
+        "the loss shows at once, before the background task has noticed"
+    );
     assert_ne!(leader.standing(), Status::InDoubt);
     sleep(secs(3)).await;
     assert!(leader.last_error().unwrap().is_transient());

@@ -1,4 +1,4 @@
-//! Requests and answers that get lost, come late or are refused.
+//! Requests and replies that are lost, late or denied.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use tokio::time::sleep;
 
 use crate::{hold, pair, secs, soon};
 
-/// What the first read meets: nothing.
+/// For the first read, which succeeds.
 const NO_FAULT: Fault = Fault::Delay(Duration::ZERO);
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_acquisition_is_recognised_or_repeated() {
+async fn an_acquiring_write_with_a_lost_reply_is_recognised_or_repeated() {
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Delay(Duration::from_millis(300))] {
         let (a, b) = pair();
         a.inject(NO_FAULT);
@@ -36,7 +36,7 @@ async fn a_lost_acquisition_is_recognised_or_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_reply_does_not_lengthen_a_tenure() {
+async fn a_lost_reply_does_not_make_a_tenure_last_longer() {
     let (a, _b) = pair();
     a.inject(NO_FAULT);
     a.inject(Fault::LoseReply);
@@ -44,11 +44,14 @@ async fn a_lost_reply_does_not_lengthen_a_tenure() {
     let guard = soon(hold(&a)).await;
 
     let late = secs(13).saturating_sub(guard.remaining());
-    assert!(late >= Duration::from_millis(1500), "counts from before the lost write, not {late:?}");
+    assert!(
+        late >= Duration::from_millis(1500),
+        "the hold starts before the lost write; only {late:?} have passed"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_lock_says_so_and_leaves_nothing() {
+async fn a_denied_lock_returns_the_error_and_leaves_no_holder() {
     for before in [0, 1] {
         let (a, b) = pair();
         (0..before).for_each(|_| a.inject(NO_FAULT));
@@ -62,7 +65,7 @@ async fn a_refused_lock_says_so_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_renewal_costs_nothing() {
+async fn one_failed_renewal_does_not_end_a_tenure() {
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Refuse, Fault::Delay(secs(1))] {
         let (a, b) = pair();
         let guard = hold(&a).await;
@@ -76,7 +79,7 @@ async fn a_lost_renewal_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_release_is_told_again() {
+async fn a_release_whose_request_failed_is_sent_again() {
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Delay(secs(1))] {
         let (a, b) = pair();
         let guard = hold(&a).await;
@@ -89,7 +92,7 @@ async fn a_lost_release_is_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_cannot_be_told_ends_with_its_reason() {
+async fn a_release_that_keeps_failing_returns_the_reason() {
     for fault in [Fault::LoseRequest, Fault::Refuse] {
         let (a, b) = pair();
         let guard = hold(&a).await;
@@ -97,17 +100,17 @@ async fn a_release_that_cannot_be_told_ends_with_its_reason() {
         let tenure = guard.tenure();
 
         let release = guard.release();
-        assert!(!tenure.is_held(), "stepped down before anything was told");
+        assert!(!tenure.is_held(), "the holder steps down before the release is sent");
         let error = soon(release).await.unwrap_err();
 
-        let told = matches!(error, Error::Unavailable { .. } | Error::Refused { .. });
-        assert!(told, "{error}");
+        let reason = matches!(error, Error::Unavailable { .. } | Error::Refused { .. });
+        assert!(reason, "{error}");
         drop(soon(hold(&b)).await);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_write_of_a_cancelled_lock_is_undone() {
+async fn a_cancelled_lock_is_released_when_its_write_arrives_late() {
     let (a, b) = pair();
     a.inject(NO_FAULT);
     a.inject(Fault::Delay(secs(30)));
@@ -122,7 +125,7 @@ async fn a_late_write_of_a_cancelled_lock_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_and_checks_end_though_their_requests_are_lost() {
+async fn lists_watches_and_init_return_an_error_when_their_requests_are_lost() {
     let (a, _b) = pair();
     a.disturb(Some(Fault::LoseRequest));
 
@@ -136,7 +139,7 @@ async fn lists_and_checks_end_though_their_requests_are_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watcher_survives_a_lost_list() {
+async fn a_watcher_reports_a_loss_although_one_of_its_lists_failed() {
     let (a, b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     leader.elected().await.unwrap().keep();
@@ -152,7 +155,7 @@ async fn a_watcher_survives_a_lost_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watcher_that_sees_nothing_declares_nobody_lost() {
+async fn a_watcher_whose_lists_all_fail_reports_no_loss() {
     let (a, b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     leader.elected().await.unwrap().keep();
@@ -161,7 +164,13 @@ async fn a_watcher_that_sees_nothing_declares_nobody_lost() {
     events.next().await;
 
     b.disturb(Some(Fault::LoseRequest));
-    assert!(tokio::time::timeout(secs(600), events.next()).await.is_err(), "silent while blind");
+    assert!(
+        tokio::time::timeout(secs(600), events.next()).await.is_err(),
+        "no event while every list fails"
+    );
     b.disturb(None);
-    assert!(tokio::time::timeout(secs(600), events.next()).await.is_err(), "nothing had changed");
+    assert!(
+        tokio::time::timeout(secs(600), events.next()).await.is_err(),
+        "no event, because nothing has changed"
+    );
 }

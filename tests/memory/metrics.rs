@@ -1,20 +1,20 @@
-//! What contenders count.
+//! Metrics of contenders.
 
 use std::{fmt::Debug, str::FromStr};
 
 use leasehold::{Fault, LeaderOptions, LockOptions, Memory, Sync as _};
 use tokio::time::sleep;
 
-use crate::{hold, pair, prometheus::Registry, secs, soon};
+use crate::{hold, pair, recorder::Registry, secs, soon};
 
 impl Registry {
-    /// The value of the one series that begins so.
+    /// The value of the only series that starts with `series`.
     #[track_caller]
     fn value<T: FromStr<Err: Debug>>(&self, series: &str) -> T {
         let text = self.render();
         let mut found = text.lines().filter_map(|line| line.strip_prefix(series));
         let value = found.next().unwrap_or_else(|| panic!("no {series} in {text}"));
-        assert_eq!(found.next(), None, "{series} is one");
+        assert_eq!(found.next(), None, "more than one series starts with {series}");
         value.trim().parse().expect("a number")
     }
 
@@ -37,7 +37,7 @@ impl Registry {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenure_is_measured_from_its_beginning_to_its_end() {
+async fn metrics_cover_a_tenure_from_acquisition_to_release() {
     let registry = Registry::default();
     let _recording = metrics::set_default_local_recorder(&registry);
     let (a, _b) = pair();
@@ -57,7 +57,10 @@ async fn a_tenure_is_measured_from_its_beginning_to_its_end() {
     next.unwrap().release().await.unwrap();
 
     assert_eq!((held, registry.lock("is_leader")), (1, 0));
-    assert!((12.9..=13.1).contains(&left), "the hold: {left}");
+    assert!(
+        (12.9..=13.1).contains(&left),
+        "the deadline is the hold after the last success: {left}"
+    );
     let changes = ["held", "handed_over", "released", "in_doubt", "lost"];
     let counted = changes.map(|to| registry.transitions(to));
     assert_eq!(counted, [2, 1, 1, 0, 0]);
@@ -66,8 +69,8 @@ async fn a_tenure_is_measured_from_its_beginning_to_its_end() {
     assert_eq!(registry.lock::<u64>("renewal_duration_seconds_count"), 2);
 }
 
-/// How renewals went, from the first that was disturbed on.
-#[expect(clippy::future_not_send, reason = "the recorder is that of the thread")]
+/// Outcomes of renewals, from the first one with the fault on.
+#[expect(clippy::future_not_send, reason = "the recorder belongs to the thread")]
 async fn disturbed(fault: impl FnOnce(&Memory)) -> [u64; 4] {
     let registry = Registry::default();
     let _recording = metrics::set_default_local_recorder(&registry);
@@ -93,7 +96,7 @@ async fn renewals_are_counted_by_their_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_series_is_there_from_the_beginning_and_none_is_a_candidates() {
+async fn every_series_exists_from_the_start_and_none_names_a_candidate() {
     let registry = Registry::default();
     let _recording = metrics::set_default_local_recorder(&registry);
     let (a, b) = pair();
@@ -109,7 +112,11 @@ async fn every_series_is_there_from_the_beginning_and_none_is_a_candidates() {
     );
     assert!(!text.contains("candidate"), "{text}");
     let leads = "leasehold_is_leader{kind=\"election\",name=\"e\"}";
-    assert_eq!(registry.value::<u64>(leads), 1, "a follower does not unset it");
+    assert_eq!(
+        registry.value::<u64>(leads),
+        1,
+        "a follower must not reset the gauge of the leader"
+    );
     let names = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
     assert_eq!(names, text.lines().filter(|line| line.starts_with("# HELP ")).count());
     assert_eq!(names, 6, "{text}");

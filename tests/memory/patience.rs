@@ -1,4 +1,4 @@
-//! A long time to live makes a crash cost more, and nothing else: whoever is alive is served as soon as with a short one.
+//! With a TTL of a day only a crash costs more: live contenders are served as fast as with a short TTL.
 
 use leasehold::{Fault, Guard, LeaderOptions, LockOptions, Memory, Sync as _};
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ async fn hold_for_a_day(sync: &Memory) -> Guard {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_lost_request_delays_an_acquisition_by_no_more_than_its_own_timeout_and_a_pause() {
+async fn one_lost_request_delays_an_acquisition_by_at_most_one_timeout_and_one_pause() {
     for fault in [Fault::LoseRequest, Fault::LoseReply] {
         for before in 0..2 {
             let (a, _b) = pair();
@@ -30,7 +30,7 @@ async fn one_lost_request_delays_an_acquisition_by_no_more_than_its_own_timeout_
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_lost_request_delays_a_release_by_no_more_than_its_own_timeout_and_a_pause() {
+async fn one_lost_request_delays_a_release_by_at_most_one_timeout_and_one_pause() {
     let (a, b) = pair();
     let held = hold_for_a_day(&a).await;
     a.inject(Fault::LoseRequest);
@@ -41,7 +41,7 @@ async fn one_lost_request_delays_a_release_by_no_more_than_its_own_timeout_and_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_a_new_watch_does_not_find_is_asked_for_soon() {
+async fn a_record_that_was_deleted_between_two_watches_is_acquired_soon() {
     let (a, b) = pair();
     let held = hold(&b).await;
     let other = async {
@@ -59,7 +59,7 @@ async fn a_record_that_a_new_watch_does_not_find_is_asked_for_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_in_time_also_after_a_watch_has_missed_the_record() {
+async fn a_wait_ends_in_time_although_the_watch_missed_a_deletion() {
     let (a, b) = pair();
     let _held = hold(&b).await;
     let other = async {
@@ -78,17 +78,17 @@ async fn a_wait_ends_in_time_also_after_a_watch_has_missed_the_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_was_refused_stands_again_soon() {
+async fn a_candidate_that_was_denied_tries_again_soon() {
     let (a, b) = pair();
     let leads = b.leader("e", LeaderOptions::default()).await.unwrap();
-    let stands = a.leader("e", LeaderOptions::default().ttl(secs(86_400))).await.unwrap();
+    let candidate = a.leader("e", LeaderOptions::default().ttl(secs(86_400))).await.unwrap();
     a.disturb(Some(Fault::Refuse));
     sleep(secs(60)).await;
-    assert!(stands.last_error().is_some(), "it was refused");
+    assert!(candidate.last_error().is_some(), "the candidate was denied");
     a.disturb(None);
     leads.resign().await.unwrap();
 
-    let guard = soon(stands.elected()).await.unwrap();
+    let guard = soon(candidate.elected()).await.unwrap();
 
     assert!(guard.is_held());
 }

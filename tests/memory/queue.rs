@@ -1,4 +1,4 @@
-//! Tasks that share a handle, and handles that share a store.
+//! The local queue: tasks that share a handle, and handles that share a store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::{hold, now, pair, secs, soon, within};
 
 #[tokio::test(start_paused = true)]
-async fn a_second_try_looks_again() {
+async fn a_second_try_once_reads_the_record_again() {
     let (a, b) = pair();
     let held = hold(&a).await;
     b.lock("x", LockOptions::default().try_once()).await.unwrap_err();
@@ -19,11 +19,11 @@ async fn a_second_try_looks_again() {
 
     drop(b.lock("x", LockOptions::default().try_once()).await.unwrap());
 
-    assert_eq!(began.elapsed(), Duration::ZERO, "and does so at once");
+    assert_eq!(began.elapsed(), Duration::ZERO, "the second try needs no wait");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_wait_looks_again() {
+async fn a_second_short_wait_reads_the_record_again() {
     let (a, b) = pair();
     let (held, brief) = (hold(&a).await, LockOptions::default().wait(secs(1)));
     b.lock("x", brief).await.unwrap_err();
@@ -37,7 +37,7 @@ async fn a_short_wait_looks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenure_has_the_terms_of_its_own_claim() {
+async fn a_tenure_has_the_ttl_of_the_caller_that_gets_it() {
     let (a, b) = pair();
     let held = hold(&a).await;
     let mut first = b.lock("x", LockOptions::default().ttl(secs(60)));
@@ -50,15 +50,15 @@ async fn a_tenure_has_the_terms_of_its_own_claim() {
     held.release().await.unwrap();
     let guard = soon(second).await.unwrap();
 
-    assert!(guard.remaining() < secs(2), "held for {:?} of a ttl of 2 s", guard.remaining());
+    assert!(guard.remaining() < secs(2), "{:?} remain of a TTL of 2 s", guard.remaining());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenure_won_for_one_who_left_is_not_given_to_another_on_its_terms() {
+async fn a_tenure_won_for_a_cancelled_caller_is_not_given_to_a_caller_with_another_ttl() {
     let (a, b) = pair();
     let held = hold(&a).await;
     let (b, long) = (Arc::new(b), LockOptions::default().ttl(secs(60)));
-    let leaver = tokio::spawn({
+    let cancelled = tokio::spawn({
         let b = Arc::clone(&b);
         async move { b.lock("x", long).await.map(drop) }
     });
@@ -70,15 +70,15 @@ async fn a_tenure_won_for_one_who_left_is_not_given_to_another_on_its_terms() {
     b.inject(Fault::Delay(Duration::from_millis(100)));
     held.release().await.unwrap();
     sleep(Duration::from_millis(50)).await;
-    leaver.abort(); // while its claim is on its way
+    cancelled.abort(); // while its acquiring write is in flight
 
     let guard = soon(second).await.unwrap().unwrap();
 
-    assert!(guard.remaining() < secs(2), "held for {:?} of a ttl of 2 s", guard.remaining());
+    assert!(guard.remaining() < secs(2), "{:?} remain of a TTL of 2 s", guard.remaining());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_names_whoever_held_a_record_that_was_deleted() {
+async fn a_timeout_names_the_last_holder_of_a_deleted_record() {
     let (a, b) = pair();
     let _held = hold(&a).await;
     let mut wait = b.lock("x", LockOptions::default().wait(secs(3)));
@@ -92,7 +92,7 @@ async fn a_timeout_names_whoever_held_a_record_that_was_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_that_is_busy_with_itself_offers_the_lock_to_others() {
+async fn a_handle_with_many_local_callers_leaves_the_lock_to_another_handle_once_per_ttl() {
     let (a, b) = pair();
     let a = Arc::new(a);
     a.disturb(Some(Fault::Delay(Duration::from_millis(200))));
@@ -109,12 +109,12 @@ async fn a_handle_that_is_busy_with_itself_offers_the_lock_to_others() {
     }
     sleep(secs(1)).await;
 
-    // The offer comes once in a time to live, and lasts longer than B is slower than A.
+    // A leaves the record free once per TTL, and for longer than a request of B takes.
     drop(within(secs(50), hold(&b)).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slugged_record_can_be_deleted_by_its_name() {
+async fn delete_record_accepts_a_name_that_is_stored_as_a_slug() {
     let (a, _) = pair();
     let guard = a.lock("jobs/nightly", LockOptions::default()).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! What contenders say of themselves.
+//! Log events of contenders.
 
 use std::{
     io::{self, Write},
@@ -11,44 +11,44 @@ use tracing::{Dispatch, level_filters::LevelFilter};
 
 use crate::{hold, pair, secs, soon};
 
-/// What was written to it.
+/// The captured log.
 #[derive(Clone, Debug, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
+struct Log(Arc<Mutex<Vec<u8>>>);
 
-impl Said {
-    /// Listens on this thread, to `level` and above, until the guard is dropped.
+impl Log {
+    /// Captures events of `level` and above on this thread, until the guard is dropped.
     fn at(level: LevelFilter) -> (Self, tracing::subscriber::DefaultGuard) {
-        // Where there is one subscriber in a process, `tracing` asks the thread that comes to an event first whether
-        // anybody wants it, for good: a test beside this one, which listens to nothing, would say no for all.
+        // A process with one subscriber caches whether an event is enabled, as the first thread that emits it sees it.
+        // A parallel test without a subscriber would disable the event for all. A second subscriber prevents that.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| {
             Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish())
         });
-        let said = Self::default();
-        let writer = said.clone();
+        let log = Self::default();
+        let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
             .with_ansi(false)
             .without_time()
             .with_writer(move || writer.clone())
             .finish();
-        (said, tracing::subscriber::set_default(subscriber))
+        (log, tracing::subscriber::set_default(subscriber))
     }
 
     fn text(&self) -> String {
-        let said = self.0.lock().expect("nobody panics with it").clone();
-        String::from_utf8(said).expect("it is text")
+        let log = self.0.lock().expect("no thread panics while it writes").clone();
+        String::from_utf8(log).expect("the log is UTF-8")
     }
 
-    /// The lines with this in them.
+    /// The lines that contain `with`.
     fn lines(&self, with: &str) -> Vec<String> {
         self.text().lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
     }
 }
 
-impl Write for Said {
+impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").write(bytes)
+        self.0.lock().expect("no thread panics while it writes").write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -57,8 +57,8 @@ impl Write for Said {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_normal_life_says_nothing_above_debug() {
-    let (said, _listening) = Said::at(LevelFilter::INFO);
+async fn normal_operation_logs_nothing_above_debug() {
+    let (log, _subscribed) = Log::at(LevelFilter::INFO);
     let (a, b) = pair();
 
     let (first, next) = (hold(&a).await, a.lock("x", LockOptions::default()));
@@ -72,12 +72,12 @@ async fn a_normal_life_says_nothing_above_debug() {
     drop(soon(follower.elected()).await.unwrap());
     follower.resign().await.unwrap();
 
-    assert_eq!(said.text(), "");
+    assert_eq!(log.text(), "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_change_of_a_tenure_is_said_once() {
-    let (said, _listening) = Said::at(LevelFilter::TRACE);
+async fn each_change_of_a_tenure_is_logged_once() {
+    let (log, _subscribed) = Log::at(LevelFilter::TRACE);
     let (a, _b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let guard = leader.elected().await.unwrap();
@@ -86,17 +86,17 @@ async fn each_change_of_a_tenure_is_said_once() {
     leader.resign().await.unwrap();
 
     for (change, times) in [("acquired", 1), ("elected", 1), (" renewed ", 2), ("released", 1)] {
-        assert_eq!(said.lines(change).len(), times, "{change}: {}", said.text());
+        assert_eq!(log.lines(change).len(), times, "{change}: {}", log.text());
     }
     assert!(
-        said.lines("acquired")[0].contains("DEBUG") && said.lines("renewed")[0].contains("TRACE")
+        log.lines("acquired")[0].contains("DEBUG") && log.lines("renewed")[0].contains("TRACE")
     );
-    assert!(said.lines("released")[0].contains("kind=election"), "{}", said.text());
+    assert!(log.lines("released")[0].contains("kind=election"), "{}", log.text());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_operator_should_see_is_a_warning() {
-    let (said, _listening) = Said::at(LevelFilter::INFO);
+async fn doubt_and_loss_are_logged_as_warnings() {
+    let (log, _subscribed) = Log::at(LevelFilter::INFO);
     let (a, _b) = pair();
     let guard = hold(&a).await;
 
@@ -108,8 +108,8 @@ async fn what_an_operator_should_see_is_a_warning() {
     guard.lost().await;
     sleep(secs(1)).await;
 
-    let lines: Vec<_> = said.text().lines().map(str::to_owned).collect();
-    let [doubt, fine, again, lost] = &lines[..] else { panic!("{}", said.text()) };
+    let lines: Vec<_> = log.text().lines().map(str::to_owned).collect();
+    let [doubt, fine, again, lost] = &lines[..] else { panic!("{}", log.text()) };
     for line in [doubt, again] {
         assert!(line.contains("WARN") && line.contains("in doubt: a renewal is overdue"), "{line}");
     }
@@ -118,8 +118,8 @@ async fn what_an_operator_should_see_is_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_on_is_warned_of_once() {
-    let (said, _listening) = Said::at(LevelFilter::WARN);
+async fn a_lasting_failure_is_logged_once() {
+    let (log, _subscribed) = Log::at(LevelFilter::WARN);
     let (a, b) = pair();
     let leads = a.leader("billing", LeaderOptions::default().ttl(secs(15))).await.unwrap();
     let guard = leads.elected().await.unwrap();
@@ -132,7 +132,7 @@ async fn what_goes_on_is_warned_of_once() {
         sleep(secs(600)).await;
     }
 
-    let text = said.text();
+    let text = log.text();
     assert!((1..=4).contains(&text.lines().count()), "{text}");
     drop((guard, follows));
 }

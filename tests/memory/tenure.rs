@@ -1,4 +1,4 @@
-//! How tenures end: by partition, crash, deletion, panic, and with their handle or runtime.
+//! How tenures end: partition, crash, deletion, panic, and the end of their handle or runtime.
 
 use std::{sync::Arc, thread};
 
@@ -18,7 +18,7 @@ fn paused() -> Runtime {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partitioned_holder_is_in_doubt_then_lost_before_the_next_one_holds() {
+async fn a_partitioned_holder_is_in_doubt_and_has_lost_before_another_handle_acquires() {
     let (a, b) = pair();
     let first = hold(&a).await;
     let next = tokio::spawn(async move { (hold(&b).await, now()) });
@@ -28,7 +28,7 @@ async fn a_partitioned_holder_is_in_doubt_then_lost_before_the_next_one_holds() 
     a.disturb(Some(Fault::LoseRequest));
 
     assert_eq!(soon(states.next()).await, Some(TenureState::InDoubt));
-    assert!(first.is_held(), "in doubt is held");
+    assert!(first.is_held(), "a tenure in doubt is still held");
     assert_eq!(soon(states.next()).await, Some(TenureState::Lost(Loss::Expired)));
     assert_eq!(soon(states.next()).await, None);
     let lost = now();
@@ -38,7 +38,7 @@ async fn a_partitioned_holder_is_in_doubt_then_lost_before_the_next_one_holds() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_after_doubt_holds_again() {
+async fn a_renewal_ends_doubt() {
     let (a, _b) = pair();
     let guard = hold(&a).await;
     let mut states = guard.states();
@@ -52,7 +52,7 @@ async fn a_renewal_after_doubt_holds_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenure_goes_on_for_days_whatever_the_wall_clock_says() {
+async fn a_tenure_can_last_for_days() {
     let (a, b) = pair();
     let guard = hold(&a).await;
 
@@ -63,7 +63,7 @@ async fn a_tenure_goes_on_for_days_whatever_the_wall_clock_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_process_sees_at_once_that_it_lost() {
+async fn a_process_that_was_paused_sees_its_loss_at_once() {
     let (a, _b) = pair();
     let guard = hold(&a).await;
 
@@ -71,11 +71,11 @@ async fn a_paused_process_sees_at_once_that_it_lost() {
 
     assert_eq!(guard.state(), TenureState::Lost(Loss::Expired));
     sleep(secs(60)).await;
-    assert!(!guard.is_held(), "once lost it stays lost, though the record was renewed late");
+    assert!(!guard.is_held(), "a lost tenure stays lost although a late renewal was stored");
 }
 
 #[test]
-fn a_crashed_holder_has_lost_and_the_next_one_waits_its_time_to_live() {
+fn after_a_crash_the_next_holder_waits_a_full_ttl() {
     let (a, b) = pair();
     let crashed = paused();
     let guard = crashed.block_on(hold(&a));
@@ -86,13 +86,16 @@ fn a_crashed_holder_has_lost_and_the_next_one_waits_its_time_to_live() {
     paused().block_on(async {
         let began = now();
         let next = soon(hold(&b)).await;
-        assert!(now() - began >= secs(15), "it could not know that the holder was dead");
+        assert!(
+            now() - began >= secs(15),
+            "a waiter cannot know that the holder crashed, so it waits a full TTL"
+        );
         assert!(next.token() > guard.token());
     });
 }
 
 #[test]
-fn a_handle_can_be_used_on_after_its_runtime_has_gone() {
+fn a_handle_works_in_a_new_runtime_after_its_first_one_has_ended() {
     let (a, b) = pair();
     let first = paused();
     let guard = first.block_on(async {
@@ -113,7 +116,7 @@ fn a_handle_can_be_used_on_after_its_runtime_has_gone() {
 }
 
 #[test]
-fn a_runtime_that_shuts_down_during_a_release_leaves_nothing_beyond_the_time_to_live() {
+fn a_lock_whose_release_was_cut_short_by_a_runtime_shutdown_expires() {
     let (a, b) = pair();
     let first = paused();
     let guard = first.block_on(hold(&a));
@@ -121,13 +124,16 @@ fn a_runtime_that_shuts_down_during_a_release_leaves_nothing_beyond_the_time_to_
     first.shutdown_background();
 
     paused().block_on(async {
-        assert!(matches!(release.await, Err(Error::Closed { .. })), "nobody was told");
+        assert!(
+            matches!(release.await, Err(Error::Closed { .. })),
+            "no task was left to send the release"
+        );
         drop(soon(hold(&b)).await);
     });
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_record_is_lost_and_a_waiter_waits_its_time_to_live() {
+async fn a_deletion_ends_the_tenure_and_a_waiter_waits_a_full_ttl() {
     let (a, b) = pair();
     let guard = hold(&a).await;
     let next = tokio::spawn(async move { (hold(&b).await, now()) });
@@ -137,14 +143,14 @@ async fn a_deleted_record_is_lost_and_a_waiter_waits_its_time_to_live() {
     let deleted = now();
 
     assert_eq!(soon(guard.lost()).await, Loss::Deleted);
-    assert!(now() - deleted <= secs(5), "the next renewal tells");
+    assert!(now() - deleted <= secs(5), "the next renewal finds the deletion");
     let (next, taken) = soon(next).await.unwrap();
     assert!(taken - deleted >= secs(15), "after {:?}", taken - deleted);
     assert!(next.token() > guard.token());
 }
 
 #[tokio::test(start_paused = true)]
-async fn releasing_what_was_lost_is_no_error() {
+async fn releasing_a_lost_lock_is_no_error() {
     let (a, _b) = pair();
     for wait in [0, 120] {
         let guard = hold(&a).await;
@@ -156,7 +162,7 @@ async fn releasing_what_was_lost_is_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_lock_goes_with_its_handle() {
+async fn dropping_a_handle_releases_its_kept_locks() {
     let (a, b) = pair();
     let tenure = hold(&a).await.keep();
     sleep(secs(60)).await;
@@ -167,11 +173,11 @@ async fn a_kept_lock_goes_with_its_handle() {
     assert_eq!(soon(tenure.lost()).await, Loss::Released);
     let began = now();
     drop(soon(hold(&b)).await);
-    assert!(now() - began < secs(1), "it was released, not left to lapse");
+    assert!(now() - began < secs(1), "the lock was released and did not have to expire");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_kept_after_its_handle_has_gone_is_released() {
+async fn keep_releases_the_lock_if_the_handle_was_dropped_before() {
     let (a, b) = pair();
     let guard = hold(&a).await;
     drop(a);
@@ -185,7 +191,7 @@ async fn a_lock_kept_after_its_handle_has_gone_is_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_the_guarded_work_releases() {
+async fn a_panic_releases_the_lock() {
     let (a, b) = pair();
     let work = tokio::spawn(async move {
         let _guard = hold(&a).await;
@@ -197,17 +203,17 @@ async fn a_panic_in_the_guarded_work_releases() {
     let began = now();
     drop(soon(hold(&b)).await);
 
-    assert!(now() - began < secs(1), "it was released, not left to lapse");
+    assert!(now() - began < secs(1), "the lock was released and did not have to expire");
 }
 
 #[test]
-fn a_blocked_executor_does_not_keep_a_guard_alive() {
+fn a_guard_expires_although_its_executor_is_blocked() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (a, b) = pair();
     let options = LockOptions::default().ttl(secs(1));
     let guard = runtime.block_on(a.lock("x", options)).unwrap();
 
-    // The only thread of the runtime: nothing renews, nothing wakes.
+    // This is the only thread of the runtime: no renewal and no timer runs.
     thread::sleep(secs(1));
 
     assert!(!guard.is_held());
@@ -216,7 +222,7 @@ fn a_blocked_executor_does_not_keep_a_guard_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_handles_of_one_identity_exclude_each_other() {
+async fn two_handles_with_the_same_identity_exclude_each_other() {
     let a = Memory::new(Options::default().identity("twin")).unwrap();
     let b = Arc::new(a.another(Options::default().identity("twin")).unwrap());
     let guard = hold(&a).await;
@@ -229,7 +235,7 @@ async fn two_handles_of_one_identity_exclude_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn to_release_what_has_been_given_back_is_no_error() {
+async fn releasing_a_guard_after_unlock_or_resign_is_no_error() {
     let a = Memory::default();
 
     let guard = a.lock("orders", LockOptions::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! One try is a try each time, whatever became of those before.
+//! `try_once`: every call sends a request; no call is answered from an earlier failure.
 
 use leasehold::{Error, Fault, LockOptions, Sync as _};
 use tokio::time::{sleep, timeout};
@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use crate::{hold, pair, secs, soon};
 
 #[tokio::test(start_paused = true)]
-async fn one_try_after_an_outage_is_made_and_not_answered_by_the_outage() {
+async fn a_try_after_an_outage_is_not_answered_with_the_old_error() {
     for fault in [Fault::LoseRequest, Fault::Refuse] {
         let (a, _b) = pair();
         a.disturb(Some(fault));
@@ -20,7 +20,7 @@ async fn one_try_after_an_outage_is_made_and_not_answered_by_the_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_try_during_an_outage_is_one_request_and_says_what_failed() {
+async fn each_try_during_an_outage_sends_one_request_and_returns_its_error() {
     let (a, _b) = pair();
     a.disturb(Some(Fault::LoseRequest));
     for tries in 1..5 {
@@ -32,7 +32,7 @@ async fn each_try_during_an_outage_is_one_request_and_says_what_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_try_long_after_a_deletion_is_made() {
+async fn a_try_long_after_a_deletion_acquires_the_lock() {
     let (a, b) = pair();
     let held = hold(&b).await;
     let waiting = timeout(secs(2), async {

@@ -1,9 +1,9 @@
-//! What an API server answers: statuses and objects.
+//! Answers of an API server: statuses and objects.
 
 use http::Response;
 use serde_json::{Value, json};
 
-/// One whole answer.
+/// One complete answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -16,7 +16,7 @@ impl Answer {
         Self { status, headers: Vec::new(), body: object.to_string().into_bytes() }
     }
 
-    /// A `Status` of this code.
+    /// A `Status` object with this code.
     pub(crate) fn failure(status: u16, reason: &str, message: &str) -> Self {
         Self::detailed(status, reason, message, Value::Null)
     }
@@ -32,7 +32,7 @@ impl Answer {
         Self::object(status, &object)
     }
 
-    /// What a proxy says that knows nothing of `Status`.
+    /// An answer of a proxy, without a `Status` object.
     pub(crate) fn text(status: u16, text: &str) -> Self {
         Self { status, headers: Vec::new(), body: text.into() }
     }

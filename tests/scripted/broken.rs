@@ -1,14 +1,14 @@
-//! Connections that break, and answers that cannot be read.
+//! Broken connections and unreadable answers.
 
 use crate::prelude::*;
 
-/// Every way in which a request is carried out and its answer is of no use.
+/// Every way to carry out a request and to answer it with something unusable.
 fn broken_answers() -> [(&'static str, Reply); 7] {
     [
         ("reset before the answer", Reply::Reset),
         ("reset in the middle of the body", Reply::ResetMidBody),
         ("a body that ends early", Reply::Truncated),
-        ("a body that is no JSON", Reply::Is(Answer::text(200, "<html>welcome</html>"))),
+        ("a body that is not JSON", Reply::Is(Answer::text(200, "<html>welcome</html>"))),
         ("no body", Reply::Is(Answer::text(200, ""))),
         ("504 after it was carried out", Reply::Is(Answer::timed_out())),
         ("500 after it was carried out", Reply::Is(Answer::leader_changed())),
@@ -16,7 +16,7 @@ fn broken_answers() -> [(&'static str, Reply); 7] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acquiring_write_with_a_broken_answer_is_recognised_on_a_read() {
+async fn an_acquiring_write_with_a_broken_answer_is_recognised_by_a_read() {
     for (what, reply) in broken_answers() {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -33,7 +33,7 @@ async fn an_acquiring_write_with_a_broken_answer_is_recognised_on_a_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewals_with_broken_answers_are_recognised_on_reads() {
+async fn renewals_with_broken_answers_are_recognised_by_reads() {
     for (what, reply) in broken_answers() {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -50,7 +50,7 @@ async fn renewals_with_broken_answers_are_recognised_on_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_with_a_broken_answer_is_recognised_on_a_read() {
+async fn a_release_with_a_broken_answer_is_recognised_by_a_read() {
     for (what, reply) in broken_answers() {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -65,7 +65,7 @@ async fn a_release_with_a_broken_answer_is_recognised_on_a_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_with_a_broken_answer_is_repeated_and_never_means_absent() {
+async fn a_broken_answer_to_a_read_is_never_taken_as_a_missing_record() {
     for (what, reply) in broken_answers() {
         let cluster = Cluster::new();
         let (a, b) = (cluster.handle("a"), cluster.handle("b"));
@@ -81,7 +81,7 @@ async fn a_read_with_a_broken_answer_is_repeated_and_never_means_absent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_are_reset_before_they_arrive_are_repeated() {
+async fn requests_that_are_reset_on_the_way_are_repeated() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     for verb in ["get", "create", "update"] {
@@ -90,7 +90,7 @@ async fn requests_that_are_reset_before_they_arrive_are_repeated() {
 
     let guard = take(&a).await;
     sleep(secs(8)).await;
-    assert_eq!(guard.state(), TenureState::Held, "the renewal was repeated");
+    assert_eq!(guard.state(), TenureState::Held, "the renewal must have been repeated");
     cluster.on(When::verb("update").once(), Play::reset());
     guard.release().await.unwrap();
 
@@ -98,7 +98,7 @@ async fn requests_that_are_reset_before_they_arrive_are_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_server_a_lock_fails_when_its_wait_is_over_and_asks_ever_more_slowly() {
+async fn without_a_server_a_lock_fails_at_the_end_of_its_wait_and_slows_down() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     cluster.on(When::any(), Play::reset());

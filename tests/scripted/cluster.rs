@@ -1,4 +1,4 @@
-//! The whole cluster as a test sees it: objects, script, clock, and the log of what was asked.
+//! The simulated cluster: its objects, its script, its clock, and the log of requests.
 
 use std::{
     collections::BTreeMap,
@@ -21,12 +21,12 @@ use super::{
     wire,
 };
 
-/// How long a request is on its way, and its answer.
+/// How long a request takes to arrive, and its answer to come back.
 const LATENCY: Duration = Duration::from_millis(1);
-/// How many requests are a loop without a pause.
+/// From so many requests on, the client sends without a pause.
 const FLOOD: usize = 20_000;
 
-/// An API server in this process, in paused time.
+/// An API server in this process, with paused time.
 #[derive(Clone)]
 pub(crate) struct Cluster(Arc<Inner>);
 
@@ -53,7 +53,7 @@ impl Cluster {
         }))
     }
 
-    /// A handle of the library's, as another process would have one.
+    /// A handle of the library with its own client, like that of another process.
     pub(crate) fn handle(&self, who: &str) -> Kubernetes {
         let options = Options::default().identity(who).clock(Clock::Runtime);
         Kubernetes::new(wire::client(self, who), options).expect("options that can be used")
@@ -61,33 +61,34 @@ impl Cluster {
 
     // ---- time ----
 
-    /// How long the cluster has been there.
+    /// The time since the cluster was created.
     pub(crate) fn now(&self) -> Duration {
         self.0.begun.elapsed()
     }
 
-    /// Returns at that time.
+    /// Waits until that time.
     pub(crate) async fn until(&self, at: Duration) {
         sleep(at.saturating_sub(self.now())).await;
     }
 
     // ---- script ----
 
-    /// From here on `play` happens to what `when` means. The first rule that takes a request has it.
+    /// Applies `play` to requests that match `when`, from now on. The first rule that matches a request applies.
     pub(crate) fn on(&self, when: When, play: Play) {
         self.state().script.push((when, play));
     }
 
-    /// From here on everything is as it should be.
+    /// Removes all rules: from now on the server works.
     pub(crate) fn heal(&self) {
         self.state().script.clear();
     }
 
-    /// Nobody may use this verb on leases from here on.
+    /// Forbids these verbs on Leases to all clients, from now on.
     pub(crate) fn deny(&self, verbs: &[&'static str]) {
         self.state().objects.denied.extend(verbs);
     }
 
+    /// Allows every verb again.
     pub(crate) fn grant_all(&self) {
         self.state().objects.denied.clear();
     }
@@ -100,21 +101,21 @@ impl Cluster {
         };
     }
 
-    // ---- what an operator does ----
+    // ---- edits by hand ----
 
-    /// The Lease, if it is there.
+    /// The Lease, if it exists.
     pub(crate) fn lease(&self, name: &str) -> Option<Value> {
         self.state().objects.leases.get(&place(name)).cloned()
     }
 
-    /// Who holds it; empty if nobody does.
+    /// The holder of the Lease; empty if it is free.
     #[track_caller]
     pub(crate) fn holder(&self, name: &str) -> String {
-        let lease = self.lease(name).expect("the Lease is there");
+        let lease = self.lease(name).expect("the Lease exists");
         lease["spec"]["holderIdentity"].as_str().unwrap_or_default().into()
     }
 
-    /// Stores the Lease `name` with this `spec`, past validation.
+    /// Stores the Lease `name` with this `spec`, without validation.
     pub(crate) fn put(&self, name: &str, spec: &Value) -> Value {
         self.put_object(json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -131,7 +132,7 @@ impl Cluster {
 
     #[track_caller]
     pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) {
-        let mut lease = self.lease(name).expect("the Lease is there");
+        let mut lease = self.lease(name).expect("the Lease exists");
         edit(&mut lease);
         self.put_object(lease);
     }
@@ -142,7 +143,7 @@ impl Cluster {
         self.0.news.send_replace(());
     }
 
-    /// The store as it was when `version` was the last: what a restored backup is.
+    /// Restores a backup: the store as it was at `version`.
     pub(crate) fn restore(&self, version: u64) {
         let mut state = self.state();
         let objects = &mut state.objects;
@@ -162,28 +163,28 @@ impl Cluster {
         objects.version = version;
     }
 
-    // ---- what was asked ----
+    // ---- the log of requests ----
 
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.state().requests.clone()
     }
 
-    /// The log begins anew.
+    /// Empties the log.
     pub(crate) fn forget(&self) {
         self.state().requests.clear();
     }
 
-    /// How many requests this was true for.
+    /// The number of requests that match.
     pub(crate) fn count(&self, matches: impl Fn(&Request) -> bool) -> usize {
         self.state().requests.iter().filter(|request| matches(request)).count()
     }
 
-    /// The verbs of one client's requests, in order.
+    /// The verbs of the requests of one client, in order.
     pub(crate) fn verbs(&self, who: &str) -> Vec<&'static str> {
         self.state().requests.iter().filter(|request| request.by == who).map(|r| r.verb).collect()
     }
 
-    /// When the last request for which this is true was sent.
+    /// When the last request that matches was sent.
     #[track_caller]
     pub(crate) fn sent(&self, matches: impl Fn(&Request) -> bool) -> Duration {
         let requests = self.requests();
@@ -194,8 +195,8 @@ impl Cluster {
         self.state().objects.commits.clone()
     }
 
-    /// Every change of holder is a handle's own to make: from a free record, its own, or one that nobody
-    /// had changed for as long as it says.
+    /// Checks every change of holder by a handle: the record before was free, was held by the same handle, or had
+    /// not changed for the duration that it names.
     #[track_caller]
     pub(crate) fn assert_no_theft(&self) {
         for commit in self.commits().iter().filter(|commit| commit.by != OPERATOR) {
@@ -215,12 +216,12 @@ impl Cluster {
         }
     }
 
-    // ---- for the wire ----
+    // ---- called by `wire` ----
 
     pub(crate) fn arrives(&self, request: &Request) -> Play {
         let mut state = self.state();
         if state.requests.len() >= FLOOD {
-            // A loop without a pause: the test is to fail by its counts, not to go on for ever.
+            // The client sends without a pause. Drop the request, so that the test ends and fails on its counts.
             return Play::lost();
         }
         state.requests.push(request.clone());
@@ -270,7 +271,7 @@ impl Cluster {
     }
 }
 
-/// Who edits by hand.
+/// The name of the person who edits by hand.
 const OPERATOR: &str = "operator";
 
 fn place(name: &str) -> (String, String) {

@@ -1,9 +1,9 @@
-//! 409: somebody else's write, or one's own.
+//! 409 Conflict, caused by a write of another client or by an earlier write of the same client.
 
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_true_conflict_on_acquire_is_read_again_and_waited_out_in_full() {
+async fn after_a_conflict_on_acquire_the_waiter_waits_a_full_ttl_for_the_new_holder() {
     let cluster = Cluster::new();
     cluster.put("orders", &json!({ "holderIdentity": "", "leaseDurationSeconds": 15 }));
     let a = cluster.handle("a");
@@ -11,7 +11,7 @@ async fn a_true_conflict_on_acquire_is_read_again_and_waited_out_in_full() {
     let waiting = tokio::spawn(async move { take(&a).await });
     sleep(millis(50)).await;
 
-    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "faster".into());
+    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "other".into());
     let edited = cluster.now();
     let guard = waiting.await.unwrap();
 
@@ -22,26 +22,29 @@ async fn a_true_conflict_on_acquire_is_read_again_and_waited_out_in_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_true_conflict_on_renewal_ends_the_tenure_and_leaves_the_successor_alone() {
+async fn a_conflict_with_another_holder_on_renewal_ends_the_tenure_and_changes_nothing() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
     let acquired = cluster.now();
     sleep(secs(1)).await;
 
-    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "usurper".into());
+    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "other".into());
     let (ended, loss) = end_of(&cluster, &guard).await;
 
     assert_eq!(loss, Loss::Taken);
-    assert!(ended - acquired <= secs(5) + millis(10), "at the renewal: {ended:?}");
+    assert!(
+        ended - acquired <= secs(5) + millis(10),
+        "the next renewal finds the other holder, not at {ended:?}"
+    );
     drop(guard);
     sleep(secs(60)).await;
-    assert_eq!(cluster.holder("orders"), "usurper");
+    assert_eq!(cluster.holder("orders"), "other");
     cluster.assert_no_theft();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_with_ones_own_creation_is_recognised_and_counted_from_its_sending() {
+async fn a_conflict_with_ones_own_create_is_recognised_and_the_hold_starts_at_its_sending() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let answer = Reply::Is(Answer::already_exists("orders"));
@@ -52,7 +55,7 @@ async fn a_conflict_with_ones_own_creation_is_recognised_and_counted_from_its_se
     let sent = cluster.sent(|request| request.verb == "create");
     assert_eq!(guard.remaining(), sent + secs(13) - cluster.now());
     assert_eq!(guard.token().get(), cluster.commits()[0].number);
-    assert_eq!(cluster.commits().len(), 1, "written once");
+    assert_eq!(cluster.commits().len(), 1, "the record was written once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,11 +69,11 @@ async fn a_conflict_with_ones_own_takeover_is_recognised() {
     let guard = take(&a).await;
 
     assert_eq!(guard.token().get(), cluster.commits()[1].number);
-    assert_eq!(cluster.commits().len(), 2, "written once");
+    assert_eq!(cluster.commits().len(), 2, "one takeover was written");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_with_ones_own_renewal_is_recognised_and_the_tenure_goes_on() {
+async fn a_conflict_with_ones_own_renewal_does_not_end_the_tenure() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -82,11 +85,11 @@ async fn a_conflict_with_ones_own_renewal_is_recognised_and_the_tenure_goes_on()
 
     assert_eq!(guard.check().unwrap(), token);
     assert_eq!(guard.state(), TenureState::Held);
-    assert!(cluster.count(|request| request.verb == "get") <= 121, "one read for each");
+    assert!(cluster.count(|request| request.verb == "get") <= 121, "one read for each renewal");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_with_ones_own_release_is_recognised_and_no_error() {
+async fn a_conflict_with_ones_own_release_is_no_error() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -96,25 +99,25 @@ async fn a_conflict_with_ones_own_release_is_recognised_and_no_error() {
     guard.release().await.unwrap();
 
     assert_eq!(cluster.holder("orders"), "");
-    assert_eq!(cluster.commits().len(), 2, "freed once");
+    assert_eq!(cluster.commits().len(), 2, "the record was freed once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_true_conflict_on_release_leaves_the_successor_alone() {
+async fn a_conflict_with_another_holder_on_release_changes_nothing() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
-    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "usurper".into());
+    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "other".into());
 
     guard.release().await.unwrap();
     sleep(secs(60)).await;
 
-    assert_eq!(cluster.holder("orders"), "usurper");
-    assert_eq!(cluster.commits().len(), 2, "nothing but the edit");
+    assert_eq!(cluster.holder("orders"), "other");
+    assert_eq!(cluster.commits().len(), 2, "the only other write is the edit");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_in_conflict_with_a_mere_label_frees_the_record_all_the_same() {
+async fn a_conflict_with_a_new_label_does_not_prevent_a_release() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -127,7 +130,7 @@ async fn a_release_in_conflict_with_a_mere_label_frees_the_record_all_the_same()
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_who_create_at_once_one_has_it_and_the_other_waits() {
+async fn of_two_clients_that_create_at_once_one_holds_and_the_other_waits() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
 
@@ -140,13 +143,13 @@ async fn of_two_who_create_at_once_one_has_it_and_the_other_waits() {
     assert!(held.is_held());
     match refused {
         Err(Error::Timeout { holder, .. }) => assert_eq!(holder, held.holder()),
-        other => panic!("two at once: {other:?}"),
+        other => panic!("both hold the lock: {other:?}"),
     }
     cluster.assert_no_theft();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_whose_every_answer_is_a_conflict_ends_at_its_hold() {
+async fn a_holder_that_gets_only_conflicts_loses_at_the_end_of_its_hold() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -161,7 +164,7 @@ async fn a_holder_whose_every_answer_is_a_conflict_ends_at_its_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_when_it_is_over_although_every_answer_is_a_conflict() {
+async fn a_wait_ends_in_time_although_every_answer_is_a_conflict() {
     for wait_for in [Duration::ZERO, secs(2), secs(60)] {
         let cluster = Cluster::new();
         cluster.put("orders", &json!({ "holderIdentity": "" }));
@@ -170,7 +173,7 @@ async fn a_wait_ends_when_it_is_over_although_every_answer_is_a_conflict() {
 
         let refused = tokio::time::timeout(secs(600), a.lock("orders", wait(wait_for))).await;
 
-        let refused = refused.expect("bounded");
+        let refused = refused.expect("the call must end");
         assert!(matches!(refused, Err(Error::Timeout { .. })), "{refused:?}");
         assert!(cluster.now() <= wait_for + secs(7), "{wait_for:?}: {:?}", cluster.now());
         assert!(cluster.requests().len() <= 150, "{} requests", cluster.requests().len());

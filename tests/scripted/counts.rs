@@ -1,4 +1,4 @@
-//! How many requests the defaults cost, of which kind.
+//! How many requests of which kind the default options send.
 
 use crate::prelude::*;
 
@@ -18,7 +18,7 @@ async fn a_steady_holder_sends_one_put_every_five_seconds_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_costs_its_watch_and_next_to_nothing_beside_it() {
+async fn a_follower_sends_its_watches_and_few_other_requests() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
@@ -36,7 +36,7 @@ async fn a_follower_costs_its_watch_and_next_to_nothing_beside_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_uncontended_lock_on_a_known_record_costs_two_writes() {
+async fn locking_a_free_known_record_takes_two_writes_and_no_read() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     take(&a).await.release().await.unwrap();
@@ -50,7 +50,7 @@ async fn an_uncontended_lock_on_a_known_record_costs_two_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_graceful_handover_costs_the_winner_two_requests_and_each_loser_one_put() {
+async fn a_release_costs_the_next_holder_two_requests_and_every_other_waiter_one_put() {
     let cluster = Cluster::new();
     let holder = cluster.handle("holder");
     let guard = take(&holder).await;
@@ -85,8 +85,8 @@ async fn a_graceful_handover_costs_the_winner_two_requests_and_each_loser_one_pu
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_hundred_contenders_at_one_expiry_one_wins_and_no_loser_asks_more_than_three_times()
-{
+async fn when_a_record_expires_one_of_two_hundred_waiters_wins_and_others_send_at_most_three_requests()
+ {
     let cluster = Cluster::new();
     cluster.put("orders", &json!({ "holderIdentity": "dead", "leaseDurationSeconds": 15 }));
     let names: Vec<String> = (0..200).map(|n| format!("contender-{n}")).collect();
@@ -116,7 +116,7 @@ async fn of_two_hundred_contenders_at_one_expiry_one_wins_and_no_loser_asks_more
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_follows_is_listed_for_one_request_in_twenty_five_seconds() {
+async fn a_follower_stays_listed_with_one_request_in_25_seconds() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let first = a.leader("orders", LeaderOptions::default()).await.unwrap();

@@ -1,9 +1,9 @@
-//! What operators and webhooks do to a record.
+//! Changes of a record by hand and by admission webhooks.
 
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_whose_lease_is_deleted_has_lost_and_does_not_bring_it_back() {
+async fn a_holder_loses_when_its_lease_is_deleted_and_does_not_create_it_again() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -14,14 +14,18 @@ async fn a_holder_whose_lease_is_deleted_has_lost_and_does_not_bring_it_back() {
     let (ended, loss) = end_of(&cluster, &guard).await;
 
     assert_eq!(loss, Loss::Deleted);
-    assert!(ended - deleted <= secs(5), "at the next renewal: {:?}", ended - deleted);
+    assert!(
+        ended - deleted <= secs(5),
+        "the next renewal finds the deletion, not after {:?}",
+        ended - deleted
+    );
     drop(guard);
     sleep(secs(60)).await;
     assert_eq!(cluster.lease("orders"), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_deleted_and_created_anew_is_another_one_whatever_it_says() {
+async fn a_lease_that_was_deleted_and_created_again_is_another_lease_even_with_the_same_content() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -36,7 +40,7 @@ async fn a_lease_deleted_and_created_anew_is_another_one_whatever_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_knew_the_record_waits_its_ttl_after_the_deletion() {
+async fn a_waiter_that_knew_the_record_waits_a_full_ttl_after_its_deletion() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
@@ -51,11 +55,11 @@ async fn a_waiter_that_knew_the_record_waits_its_ttl_after_the_deletion() {
     assert!(cluster.now() - deleted >= secs(15), "{:?}", cluster.now() - deleted);
     assert!(cluster.now() - deleted <= secs(17), "{:?}", cluster.now() - deleted);
     assert!(ended < cluster.now());
-    assert!(next.token() > guard.token(), "a new record's token is larger all the same");
+    assert!(next.token() > guard.token(), "the token of a new record is larger too");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_never_grants_and_its_version_is_no_token() {
+async fn after_a_deletion_the_token_is_the_version_of_the_new_record() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let first = take(&a).await;
@@ -72,10 +76,10 @@ async fn a_deletion_never_grants_and_its_version_is_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_is_edited_away_has_lost() {
+async fn a_holder_loses_when_the_holder_field_is_edited() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
-    for (edit, wanted) in [("somebody", Loss::Taken), ("", Loss::Taken)] {
+    for (edit, wanted) in [("other", Loss::Taken), ("", Loss::Taken)] {
         let guard = take(&a).await;
         cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = edit.into());
 
@@ -87,7 +91,7 @@ async fn a_holder_that_is_edited_away_has_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_whose_duration_or_mark_is_edited_is_not_its_holders_any_more() {
+async fn a_holder_loses_when_the_duration_or_the_annotations_are_edited() {
     let edits: [fn(&mut Value); 3] = [
         |lease| lease["spec"]["leaseDurationSeconds"] = 5.into(),
         |lease| lease["spec"]["leaseDurationSeconds"] = Value::Null,
@@ -108,7 +112,7 @@ async fn a_record_whose_duration_or_mark_is_edited_is_not_its_holders_any_more()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_label_added_by_hand_costs_one_read_and_stays() {
+async fn a_label_added_by_hand_is_kept_and_causes_one_read() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -124,7 +128,7 @@ async fn a_label_added_by_hand_costs_one_read_and_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_wrote_survives_acquire_renew_and_release() {
+async fn fields_written_by_others_are_kept_on_acquire_renew_and_release() {
     let cluster = Cluster::new();
     cluster.put_object(json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "future": { "a": [1] },
@@ -157,16 +161,16 @@ async fn what_others_wrote_survives_acquire_renew_and_release() {
     let guard = take(&a).await;
     assert_eq!(kept(&cluster)["spec"]["holderIdentity"], "a");
     sleep(secs(11)).await;
-    assert_eq!(cluster.commits().len(), 4, "acquired and renewed twice");
+    assert_eq!(cluster.commits().len(), 4, "one acquisition and two renewals");
     kept(&cluster);
     guard.release().await.unwrap();
     assert_eq!(kept(&cluster)["spec"]["holderIdentity"], "");
 }
 
-/// What it does, in words and in deed.
+/// A description, and the change.
 type Webhook = (&'static str, fn(&mut Value));
 
-/// What a webhook might do, and whom it would mislead.
+/// Changes by a webhook that would mislead the holder or the waiters.
 fn webhooks() -> [Webhook; 5] {
     [
         ("a longer duration", |lease| lease["spec"]["leaseDurationSeconds"] = 60.into()),
@@ -178,7 +182,7 @@ fn webhooks() -> [Webhook; 5] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acquiring_write_that_admission_alters_grants_nothing_and_is_a_typed_error() {
+async fn an_acquiring_write_that_a_webhook_changes_fails_with_rejected() {
     for fresh in [true, false] {
         for (what, edit) in webhooks() {
             let cluster = Cluster::new();
@@ -202,7 +206,7 @@ async fn an_acquiring_write_that_admission_alters_grants_nothing_and_is_a_typed_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_admission_alters_ends_the_tenure_within_its_hold() {
+async fn a_renewal_that_a_webhook_changes_ends_the_tenure_within_the_hold() {
     for (what, edit) in webhooks() {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -218,7 +222,7 @@ async fn a_renewal_that_admission_alters_ends_the_tenure_within_its_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_webhook_that_only_adds_is_no_trouble() {
+async fn a_webhook_that_only_adds_an_annotation_does_no_harm() {
     let cluster = Cluster::new();
     cluster.on(
         When::write(),

@@ -1,8 +1,8 @@
-//! Records with values that nobody should write, and somebody did.
+//! Records with invalid or extreme values.
 
 use crate::prelude::*;
 
-/// Whoever meets this record of somebody else's waits this long before taking it.
+/// How long a waiter waits before it takes over a record of another holder with this spec.
 async fn waits_for(spec: Value) -> (Duration, Cluster, Guard) {
     let cluster = Cluster::new();
     cluster.put("orders", &spec);
@@ -14,7 +14,7 @@ async fn waits_for(spec: Value) -> (Duration, Cluster, Guard) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_says_no_usable_duration_lives_as_long_as_client_gos_default() {
+async fn a_record_without_a_valid_duration_expires_after_15_seconds_like_in_client_go() {
     for duration in [Value::Null, json!(0), json!(-5), json!("15"), json!(1.5)] {
         let spec = json!({ "holderIdentity": "x", "leaseDurationSeconds": duration });
 
@@ -26,7 +26,7 @@ async fn a_record_that_says_no_usable_duration_lives_as_long_as_client_gos_defau
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_lives_as_long_as_it_says_and_not_as_long_as_the_waiter_would() {
+async fn a_record_expires_after_its_own_duration_and_not_after_the_ttl_of_the_waiter() {
     for said in [1, 40, 300] {
         let spec = json!({ "holderIdentity": "x", "leaseDurationSeconds": said });
 
@@ -37,7 +37,7 @@ async fn a_record_lives_as_long_as_it_says_and_not_as_long_as_the_waiter_would()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_lives_for_ever_is_never_taken() {
+async fn a_record_with_a_very_long_duration_is_not_taken_within_a_day() {
     for said in [i64::from(i32::MAX), i64::MAX] {
         let cluster = Cluster::new();
         cluster.put("orders", &json!({ "holderIdentity": "x", "leaseDurationSeconds": said }));
@@ -50,7 +50,7 @@ async fn a_record_that_lives_for_ever_is_never_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_as_renew_time_decides_nothing() {
+async fn the_renew_time_of_a_record_is_ignored() {
     for time in [
         Value::Null,
         json!("yesterday"),
@@ -70,7 +70,7 @@ async fn what_is_written_as_renew_time_decides_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn transitions_at_their_bounds_neither_overflow_nor_become_negative() {
+async fn the_count_of_transitions_neither_overflows_nor_becomes_negative() {
     for (before, after) in [
         (json!(i32::MAX), 0),
         (json!(i32::MAX - 1), i32::MAX),
@@ -85,17 +85,17 @@ async fn transitions_at_their_bounds_neither_overflow_nor_become_negative() {
         sleep(secs(20)).await;
 
         assert_eq!(cluster.lease("orders").unwrap()["spec"]["leaseTransitions"], after, "{before}");
-        assert!(guard.is_held(), "renewed, past the server's validation");
+        assert!(guard.is_held(), "renewals pass the validation of the server");
     }
 }
 
-/// What no fencing token can be drawn from.
+/// Versions that cannot serve as a fencing token.
 fn bad_versions() -> [Value; 6] {
     [Value::Null, json!(""), json!("0"), json!("x17"), json!(17), json!("-1")]
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_without_a_numeric_version_is_a_loud_error_and_no_token() {
+async fn a_record_without_a_numeric_version_is_an_error_and_gives_no_token() {
     for version in bad_versions() {
         let cluster = Cluster::new();
         cluster.put("orders", &json!({ "holderIdentity": "" }));
@@ -108,12 +108,12 @@ async fn a_record_without_a_numeric_version_is_a_loud_error_and_no_token() {
 
         assert!(matches!(refused, Err(Error::Version { .. })), "{version}: {refused:?}");
         assert_eq!(cluster.count(crate::server::Request::is_write), 0);
-        assert!(cluster.now() < secs(1), "at once");
+        assert!(cluster.now() < secs(1), "the error must come at once");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acquiring_write_without_a_numeric_version_grants_nothing_and_leaves_nothing() {
+async fn an_acquiring_write_answered_without_a_numeric_version_fails_and_others_can_lock() {
     for version in bad_versions() {
         let cluster = Cluster::new();
         let shown = version.clone();
@@ -133,7 +133,7 @@ async fn an_acquiring_write_without_a_numeric_version_grants_nothing_and_leaves_
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_renewal_without_a_numeric_version_is_settled_by_a_read() {
+async fn a_renewal_answered_without_a_numeric_version_is_checked_by_a_read() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -146,7 +146,7 @@ async fn one_renewal_without_a_numeric_version_is_settled_by_a_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_without_a_uid_is_a_loud_error() {
+async fn a_lease_without_a_uid_is_an_error() {
     let cluster = Cluster::new();
     cluster.put("orders", &json!({ "holderIdentity": "" }));
     cluster.on(When::verb("get"), Play::shows(|lease| lease["metadata"]["uid"] = Value::Null));

@@ -1,11 +1,11 @@
-//! 401, 403, and namespaces that cannot be used.
+//! 401 Unauthorized, 403 Forbidden, and namespaces that are missing or being deleted.
 
 use leasehold::{ListMembersOptions, WatchElectOptions};
 
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_on_acquire_names_the_verb_the_resource_and_the_namespace_at_once() {
+async fn a_forbidden_acquire_fails_at_once_with_verb_resource_and_namespace() {
     for denied in ["get", "create", "update"] {
         let cluster = Cluster::new();
         if denied == "update" {
@@ -21,7 +21,10 @@ async fn a_refusal_on_acquire_names_the_verb_the_resource_and_the_namespace_at_o
                 assert_eq!(verb, denied);
                 assert_eq!(resource, "leases.coordination.k8s.io/orders");
                 assert_eq!(namespace, "default");
-                assert!(reason.contains("cannot"), "the server's own words: {reason}");
+                assert!(
+                    reason.contains("cannot"),
+                    "the reason is the message of the server: {reason}"
+                );
             }
             other => panic!("{denied}: {other:?}"),
         }
@@ -30,7 +33,7 @@ async fn a_refusal_on_acquire_names_the_verb_the_resource_and_the_namespace_at_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_not_accepted_are_a_refusal_with_advice() {
+async fn an_unauthorized_request_fails_with_a_hint_about_the_token() {
     let cluster = Cluster::new();
     cluster.on(When::any(), Play::instead(Answer::unauthorized()));
     let a = cluster.handle("a");
@@ -42,7 +45,7 @@ async fn credentials_that_are_not_accepted_are_a_refusal_with_advice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_may_not_renew_keeps_its_hold_and_ends_at_it() {
+async fn a_holder_that_may_not_renew_loses_at_the_end_of_its_hold_and_not_before() {
     for answer in [Answer::forbidden("update", "orders"), Answer::unauthorized()] {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -61,7 +64,7 @@ async fn a_holder_that_may_not_renew_keeps_its_hold_and_ends_at_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_whose_token_is_rotated_late_goes_on() {
+async fn one_unauthorized_renewal_does_not_end_a_tenure() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -73,7 +76,8 @@ async fn a_holder_whose_token_is_rotated_late_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_is_refused_retries_slowly_says_why_and_leads_once_it_may() {
+async fn a_candidate_without_permission_retries_slowly_reports_the_error_and_leads_once_permitted()
+{
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let first = a.leader("orders", LeaderOptions::default()).await.unwrap();
@@ -85,8 +89,8 @@ async fn a_candidate_that_is_refused_retries_slowly_says_why_and_leads_once_it_m
     cluster.forget();
 
     sleep(secs(3600)).await;
-    let told = second.last_error().expect("an error to tell").to_string();
-    assert!(told.contains("not allowed to"), "{told}");
+    let error = second.last_error().expect("an error").to_string();
+    assert!(error.contains("not allowed to"), "{error}");
     for who in ["a", "b"] {
         let asked = cluster.verbs(who).len();
         assert!(asked <= 2000, "{who}: {asked} requests in an hour");
@@ -137,7 +141,7 @@ async fn a_namespace_that_is_being_deleted_is_an_error_that_names_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_deleted_under_a_holder_ends_its_tenure_and_a_candidate_goes_on_slowly() {
+async fn deleting_the_namespace_ends_the_tenure_and_the_candidate_retries_slowly() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let leader = a.leader("orders", LeaderOptions::default()).await.unwrap();
@@ -153,15 +157,15 @@ async fn a_namespace_deleted_under_a_holder_ends_its_tenure_and_a_candidate_goes
     sleep(secs(600)).await;
     let asked = cluster.requests().len();
     assert!(asked <= 300, "{asked} requests in ten minutes");
-    let told = leader.last_error().expect("an error to tell").to_string();
-    assert!(told.contains("being deleted"), "{told}");
+    let error = leader.last_error().expect("an error").to_string();
+    assert!(error.contains("being deleted"), "{error}");
     cluster.namespace("default", Some(Phase::Active));
 
     assert!(leader.elected().await.unwrap().token() > guard.token());
 }
 
 #[tokio::test(start_paused = true)]
-async fn init_passes_where_everything_is_granted_and_stores_nothing() {
+async fn init_succeeds_with_all_permissions_and_stores_nothing() {
     let cluster = Cluster::new();
 
     cluster.handle("a").init().await.unwrap();
@@ -170,7 +174,7 @@ async fn init_passes_where_everything_is_granted_and_stores_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn init_names_the_verb_and_the_resource_that_are_missing() {
+async fn init_names_the_missing_verb_and_its_resource() {
     for denied in ["get", "create", "update"] {
         let cluster = Cluster::new();
         cluster.deny(&[denied]);
@@ -188,7 +192,7 @@ async fn init_names_the_verb_and_the_resource_that_are_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn init_passes_without_what_is_merely_useful() {
+async fn init_succeeds_without_the_optional_permissions() {
     let cluster = Cluster::new();
     cluster.deny(&["list", "watch", "delete"]);
 
@@ -196,7 +200,7 @@ async fn init_passes_without_what_is_merely_useful() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn init_says_that_the_namespace_cannot_be_used() {
+async fn init_fails_if_the_namespace_is_missing_or_being_deleted() {
     for phase in [None, Some(Phase::Terminating)] {
         let cluster = Cluster::new();
         cluster.namespace("default", phase);
@@ -208,20 +212,21 @@ async fn init_says_that_the_namespace_cannot_be_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn init_without_a_server_is_an_error_in_bounded_time() {
+async fn init_without_a_server_fails_within_a_minute() {
     for play in [Play::reset(), Play::instead(Answer::unavailable()), Play::lost()] {
         let cluster = Cluster::new();
         cluster.on(When::any(), play);
 
-        let refused =
-            tokio::time::timeout(secs(60), cluster.handle("a").init()).await.expect("bounded");
+        let refused = tokio::time::timeout(secs(60), cluster.handle("a").init())
+            .await
+            .expect("the call must end");
 
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_members_that_is_never_answered_is_an_error_in_bounded_time() {
+async fn listing_and_watching_members_without_an_answer_fails_within_a_minute() {
     let cluster = Cluster::new();
     cluster.on(When::any(), Play::lost());
     let a = cluster.handle("a");
@@ -229,12 +234,12 @@ async fn a_list_of_members_that_is_never_answered_is_an_error_in_bounded_time() 
     let listed = tokio::time::timeout(secs(60), a.list_members(ListMembersOptions::default()));
     let watched = tokio::time::timeout(secs(60), a.watch_elect(WatchElectOptions::default()));
 
-    assert!(matches!(listed.await.expect("bounded"), Err(Error::Unavailable { .. })));
-    assert!(matches!(watched.await.expect("bounded"), Err(Error::Unavailable { .. })));
+    assert!(matches!(listed.await.expect("the call must end"), Err(Error::Unavailable { .. })));
+    assert!(matches!(watched.await.expect("the call must end"), Err(Error::Unavailable { .. })));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_is_refused_is_told_at_once_and_goes_on_in_the_background() {
+async fn a_forbidden_release_fails_at_once_and_is_retried_in_the_background() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -250,16 +255,16 @@ async fn a_release_that_is_refused_is_told_at_once_and_goes_on_in_the_background
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_may_not_delete_its_record_resigns_at_once_all_the_same() {
+async fn resign_fails_at_once_if_the_candidate_may_not_delete_its_record() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let _leads = a.leader("billing", LeaderOptions::default()).await.unwrap();
     let follows = b.leader("billing", LeaderOptions::default()).await.unwrap();
     cluster.deny(&["delete"]);
-    let asked = cluster.now();
+    let sent = cluster.now();
 
     let resigned = follows.resign().await;
 
     assert!(matches!(resigned, Err(Error::Refused { verb: "delete", .. })), "{resigned:?}");
-    assert!(cluster.now() - asked < secs(1), "{:?}", cluster.now() - asked);
+    assert!(cluster.now() - sent < secs(1), "{:?}", cluster.now() - sent);
 }

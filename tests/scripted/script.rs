@@ -1,4 +1,4 @@
-//! By which a test says what happens to which request.
+//! Rules of a test: which requests they match, and what happens to them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{answer::Answer, server::Request};
 /// A change to an object.
 pub(crate) type Edit = Arc<dyn Fn(&mut Value) + Send + Sync>;
 
-/// Which requests are meant.
+/// Which requests a rule matches.
 pub(crate) struct When {
     matches: Box<dyn Fn(&Request) -> bool + Send>,
     skip: usize,
@@ -17,7 +17,7 @@ pub(crate) struct When {
 }
 
 impl When {
-    /// Every request for which this is true.
+    /// All requests for which `matches` returns true.
     pub(crate) fn is(matches: impl Fn(&Request) -> bool + Send + 'static) -> Self {
         Self { matches: Box::new(matches), skip: 0, times: usize::MAX }
     }
@@ -34,7 +34,7 @@ impl When {
         Self::is(Request::is_write)
     }
 
-    /// Of this client only.
+    /// Only requests of this client.
     #[must_use]
     pub(crate) fn by(self, who: &'static str) -> Self {
         let Self { matches, skip, times } = self;
@@ -45,7 +45,7 @@ impl When {
         }
     }
 
-    /// Only the first that comes, or that comes after those skipped.
+    /// Only the first request, or the first one after those skipped.
     #[must_use]
     pub(crate) fn once(self) -> Self {
         self.times(1)
@@ -63,7 +63,7 @@ impl When {
         self
     }
 
-    /// Whether this request is meant: asked once for each.
+    /// Whether the rule applies to this request. Called once for each request.
     pub(crate) fn takes(&mut self, request: &Request) -> bool {
         if self.times == 0 || !(self.matches)(request) {
             return false;
@@ -80,32 +80,33 @@ impl When {
 /// What happens to a request.
 #[derive(Clone)]
 pub(crate) struct Play {
-    /// How long it is on its way.
+    /// How long the request takes to arrive, besides the latency.
     pub(crate) delay: Duration,
+    /// Whether the server carries it out.
     pub(crate) carried_out: bool,
-    /// What admission makes of a written object.
+    /// How an admission webhook changes a written object.
     pub(crate) webhook: Option<Edit>,
     pub(crate) reply: Reply,
-    /// How long the answer is on its way.
+    /// How long the answer takes to come back, besides the latency.
     pub(crate) late: Duration,
 }
 
-/// What becomes of the answer.
+/// What the client gets.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// Arrives.
+    /// The real answer.
     Own,
-    /// Something else arrives.
+    /// This answer instead of the real one.
     Is(Answer),
-    /// Another object arrives than is stored.
+    /// The real answer with a changed object.
     Edited(Edit),
-    /// Nothing ever arrives.
+    /// Nothing, and the connection stays open.
     Never,
-    /// The connection is reset before anything arrives.
+    /// A reset before the answer.
     Reset,
-    /// The connection is reset in the middle of the body.
+    /// A reset in the middle of the body.
     ResetMidBody,
-    /// The body ends early, as if it were whole.
+    /// The first half of the body, which then ends as if it were complete.
     Truncated,
     /// The body of a watch.
     Feed(Vec<Feed>),
@@ -114,13 +115,13 @@ pub(crate) enum Reply {
 /// A piece of the body of a watch.
 #[derive(Clone, Debug)]
 pub(crate) enum Feed {
-    /// This text, without a line's end if it has none.
+    /// This text. No line end is added.
     Text(String),
-    /// Nothing, for that long.
+    /// No bytes, for that long.
     Silence(Duration),
-    /// What really happens, for that long; each event this many times.
+    /// The real events, for that long; each event so many times.
     Live(Duration, usize),
-    /// The connection is reset. Without it, the body ends as it should.
+    /// A reset. Without it, the body ends regularly.
     Reset,
 }
 
@@ -129,16 +130,17 @@ impl Play {
         Self { delay: Duration::ZERO, carried_out, webhook: None, reply, late: Duration::ZERO }
     }
 
+    /// Carried out and answered as usual.
     pub(crate) const fn as_it_is() -> Self {
         Self::new(true, Reply::Own)
     }
 
-    /// Answered with this, and not carried out.
+    /// Not carried out, and answered with `answer`.
     pub(crate) const fn instead(answer: Answer) -> Self {
         Self::new(false, Reply::Is(answer))
     }
 
-    /// Carried out; the answer is another.
+    /// Carried out, and answered with `reply`.
     pub(crate) const fn carried_out(reply: Reply) -> Self {
         Self::new(true, reply)
     }
@@ -148,7 +150,7 @@ impl Play {
         Self::new(false, Reply::Never)
     }
 
-    /// Refused before it arrives at the server.
+    /// Reset before it arrives at the server.
     pub(crate) const fn reset() -> Self {
         Self::new(false, Reply::Reset)
     }
@@ -157,12 +159,12 @@ impl Play {
         Self::new(true, Reply::Feed(feed.into()))
     }
 
-    /// An object that admission changes before it is stored.
+    /// A webhook changes the object before it is stored.
     pub(crate) fn webhook(edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         Self { webhook: Some(Arc::new(edit)), ..Self::as_it_is() }
     }
 
-    /// An answer that shows something else than is stored.
+    /// The answer shows another object than the stored one.
     pub(crate) fn shows(edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         Self::carried_out(Reply::Edited(Arc::new(edit)))
     }

@@ -1,4 +1,4 @@
-//! What an API server stores, and what it does with one request: the facts that were measured on a real one.
+//! The store of the API server, and how it handles one request, as measured on a real server.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,14 +9,14 @@ use super::{answer::Answer, script::Edit};
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// In the server's terms: `get`, `list`, `watch`, `create`, `update`, `delete`; `review` for one's own rules.
+    /// `get`, `list`, `watch`, `create`, `update` or `delete`; `review` for a `SelfSubjectRulesReview`.
     pub(crate) verb: &'static str,
     pub(crate) namespace: String,
-    /// Of the object; for a list or a watch, of the one that it is restricted to.
+    /// The name of the object; for a list or a watch, the name that it selects.
     pub(crate) name: String,
-    /// Which client sent it.
+    /// The client that sent it.
     pub(crate) by: String,
-    /// When it was sent, on the cluster's clock.
+    /// When it was sent, on the clock of the cluster.
     pub(crate) at: Duration,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) body: Value,
@@ -28,7 +28,7 @@ impl Request {
     }
 }
 
-/// What became visible in the store, in order.
+/// A change of the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) at: Duration,
@@ -51,14 +51,14 @@ impl Commit {
     }
 }
 
-/// How a namespace stands.
+/// The phase of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Active,
     Terminating,
 }
 
-/// The store: one counter for all versions, as etcd has.
+/// The store. One counter gives all versions, as in etcd.
 #[derive(Debug)]
 pub(crate) struct Objects {
     pub(crate) leases: BTreeMap<(String, String), Value>,
@@ -66,7 +66,7 @@ pub(crate) struct Objects {
     pub(crate) version: u64,
     uids: u64,
     pub(crate) commits: Vec<Commit>,
-    /// Verbs on leases that nobody may use.
+    /// Verbs on Leases that are forbidden to all clients.
     pub(crate) denied: Vec<&'static str>,
 }
 
@@ -84,7 +84,7 @@ impl Default for Objects {
 }
 
 impl Objects {
-    /// Carries out anything but a watch; `webhook` is what admission makes of a written object.
+    /// Carries out any request except a watch; `webhook` changes a written object.
     pub(crate) fn apply(
         &mut self,
         at: Duration,
@@ -135,20 +135,22 @@ impl Objects {
     }
 
     fn update(&mut self, at: Duration, request: &Request, object: Value) -> Answer {
-        let said = |field: &str| object["metadata"][field].as_str().filter(|said| !said.is_empty());
+        let given =
+            |field: &str| object["metadata"][field].as_str().filter(|given| !given.is_empty());
         let Some(old) = self.leases.get(&place(request)) else {
-            if said("uid").is_some() {
+            if given("uid").is_some() {
                 return Answer::conflict(&request.name);
             }
-            // Leases allow create on update, whatever version was said.
+            // A PUT creates a missing Lease, whichever version it names.
             return Answer::object(201, &self.store(at, &request.by, &request.namespace, object));
         };
-        let differs =
-            |field| said(field).is_some_and(|said| Some(said) != old["metadata"][field].as_str());
+        let differs = |field| {
+            given(field).is_some_and(|given| Some(given) != old["metadata"][field].as_str())
+        };
         if differs("uid") {
             return Answer::conflict(&request.name);
         }
-        if said("resourceVersion").is_none() {
+        if given("resourceVersion").is_none() {
             return Answer::failure(
                 422,
                 "Invalid",
@@ -216,7 +218,7 @@ impl Objects {
         )
     }
 
-    /// Stores `object`, whatever it says, as the next version.
+    /// Stores `object` as the next version, without validation.
     pub(crate) fn store(
         &mut self,
         at: Duration,
@@ -265,7 +267,7 @@ fn place(request: &Request) -> (String, String) {
     (request.namespace.clone(), request.name.clone())
 }
 
-/// What validation says of a Lease.
+/// Validates a Lease; the error if it is invalid.
 fn invalid(lease: &Value) -> Option<Answer> {
     let spec = &lease["spec"];
     let bad = spec["leaseDurationSeconds"].as_i64().is_some_and(|n| n < 1)
@@ -276,7 +278,7 @@ fn invalid(lease: &Value) -> Option<Answer> {
     bad.then(|| Answer::failure(422, "Invalid", "Lease.coordination.k8s.io is invalid: spec"))
 }
 
-/// Whether a list or a watch asks for this object.
+/// Whether a list or a watch selects this object.
 pub(crate) fn selects(request: &Request, lease: &Value) -> bool {
     let named = request.query.get("fieldSelector").and_then(|selector| {
         Some(selector.strip_prefix("metadata.name=")? == lease["metadata"]["name"].as_str()?)

@@ -1,9 +1,9 @@
-//! Requests that nobody answers, and requests that are carried out after their sender gave them up.
+//! Requests without an answer, and requests that are carried out after their sender has given up.
 
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn an_acquire_that_is_never_answered_fails_when_its_wait_is_over() {
+async fn an_acquire_without_an_answer_fails_at_the_end_of_its_wait() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     cluster.on(When::any(), Play::lost());
@@ -16,7 +16,7 @@ async fn an_acquire_that_is_never_answered_fails_when_its_wait_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_hears_nothing_more_ends_at_its_deadline_to_the_millisecond() {
+async fn a_holder_without_answers_loses_exactly_at_its_deadline() {
     for play in [Play::lost(), Play::carried_out(Reply::Never)] {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -34,23 +34,23 @@ async fn a_holder_that_hears_nothing_more_ends_at_its_deadline_to_the_millisecon
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_is_lost_at_its_deadline_although_its_driver_did_not_run_meanwhile() {
+async fn a_guard_is_lost_at_its_deadline_although_its_background_task_did_not_run() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
     let sent = cluster.sent(|request| request.verb == "create");
 
-    // As when the executor is blocked, or the process stopped: time passes, and no timer runs before it has.
+    // Like a blocked executor or a stopped process: time passes before any timer runs.
     tokio::time::advance(sent + secs(13) - cluster.now()).await;
     assert!(!guard.is_held());
 
     sleep(secs(60)).await;
-    assert!(!guard.is_held(), "and for good");
+    assert!(!guard.is_held(), "a lost guard stays lost");
     assert_eq!(cluster.holder("orders"), "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewals_whose_answers_are_lost_are_recognised_on_reads() {
+async fn renewals_without_an_answer_are_recognised_by_reads() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -60,14 +60,14 @@ async fn renewals_whose_answers_are_lost_are_recognised_on_reads() {
     for _ in 0..600 {
         sleep(secs(1)).await;
         assert_eq!(guard.check().unwrap(), token);
-        // Counted from the sending of a write that is stored, never from the read that showed it.
+        // The hold starts when a stored write was sent, never at the read that showed it.
         let stored = cluster.commits().last().unwrap().at;
         assert!(cluster.now() + guard.remaining() <= stored + secs(13));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acquiring_write_whose_answer_is_lost_is_counted_from_its_sending() {
+async fn the_hold_of_an_acquiring_write_without_an_answer_starts_at_its_sending() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     cluster.on(When::verb("create").once(), Play::carried_out(Reply::Never));
@@ -75,13 +75,13 @@ async fn an_acquiring_write_whose_answer_is_lost_is_counted_from_its_sending() {
     let guard = take(&a).await;
 
     let sent = cluster.sent(|request| request.verb == "create");
-    assert!(cluster.now() >= sent + millis(1500), "given up first");
+    assert!(cluster.now() >= sent + millis(1500), "the write was given up first");
     assert_eq!(cluster.now() + guard.remaining(), sent + secs(13));
     assert_eq!(guard.token().get(), cluster.commits()[0].number);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_takes_long_shortens_the_tenure() {
+async fn a_slow_answer_shortens_the_tenure() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     cluster
@@ -94,28 +94,29 @@ async fn an_answer_that_takes_long_shortens_the_tenure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_is_never_answered_ends_the_tenure_at_once_and_says_so_in_bounded_time() {
+async fn a_release_without_an_answer_ends_the_tenure_at_once_and_fails_within_the_ttl_and_one_attempt()
+ {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
     let tenure = guard.tenure();
     cluster.on(When::any(), Play::lost());
-    let asked = cluster.now();
+    let begun = cluster.now();
 
     let release = guard.release();
-    assert!(!tenure.is_held(), "before anything is sent");
-    let told = release.await;
+    assert!(!tenure.is_held(), "the tenure ends before the release is sent");
+    let released = release.await;
 
-    assert!(matches!(told, Err(Error::Unavailable { .. })), "{told:?}");
-    // Its time to live, one pause and one attempt.
-    assert!(cluster.now() - asked <= secs(15 + 5 + 2), "{:?}", cluster.now() - asked);
+    assert!(matches!(released, Err(Error::Unavailable { .. })), "{released:?}");
+    // At most the TTL, one pause and one attempt.
+    assert!(cluster.now() - begun <= secs(15 + 5 + 2), "{:?}", cluster.now() - begun);
     let sent = cluster.requests().len();
     sleep(secs(600)).await;
-    assert_eq!(cluster.requests().len(), sent, "and then no more");
+    assert_eq!(cluster.requests().len(), sent, "no request follows");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_whose_answer_is_lost_is_recognised() {
+async fn a_release_without_an_answer_is_recognised() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -127,7 +128,7 @@ async fn a_release_whose_answer_is_lost_is_recognised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_commits_after_its_future_was_dropped_is_undone() {
+async fn a_create_that_is_stored_after_its_future_was_dropped_is_released() {
     for delay in [500, 1400, 3000, 10_000] {
         let cluster = Cluster::new();
         let (a, b) = (cluster.handle("a"), cluster.handle("b"));
@@ -146,7 +147,7 @@ async fn a_creation_that_commits_after_its_future_was_dropped_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_takeover_that_commits_after_its_future_was_dropped_is_outdated_or_undone() {
+async fn a_takeover_that_arrives_after_its_future_was_dropped_conflicts_or_is_released() {
     for delay in [500, 3000, 10_000] {
         let cluster = Cluster::new();
         cluster.put("orders", &json!({ "holderIdentity": "" }));
@@ -162,7 +163,7 @@ async fn a_takeover_that_commits_after_its_future_was_dropped_is_outdated_or_und
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_orphan_of_a_process_that_is_cut_off_is_free_after_its_time_to_live() {
+async fn a_record_created_late_by_a_disconnected_process_expires_after_its_ttl() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     cluster.on(When::verb("create").by("a").once(), Play::as_it_is().delayed(secs(5)));
@@ -183,11 +184,11 @@ async fn an_orphan_of_a_process_that_is_cut_off_is_free_after_its_time_to_live()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_commits_after_the_loss_revives_nothing_and_delays_others_by_one_ttl() {
+async fn a_renewal_stored_after_the_loss_does_not_revive_the_guard_and_delays_waiters_by_one_ttl() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
-    // The first renewal, sent at 5 s, is stored at 14 s: after the hold, before the expiry. All else is lost.
+    // The first renewal, sent at 5 s, is stored at 14 s: after the hold, before the expiry. Later requests are lost.
     cluster.on(When::verb("update").by("a").once(), Play::as_it_is().delayed(secs(9)));
     cluster.on(When::any().by("a"), Play::lost());
     let (ended, _) = end_of(&cluster, &guard).await;
@@ -198,18 +199,18 @@ async fn a_renewal_that_commits_after_the_loss_revives_nothing_and_delays_others
 
     let (successor, _b) = waiting.await.unwrap();
 
-    assert!(!guard.is_held(), "lost for good");
+    assert!(!guard.is_held(), "a lost guard stays lost");
     assert!(successor.is_held() && successor.token() > guard.token());
     assert!(cluster.now() >= committed + secs(15) && cluster.now() <= committed + secs(17));
     cluster.assert_no_theft();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_renewal_is_outdated_by_the_release_after_the_loss() {
+async fn a_renewal_that_arrives_after_the_release_of_a_lost_lock_conflicts() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
-    // Stored at 30 s, if it were: long after the holder has stepped down and can speak again.
+    // It would be stored at 30 s: long after the holder has stepped down and has a connection again.
     cluster.on(When::verb("update").once(), Play::as_it_is().delayed(secs(25)));
     cluster.on(When::is(|request| request.at < secs(14)), Play::lost());
     guard.lost().await;

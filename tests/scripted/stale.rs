@@ -1,14 +1,14 @@
-//! Servers that are behind, and a store that went back.
+//! Servers that lag behind, and a store that was restored from a backup.
 
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_lagging_server_gives_nothing_away() {
+async fn a_waiter_with_a_server_that_lags_behind_takes_nothing_from_a_live_holder() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
     let old = cluster.lease("orders").unwrap();
-    // `b` is served by a replica that stands still: its reads, lists and watches never show a renewal.
+    // A replica without updates serves `b`: its reads, lists and watches never show a renewal.
     let list =
         json!({ "kind": "LeaseList", "metadata": { "resourceVersion": "1001" }, "items": [old] });
     cluster.on(When::verb("get").by("b"), Play::instead(Answer::object(200, &old)));
@@ -26,7 +26,7 @@ async fn a_lagging_server_gives_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_read_right_before_a_takeover_takes_nothing_from_a_live_holder() {
+async fn a_stale_read_right_before_a_takeover_does_not_evict_a_live_holder() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
@@ -43,7 +43,7 @@ async fn a_stale_read_right_before_a_takeover_takes_nothing_from_a_live_holder()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_is_older_than_what_was_seen_is_no_news() {
+async fn a_read_older_than_the_known_version_is_ignored() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -56,9 +56,9 @@ async fn a_read_that_is_older_than_what_was_seen_is_no_news() {
     assert_eq!(guard.state(), TenureState::Held);
 }
 
-/// The last answer before a long silence is an old one: of that nobody can tell a backup.
+/// The last answer before a long outage is an old one. That is no evidence of a restored backup.
 #[tokio::test(start_paused = true)]
-async fn one_stale_read_before_an_outage_bars_nobody_from_the_lock() {
+async fn one_stale_read_before_an_outage_does_not_prevent_locking_afterwards() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -76,7 +76,7 @@ async fn one_stale_read_before_an_outage_bars_nobody_from_the_lock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_stale_read_before_an_outage_ends_no_candidacy() {
+async fn one_stale_read_before_an_outage_does_not_end_a_candidate() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let leader = a.leader("orders", LeaderOptions::default()).await.unwrap();
@@ -94,14 +94,14 @@ async fn one_stale_read_before_an_outage_ends_no_candidacy() {
     assert!(elected.unwrap().is_held());
 }
 
-/// A renewal's answer is lost, and the read that is to settle it comes from a server that is behind.
+/// The answer to a renewal is lost, and the read that follows is answered by a server that lags behind.
 fn one_stale_read(cluster: &Cluster, old: &Value) {
     cluster.on(When::verb("update").once(), Play::carried_out(Reply::Reset));
     cluster.on(When::verb("get").once(), Play::instead(Answer::object(200, old)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_stale_read_before_many_failures_is_no_backup() {
+async fn one_stale_read_before_many_failures_is_not_taken_as_a_restored_backup() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let _guard = take(&a).await;
@@ -118,7 +118,7 @@ async fn one_stale_read_before_many_failures_is_no_backup() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_read_at_the_end_of_a_wait_is_forgotten_by_the_next() {
+async fn a_stale_read_at_the_end_of_a_wait_does_not_affect_the_next_lock() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
@@ -135,7 +135,7 @@ async fn a_stale_read_at_the_end_of_a_wait_is_forgotten_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_absence_creates_nothing_beside_what_is_there() {
+async fn a_stale_404_does_not_lead_to_a_second_holder() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     let guard = take(&a).await;
@@ -149,7 +149,7 @@ async fn a_stale_absence_creates_nothing_beside_what_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_whose_store_is_restored_from_a_backup_ends_in_its_hold() {
+async fn a_holder_loses_within_its_hold_when_the_store_is_restored_from_a_backup() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -164,7 +164,7 @@ async fn a_holder_whose_store_is_restored_from_a_backup_ends_in_its_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_backup_is_a_loud_error_and_never_a_smaller_token() {
+async fn a_restored_backup_is_an_error_and_never_a_smaller_token() {
     for waits in [true, false] {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -178,12 +178,12 @@ async fn a_restored_backup_is_a_loud_error_and_never_a_smaller_token() {
         }
         sleep(secs(1)).await;
         cluster.restore(backup);
-        let asked = cluster.now();
+        let begun = cluster.now();
 
         let refused = a.lock("orders", wait(secs(120))).await;
 
         assert!(matches!(refused, Err(Error::Version { .. })), "{refused:?}");
         assert!(refused.unwrap_err().to_string().contains("backup"));
-        assert!(cluster.now() - asked <= secs(40), "{:?}", cluster.now() - asked);
+        assert!(cluster.now() - begun <= secs(40), "{:?}", cluster.now() - begun);
     }
 }

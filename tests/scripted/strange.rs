@@ -1,11 +1,11 @@
-//! Answers that are whole and well-formed, and not what was asked for.
+//! Complete, well-formed answers that do not fit the request.
 
 use leasehold::{ListMembersOptions, RecordOptions, WatchElectOptions};
 use tokio::time::timeout;
 
 use crate::prelude::*;
 
-/// JSON, but no object of the expected shape.
+/// JSON, but not an object of the expected shape.
 const SHAPES: [&str; 6] = [
     "[]",
     "17",
@@ -16,7 +16,7 @@ const SHAPES: [&str; 6] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_another_shape_is_no_panic() {
+async fn an_answer_of_another_shape_causes_no_panic() {
     for shape in SHAPES {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -34,7 +34,7 @@ async fn an_answer_of_another_shape_is_no_panic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_whose_watch_met_a_strange_list_hears_of_the_release_all_the_same() {
+async fn a_waiter_sees_a_release_although_its_first_list_was_malformed() {
     for shape in SHAPES {
         let cluster = Cluster::new();
         let (a, b) = (cluster.handle("a"), cluster.handle("b"));
@@ -53,7 +53,7 @@ async fn a_waiter_whose_watch_met_a_strange_list_hears_of_the_release_all_the_sa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_with_a_strange_spec_can_be_freed_without_a_panic() {
+async fn freeing_a_lease_with_a_malformed_spec_causes_no_panic() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let _guard = take(&a).await;
@@ -76,7 +76,7 @@ fn listed_with_spec(spec: &Value) -> Answer {
     Answer::object(200, &json!({ "metadata": {}, "items": [item] }))
 }
 
-/// Another object, much newer than anything there is, and free.
+/// Another object: free, and much newer than every stored one.
 fn other(namespace: &str, name: &str) -> Answer {
     Answer::object(
         200,
@@ -89,7 +89,7 @@ fn other(namespace: &str, name: &str) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_about_another_object_is_no_answer() {
+async fn an_answer_with_another_object_is_ignored_on_acquire() {
     for (namespace, name) in [("default", "others"), ("elsewhere", "orders")] {
         for verb in ["get", "create"] {
             let cluster = Cluster::new();
@@ -106,7 +106,7 @@ async fn an_answer_about_another_object_is_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_answered_with_another_object_ends_nothing() {
+async fn a_renewal_answered_with_another_object_does_not_end_the_tenure() {
     let cluster = Cluster::new();
     let guard = take(&cluster.handle("a")).await;
     let play = Play::carried_out(Reply::Is(other("default", "others")));
@@ -118,22 +118,23 @@ async fn a_renewal_answered_with_another_object_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn looking_at_records_and_freeing_them_end_also_without_an_answer() {
+async fn listing_and_freeing_records_without_an_answer_fails_within_a_minute() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let _guard = take(&a).await;
     let records = a.records(RecordOptions::default()).await.unwrap();
     cluster.on(When::any(), Play::lost());
 
-    let listed = timeout(secs(60), a.records(RecordOptions::default())).await.expect("in time");
-    let freed = timeout(secs(60), a.free(&records[0])).await.expect("in time");
+    let listed =
+        timeout(secs(60), a.records(RecordOptions::default())).await.expect("the call must end");
+    let freed = timeout(secs(60), a.free(&records[0])).await.expect("the call must end");
 
     assert!(matches!(listed, Err(Error::Unavailable { .. })), "{listed:?}");
     assert!(matches!(freed, Err(Error::Unavailable { .. })), "{freed:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_watch_a_release_is_seen_soon_however_long_the_time_to_live() {
+async fn without_a_watch_a_release_is_seen_within_6_seconds_even_with_a_ttl_of_a_day() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
     cluster.deny(&["list", "watch"]);
@@ -151,7 +152,7 @@ async fn without_a_watch_a_release_is_seen_soon_however_long_the_time_to_live() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_404_of_a_proxy_says_nothing_about_the_record() {
+async fn a_404_from_a_proxy_is_not_taken_as_a_deleted_record() {
     let cluster = Cluster::new();
     let guard = take(&cluster.handle("a")).await;
     let proxy = Play::instead(Answer::text(404, "<html>default backend - 404</html>"));
@@ -163,7 +164,7 @@ async fn a_404_of_a_proxy_says_nothing_about_the_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_404_of_a_proxy_is_no_missing_namespace() {
+async fn a_404_from_a_proxy_is_not_taken_as_a_missing_namespace() {
     let cluster = Cluster::new();
     let proxy = Play::instead(Answer::text(404, "<html>default backend - 404</html>"));
     cluster.on(When::verb("create").once(), proxy);

@@ -1,8 +1,8 @@
-//! A server that cannot serve just now: 429, 500, 503, 504.
+//! A server that is overloaded or down: 429, 500, 503, 504.
 
 use crate::prelude::*;
 
-/// The two ways to say it.
+/// The two ways to ask a client to wait: a header, or a field of the `Status`.
 fn throttled(seconds: u32) -> [Answer; 2] {
     let details = json!({ "retryAfterSeconds": seconds });
     let busy = "too many requests, please try again later";
@@ -13,7 +13,7 @@ fn throttled(seconds: u32) -> [Answer; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_waits_as_long_as_the_server_asks_if_the_hold_leaves_that_much() {
+async fn a_renewal_honours_retry_after_if_the_hold_allows_it() {
     for answer in throttled(4) {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -30,7 +30,7 @@ async fn a_renewal_waits_as_long_as_the_server_asks_if_the_hold_leaves_that_much
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_does_not_wait_past_its_hold_whatever_the_server_asks() {
+async fn a_renewal_does_not_wait_past_its_hold_for_a_long_retry_after() {
     for answer in throttled(60) {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -42,12 +42,15 @@ async fn a_renewal_does_not_wait_past_its_hold_whatever_the_server_asks() {
 
         assert!(guard.is_held());
         let sent: Vec<_> = cluster.requests().iter().map(|request| request.at).collect();
-        assert!(sent[1] - sent[0] >= secs(4), "waited as long as it could: {sent:?}");
+        assert!(
+            sent[1] - sent[0] >= secs(4),
+            "the renewal waits as long as the hold allows: {sent:?}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_waits_leaves_the_server_alone_for_as_long_as_it_asks() {
+async fn a_waiter_honours_retry_after() {
     for answer in throttled(30) {
         let cluster = Cluster::new();
         let a = cluster.handle("a");
@@ -62,7 +65,7 @@ async fn one_who_waits_leaves_the_server_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_etcds_leader_is_survived_by_acquire_renew_and_release() {
+async fn acquire_renew_and_release_survive_a_change_of_the_etcd_leader() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     for verb in ["get", "create", "update"] {
@@ -80,7 +83,7 @@ async fn a_change_of_etcds_leader_is_survived_by_acquire_renew_and_release() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_without_a_server_for_minutes_ends_at_its_hold_and_takes_it_again_afterwards() {
+async fn a_holder_without_a_server_loses_at_the_end_of_its_hold_and_can_lock_again_afterwards() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -103,7 +106,7 @@ async fn a_holder_without_a_server_for_minutes_ends_at_its_hold_and_takes_it_aga
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_without_a_server_for_minutes_says_why_and_leads_again_afterwards() {
+async fn a_leader_without_a_server_reports_the_error_and_leads_again_afterwards() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let leader = a.leader("orders", LeaderOptions::default()).await.unwrap();
@@ -112,8 +115,8 @@ async fn a_leader_without_a_server_for_minutes_says_why_and_leads_again_afterwar
     guard.lost().await;
 
     sleep(secs(120)).await;
-    let told = leader.last_error().expect("an error to tell").to_string();
-    assert!(told.contains("unavailable"), "{told}");
+    let error = leader.last_error().expect("an error").to_string();
+    assert!(error.contains("unavailable"), "{error}");
     cluster.forget();
     sleep(secs(600)).await;
     let asked = cluster.requests().len();
@@ -126,7 +129,7 @@ async fn a_leader_without_a_server_for_minutes_says_why_and_leads_again_afterwar
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_without_quorum_for_a_minute_gives_the_record_to_one_of_many() {
+async fn after_a_minute_without_quorum_one_of_ten_waiters_gets_the_lock() {
     let cluster = Cluster::new();
     let first = cluster.handle("first");
     let guard = take(&first).await;
@@ -149,7 +152,7 @@ async fn a_store_without_quorum_for_a_minute_gives_the_record_to_one_of_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_are_answered_do_not_make_up_for_writes_that_are_not() {
+async fn failing_writes_slow_a_waiter_down_although_its_reads_succeed() {
     let cluster = Cluster::new();
     cluster.put("orders", &json!({ "holderIdentity": "" }));
     cluster.on(When::write(), Play::instead(Answer::unavailable()));

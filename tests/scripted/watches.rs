@@ -1,8 +1,8 @@
-//! Watches: they make a waiter fast, and nothing else depends on them.
+//! Watches: a waiter is fast because of them, and correct without them.
 
 use crate::prelude::*;
 
-/// How long a waiter needs after a release at 20 s, if `play` happens to its watches.
+/// How long a waiter needs after a release at 20 s, with `play` applied to `when`.
 async fn after_a_release(when: When, play: Play) -> (Duration, Cluster) {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
@@ -17,7 +17,7 @@ async fn after_a_release(when: When, play: Play) -> (Duration, Cluster) {
     (cluster.now() - released, cluster)
 }
 
-/// How long a waiter needs after the holder's last renewal, if that is cut off at 21 s.
+/// How long a waiter needs after the last renewal of a holder that is cut off at 21 s.
 async fn after_a_crash(when: When, play: Play) -> (Duration, Cluster) {
     let cluster = Cluster::new();
     let (a, b) = (cluster.handle("a"), cluster.handle("b"));
@@ -46,31 +46,31 @@ fn expired() -> String {
     format!("{}\n", json!({ "type": "ERROR", "object": status }))
 }
 
-/// What may happen to the first watch only; the next one is as it should be.
+/// Faults of the first watch; later watches work.
 fn first_watches() -> Vec<(&'static str, Play)> {
     let half = r#"{"type":"MODIFIED","object":{"kind":"Le"#.to_owned();
     let live = || Feed::Live(secs(9), 1);
     vec![
         ("healthy", Play::as_it_is()),
-        ("ends as it should", Play::watch([live()])),
+        ("ends regularly", Play::watch([live()])),
         ("ends at once", Play::watch([])),
         ("is silent", Play::watch([Feed::Silence(secs(300))])),
         ("is reset", Play::watch([live(), Feed::Reset])),
         ("is reset at once", Play::reset()),
-        ("ends in a line", Play::watch([live(), Feed::Text(half.clone())])),
-        ("is reset in a line", Play::watch([live(), Feed::Text(half), Feed::Reset])),
-        ("tells garbage", Play::watch([live(), Feed::Text("<html>\n".into())])),
-        ("tells 410", Play::watch([live(), Feed::Text(expired())])),
+        ("ends within a line", Play::watch([live(), Feed::Text(half.clone())])),
+        ("is reset within a line", Play::watch([live(), Feed::Text(half), Feed::Reset])),
+        ("sends garbage", Play::watch([live(), Feed::Text("<html>\n".into())])),
+        ("sends 410", Play::watch([live(), Feed::Text(expired())])),
         ("410 at its start", Play::instead(Answer::gone())),
         ("503 at its start", Play::instead(Answer::unavailable())),
         ("429 at its start", Play::instead(Answer::failure(429, "TooManyRequests", "later"))),
-        ("tells all twice", Play::watch([Feed::Live(secs(200), 2)])),
-        ("tells a bookmark", Play::watch([Feed::Text(bookmark(1001)), live()])),
+        ("sends every event twice", Play::watch([Feed::Live(secs(200), 2)])),
+        ("sends a bookmark", Play::watch([Feed::Text(bookmark(1001)), live()])),
     ]
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_is_heard_of_at_once_whatever_became_of_an_earlier_watch() {
+async fn a_release_is_seen_at_once_after_any_fault_of_an_earlier_watch() {
     for (what, play) in first_watches() {
         let (took, _) = after_a_release(When::verb("watch").once(), play).await;
 
@@ -79,8 +79,8 @@ async fn a_release_is_heard_of_at_once_whatever_became_of_an_earlier_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_is_noticed_in_one_ttl_whatever_became_of_an_earlier_watch() {
-    // A silent one is known for what it is a time to live later.
+async fn a_crashed_holder_is_replaced_after_one_ttl_after_any_fault_of_an_earlier_watch() {
+    // A silent watch is excluded: it is detected one TTL later.
     for (what, play) in first_watches().into_iter().filter(|(what, _)| *what != "is silent") {
         let (took, _) = after_a_crash(When::verb("watch").once(), play).await;
 
@@ -89,7 +89,7 @@ async fn a_crash_is_noticed_in_one_ttl_whatever_became_of_an_earlier_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_and_a_crash_are_noticed_although_every_watch_is_silent() {
+async fn a_release_and_a_crash_are_noticed_although_no_watch_sends_an_event() {
     let silent = || Play::watch([Feed::Silence(secs(300))]);
     let marked = || {
         Play::watch(
@@ -109,7 +109,7 @@ async fn a_release_and_a_crash_are_noticed_although_every_watch_is_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_never_answered_delays_a_takeover_by_bounded_time() {
+async fn a_list_or_watch_without_an_answer_delays_a_takeover_by_at_most_one_ttl() {
     let (took, _) = after_a_release(When::verb("watch"), Play::lost()).await;
     assert!(took <= secs(17), "{took:?}");
     let (took, _) = after_a_release(When::verb("list"), Play::lost()).await;
@@ -119,7 +119,7 @@ async fn a_watch_that_is_never_answered_delays_a_takeover_by_bounded_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_leave_to_list_or_watch_polling_serves_with_bounded_requests() {
+async fn without_permission_to_list_or_watch_a_waiter_polls_with_bounded_requests() {
     for verb in ["list", "watch"] {
         let refused = Play::instead(Answer::forbidden(verb, ""));
         let (took, _) = after_a_release(When::verb(verb), refused.clone()).await;
@@ -142,7 +142,7 @@ async fn without_leave_to_list_or_watch_polling_serves_with_bounded_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_misses_a_deletion_and_a_creation_does_not_mislead() {
+async fn a_waiter_whose_watch_missed_a_deletion_waits_a_full_ttl_for_the_new_record() {
     let cluster = Cluster::new();
     let b = cluster.handle("b");
     cluster.put("orders", &json!({ "holderIdentity": "x", "leaseDurationSeconds": 15 }));
@@ -164,7 +164,7 @@ async fn a_watch_that_misses_a_deletion_and_a_creation_does_not_mislead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_that_a_watch_tells_twice_is_waited_out_once() {
+async fn a_deletion_that_a_watch_sends_twice_is_waited_out_once() {
     let cluster = Cluster::new();
     let b = cluster.handle("b");
     cluster.put("orders", &json!({ "holderIdentity": "x", "leaseDurationSeconds": 15 }));

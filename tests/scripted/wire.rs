@@ -1,11 +1,12 @@
-//! A tower service in front of the objects: each request runs in a task of its own, as on a server, so that
-//! a client that goes away does not take back what it sent.
+//! A tower service in front of the store. Each request runs in its own task, as on a server, so that a request
+//! is carried out even if its client has gone.
 
 use std::time::Duration;
 
 use http::Response;
 use http_body_util::channel::{Channel, Sender};
 use kube::{Client, client::Body};
+use leasehold_test_support::wire::{Asked, Failure, parse, reset};
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
@@ -17,11 +18,10 @@ use super::{
     script::{Feed, Play, Reply},
     server::{Request, selects},
 };
-use leasehold_test_support::wire::{Asked, Failure, parse, reset};
 
 type Replied = Result<Answered, Failure>;
 
-/// An answer on its way: whole, or with a body that goes on.
+/// What to send: a complete answer, one with a broken body, or a watch.
 enum Answered {
     Whole(Answer),
     Broken(Answer),
@@ -79,7 +79,7 @@ async fn serve(
             Ok(Answered::Whole(own))
         }
     };
-    // Whoever asked may have gone.
+    // Ignore the error: the client may have gone.
     let _ = reply.send(answered);
 }
 
@@ -101,7 +101,7 @@ where
             Answered::Broken(answer) => {
                 let half = answer.body.len() / 2;
                 let _ = sender.send_data(answer.body[..half].to_vec().into()).await;
-                // The first half is read before the reset is.
+                // Let the client read the first half before the reset.
                 tokio::task::yield_now().await;
                 sender.abort(reset());
             }
@@ -111,7 +111,7 @@ where
     head.response(body)
 }
 
-/// Sends the body of a watch, at most as long as was asked for.
+/// Sends the body of a watch, at most for the timeout that the request names.
 async fn stream<D>(
     cluster: &Cluster,
     request: &Request,

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use leasehold::{Leader, LeaderOptions, ListMembersOptions, Sync as _, WatchElectOptions};
+use leasehold_test_support::Rng;
 use tokio::time::timeout;
 
 use crate::{
     faults::Fault,
     locks::{Program, kind},
     post::{Holding, Letter, Want},
-    rng::Rng,
     scene::ELECTION,
 };
 

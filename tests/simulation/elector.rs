@@ -1,9 +1,9 @@
 //! An elector of another make on one of the records: it obeys the rules of client-go, and knows nothing of ours.
 
+use leasehold_test_support::overlap::Interval;
 use serde_json::{Value, json};
 
 use crate::{
-    checks::overlap::Interval,
     faults::Fault,
     scene::{LOCKS, MS, SEC},
     world::{Event, World},

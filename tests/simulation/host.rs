@@ -6,17 +6,17 @@ use std::{
 };
 
 use leasehold::{Clock, Kubernetes, Loss, Options, Tenure, TenureState};
+use leasehold_test_support::{Rng, overlap::Interval};
 use tokio::{
     runtime::{Builder, Runtime},
     time::{advance, sleep},
 };
 
 use crate::{
-    checks::{overlap::Interval, requests::Requests},
+    checks::requests::Requests,
     elections::{candidate, observer},
     locks::{Program, worker},
     post::{Letter, Post},
-    rng::Rng,
     scene::{MS, Scene},
     wire,
 };

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use leasehold::{Error, Guard, Kubernetes, LockOptions, Sync as _, Tenure};
+use leasehold_test_support::Rng;
 use tokio::time::timeout;
 
 use crate::{
     faults::Fault,
     post::{Holding, Letter, Post, Want},
-    rng::Rng,
     scene::{LOCKS, Scene},
 };
 

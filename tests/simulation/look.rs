@@ -1,12 +1,9 @@
 //! What is looked at again and again: whether what is wanted is held, why a tenure ended, and what is left behind.
 
 use leasehold::Loss;
+use leasehold_test_support::overlap::Interval;
 
-use crate::{
-    checks::{causes::Ended, overlap::Interval},
-    scene::Broken,
-    world::World,
-};
+use crate::{checks::causes::Ended, scene::Broken, world::World};
 
 impl World {
     /// A tenure ended, and not by its user.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use leasehold_test_support::Violation;
+
 use crate::{
     api::{self, Answer, Request},
     checks::{
-        Violation, preserved,
+        preserved,
         recreation::Creation,
         takeover::{Before, Change},
     },

@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::TryStreamExt as _;
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
-use leasehold_test_support::{ADMIN, ControlPlane};
+use leasehold_test_support::{ADMIN, ControlPlane, Rng};
 use serde_json::{Value, json};
 
 use crate::{
     api::{self, Request},
-    rng::Rng,
     script::{Ask, NAMES, SELECTIONS},
     store::Store,
     watches,

@@ -1,11 +1,8 @@
 //! What one run comes to.
 
-use crate::{
-    checks::{Violation, overlap, requests},
-    faults::Faults,
-    scene::Broken,
-    world::World,
-};
+use leasehold_test_support::{Violation, overlap};
+
+use crate::{checks::requests, faults::Faults, scene::Broken, world::World};
 
 /// What one run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

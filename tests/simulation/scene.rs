@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{faults::Fault, rng::Rng};
+use leasehold_test_support::Rng;
+
+use crate::faults::Fault;
 
 /// Microseconds of true time.
 pub(crate) const MS: u64 = 1_000;

@@ -1,9 +1,10 @@
 //! Random requests that say what they mean, so that two servers can be asked the same: versions and uids are named by
 //! what they are, not by their text.
 
+use leasehold_test_support::Rng;
 use serde_json::{Value, json};
 
-use crate::{api::Request, rng::Rng};
+use crate::api::Request;
 
 /// The objects that requests are about.
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];

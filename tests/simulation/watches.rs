@@ -1,10 +1,10 @@
 //! The server's side of watches, and what goes wrong with them.
 
+use leasehold_test_support::Violation;
 use serde_json::json;
 
 use crate::{
     api::{self, Answer, Request},
-    checks::Violation,
     faults::Fault,
     scene::SEC,
     store::Store,

@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use leasehold_test_support::{Rng, Violation, overlap::Interval};
 use tokio::sync::oneshot;
 
 use crate::{
     api::Request,
     checks::{
-        Violation, causes::Causes, fenced::Resource, leftovers::Leftovers, liveness::Liveness,
-        outdated::Outdated, overlap::Interval, recreation::Recreation, requests, tokens::Tokens,
+        causes::Causes, fenced::Resource, leftovers::Leftovers, liveness::Liveness,
+        outdated::Outdated, recreation::Recreation, requests, tokens::Tokens,
     },
     elector::Elector,
     faults::{Fault, Faults},
@@ -19,7 +20,6 @@ use crate::{
     network::Fate,
     post::Letter,
     report::Report,
-    rng::Rng,
     scene::{ELECTION, LOCKS, MS, SEC, Scene, TICK},
     store::Store,
     watches::Watching,

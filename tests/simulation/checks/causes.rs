@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use leasehold::Loss;
+use leasehold_test_support::Violation;
 
-use super::{Violation, tokens::Life};
+use super::tokens::Life;
 
 /// What could end a tenure, and until when it could.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! C3: a resource that refuses tokens below its highest, from the first read on, loses no acknowledged update.
 
-use super::Violation;
+use leasehold_test_support::Violation;
 
 /// What a lock protects: a number that its holders count up by reading and writing it.
 #[derive(Debug, Default)]

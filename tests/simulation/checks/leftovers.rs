@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_test_support::Violation;
 use serde_json::Value;
 
-use super::{Violation, causes::Causes, tokens::Life};
+use super::{causes::Causes, tokens::Life};
 use crate::{api::Request, scene::SEC};
 
 /// How long it may take to give back a record where nothing goes wrong.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Violation;
+use leasehold_test_support::Violation;
 
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {

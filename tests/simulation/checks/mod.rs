@@ -5,12 +5,8 @@ pub(crate) mod fenced;
 pub(crate) mod leftovers;
 pub(crate) mod liveness;
 pub(crate) mod outdated;
-pub(crate) mod overlap;
 pub(crate) mod preserved;
 pub(crate) mod recreation;
 pub(crate) mod requests;
 pub(crate) mod takeover;
 pub(crate) mod tokens;
-pub(crate) mod violation;
-
-pub(crate) use violation::Violation;

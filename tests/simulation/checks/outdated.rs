@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Violation, tokens::Life};
+use leasehold_test_support::Violation;
+
+use super::tokens::Life;
 
 /// Whose watch, and of what.
 type Place = (Life, String);

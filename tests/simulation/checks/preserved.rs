@@ -1,8 +1,7 @@
 //! C4: a write changes what is its own business, and leaves the rest of the object as it was.
 
+use leasehold_test_support::Violation;
 use serde_json::Value;
-
-use super::Violation;
 
 /// What a contender writes in the spec.
 const OWN: [&str; 5] =

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Violation, tokens::Life};
+use leasehold_test_support::Violation;
+
+use super::tokens::Life;
 use crate::scene::SEC;
 
 /// Who holds a record without a break, or last held it before it was deleted.

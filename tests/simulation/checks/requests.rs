@@ -1,6 +1,7 @@
 //! C6: the requests of one process stay under a bound, whatever happens; and it leaves no watch and no task behind.
 
-use super::Violation;
+use leasehold_test_support::Violation;
+
 use crate::scene::SEC;
 
 /// How long is looked at at once.

@@ -1,7 +1,8 @@
 //! C4: every change is conditional on the state before it, and takes only what is free, one's own, or was unchanged for as
 //! long as it says.
 
-use super::Violation;
+use leasehold_test_support::Violation;
+
 use crate::scene::SEC;
 
 /// A record that somebody writes over.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Violation;
+use leasehold_test_support::Violation;
 
 /// A process in one of its lives.
 pub(crate) type Life = (usize, u64);

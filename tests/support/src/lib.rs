@@ -7,6 +7,8 @@
 //! | [`wire`] | HTTP requests, parsed as an API server parses them |
 //! | [`browser`] | a headless Chromium |
 //! | [`helm`] | the program `helm` |
+//! | [`Rng`] | random numbers from a seed |
+//! | [`overlap`] | the check that no two tenures overlap, and its [`Violation`] |
 
 #![expect(
     clippy::exhaustive_enums,
@@ -25,12 +27,17 @@ pub mod browser;
 #[cfg(unix)]
 mod controlplane;
 pub mod helm;
+pub mod overlap;
 mod proxy;
+mod rng;
+mod violation;
 pub mod wire;
 
 #[cfg(unix)]
 pub use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
 pub use proxy::{Link, Proxy, Way};
+pub use rng::Rng;
+pub use violation::Violation;
 
 /// The root of the workspace.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

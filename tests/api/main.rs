@@ -1,4 +1,4 @@
-//! The shape of the public interface: what must stay true for programs that are written against it.
+//! The public interface: types, signatures and messages that programs rely on.
 
 use std::{error::Error as StdError, fmt::Debug, marker, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ const fn thread_safe<T: Send + marker::Sync + 'static>() {}
 const fn sent<T: Send>(_: &T) {}
 const fn owned<T: Send + 'static>(_: &T) {}
 
-/// Everything public can be sent to and shared by threads.
+/// Every public type is `Send` and `Sync`.
 const _: () = {
     thread_safe::<Memory>();
     thread_safe::<DynBox>();
@@ -42,7 +42,7 @@ const _: () = {
 type DynBox = Box<DynSync>;
 
 #[tokio::test(start_paused = true)]
-async fn the_contract_can_be_held_behind_pointers() {
+async fn a_handle_can_be_used_as_a_trait_object() {
     async fn through(sync: &DynSync) -> u64 {
         let guard = sync.lock("x", LockOptions::default()).await.unwrap();
         let token = guard.token().get();
@@ -61,7 +61,7 @@ async fn the_contract_can_be_held_behind_pointers() {
     let third = generic(boxed).await;
     let fourth = generic(Arc::new(a)).await;
 
-    assert!(first < second && second < third && third < fourth, "they share one store");
+    assert!(first < second && second < third && third < fourth, "all handles share one store");
     assert_eq!(shared.backend(), "memory");
 }
 
@@ -89,7 +89,7 @@ async fn every_future_can_be_spawned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn futures_and_streams_say_what_they_borrow() {
+async fn futures_are_send_and_streams_own_their_data() {
     fn stream<S: Stream + Send + Unpin + 'static>(_: &S) {}
     let sync = Memory::default();
     sent(&sync.init());
@@ -115,7 +115,7 @@ async fn futures_and_streams_say_what_they_borrow() {
     stream(&events);
 }
 
-/// Every error, with what it says and whether trying again may help.
+/// Every error, with its message and whether it is transient.
 fn errors() -> Vec<(Error, &'static str, bool)> {
     let text = String::from;
     let source: Arc<dyn StdError + Send + marker::Sync> = Arc::new(std::io::Error::other("reset"));
@@ -186,12 +186,15 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
 }
 
 #[test]
-fn every_error_says_what_and_whether_to_try_again() {
+fn every_error_has_a_message_and_says_whether_it_is_transient() {
     for (error, text, transient) in errors() {
         assert_eq!(error.to_string(), text);
         assert_eq!(error.is_transient(), transient, "{text}");
         if let Some(source) = error.source() {
-            assert!(!text.contains(&source.to_string()), "the source is not said twice: {text}");
+            assert!(
+                !text.contains(&source.to_string()),
+                "the message must not repeat the source: {text}"
+            );
         }
         let error: Box<dyn StdError + Send + marker::Sync> = error.clone().into();
         assert!(!error.to_string().ends_with('.') && !error.to_string().contains('\n'));
@@ -199,14 +202,14 @@ fn every_error_says_what_and_whether_to_try_again() {
 }
 
 #[test]
-fn sources_are_kept() {
+fn errors_keep_their_source() {
     let with: Vec<_> =
         errors().iter().filter_map(|(error, ..)| error.source().map(ToString::to_string)).collect();
-    assert_eq!(with, ["reset", "reset"], "of what was unavailable, and of a configuration");
+    assert_eq!(with, ["reset", "reset"], "`Unavailable` and `Config` have a source");
 }
 
 #[test]
-fn every_loss_reads_on_from_the_error() {
+fn every_loss_has_a_message() {
     let losses = [
         (Loss::Released, "it was released"),
         (Loss::Expired, "no renewal was confirmed within the hold"),
@@ -221,7 +224,7 @@ fn every_loss_reads_on_from_the_error() {
 }
 
 #[test]
-fn what_is_set_is_what_is_read() {
+fn options_hold_the_values_that_were_set() {
     let options = Options::default()
         .prefix("p-")
         .namespace("n")
@@ -237,7 +240,7 @@ fn what_is_set_is_what_is_read() {
     let lock = LockOptions::default().timing(timing).wait(Duration::from_secs(9));
     assert_eq!((lock.timing, lock.wait), (timing, Some(Duration::from_secs(9))));
     assert_eq!(LockOptions::default().ttl(timing.ttl()).timing, timing);
-    assert_eq!(LockOptions::default().wait, None, "waits for ever unless told otherwise");
+    assert_eq!(LockOptions::default().wait, None, "waits without limit by default");
     assert_eq!(lock.try_once().wait, Some(Duration::ZERO));
 
     let leader = LeaderOptions::default().namespace("n").id("i").ttl(timing.ttl());
@@ -268,7 +271,7 @@ fn a_handle_shows_the_options_in_use() {
 
 proptest! {
     #[test]
-    fn any_options_are_kept_as_they_are_or_refused_by_name(
+    fn any_options_are_kept_unchanged_or_rejected_by_the_name_of_the_field(
         prefix in "[a-c./-]{0,4}|\\PC{0,3}", namespace in "[a-z0-9-]{1,8}|\\PC{0,3}", identity in any::<String>(),
     ) {
         let options = Options::default().prefix(&prefix).namespace(&namespace).identity(&identity);
@@ -289,10 +292,10 @@ proptest! {
 }
 
 #[test]
-fn without_a_runtime_there_is_an_error_and_no_panic() {
-    /// Nothing here waits: there is no runtime that could wake it.
+fn calls_without_a_tokio_runtime_return_an_error_and_do_not_panic() {
+    /// The future must be ready at once: no runtime could wake it.
     fn poll(future: impl Future<Output = ()>) {
-        assert!(future.now_or_never().is_some(), "it waits");
+        assert!(future.now_or_never().is_some(), "the future is pending");
     }
     fn failed<T: Debug>(result: &leasehold::Result<T>) {
         assert!(matches!(result, Err(Error::Config { .. })), "{result:?}");
@@ -309,7 +312,7 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reported_has_a_stable_form() {
+async fn reported_values_have_a_stable_json_form() {
     let sync = Memory::new(Options::default().identity("i")).unwrap();
     let leader = sync.leader("e", LeaderOptions::default()).await.unwrap();
     let guard = leader.elected().await.unwrap();

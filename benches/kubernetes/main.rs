@@ -6,15 +6,10 @@
 #![expect(clippy::print_stdout, reason = "prints its table")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails should say where")]
 
-#[path = "kubernetes/command.rs"]
 mod command;
-#[path = "kubernetes/counts.rs"]
 mod counts;
-#[path = "kubernetes/failover.rs"]
 mod failover;
-#[path = "kubernetes/latency.rs"]
 mod latency;
-#[path = "kubernetes/process.rs"]
 mod process;
 
 use std::time::{Duration, Instant};

@@ -1,17 +1,20 @@
-//! C1: no two tenures of one name are believed to be held at the same true time.
+//! Check C1: at no time do two holders believe that they hold the same name.
 
-use super::violation::Violation;
+use crate::Violation;
 
-/// While a tenure was believed to be held, in microseconds of true time.
+/// The time in which a holder believed that it held, in microseconds of true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Interval {
-    pub(crate) token: u64,
-    pub(crate) since: u64,
-    pub(crate) until: u64,
+pub struct Interval {
+    /// The token of the tenure.
+    pub token: u64,
+    /// The start.
+    pub since: u64,
+    /// The end, which does not belong to it.
+    pub until: u64,
 }
 
-/// Looks at all tenures of one name, in any order.
-pub(crate) fn check(name: &str, tenures: &mut [Interval]) -> Option<Violation> {
+/// Checks all tenures of one name, in any order.
+pub fn check(name: &str, tenures: &mut [Interval]) -> Option<Violation> {
     tenures.sort_unstable_by_key(|tenure| (tenure.since, tenure.token));
     let mut last: Option<Interval> = None;
     for &tenure in tenures.iter() {

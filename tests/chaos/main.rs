@@ -16,35 +16,17 @@
 
 #![expect(clippy::print_stdout, reason = "a run of minutes says how it goes")]
 
-#[path = "chaos/checks.rs"]
 mod checks;
-#[path = "chaos/event.rs"]
 mod event;
-#[path = "chaos/fault.rs"]
 mod fault;
-#[path = "chaos/inflict.rs"]
 mod inflict;
-#[path = "chaos/ledger.rs"]
 mod ledger;
-#[path = "chaos/member.rs"]
 mod member;
-#[path = "simulation/checks/overlap.rs"]
-mod overlap;
-#[path = "chaos/report.rs"]
 mod report;
-#[path = "chaos/resource.rs"]
 mod resource;
-#[path = "simulation/rng.rs"]
-mod rng;
-#[path = "chaos/run.rs"]
 mod run;
-#[path = "chaos/stage.rs"]
 mod stage;
-#[path = "chaos/updates.rs"]
 mod updates;
-#[path = "simulation/checks/violation.rs"]
-mod violation;
-#[path = "chaos/work.rs"]
 mod work;
 
 use std::time::Duration;

@@ -8,49 +8,26 @@
 //!           checks C1 to C8 look at every tenure, commit and request
 //! ```
 
-#[path = "simulation/api.rs"]
 mod api;
-#[path = "simulation/batch.rs"]
 mod batch;
-#[path = "simulation/bugs.rs"]
 mod bugs;
-#[path = "simulation/chaos.rs"]
 mod chaos;
-#[path = "simulation/checks/mod.rs"]
 mod checks;
-#[path = "simulation/elections.rs"]
 mod elections;
-#[path = "simulation/elector.rs"]
 mod elector;
-#[path = "simulation/faults.rs"]
 mod faults;
-#[path = "simulation/host.rs"]
 mod host;
-#[path = "simulation/locks.rs"]
 mod locks;
-#[path = "simulation/look.rs"]
 mod look;
-#[path = "simulation/network.rs"]
 mod network;
-#[path = "simulation/post.rs"]
 mod post;
-#[path = "simulation/real.rs"]
 mod real;
-#[path = "simulation/report.rs"]
 mod report;
-#[path = "simulation/rng.rs"]
-mod rng;
-#[path = "simulation/scene.rs"]
 mod scene;
-#[path = "simulation/script.rs"]
 mod script;
-#[path = "simulation/store.rs"]
 mod store;
-#[path = "simulation/watches.rs"]
 mod watches;
-#[path = "simulation/wire.rs"]
 mod wire;
-#[path = "simulation/world.rs"]
 mod world;
 
 use std::{
@@ -74,7 +51,7 @@ const FRESH: u64 = 12;
 const FRESH_FOR: Duration = Duration::from_secs(30);
 
 /// Seeds that once failed, with what was wrong: run for ever.
-const FAILED: &str = include_str!("simulation/failed.txt");
+const FAILED: &str = include_str!("failed.txt");
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -1,14 +1,9 @@
-//! The chart, as helm renders it. `make chart` brings helm and runs these.
+//! The chart as helm renders it. `make chart` gets helm and runs these tests.
 
-#[path = "chart/access.rs"]
 mod access;
-#[path = "chart/around.rs"]
 mod around;
-#[path = "chart/hardened.rs"]
 mod hardened;
-#[path = "chart/modes.rs"]
 mod modes;
-#[path = "chart/refused.rs"]
 mod refused;
 
 use leasehold_test_support::helm::{CHART, helm};
@@ -16,10 +11,10 @@ use serde_json::Value;
 
 const SIDECAR: [&str; 2] = ["mode=sidecar", "appImage=shop:1"];
 const WRAPPER: [&str; 3] = ["mode=wrapper", "appImage=shop:1", "appCommand={/shop,--all}"];
-/// Every mode, with the least that it needs.
+/// Every mode, with only its required values.
 const MODES: [&[&str]; 3] = [&[], &SIDECAR, &WRAPPER];
 
-/// What `helm template demo` makes of the chart.
+/// The objects that `helm template demo` renders.
 struct Rendered(Vec<Value>);
 
 impl Rendered {
@@ -30,7 +25,7 @@ impl Rendered {
 
     #[track_caller]
     fn named(release: &str, values: &[&str]) -> Self {
-        let text = template(release, values).unwrap_or_else(|refused| panic!("{refused}"));
+        let text = template(release, values).unwrap_or_else(|error| panic!("{error}"));
         let documents = text.split("\n---\n").filter(|document| document.contains("kind:"));
         Self(documents.map(|yaml| serde_saphyr::from_str(yaml).expect("YAML")).collect())
     }
@@ -52,7 +47,7 @@ impl Rendered {
         one.unwrap_or_else(|| panic!("a {kind} {name} in {all:?}"))
     }
 
-    /// What the pods are made of.
+    /// The spec of the pods.
     #[track_caller]
     fn pod(&self) -> &Value {
         &self.one("StatefulSet")["spec"]["template"]["spec"]
@@ -70,13 +65,13 @@ fn template(release: &str, values: &[&str]) -> Result<String, String> {
     helm(["template", release, CHART, "--namespace", "shop"].into_iter().chain(sets))
 }
 
-/// Those that run before, beside and as the pod's own.
+/// All containers of a pod, including init containers.
 fn containers(pod: &Value) -> Vec<&Value> {
     let of = |list: &str| pod[list].as_array().into_iter().flatten().collect::<Vec<_>>();
     [of("initContainers"), of("containers")].concat()
 }
 
-/// The values of a list, as words.
+/// The strings of a list.
 fn words(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

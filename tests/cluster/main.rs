@@ -16,31 +16,18 @@
     reason = "a test says where it fails and what it measured, and reads the clock"
 )]
 
-#[path = "cluster/history.rs"]
 mod history;
-#[path = "cluster/inside.rs"]
 mod inside;
-#[path = "cluster/installed.rs"]
 mod installed;
-#[path = "cluster/killed.rs"]
 mod killed;
-#[path = "cluster/kubectl.rs"]
 mod kubectl;
-#[path = "cluster/node.rs"]
 mod node;
-#[path = "cluster/outage.rs"]
 mod outage;
-#[path = "cluster/page.rs"]
 mod page;
-#[path = "cluster/release.rs"]
 mod release;
-#[path = "cluster/replaced.rs"]
 mod replaced;
-#[path = "cluster/routed.rs"]
 mod routed;
-#[path = "cluster/samples.rs"]
 mod samples;
-#[path = "cluster/wrapped.rs"]
 mod wrapped;
 
 use std::{future::Future, time::Duration};

@@ -7,21 +7,13 @@
 )]
 
 #[cfg(feature = "conformance")]
-#[path = "apiserver/conformance.rs"]
 mod conformance;
-#[path = "apiserver/contract.rs"]
 mod contract;
-#[path = "apiserver/cut_off.rs"]
 mod cut_off;
-#[path = "apiserver/hands.rs"]
 mod hands;
-#[path = "apiserver/outage.rs"]
 mod outage;
-#[path = "apiserver/peers.rs"]
 mod peers;
-#[path = "apiserver/permissions.rs"]
 mod permissions;
-#[path = "apiserver/processes.rs"]
 mod processes;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -32,7 +24,7 @@ use leasehold::{Kubernetes, LockOptions, Options};
 use leasehold_test_support::{ADMIN, Audited, ControlPlane, Proxy};
 use serde_json::{Value, json};
 
-/// A namespace of a test's own on the shared control plane, and handles in it.
+/// A namespace for one test on the shared control plane, and handles in it.
 struct Place {
     plane: &'static ControlPlane,
     namespace: String,
@@ -56,7 +48,7 @@ impl Place {
         Kubernetes::from_config(self.plane.config(user), options).expect("usable options")
     }
 
-    /// A way to the server that can be cut, and the configuration to go it.
+    /// A proxy in front of the server, and the configuration that uses it.
     async fn behind_proxy(&self) -> (Proxy, kube::Config) {
         let mut config = self.plane.config(ADMIN);
         let authority = config.cluster_url.authority().expect("a host").to_string();
@@ -69,11 +61,11 @@ impl Place {
         Api::namespaced(self.plane.client(ADMIN), &self.namespace)
     }
 
-    /// Changes a Lease as somebody else would: what is there, edited and put back.
+    /// Edits a Lease like another client: get, change, put.
     async fn edit(&self, name: &str, edit: impl Fn(&mut Lease)) {
         let leases = self.leases();
         loop {
-            let mut lease = leases.get(name).await.expect("there is a Lease");
+            let mut lease = leases.get(name).await.expect("the Lease exists");
             edit(&mut lease);
             match leases.replace(name, &PostParams::default(), &lease).await {
                 Ok(_) => return,
@@ -83,14 +75,14 @@ impl Place {
         }
     }
 
-    /// Makes a Lease as another program would.
+    /// Creates a Lease like another program.
     async fn foreign(&self, name: &str, spec: Value) {
         let lease = json!({ "metadata": { "name": name }, "spec": spec });
         let lease = serde_json::from_value(lease).expect("a Lease");
         self.leases().create(&PostParams::default(), &lease).await.expect("created");
     }
 
-    /// Waits until the Lease `orders` is so.
+    /// Waits until `so` is true for the Lease `orders`.
     async fn until(&self, what: &str, so: impl Fn(Lease) -> bool + Send + Sync) {
         for _ in 0..600 {
             if so(self.leases().get("orders").await.expect("a Lease")) {
@@ -101,17 +93,17 @@ impl Place {
         panic!("waited in vain for {what}");
     }
 
-    /// The requests on Leases here, by verb, as the server counted them on arrival.
+    /// The number of requests for Leases in this namespace, by verb, as the server counted them on arrival.
     fn requests(&self) -> BTreeMap<String, u64> {
         self.plane.audit_of(|request| request.namespace == self.namespace)
     }
 
-    /// Waits until a request of this verb has arrived here.
+    /// Waits until a request with this verb for this namespace has arrived.
     async fn until_requested(&self, verb: &str) {
         self.until_counted(verb, |request| request.namespace == self.namespace).await;
     }
 
-    /// Waits until `user` has sent a request of this verb.
+    /// Waits until `user` has sent a request with this verb.
     async fn until_audited(&self, user: &str, verb: &str) {
         self.until_counted(verb, |request| {
             request.namespace == self.namespace && request.user == user
@@ -136,10 +128,10 @@ impl Place {
     }
 }
 
-/// How often something on the server is looked for.
+/// The pause between two looks at the server.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Short, so that an expiry is soon.
+/// A short TTL, so that tests do not wait long for an expiry.
 const BRIEF: Duration = Duration::from_secs(2);
 
 fn brief() -> LockOptions {

@@ -1,44 +1,24 @@
-//! The Kubernetes backend against an API server that does what a test tells it to: every fault, in paused time.
+//! The Kubernetes backend against a scripted API server in this process: each test chooses the faults. Time is paused.
 
-#![expect(
-    clippy::unchecked_time_subtraction,
-    reason = "an event before its cause is a failed test"
-)]
+#![expect(clippy::unchecked_time_subtraction, reason = "an event before its cause fails the test")]
 
-#[path = "scripted/answer.rs"]
 mod answer;
-#[path = "scripted/cluster.rs"]
 mod cluster;
-#[path = "scripted/script.rs"]
 mod script;
-#[path = "scripted/server.rs"]
 mod server;
-#[path = "scripted/wire.rs"]
 mod wire;
 
-#[path = "scripted/broken.rs"]
 mod broken;
-#[path = "scripted/conflicts.rs"]
 mod conflicts;
-#[path = "scripted/counts.rs"]
 mod counts;
-#[path = "scripted/edited.rs"]
 mod edited;
-#[path = "scripted/fields.rs"]
 mod fields;
-#[path = "scripted/refused.rs"]
 mod refused;
-#[path = "scripted/silence.rs"]
 mod silence;
-#[path = "scripted/stale.rs"]
 mod stale;
-#[path = "scripted/storms.rs"]
 mod storms;
-#[path = "scripted/strange.rs"]
 mod strange;
-#[path = "scripted/unavailable.rs"]
 mod unavailable;
-#[path = "scripted/watches.rs"]
 mod watches;
 
 mod prelude {
@@ -65,18 +45,18 @@ mod prelude {
         Duration::from_millis(n)
     }
 
-    /// The lock that these tests are about, waited for as long as it takes.
+    /// Acquires the lock `orders`, without a limit of the wait.
     pub(crate) async fn take(handle: &Kubernetes) -> Guard {
         handle.lock("orders", LockOptions::default()).await.expect("the lock")
     }
 
-    /// When the tenure ended, by which reason.
+    /// When the tenure ended, and why.
     pub(crate) async fn end_of(cluster: &Cluster, guard: &Guard) -> (Duration, Loss) {
         let loss = guard.lost().await;
         (cluster.now(), loss)
     }
 
-    /// At most that long.
+    /// Lock options with this wait.
     pub(crate) fn wait(long: Duration) -> LockOptions {
         LockOptions::default().wait(long)
     }
