@@ -57,7 +57,7 @@ chart: tools ## The Helm chart: linted, its schema as the program's options say,
 		$(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart && \
 		HELM=$$helm $(CARGO) test --quiet --locked --package leasehold --all-features --test chart -- --ignored
 
-chart-schema: tools ## Write charts/leasehold/values.schema.json again, from the options of the program
+chart-schema: tools ## Write charts/leasehold/values.schema.json anew, of the program's options
 	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart
 
 page: tools ## The page of the demonstration in a real browser, headless: by mouse, by keyboard, on a phone

@@ -113,7 +113,8 @@ impl Subject<'_> {
             Error::Unavailable { .. } => (
                 code::UNAVAILABLE,
                 format!(
-                    "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl get --raw /readyz` succeeds"
+                    "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl \
+                        get --raw /readyz` succeeds"
                 ),
             ),
             _ => (code::UNAVAILABLE, String::new()),

@@ -30,7 +30,10 @@ impl Connection {
     pub(crate) async fn open(target: &Target, id: Option<&str>, object: &str) -> Outcome<Self> {
         let config = config(target).await.map_err(|cause| {
             let next = match &target.context {
-                Some(_) => "`kubectl config get-contexts` lists the contexts; pass --kubeconfig or set KUBECONFIG to read another file",
+                Some(_) => {
+                    "`kubectl config get-contexts` lists the contexts; pass --kubeconfig or set \
+                    KUBECONFIG to read another file"
+                }
                 None => "Pass --kubeconfig, set KUBECONFIG, or run in a pod with a service account",
             };
             let line = format!("{object}: no cluster is configured: {cause}. {next}");

@@ -45,9 +45,9 @@ impl ApiRequest<'_> {
         }
     }
 
-    fn to_error(&self, error: kube::Error) -> Error {
+    fn to_error(self, error: kube::Error) -> Error {
         let kube::Error::Api(status) = error else { return unavailable(error) };
-        let Self { verb, resource, namespace } = *self;
+        let Self { verb, resource, namespace } = self;
         let message = &status.message;
         match status.code {
             401 | 403 => Error::Refused {

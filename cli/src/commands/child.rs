@@ -45,7 +45,8 @@ pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>
     let stopped = program.map(|program| format!(" while `{program}` ran; it was stopped"));
     let stopped = stopped.unwrap_or_default();
     let line = format!(
-        "{object} in namespace `{namespace}` was lost{stopped}: {why}. Check how far the work got before you run it again"
+        "{object} in namespace `{namespace}` was lost{stopped}: {why}. Check how far the work got before you \
+            run it again"
     );
     Failure::new(code::LOST, line)
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: QueryArgs) -> Outcome {
 
 /// An event of a lock or an election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Event {
+pub(crate) struct RecordEvent {
     pub(crate) event: EventKind,
     /// A lock or an election.
     pub(crate) kind: RecordKind,
@@ -87,7 +87,7 @@ pub(crate) struct EventLine {
     /// When this process observed it, RFC 3339.
     at: String,
     #[serde(flatten)]
-    event: Event,
+    event: RecordEvent,
     /// Whether the text includes the namespace.
     #[serde(skip)]
     everywhere: bool,
@@ -95,14 +95,14 @@ pub(crate) struct EventLine {
 
 impl EventLine {
     #[expect(clippy::disallowed_methods, reason = "printed only: no decision uses it")]
-    pub(crate) fn now(event: Event, everywhere: bool) -> Self {
+    pub(crate) fn now(event: RecordEvent, everywhere: bool) -> Self {
         Self { at: format!("{:.3}", Timestamp::now()), event, everywhere }
     }
 }
 
 impl Line for EventLine {
     fn text(&self) -> String {
-        let Event { event, kind, name, namespace, id, token, why } = &self.event;
+        let RecordEvent { event, kind, name, namespace, id, token, why } = &self.event;
         let (at, tone) = (&self.at, event.tone().style());
         let event = format!("{event:?}").to_lowercase();
         let kind = if *kind == RecordKind::Lock { "lock" } else { "election" };
@@ -132,9 +132,9 @@ type LeaseKey = (String, String);
 #[derive(Debug, Default)]
 pub(crate) struct RecordDiff {
     /// Each tenure as the event that began it.
-    tenures: BTreeMap<LeaseKey, Event>,
+    tenures: BTreeMap<LeaseKey, RecordEvent>,
     /// By the key of the election and the id of the candidate.
-    candidates: BTreeMap<(LeaseKey, String), Event>,
+    candidates: BTreeMap<(LeaseKey, String), RecordEvent>,
     /// Versions of records that were stale in the first list, left by processes that died long ago.
     stale: BTreeMap<LeaseKey, u64>,
     started: bool,
@@ -142,7 +142,11 @@ pub(crate) struct RecordDiff {
 
 impl RecordDiff {
     /// The events since the last call. The first call reports the present state.
-    pub(crate) fn compare(&mut self, records: &[LeaseRecord], name: Option<&str>) -> Vec<Event> {
+    pub(crate) fn compare(
+        &mut self,
+        records: &[LeaseRecord],
+        name: Option<&str>,
+    ) -> Vec<RecordEvent> {
         if !std::mem::replace(&mut self.started, true) {
             let stale = records.iter().filter(|record| was_stale(record));
             self.stale = stale.map(|record| (key(record), record.version)).collect();
@@ -175,14 +179,19 @@ impl RecordDiff {
         let joined = self.candidates.iter().filter(|(id, _)| !earlier.contains_key(id));
         let begun = self.tenures.iter().filter(|(key, new)| before.get(*key) != Some(*new));
         let left = earlier.iter().filter(|(id, _)| !self.candidates.contains_key(id));
-        let left = left.map(|(_, event)| Event { event: EventKind::Left, ..event.clone() });
+        let left = left.map(|(_, event)| RecordEvent { event: EventKind::Left, ..event.clone() });
         lost.chain(joined.map(|(_, event)| event.clone()))
             .chain(begun.map(|(_, event)| event.clone()))
             .chain(left)
             .collect()
     }
 
-    fn lost(&self, at: &LeaseKey, old: &Event, records: &[LeaseRecord]) -> Option<Event> {
+    fn lost(
+        &self,
+        at: &LeaseKey,
+        old: &RecordEvent,
+        records: &[LeaseRecord],
+    ) -> Option<RecordEvent> {
         if self.tenures.get(at) == Some(old) {
             return None;
         }
@@ -192,7 +201,7 @@ impl RecordDiff {
             Some(record) if record.expired => EndReason::Expired,
             Some(_) => EndReason::Succeeded,
         };
-        Some(Event { event: EventKind::Lost, why: Some(why), ..old.clone() })
+        Some(RecordEvent { event: EventKind::Lost, why: Some(why), ..old.clone() })
     }
 }
 
@@ -206,10 +215,10 @@ fn key(record: &LeaseRecord) -> LeaseKey {
     (record.namespace.clone(), record.lease.clone())
 }
 
-fn began_event(record: &LeaseRecord) -> Event {
+fn began_event(record: &LeaseRecord) -> RecordEvent {
     let event =
         if record.kind == RecordKind::Lock { EventKind::Acquired } else { EventKind::Elected };
-    Event {
+    RecordEvent {
         event,
         kind: record.kind,
         name: record.name.clone(),
@@ -220,8 +229,8 @@ fn began_event(record: &LeaseRecord) -> Event {
     }
 }
 
-fn joined_event(record: &LeaseRecord) -> Event {
-    Event {
+fn joined_event(record: &LeaseRecord) -> RecordEvent {
+    RecordEvent {
         event: EventKind::Joined,
         kind: RecordKind::Election,
         token: None,

@@ -87,7 +87,8 @@ async fn warn(guard: &Tenure, quiet: bool, subject: &Subject<'_>) -> Infallible 
     while guard.is_held() {
         let problem = (guard.state() == TenureState::InDoubt).then(|| {
             format!(
-                "{object} in namespace `{namespace}` is in doubt: a renewal is overdue, or the record prefers another holder"
+                "{object} in namespace `{namespace}` is in doubt: a renewal is overdue, or the record prefers \
+                    another holder"
             )
         });
         warnings.update(problem);

@@ -16,7 +16,7 @@ use crate::{
         status::CandidateStatus,
     },
     sidecar::{
-        http::{Health, Leading},
+        http::{Health, Leadership},
         page::PageState,
     },
 };
@@ -28,7 +28,7 @@ pub(crate) fn schema() -> u8 {
         "elect": schema_for!(CandidateStatus),
         "elect --serve": {
             "/": schema_for!(CandidateStatus),
-            "/leading": schema_for!(Leading),
+            "/leading": schema_for!(Leadership),
             "/events": schema_for!(CandidateStatus),
             "/healthz": schema_for!(Health),
             "/state": schema_for!(PageState),

@@ -34,7 +34,8 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
     }
     if !in_time(connection.sync.free(record), &subject).await? {
         let line = format!(
-            "{object} in namespace `{namespace}` changed after it was read, by a renewal or a new holder: nothing was done. Run the command again"
+            "{object} in namespace `{namespace}` changed after it was read, by a renewal or a new holder: \
+                nothing was done. Run the command again"
         );
         return Err(Failure::new(code::BUSY, line));
     }
@@ -76,7 +77,8 @@ fn find<'a>(
     let line = match found[..] {
         [record] => return Ok(record),
         [] => format!(
-            "there is no {object} in namespace `{namespace}`. Check the namespace (-n); `leasehold status` lists all names"
+            "there is no {object} in namespace `{namespace}`. Check the namespace (-n); `leasehold status` \
+                lists all names"
         ),
         _ => {
             let leases: Vec<_> = found.iter().map(|record| &*record.lease).collect();

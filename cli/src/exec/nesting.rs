@@ -32,7 +32,8 @@ impl Nesting {
         let entry = format!("{namespace}/{name}@{server}");
         if self.0.contains(&entry) {
             let line = format!(
-                "{object} in namespace `{namespace}` is already held by the `leasehold` process around this one ({VARIABLE}), so the wait would never end. Choose another name"
+                "{object} in namespace `{namespace}` is already held by the `leasehold` process around this one \
+                    ({VARIABLE}), so the wait would never end. Choose another name"
             );
             return Err(Failure::new(busy_code, line));
         }

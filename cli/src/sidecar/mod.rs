@@ -144,7 +144,8 @@ fn patch(
     connection: &Connection,
 ) -> Outcome<LabelPatch> {
     let pod = pod.ok_or_else(|| {
-        let line = "--label-leader needs the name of this pod. Set POD_NAME from the downward API (fieldRef metadata.name), or pass --pod";
+        let line = "--label-leader needs the name of this pod. Set POD_NAME from the downward API (fieldRef \
+            metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
     Ok(LabelPatch::new(connection.client()?, pod, args.label_key.clone(), quiet))

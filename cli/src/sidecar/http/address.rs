@@ -21,7 +21,8 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const HELP: &str = "write it like 127.0.0.1:8080, [::1]:8080, or :8080 for all addresses; port 0 selects a free port";
+        const HELP: &str = "write it like 127.0.0.1:8080, [::1]:8080, or :8080 for all addresses; port 0 \
+            selects a free port";
         let parsed = match text.strip_prefix(':') {
             Some(port) => port.parse().ok().map(Self::All),
             None => text.parse().ok().map(Self::One),
@@ -52,7 +53,8 @@ impl Address {
         });
         listening.map_err(|error| {
             let line = format!(
-                "cannot serve on {self}: {error}. Pass another address with --serve, or stop the program that listens there"
+                "cannot serve on {self}: {error}. Pass another address with --serve, or stop the program that \
+                    listens there"
             );
             Failure::new(code::INTERNAL, line)
         })

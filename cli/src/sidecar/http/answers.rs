@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Whether this process leads, at the time of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Leading {
+pub(crate) struct Leadership {
     /// By the clock of the guard.
     pub(crate) leading: bool,
     /// The fencing token of the tenure; null while this process does not lead.
@@ -16,7 +16,7 @@ pub(crate) struct Leading {
     remaining_ms: u64,
 }
 
-impl Leading {
+impl Leadership {
     pub(crate) fn new(tenure: Option<&Tenure>) -> Self {
         // Read the remaining time once, because it also decides whether this process leads.
         let remaining = tenure.map(|tenure| (tenure.remaining(), tenure.token().get()));

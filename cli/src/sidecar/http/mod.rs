@@ -18,7 +18,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 pub(crate) use self::{
     address::Address,
-    answers::{Health, Leading},
+    answers::{Health, Leadership},
 };
 use self::{prometheus::Registry, state::ServerState};
 use crate::{

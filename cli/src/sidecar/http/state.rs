@@ -7,7 +7,7 @@ use leasehold::{Leader, Tenure};
 use tokio::sync::watch;
 
 use super::{
-    answers::{Health, Leading},
+    answers::{Health, Leadership},
     prometheus::Registry,
 };
 use crate::output::status::{CandidateStatus, StatusChanges};
@@ -55,8 +55,8 @@ impl ServerState {
         }
     }
 
-    pub(crate) fn leading(&self) -> Leading {
-        Leading::new(self.tenure().as_ref())
+    pub(crate) fn leading(&self) -> Leadership {
+        Leadership::new(self.tenure().as_ref())
     }
 
     pub(crate) fn status(&self) -> CandidateStatus {
@@ -82,7 +82,7 @@ impl ServerState {
     pub(crate) fn changes(&self) -> impl Stream<Item = CandidateStatus> + Send + 'static + use<> {
         let mut phases = self.0.phase.subscribe();
         phases.mark_changed();
-        let changes = Changes { state: self.clone(), phases, changes: None, last: None };
+        let changes = Changes { state: self.clone(), phases, statuses: None, last: None };
         stream::unfold(changes, |mut changes| async move {
             let status = changes.next().await?;
             Some((status, changes))
@@ -106,7 +106,7 @@ impl ServerState {
 struct Changes {
     state: ServerState,
     phases: watch::Receiver<Phase>,
-    changes: Option<StatusChanges>,
+    statuses: Option<StatusChanges>,
     last: Option<CandidateStatus>,
 }
 
@@ -123,10 +123,10 @@ impl Changes {
                 changed = self.phases.changed() => {
                     changed.ok()?;
                     if let Phase::Candidate(leader) = &*self.phases.borrow_and_update() {
-                        self.changes = Some(StatusChanges::of(leader, &self.state.0.joining.namespace));
+                        self.statuses = Some(StatusChanges::of(leader, &self.state.0.joining.namespace));
                     }
                 }
-                Some(_) = async { self.changes.as_mut()?.next().await }, if self.changes.is_some() => {}
+                Some(_) = async { self.statuses.as_mut()?.next().await }, if self.statuses.is_some() => {}
             }
             let status = self.state.status();
             if self.last.as_ref() != Some(&status) {

@@ -34,7 +34,8 @@ impl FromStr for LabelKey {
             Ok(Self(key.into()))
         } else {
             Err(
-                "the key of a label has at most 63 letters, digits, `-`, `_` and `.`, and may have a domain and `/` before them, like leasehold.dev/leader",
+                "the key of a label has at most 63 letters, digits, `-`, `_` and `.`, and may have a domain and \
+                    `/` before them, like leasehold.dev/leader",
             )
         }
     }

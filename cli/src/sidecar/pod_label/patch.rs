@@ -40,7 +40,10 @@ impl LabelPatch {
             .body(patch.to_string().into_bytes())
             .map_err(|error| Error::Config {
                 backend: "kubernetes",
-                reason: format!("`{name}` in `{namespace}` is not a valid name of a pod: check --pod, POD_NAME and POD_NAMESPACE"),
+                reason: format!(
+                    "`{name}` in `{namespace}` is not a valid name of a pod: check --pod, POD_NAME \
+                    and POD_NAMESPACE"
+                ),
                 source: Some(std::sync::Arc::new(error)),
             })?;
         let resource = format!("pods/{name}");
@@ -54,7 +57,8 @@ impl LabelPatch {
         let OwnPod { namespace, name, .. } = &self.pod;
         if !self.quiet {
             eprintln!(
-                "leasehold: label `{}` of pod `{name}` in namespace `{namespace}` could not be written: {error}. Trying again",
+                "leasehold: label `{}` of pod `{name}` in namespace `{namespace}` could not be written: \
+                    {error}. Trying again",
                 self.key.as_str()
             );
         }

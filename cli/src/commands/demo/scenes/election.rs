@@ -47,8 +47,8 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     line.began(who, &guard);
     let silent = line.since(crash);
     note(format!(
-        "{silent:.1?} after the crash. Dora's last renewal was valid for another {good_for:.1?}. The others cannot tell a crash
-from a slow network, so they wait until Dora can no longer believe that she leads."
+        "{silent:.1?} after the crash. Dora's last renewal was valid for another {good_for:.1?}. The others
+cannot tell a crash from a slow network, so they wait until Dora cannot lead any more."
     ));
     expect(silent >= good_for, "the successor must wait until dora cannot lead any more")?;
     drop(remains);

@@ -46,8 +46,8 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     line.began("hugo", &next);
     let margin = line.since(stopped);
     note(format!(
-        "Gina stopped {margin:.0?} before hugo began, without any message between them. A holder counts from before it sends
-a renewal, a waiter from after it sees one: so the holder stops first."
+        "Gina stopped {margin:.0?} before hugo began, without any message between them. A holder counts
+from before it sends a renewal, a waiter from after it sees one. So the holder stops first."
     ));
     sleep(WORK / 2).await;
     line.say("hugo", "is done, releases it");

@@ -59,8 +59,8 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     let entries = ledger.read(guard.token())?;
     guard.release().await?;
     note(format!(
-        "`check()` was enough here. If ines had been frozen just after it, only the ledger could have detected that token
-{stale} is outdated. So pass the token to the protected resource, and let the resource compare tokens."
+        "`check()` was enough here. If ines had been frozen just after it, only the ledger could have
+detected that token {stale} is outdated. So pass the token to the protected resource, and compare it there."
     ));
     expect(entries == ["jan's", "jan's"], "the ledger must contain only the entries of jan")
 }
