@@ -17,7 +17,7 @@ help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it at work, without a cluster: under 15 seconds once built
-	@$(CARGO) run --quiet --locked --package leasehold --no-default-features --example demo
+	@$(CARGO) run --quiet --locked --package leasehold-demo
 
 test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold: formatting, lints, docs, tests on a real API server, the chart
 	$(call say,all passed)
@@ -31,8 +31,8 @@ lint: tools
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
 		$(CARGO) clippy --quiet --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
 	done
-	$(call say,clippy of the program and of what tests share)
-	@$(CARGO) clippy --quiet --locked --package leasehold-cli --package leasehold-test-support --all-targets -- -D warnings
+	$(call say,clippy of the program, the demonstration and the support of tests)
+	@$(CARGO) clippy --quiet --locked --package leasehold-cli --package leasehold-demo --package leasehold-test-support --all-targets -- -D warnings
 
 docs: tools
 	$(call say,documentation)

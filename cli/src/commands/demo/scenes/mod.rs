@@ -1,7 +1,7 @@
 //! Locks and elections in twelve seconds: holders, waiters, a crash, a broken network and a paused process. All of it
 //! runs in one process and in real time, with the same protocol as on Kubernetes.
 //!
-//! `leasehold demo` plays these scenes, and so does `examples/demo.rs`, which builds without a Kubernetes client.
+//! `leasehold demo` plays these scenes, and so does `examples/demo`, which builds without a Kubernetes client.
 //! Every printed number is measured. The demonstration fails if an event does not happen as described.
 
 #![expect(clippy::print_stdout, reason = "the demonstration prints to standard output")]
