@@ -169,7 +169,7 @@ pub(crate) struct QueryArgs {
     /// Read all namespaces. Overrides -n.
     #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
     pub(crate) all_namespaces: bool,
-    /// Read only Leases with these labels, for example team=shop. Each candidate also has a Lease with labels.
+    /// Read only Leases with these labels, for example team=shop. Candidates have Leases of their own.
     #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
     #[command(flatten)]
@@ -212,8 +212,8 @@ pub(crate) struct ReleaseArgs {
 
 /// Copies this program to a file or into a directory.
 ///
-/// For an image that contains no other program, not even `cp`. The chart copies the
-/// program into other containers this way.
+/// For an image that contains no other program, not even `cp`. The chart copies the program into other
+/// containers this way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::INSTALL)]
 pub(crate) struct InstallArgs {
@@ -225,8 +225,8 @@ pub(crate) struct InstallArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
-    /// Serve a web page instead, until Ctrl-C: three candidates, and a button that
-    /// makes the leader resign. For example 127.0.0.1:8080.
+    /// Serve a web page on this address instead, until Ctrl-C: three candidates, and a button that makes the
+    /// leader resign. For example 127.0.0.1:8080.
     #[arg(long, value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
 }

@@ -81,7 +81,7 @@ Examples:
 
 /// Of `watch`.
 pub(crate) const WATCH: &str = "\
-`lost` has a reason: `released`; `expired`, not renewed for its ttl by the clock of this process; \
+The event `lost` has a reason: `released`; `expired`, not renewed for its ttl by the clock of this process; \
 `succeeded`, another tenure has begun; `deleted`, the record was deleted.
 
 Examples:

@@ -56,8 +56,8 @@ pub(crate) async fn acquire(
     }
 }
 
-/// Returns if the server has never answered within the time limit. After the first
-/// answer, later outages are waited out.
+/// Returns if the server has never answered within the time limit. After the first answer, later outages are
+/// waited out.
 async fn no_server(connection: &Connection) -> Error {
     let end = clock::now() + PATIENCE;
     loop {
@@ -87,7 +87,7 @@ pub(crate) async fn in_time<T>(
 
 /// The error of a request that got no answer in time.
 pub(crate) fn no_answer() -> Error {
-    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
     Error::Unavailable {
         backend: "kubernetes",
         source: std::sync::Arc::new(source),

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 use crate::exit::{Failure, Outcome};
 
 /// Signals without a handler: those that cannot be caught, those that only faults of this process raise, and
-/// those of the terminal, because after a handler the system would repeat the call that raised them.
+/// those of the terminal, because after a handler the interrupted call would raise them again.
 const UNHANDLED: [Signal; 11] = [
     Signal::KILL,
     Signal::STOP,
@@ -53,7 +53,7 @@ impl Signals {
         }
     }
 
-    /// The next signal that ends this process, for a time without a command that could get it.
+    /// The next signal that ends this process. Used while there is no command to forward signals to.
     pub(crate) async fn fatal(&mut self) -> Signal {
         loop {
             let signal = self.next().await;

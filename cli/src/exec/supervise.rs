@@ -45,7 +45,7 @@ struct Supervisor<'a> {
     resign_request: Option<ResignRequest>,
 }
 
-/// How far the group has been stopped, with the time of the next step.
+/// The progress of stopping the group, with the time of the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,

@@ -27,9 +27,8 @@ pub(crate) struct Record {
     pub(crate) held_seconds: Option<u64>,
     /// How long ago it was renewed, in seconds, by the wall clocks of the holder and of this host.
     pub(crate) renewed_seconds: Option<u64>,
-    /// With --watch: for how many seconds no other process may take it if it is not
-    /// renewed, by the clock of this process.
-    /// Null without --watch, because a single read cannot know it.
+    /// With --watch: for how many seconds no other process may take it if it is not renewed, by the clock of this
+    /// process. Null without --watch, because a single read cannot know it.
     pub(crate) left_seconds: Option<u64>,
     /// How often the holder has changed.
     pub(crate) transitions: i32,
@@ -120,8 +119,8 @@ fn candidates<'a>(
         .filter_map(|other| other.holder.as_deref())
 }
 
-/// Whether the holder is alive: as observed by this process, otherwise as written,
-/// with one more ttl for clocks that differ.
+/// Whether the holder is alive: as observed by this process, otherwise as written, with one more ttl for clocks
+/// that differ.
 pub(crate) fn is_alive(record: &LeaseRecord) -> bool {
     let stale = || record.renewed_ago.is_some_and(|ago| ago > record.ttl * 2);
     record.holder.is_some() && !record.expired && (record.unchanged_for.is_some() || !stale())

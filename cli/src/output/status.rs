@@ -34,8 +34,7 @@ impl CandidateStatus {
         }
     }
 
-    /// The present status, by the guard's clock: a lead that has expired does not
-    /// count, even if no change was published yet.
+    /// The present status, by the guard's clock: an expired lead does not count, even if no change was published yet.
     pub(crate) fn now(leader: &Leader, namespace: &str) -> Self {
         let status = leader.standing();
         let leads = matches!(status, Status::Leading | Status::InDoubt);

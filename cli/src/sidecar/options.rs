@@ -14,8 +14,8 @@ pub(crate) struct SidecarArgs {
     /// Also serve a web page at /, with a button that makes the leader resign: for demonstrations.
     #[arg(long, env = "LEASEHOLD_PAGE", requires = "serve", value_parser = BoolishValueParser::new())]
     pub(crate) page: bool,
-    /// URL of the leader's sidecar, for example a Service that selects the leader. A
-    /// follower's page forwards resign requests there.
+    /// URL of the leader's sidecar, for example a Service that selects the leader. A follower's page forwards resign
+    /// requests there.
     #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
     pub(crate) leader_url: Option<Peer>,
     /// Label this pod leasehold.dev/leader=true while it leads, so that a Service can select it.
@@ -29,12 +29,12 @@ pub(crate) struct SidecarArgs {
         default_value = "leasehold.dev/leader"
     )]
     pub(crate) label_key: LabelKey,
-    /// Record a Kubernetes Event when the lead is won or lost, about this pod if its
-    /// name is known, otherwise about the Lease.
+    /// Record a Kubernetes Event when the lead is won or lost, about this pod if its name is known, otherwise about
+    /// the Lease.
     #[arg(long, env = "LEASEHOLD_EVENTS", value_parser = BoolishValueParser::new())]
     pub(crate) events: bool,
-    /// The name of this pod, in `POD_NAMESPACE` or in the namespace of the context.
-    /// Default: `POD_NAME` from the downward API.
+    /// The name of this pod, in `POD_NAMESPACE` or in the namespace of the context. Default: `POD_NAME` from the
+    /// downward API.
     #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
     pub(crate) pod: Option<String>,
 }
