@@ -40,11 +40,11 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     let _ = kill.send(());
     let remains = dead.await??;
     line.ended(&lead, crash, "crashed");
-    let (who, guard, loser, other) = tokio::select! {
+    let (actor, guard, loser, other) = tokio::select! {
         won = two.elected() => ("emil", won?, "fay", &three),
         won = three.elected() => ("fay", won?, "emil", &two),
     };
-    line.began(who, &guard);
+    line.began(actor, &guard);
     let silent = line.since(crash);
     note(format!(
         "{silent:.1?} after the crash. Dora's last renewal was valid for another {good_for:.1?}. The others
@@ -54,10 +54,10 @@ cannot tell a crash from a slow network, so they wait until Dora cannot lead any
     drop(remains);
 
     sleep(WORK).await;
-    line.say(who, "resigns");
+    line.say(actor, "resigns");
     line.ended(&guard, line.now(), "resigned");
     let resigned = line.now();
-    if who == "emil" { &two } else { &three }.resign().await?;
+    if actor == "emil" { &two } else { &three }.resign().await?;
     let guard = other.elected().await?;
     line.began(loser, &guard);
     let gap = line.since(resigned);

@@ -15,16 +15,16 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     scene("1. A LOCK. Three processes want to do work that only one may do at a time.");
     let world = Memory::default();
     let mut workers = JoinSet::new();
-    for (who, after) in [("alice", 0), ("bob", 100), ("carol", 200)] {
-        let (line, handle) = (line.clone(), handle(&world, who)?);
+    for (actor, after) in [("alice", 0), ("bob", 100), ("carol", 200)] {
+        let (line, handle) = (line.clone(), handle(&world, actor)?);
         workers.spawn(async move {
             sleep(Duration::from_millis(after)).await;
-            line.say(who, "wants `orders`");
+            line.say(actor, "wants `orders`");
             let guard = handle.lock("orders", lock_options()).await?;
-            line.began(who, &guard);
+            line.began(actor, &guard);
             sleep(WORK).await;
             guard.check()?;
-            line.say(who, "is done, releases it");
+            line.say(actor, "is done, releases it");
             line.ended(&guard, line.now(), "released");
             guard.release().await.map_err(Into::into)
         });

@@ -9,9 +9,9 @@ pub(crate) fn lock_options() -> LockOptions {
     LockOptions::default().ttl(TTL)
 }
 
-/// A separate handle for `who`, as in another process.
-pub(crate) fn handle(world: &Memory, who: &str) -> leasehold::Result<Memory> {
-    world.another(Options::default().identity(who))
+/// A separate handle for `actor`, as in another process.
+pub(crate) fn handle(world: &Memory, actor: &str) -> leasehold::Result<Memory> {
+    world.another(Options::default().identity(actor))
 }
 
 /// Runs `main` as a process, on a separate thread and runtime. When `main` returns, the process is dead: its

@@ -22,7 +22,7 @@ pub(crate) struct Timeline {
 #[derive(Clone, Debug)]
 struct Span {
     name: String,
-    who: &'static str,
+    actor: &'static str,
     token: u64,
     from: Duration,
     until: Option<Duration>,
@@ -45,17 +45,17 @@ impl Timeline {
         self.now().saturating_sub(then)
     }
 
-    /// Prints an event of `who`.
-    pub(crate) fn say(&self, who: &str, what: impl std::fmt::Display) {
-        println!("{:>8.3}  {who:<8}{what}", self.now().as_secs_f64());
+    /// Prints an event of `actor`.
+    pub(crate) fn say(&self, actor: &str, what: impl std::fmt::Display) {
+        println!("{:>8.3}  {actor:<8}{what}", self.now().as_secs_f64());
     }
 
-    /// Prints that `who` got `tenure`, and records it.
-    pub(crate) fn began(&self, who: &'static str, tenure: &Tenure) {
+    /// Prints that `actor` got `tenure`, and records it.
+    pub(crate) fn began(&self, actor: &'static str, tenure: &Tenure) {
         let (name, token) = (tenure.name().to_owned(), tenure.token().get());
         let from = self.now();
-        self.say(who, format_args!("HOLDS `{name}`, token {token}"));
-        self.spans().push(Span { name, who, token, from, until: None, end: "" });
+        self.say(actor, format_args!("HOLDS `{name}`, token {token}"));
+        self.spans().push(Span { name, actor, token, from, until: None, end: "" });
     }
 
     /// Records that the holder of `tenure` did not believe to hold it from `until` on.
@@ -83,10 +83,10 @@ impl Timeline {
             "{:<12}{:<9}{:>5}  {:>7} {:>7}  ended",
             "name", "holder", "token", "from", "until"
         );
-        for Span { name, who, token, from, until, end } in &spans {
+        for Span { name, actor, token, from, until, end } in &spans {
             let (from, until) = (from.as_secs_f64(), until.ok_or("a tenure has no end")?);
             let until = until.as_secs_f64();
-            println!("{name:<12}{who:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}");
+            println!("{name:<12}{actor:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}");
         }
         let pairs: Vec<_> = spans.windows(2).filter(|pair| pair[0].name == pair[1].name).collect();
         let growing = pairs.iter().filter(|pair| pair[0].token < pair[1].token).count();
