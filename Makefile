@@ -1,25 +1,25 @@
-# Two commands for newcomers: `make demo` shows it at work, `make test` proves it.
-# Needs Rust (rustup brings the toolchain that Cargo.toml asks for) and, for the tests and the benchmark, Go.
+# `make demo` shows leasehold at work; `make test` runs all checks.
+# Needs Rust (rustup installs the toolchain that Cargo.toml requires). The tests and the benchmark also need Go.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e package deny minimal semver
 
 CARGO ?= cargo
-# Feature sets of the library that must each build without the others.
+# Feature sets of the library that must each build and pass clippy without the others.
 FEATURES := "--no-default-features" "" "--all-features"
-# Where signals are ignored from the outset, under nohup or in the background of a script, programs under test would
-# ignore them too, as they should: the tests begin with none ignored.
-HEEDING := $(shell env --default-signal true 2>/dev/null && echo env --default-signal)
+# Resets all signals to their default action. Under nohup, and in the background of a script, some signals are ignored,
+# and every child inherits that: programs under test would rightly ignore them too, and tests of signals would fail.
+DEFAULT_SIGNALS := $(shell env --default-signal true 2>/dev/null && echo env --default-signal)
 say = @printf '\n== %s\n' "$(1)"
 
-help: ## What can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: tools ## See it at work, without a cluster: under 15 seconds once built
+demo: tools ## See it at work without a cluster, in under 15 seconds once built
 	@$(CARGO) run --quiet --locked --package leasehold-demo
 
-test: tools tools-go check-fmt lint docs unit chart ## Everything that must hold: formatting, lints, docs, tests on a real API server, the chart
+test: tools tools-go check-fmt lint docs unit chart ## Run all checks: formatting, lints, docs, tests on a real API server, the chart
 	$(call say,all passed)
 
 check-fmt: tools
@@ -31,8 +31,7 @@ lint: tools
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
 		$(CARGO) clippy --quiet --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
 	done
-	$(call say,clippy of the program, the demonstration and the support of tests)
-	@$(CARGO) clippy --quiet --locked --package leasehold-cli --package leasehold-demo --package leasehold-test-support --all-targets -- -D warnings
+	@$(CARGO) clippy --quiet --locked --workspace --exclude leasehold --all-targets -- -D warnings
 
 docs: tools
 	$(call say,documentation)
@@ -41,74 +40,88 @@ docs: tools
 unit: tools tools-go
 	@tests/controlplane/build.sh
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
-	@$(HEEDING) $(CARGO) test --locked --workspace --all-features
+	@$(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace --all-features
 
-controlplane: tools tools-go ## A real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
+controlplane: tools tools-go ## Start a real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
 	@$(CARGO) test --quiet --locked --package leasehold --test controlplane
 
-image: tools ## The program as a container image, target/image/leasehold.tar: no container engine needed
+image: tools ## Build the container image target/image/leasehold.tar, without a container engine
 	@image/build.sh
 
-chart: tools ## The Helm chart: linted, its schema as the program's options say, its templates tested
+chart: tools ## Check the Helm chart: lint it, compare its schema with the program's options, test its templates
 	$(call say,chart)
 	@helm=$$(tests/cluster/helm.sh) && \
 		$$helm lint --strict --quiet charts/leasehold && \
 		$(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart && \
 		HELM=$$helm $(CARGO) test --quiet --locked --package leasehold --all-features --test chart -- --ignored
 
-chart-schema: tools ## Write charts/leasehold/values.schema.json anew, of the program's options
+chart-schema: tools ## Write charts/leasehold/values.schema.json again, from the program's options
 	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart
 
-page: tools ## The page of the demonstration in a real browser, headless: by mouse, by keyboard, on a phone
+page: tools ## Test the page of the demonstration in a headless browser: mouse, keyboard, narrow screen
 	@for tool in chromium chromedriver; do \
 		command -v $$tool >/dev/null || { \
 			echo "make: $$tool is missing. On Debian: apt-get install --no-install-recommends chromium chromium-driver" >&2; exit 1; }; \
 	done
 	@$(CARGO) test --quiet --locked --package leasehold-cli --test page -- --ignored --test-threads 2
 
-cluster: ## A whole cluster to play with, of kind or of this machine's own parts: prints the KUBECONFIG line
+cluster: ## Start a one-node cluster to play with, of kind or of programs on this machine: prints the KUBECONFIG line
 	@tests/cluster/up.sh
 
-cluster-down: ## End that cluster; nothing is left of it
+cluster-down: ## Stop that cluster and remove everything it left
 	@tests/cluster/down.sh
 
-cluster-check: ## Bring one up and down twice: this machine is as before
+cluster-check: ## Start and stop a cluster twice, and check that this machine is as before
 	@tests/cluster/check.sh
 
-e2e: tools ## Test the image and the chart on a whole cluster, brought up for it and taken down
+e2e: tools ## Test the image and the chart on a cluster that is started for it; TESTS=name selects tests
 	@tests/cluster/e2e.sh $(TESTS)
 
-bench: tools tools-go ## Measure on a real API server, release build: takes about ten minutes
+bench: tools tools-go ## Measure a release build on a real API server: about ten minutes
 	@tests/controlplane/build.sh
 	@$(CARGO) build --quiet --locked --release --package leasehold --example player
 	@$(CARGO) build --quiet --locked --release --package leasehold-cli
 	@$(CARGO) bench --quiet --locked --package leasehold --bench kubernetes
 
-binary: tools ## Build target/leasehold: the program in one file, linked statically, for any Linux
+binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary
 
-soak: tools ## Simulate HOURS hours (100) of a cluster's life in which everything goes wrong
-	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked --all-features --test simulation soak -- --ignored --nocapture
+soak: tools ## Simulate HOURS hours (100) of a cluster with faults
+	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation soak -- --ignored --nocapture
 
-chaos: tools tools-go ## Five processes on a real API server, and faults at random, for MINUTES minutes (10)
+chaos: tools tools-go ## Inject random faults into five processes on a real API server for MINUTES minutes (10)
 	@tests/controlplane/build.sh
 	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
-		$(HEEDING) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
+		$(DEFAULT_SIGNALS) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
-model: tools ## Look at every state that two contenders can get into, within bounds: two minutes, 4 GB
-	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --package leasehold --no-default-features --lib engine::model -- --ignored --nocapture
+model: tools ## Visit every state that two contenders can reach, within bounds: two minutes, 4 GB
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --package leasehold --no-default-features --lib protocol::model -- --ignored --nocapture
 
-fuzz: ## Feed the Lease codec at random for SECONDS seconds (60); needs a nightly Rust
+fuzz: ## Feed random input to the codec of Leases for SECONDS seconds (60); needs a nightly Rust
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }
 	@mkdir -p fuzz/corpus/codec
 	@cargo +nightly fuzz run --sanitizer none codec fuzz/corpus/codec fuzz/seeds/codec -- -max_total_time=$(or $(SECONDS),60) -dict=fuzz/codec.dict
 
-mutants: ## Change the engine in every small way, and see which changes no test notices: hours
+mutants: ## Change the protocol in many small ways, and list the changes that no test notices: hours
 	@command -v cargo-mutants >/dev/null || { echo "make: cargo-mutants is missing: cargo install --locked cargo-mutants@27.1.0" >&2; exit 1; }
 	@cargo mutants --output target
 
-clean: ## Remove what was built
+package: tools ## Check that crates.io and docs.rs can build the packages, and that no link in the documentation is dead
+	@.ci/package
+
+deny: ## Check licenses, advisories, duplicates and sources of the dependencies; offline: CHECKS="licenses bans sources"
+	@command -v cargo-deny >/dev/null || { echo "make: cargo-deny is missing: cargo install --locked cargo-deny@0.20.2" >&2; exit 1; }
+	@cargo deny --locked check $(CHECKS)
+
+minimal: ## Build with the oldest direct dependencies that Cargo.toml allows; needs a nightly Rust
+	@.ci/minimal
+
+semver: ## Compare the public API with the newest release on crates.io
+	@command -v cargo-semver-checks >/dev/null || { echo "make: cargo-semver-checks is missing: cargo install --locked cargo-semver-checks@0.51.0" >&2; exit 1; }
+	@.ci/semver
+
+clean: ## Remove everything that was built
 	@$(CARGO) clean
 
 tools:

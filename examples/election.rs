@@ -1,13 +1,13 @@
-//! An election: one candidate leads, the others stand by and see who does; it resigns, another leads.
+//! An election: one candidate leads and the other follows. The leader resigns, and the follower leads.
 //!
 //! ```sh
 //! cargo run --example election                                       # in memory
 //! cargo run --example election -- --kubernetes --namespace default   # on the cluster of the kubeconfig
 //! ```
 //!
-//! On a cluster `kubectl get lease leasehold-example-election` shows who leads.
+//! On a cluster `kubectl get lease leasehold-example-election` shows the leader.
 
-#![expect(clippy::print_stdout, reason = "a program that talks")]
+#![expect(clippy::print_stdout, reason = "an example reports on its terminal")]
 
 mod support;
 
@@ -23,7 +23,7 @@ const ELECTION: &str = "leasehold-example-election";
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let backend = support::Backend::from_args()?;
-    // Two handles stand against each other as two processes do.
+    // Two handles compete, as two processes do.
     let first = backend.handle().await?;
     let second = backend.handle().await?;
     first.init().await?;
@@ -31,11 +31,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut events = first.watch_elect(WatchElectOptions::default().id(ELECTION)).await?;
     let watching = tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            println!("watch    {}", told(&event));
+            println!("watch    {}", described(&event));
         }
     });
 
-    // Returns once the candidacy stands: it leads already, or it is listed as a follower.
+    // Returns when the candidate leads, or is listed as a follower.
     let options = LeaderOptions::default().ttl(Duration::from_secs(10));
     let one = first.leader(ELECTION, options.clone().id("node-1")).await?;
     let lead = one.elected().await?;
@@ -46,13 +46,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut seen = two.observe();
     let observing = tokio::spawn(async move {
         while let Some(leader) = seen.next().await {
-            let leader = leader.map_or_else(|| "nobody".into(), |leader| leader.id);
-            println!("node-2   sees leading: {leader}");
+            let leader = leader.map_or_else(|| "none".into(), |leader| leader.id);
+            println!("node-2   sees the leader: {leader}");
         }
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
 
-    // Before each step that must not happen twice: still leading?
+    // Before each step that must not happen twice: does this candidate still lead?
     lead.check()?;
     println!("{}   resigns", one.id());
     one.resign().await?;
@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     list(&*second).await?;
     two.resign().await?;
-    // It ends by itself when its candidate has resigned; the watch goes on until somebody drops it.
+    // The stream ends when its candidate has resigned. The watch continues until it is dropped.
     observing.await?;
     watching.abort();
     Ok(())
@@ -78,11 +78,11 @@ async fn list(sync: &DynSync) -> leasehold::Result<()> {
     Ok(())
 }
 
-fn told(event: &ElectEvent) -> String {
+fn described(event: &ElectEvent) -> String {
     let id = &event.member().id;
     match event {
         ElectEvent::Elected(_) => format!("{id} was elected"),
-        ElectEvent::Lost(_) => format!("{id} leads no more"),
+        ElectEvent::Lost(_) => format!("{id} no longer leads"),
         ElectEvent::Joined(_) => format!("{id} joined"),
         ElectEvent::Left(_) => format!("{id} left"),
         other => format!("{other:?}"),

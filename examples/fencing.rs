@@ -1,12 +1,12 @@
-//! Fencing: a resource that refuses old tokens, and what is lost if it does not.
+//! Fencing: a resource that refuses old tokens, and what is lost without that.
 //!
 //! ```sh
-//! cargo run --example fencing    # in memory, in simulated time: it takes no time
+//! cargo run --example fencing    # in memory, in simulated time, so it ends at once
 //! ```
 //!
-//! A lock alone cannot protect a resource that is reached over a network. Its holder may pause after it
-//! asked `check()`, or its request may be on its way for longer than its tenure lasts. Only the resource
-//! can tell that a request comes from the past, by the token: it grows from tenure to tenure.
+//! A lock alone cannot protect a resource that is reached over a network. Its holder may pause after
+//! `check()`, or its request may be on its way for longer than its tenure lasts. Only the resource can
+//! recognise a request of an earlier tenure, by the token: tokens grow from tenure to tenure.
 //!
 //! The resource must remember the largest token *from the first read on*. If only writes count, an old
 //! write that arrives between a new holder's read and write is accepted, and then overwritten.
@@ -14,14 +14,14 @@
 //! In SQL the same is one condition in one statement, for the read too (`.. returning balance`):
 //! `update account set token = $1 where id = $2 and token <= $1`.
 
-#![expect(clippy::print_stdout, reason = "a program that talks")]
+#![expect(clippy::print_stdout, reason = "an example reports on its terminal")]
 
 use std::{error::Error, time::Duration};
 
 use leasehold::{Fault, LockOptions, Memory, Options, Sync as _, Token};
 use tokio::time::sleep;
 
-/// How well a resource is fenced.
+/// Which requests the resource checks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fence {
     Absent,
@@ -29,12 +29,12 @@ enum Fence {
     FromFirstRead,
 }
 
-/// When the write of the old holder arrives.
+/// When the write of the old holder arrives at the resource.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Late {
     /// Between the new holder's read and its write.
     BeforeNewWrite,
-    /// After all that the new holder did.
+    /// After the last write of the new holder.
     AfterNewWrite,
 }
 
@@ -84,31 +84,31 @@ impl Account {
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn Error>> {
     println!("An account with 100 on it. The old holder adds 10, the new one 50: 160 is right.");
-    println!("If the old write is refused its sender knows, and can begin anew.\n");
+    println!("If the old write is refused, its sender knows, and can start again.\n");
     println!("{:<16}{:<18}{:>8}  {:<36}", "fence", "old write comes", "balance", "old write");
     for fence in [Fence::Absent, Fence::WritesOnly, Fence::FromFirstRead] {
         for late in [Late::BeforeNewWrite, Late::AfterNewWrite] {
             let mut account = Account { fence, balance: 100, largest: None };
             let outcome = two_deposits(&mut account, late).await?;
             let balance = account.balance;
-            // Right is: what was accepted is on the account, what was refused is not.
+            // Right: the account contains all accepted deposits, and no refused one.
             let right = 150 + if outcome.is_ok() { 10 } else { 0 };
-            let told = match outcome {
+            let result = match outcome {
                 Err(stale) => format!("refused: {stale}"),
                 Ok(()) => format!("accepted; a deposit of {} is lost", right - balance),
             };
-            println!("{:<16}{:<18}{balance:>8}  {told}", name(fence), name(late));
+            println!("{:<16}{:<18}{balance:>8}  {result}", name(fence), name(late));
             let safe = fence == Fence::FromFirstRead
                 || (fence, late) == (Fence::WritesOnly, Late::AfterNewWrite);
             if safe != (balance == right) {
-                return Err("it did not happen as told".into());
+                return Err("the result differs from the description".into());
             }
         }
     }
     Ok(())
 }
 
-/// Two holders, one after the other, change one account; the write of the first arrives late.
+/// Two holders change one account, one after the other. The write of the first arrives late.
 async fn two_deposits(
     account: &mut Account,
     late: Late,
@@ -119,10 +119,10 @@ async fn two_deposits(
     let held = old.lock("account", LockOptions::default()).await?;
     let token = held.check()?;
     let seen = account.read(token)?;
-    // From here on its network is gone, its write is stuck in it, and its renewals are lost.
+    // From here on its network is gone: its write is delayed, and its renewals are lost.
     old.disturb(Some(Fault::LoseRequest));
 
-    // Granted once the time to live has passed: the lock has done all that a lock can do.
+    // Granted when the ttl has passed. A lock can do no more than that.
     let next = new.lock("account", LockOptions::default()).await?;
     let balance = account.read(next.check()?)?;
     let mut arrived = Ok(());

@@ -1,13 +1,13 @@
-//! A lock: the second that wants it waits, until the first unlocks.
+//! A lock: the second caller waits until the first unlocks.
 //!
 //! ```sh
 //! cargo run --example lock                                       # in memory
 //! cargo run --example lock -- --kubernetes --namespace default   # on the cluster of the kubeconfig
 //! ```
 //!
-//! On a cluster `kubectl get lease leasehold-example-lock` shows who holds it.
+//! On a cluster `kubectl get lease leasehold-example-lock` shows the holder.
 
-#![expect(clippy::print_stdout, reason = "a program that talks")]
+#![expect(clippy::print_stdout, reason = "an example reports on its terminal")]
 
 mod support;
 
@@ -20,7 +20,7 @@ const LOCK: &str = "leasehold-example-lock";
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let backend = support::Backend::from_args()?;
-    // Two handles exclude each other as two processes do.
+    // Two handles exclude each other, as two processes do.
     let first = backend.handle().await?;
     let second = backend.handle().await?;
     first.init().await?;
@@ -29,18 +29,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let guard = first.lock(LOCK, options).await?;
     println!("first    holds `{}` as {}, token {}", guard.name(), guard.holder(), guard.token());
 
-    // Who does not want to wait is told who has it.
+    // A single try does not wait. Its error names the holder.
     match second.lock(LOCK, options.try_once()).await {
         Err(error @ leasehold::Error::Timeout { .. }) => println!("second   {error}"),
-        other => return Err(format!("expected to be turned away, got {other:?}").into()),
+        other => return Err(format!("expected the lock to be held, got {other:?}").into()),
     }
-    // Nobody unlocks what somebody else locked.
+    // A handle can only unlock what it has locked itself.
     match second.unlock(LOCK).await {
         Err(error @ leasehold::Error::NotHeld { .. }) => println!("second   {error}"),
-        other => return Err(format!("expected to be refused, got {other:?}").into()),
+        other => return Err(format!("expected an error, got {other:?}").into()),
     }
 
-    // A guard releases when it is dropped. Kept, it leaves the lock held and renewed until `unlock`.
+    // A guard releases the lock when it is dropped. `keep` leaves the lock held and renewed until `unlock`.
     let tenure = guard.keep();
     println!("second   waits, for half a minute at most");
     let waiting = second.lock(LOCK, options.wait(Duration::from_secs(30)));
@@ -59,8 +59,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("a later tenure has the larger token".into());
     }
 
-    // What dropping the guard does in the background; this waits, and says how it went.
+    // Dropping the guard releases in the background; `release` waits and returns the result.
     guard.release().await?;
-    println!("second   released it; nobody holds it now");
+    println!("second   released the lock; it is free now");
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! Testing code that uses a lock: on the embedded backend, in paused time, with a network that breaks.
+//! Tests of code that uses a lock: on the embedded backend, in paused time, with a broken network.
 //!
 //! ```sh
 //! cargo test --example testing   # as the tests at the end
-//! cargo run  --example testing   # the same, told
+//! cargo run  --example testing   # the same, printed
 //! ```
 //!
 //! Minutes of waiting take no time: the embedded backend measures its deadlines on the runtime's clock,
-//! which stands still while something runs, and leaps to the next timer when nothing does. It needs in
+//! which stands still while a task runs, and jumps to the next timer when no task runs. This needs in
 //! `[dev-dependencies]`: `tokio = { version = "1", features = ["macros", "rt", "test-util"] }`.
 
-#![expect(clippy::print_stdout, reason = "a program that talks")]
+#![expect(clippy::print_stdout, reason = "an example reports on its terminal")]
 
 use std::{
     error::Error,
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long one invoice takes.
 const WORK: Duration = Duration::from_secs(4);
 
-/// Sent invoices: by whom, and which.
+/// Sent invoices: the worker and the number.
 #[derive(Debug, Default)]
 struct Outbox(Mutex<Vec<(&'static str, usize)>>);
 
@@ -33,7 +33,7 @@ impl Outbox {
     }
 }
 
-/// The code under test: sends `count` invoices, each once, whoever else does the same elsewhere.
+/// The code under test: sends `count` invoices, each once, although other processes do the same.
 /// Takes the trait object, so that a test can give it an embedded backend.
 async fn bill(
     sync: &DynSync,
@@ -52,7 +52,7 @@ async fn bill(
     guard.release().await
 }
 
-/// What a test looks at.
+/// The result that a test checks.
 #[derive(Debug)]
 struct Outcome {
     first: leasehold::Result<()>,
@@ -61,8 +61,8 @@ struct Outcome {
     took: Duration,
 }
 
-/// Two workers bill ten customers. After ten seconds `fault` befalls every request of the first.
-#[expect(clippy::disallowed_methods, reason = "the runtime's clock, to see how long it took")]
+/// Two workers bill ten customers. After ten seconds `fault` happens to every request of the first.
+#[expect(clippy::disallowed_methods, reason = "the runtime's clock, to measure the simulated time")]
 async fn two_workers(fault: Option<Fault>) -> leasehold::Result<Outcome> {
     let first = Memory::default();
     let second = first.another(Options::default())?;
@@ -85,14 +85,14 @@ async fn two_workers(fault: Option<Fault>) -> leasehold::Result<Outcome> {
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn Error>> {
-    for (told, fault) in [
+    for (title, fault) in [
         ("nothing goes wrong", None),
         ("the first worker's requests are lost from 10 s on", Some(Fault::LoseRequest)),
         ("the answers to them are", Some(Fault::LoseReply)),
     ] {
         let Outcome { first, second, sent, took } =
             timeout(Duration::from_secs(600), two_workers(fault)).await??;
-        println!("{told}:");
+        println!("{title}:");
         println!("  first   {}", first.map_or_else(|e| e.to_string(), |()| "done".into()));
         println!("  second  {}", second.map_or_else(|e| e.to_string(), |()| "done".into()));
         println!("  sent    {sent:?}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_is_cut_off_stops_and_the_other_goes_on() {
+    async fn a_worker_that_is_cut_off_stops_and_the_other_continues() {
         let outcome = two_workers(Some(Fault::LoseRequest)).await.unwrap();
 
         assert!(matches!(outcome.first, Err(leasehold::Error::Lost { .. })), "{outcome:?}");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_lost_costs_the_tenure_and_nothing_else() {
+    async fn a_lost_answer_costs_the_tenure_and_nothing_else() {
         let outcome = two_workers(Some(Fault::LoseReply)).await.unwrap();
 
         assert!(outcome.second.is_ok() && each_once(&outcome.sent), "{outcome:?}");

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Packs one binary, with the libraries it is linked to if it is not static, as an image on an empty base, without
-# a container engine: an OCI archive (a tar of an OCI layout) that `ctr images import`, `podman load`, `skopeo` and
-# `kind load image-archive` read. The same input gives the same bytes.
+# Packs one binary as a container image on an empty base, without a container engine. If the binary is not static, its
+# libraries are packed too. The result is an OCI archive (a tar of an OCI layout), which `ctr images import`,
+# `podman load`, `skopeo` and `kind load image-archive` read. The same input gives the same bytes.
 # usage: archive.sh REF BINARY OUT.tar [LABEL=VALUE...]
 set -euo pipefail
 ref=$1 binary=$(realpath "$2") out=$(realpath -m "$3")
@@ -15,8 +15,8 @@ mkdir -p root blobs/sha256
 install -m 0755 "$binary" "root/$name"
 for library in $(ldd "$binary" 2>/dev/null | grep -o '/[^ ]*' || true); do install -D -m 0755 "$library" "root$library"; done
 
-# Moves FILE to where its content says, and prints that.
-blob() {
+# Moves a file into the layout under the name of its digest, and prints the digest.
+blob() { # FILE
   local digest
   digest=$(sha256sum "$1" | cut -d' ' -f1)
   mv "$1" "blobs/sha256/$digest"

@@ -1,64 +1,34 @@
-#![cfg_attr(feature = "kubernetes", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "kubernetes"),
-    doc = "Distributed locks and leader election, embedded: see [`Memory`]."
-)]
+#![cfg_attr(feature = "kubernetes", doc = include_str!("docs/crate.md"))]
+#![cfg_attr(not(feature = "kubernetes"), doc = "Distributed locks and leader election, embedded: see [`Memory`].")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod bugs;
-mod campaign;
-mod candidacies;
-mod chance;
-mod claim;
-mod clock;
-mod coordinator;
-mod desk;
-pub mod docs;
-mod driver;
-mod election;
-mod engine;
-mod error;
-mod guard;
-mod implement;
-mod memory;
-#[cfg(feature = "metrics")]
-mod meter;
-mod mutex;
-mod name;
-mod options;
-mod roster;
-mod shown;
-mod sightings;
-mod standing;
-mod store;
-mod sync;
-mod telemetry;
-mod tenure;
-mod timing;
-mod token;
-
+mod api;
+mod backends;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-#[cfg(feature = "kubernetes")]
-mod kubernetes;
+pub mod docs;
+mod protocol;
+mod runtime;
+mod store;
+mod util;
 
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub use bugs::{Bug, with as with_bug};
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub use chance::scene::{simulate, suspended};
-pub use clock::Clock;
-pub use election::{ElectEvent, ElectWatcher, Leader, Member, Role, Status};
-pub use error::{Cause, Error, Loss, Result};
-pub use guard::Guard;
+pub use api::{
+    error::{Cause, Error, Loss, Result},
+    guard::Guard,
+    leader::{Leader, Status},
+    member::{ElectEvent, ElectWatcher, Member, Role},
+    options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions},
+    sync::{DynSync, Sync},
+    tenure::{Tenure, TenureState},
+    timing::Timing,
+    token::Token,
+};
 #[cfg(all(fuzzing, feature = "kubernetes"))]
 #[doc(hidden)]
-pub use kubernetes::check_lease;
+pub use backends::kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
-pub use memory::{Fault, Memory};
-pub use options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions};
-pub use sync::{DynSync, Sync};
-pub use tenure::{Tenure, TenureState};
-pub use timing::Timing;
-pub use token::Token;
+pub use backends::kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
+pub use backends::memory::{Fault, Memory};
+pub use util::clock::Clock;
+#[cfg(leasehold_simulation)]
+pub use util::environment::simulate;

@@ -5,19 +5,21 @@ use std::{fmt, num::NonZeroU64, sync::Arc};
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    engine::record::{Versioned, Write},
-    error::Result,
-    name::{LeaseName, Name, Namespace},
+    api::{
+        error::Result,
+        name::{LeaseName, Name, Namespace},
+    },
+    protocol::record::{Versioned, Write},
 };
 
 /// Where a record is, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
+pub(crate) struct RecordKey {
     pub(crate) namespace: Namespace,
     pub(crate) lease: LeaseName,
     pub(crate) kind: Kind,
     /// The name as its user says it: of the lock, or of the election.
-    pub(crate) title: Name,
+    pub(crate) name: Name,
 }
 
 /// What a record is for.
@@ -29,14 +31,14 @@ pub(crate) enum Kind {
     Candidate(LeaseName),
 }
 
-impl Key {
+impl RecordKey {
     /// The candidate's record of `id` in the election `self`.
     pub(crate) fn candidate(&self, id: &Name) -> Self {
         Self {
             namespace: self.namespace.clone(),
             lease: self.lease.candidate(id),
             kind: Kind::Candidate(self.lease.clone()),
-            title: self.title.clone(),
+            name: self.name.clone(),
         }
     }
 }
@@ -64,7 +66,7 @@ pub(crate) struct Entry {
     pub(crate) lease: LeaseName,
     /// `None` where the record does not say: another program's.
     pub(crate) kind: Option<Kind>,
-    pub(crate) title: String,
+    pub(crate) name: String,
     pub(crate) found: Arc<Versioned>,
 }
 
@@ -77,7 +79,7 @@ impl Entry {
 
 /// What a watch tells. It may tell late, twice, or not at all: nothing but speed depends on it.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum WatchEvent {
     /// The whole set, from here on.
     All(Vec<Entry>),
     /// This is there now.
@@ -109,7 +111,7 @@ pub(crate) enum Written {
 /// - `write` is stored only if the record is exactly `base` (version and uid), or absent where there is no base.
 ///   An `Err` that is not a refusal leaves open whether it is stored.
 /// - Versions of one name strictly grow with each change, also across deletion.
-/// - What is not in [`Record`](crate::engine::record::Record) is preserved.
+/// - What is not in [`Record`](crate::protocol::record::Record) is preserved.
 /// - Nothing retries by itself: each call is one attempt, abandoned by dropping its future.
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// The backend's name, for people.
@@ -118,14 +120,14 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Whether it can be reached and what this handle will need is allowed.
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>>;
 
-    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
+    fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
 
-    fn write<'a>(&'a self, key: &'a Key, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
+    fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>>;
 
-    /// Begins with [`Change::All`] or [`Change::Blind`]; never ends. One watch serves all who ask for the same scope.
-    fn changes(&self, scope: &Scope) -> BoxStream<'static, Change>;
+    /// Begins with [`WatchEvent::All`] or [`WatchEvent::Blind`]; never ends. One watch serves all who ask for the same scope.
+    fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent>;
 
     /// Says that a read showed what the watch of `scope` should have told long ago.
     fn doubt(&self, _scope: &Scope) {}

@@ -12,8 +12,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// The modules of the library that log how tenures begin and end.
-const TENURES: [&str; 2] = ["leasehold::telemetry", "leasehold::runtime::telemetry"];
+/// The module of the library that logs how tenures begin and end.
+const TENURES: &str = "leasehold::runtime::telemetry";
 
 /// Logs warnings unless `quiet`, debug messages with `-v`, and traces with `-vv`, which include the HTTP client's.
 pub(crate) fn begin(quiet: bool, verbose: u8) {
@@ -26,7 +26,7 @@ pub(crate) fn begin(quiet: bool, verbose: u8) {
     let mut wanted = Targets::new().with_default(others).with_target("leasehold", own);
     if verbose == 0 {
         // The commands themselves report how tenures begin and end.
-        wanted = wanted.with_targets(TENURES.map(|module| (module, LevelFilter::OFF)));
+        wanted = wanted.with_target(TENURES, LevelFilter::OFF);
     }
     let lines = printed().with_writer(io::stderr).with_ansi(false);
     let lines = if verbose == 0 { lines.event_format(Plain).boxed() } else { lines.boxed() };

@@ -1,8 +1,8 @@
-//! What the examples share: the choice of the backend, from the command line.
+//! Shared by the examples: the choice of the backend, from the command line.
 
 use leasehold::{DynSync, Memory, Options};
 
-/// What every one of these programs takes.
+/// The options of every example.
 const USAGE: &str = "options: [--kubernetes] [--namespace NAMESPACE]
 
   --kubernetes            on the cluster of the kubeconfig, instead of in memory
@@ -17,7 +17,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// What the command line asks for. Ends the program if it asks for anything else.
+    /// Reads the command line. Exits with 2 if there is an unknown option.
     pub(crate) fn from_args() -> leasehold::Result<Self> {
         let (mut kubernetes, mut options) = (false, Options::default());
         let mut args = std::env::args().skip(1);
@@ -38,7 +38,7 @@ impl Backend {
         }
     }
 
-    /// One more handle, with an identity of its own: as another process would have it.
+    /// One more handle with an identity of its own, as another process would have it.
     pub(crate) async fn handle(&self) -> leasehold::Result<Box<DynSync>> {
         match self {
             Self::Memory(memory) => Ok(Box::new(memory.another(Options::default())?)),

@@ -14,3 +14,15 @@ pub mod reliability {}
 
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
+
+/// The code blocks of the README and of `docs/`: compiled and run as tests.
+#[cfg(all(doctest, feature = "kubernetes"))]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/benchmarks.md")]
+#[doc = include_str!("../../docs/chart.md")]
+#[doc = include_str!("../../docs/cli.md")]
+#[doc = include_str!("../../docs/development.md")]
+#[doc = include_str!("../../docs/guarantees.md")]
+#[doc = include_str!("../../docs/library.md")]
+#[doc = include_str!("../../docs/sidecar.md")]
+mod pages {}

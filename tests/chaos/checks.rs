@@ -1,4 +1,4 @@
-//! What must be true of a run, looked at in time linear in what happened, but for sorting.
+//! The checks of a run. Apart from sorting, each takes linear time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use crate::{
     ledger::{Ledger, Tenure, Update},
 };
 
-/// How many tenures count only until their Lease was deleted.
+/// The number of tenures that count only until their Lease was deleted.
 pub(crate) fn excepted(ledger: &Ledger) -> usize {
     ledger.tenures.iter().filter(|tenure| ledger.deleted_under(tenure).is_some()).count()
 }
 
-/// C1: no two tenures are believed in at the same time. One whose Lease is deleted counts until then.
+/// C1: at no time do two members believe that they hold. A tenure whose Lease is deleted counts until the deletion.
 pub(crate) fn believed_once(ledger: &Ledger) -> Option<Violation> {
     let interval = |tenure: &Tenure| {
         let deleted = ledger.deleted_under(tenure).unwrap_or(u64::MAX);
@@ -29,7 +29,7 @@ pub(crate) fn believed_once(ledger: &Ledger) -> Option<Violation> {
     overlap::check(crate::member::LOCK, &mut believed)
 }
 
-/// C2: a token is given once, and grows in the order of acquisition.
+/// C2: tokens are unique, and grow in the order of acquisition.
 pub(crate) fn tokens_grow(ledger: &Ledger) -> Option<Violation> {
     let mut given = BTreeSet::new();
     let all = ledger.tenures.iter().map(|tenure| tenure.token).chain(ledger.late.iter().copied());
@@ -45,18 +45,18 @@ pub(crate) fn tokens_grow(ledger: &Ledger) -> Option<Violation> {
     Some(Violation::new("C2", format!("tokens do not grow with time: {falls:?}")))
 }
 
-/// The acknowledged updates that are not in the file.
+/// The acknowledged updates that are missing in the file.
 pub(crate) fn lost(ledger: &Ledger, fence: Fence, file: &[u64]) -> Vec<u64> {
     let kept: BTreeSet<_> = file.iter().collect();
     ledger.acknowledged(fence).filter(|id| !kept.contains(id)).collect()
 }
 
-/// Checked updates that no lock could have kept from being written.
+/// Updates written after a good `check()` that no lock could have prevented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overran {
-    /// Written after the deadline that was good at the check, so long was the pause in between.
+    /// Written after the deadline, because the process paused between the check and the write.
     pub(crate) late: usize,
-    /// By how much at the most, in nanoseconds.
+    /// The longest time after the deadline, in nanoseconds.
     pub(crate) most: u64,
     /// Written after the Lease had been deleted.
     pub(crate) deleted: usize,
@@ -79,10 +79,10 @@ fn by_token(ledger: &Ledger) -> BTreeMap<u64, &Tenure> {
     ledger.tenures.iter().map(|tenure| (tenure.token, tenure)).collect()
 }
 
-/// Two updates made from one state and written within their deadlines, so that one undid the other.
+/// Two updates made from the same state and written within their deadlines, so that one overwrote the other.
 ///
-/// No update is lost without two from one state. A holder that was stopped between `check()` and the rename
-/// writes after its deadline: no lock can help there, and it is counted by [`overran`], as is what is written after a deletion.
+/// Without two updates from the same state no update is lost. A holder that was stopped between `check()` and the
+/// rename writes after its deadline. No lock can prevent that: [`overran`] counts it, like a write after a deletion.
 pub(crate) fn forked(ledger: &Ledger, file: &[u64]) -> Option<Violation> {
     let updates = &ledger.updates[Fence::Check.index()];
     let made_from = updates.values().map(|update| update.base);
@@ -92,7 +92,7 @@ pub(crate) fn forked(ledger: &Ledger, file: &[u64]) -> Option<Violation> {
         let tenure = tenures[&update.token];
         let deleted = ledger.deleted_under(tenure).unwrap_or(u64::MAX);
         let Some((at, until)) = update.written else {
-            // Its process died before it could say so.
+            // The process died before it could report the write.
             let by = tenure.gone.filter(|_| exist.contains(&id));
             return by.is_some_and(|gone| gone <= tenure.until.min(deleted));
         };
@@ -138,16 +138,16 @@ mod tests {
         for ([token, since, until], base) in [first, second].into_iter().zip(bases) {
             let life = ledger.start(0);
             let (since, until) = (since * MS, until * MS);
-            ledger.hear(life, Event::Began { token, since, until });
+            ledger.record(life, Event::Began { token, since, until });
             let fence = Fence::Check;
-            ledger.hear(life, Event::Tries { fence, id: life, base, token });
-            ledger.hear(life, Event::Acknowledged { fence, id: life, at: until - 1, until });
+            ledger.record(life, Event::Tries { fence, id: life, base, token });
+            ledger.record(life, Event::Acknowledged { fence, id: life, at: until - 1, until });
         }
         ledger
     }
 
     #[test]
-    fn one_after_the_other_is_right() {
+    fn tenures_one_after_the_other_are_valid() {
         let ledger = two([7, 10, 20], [9, 20, 30], [0, 1]);
         assert_eq!(believed_once(&ledger), None);
         assert_eq!(tokens_grow(&ledger), None);
@@ -156,15 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn two_at_a_time_are_found_unless_the_lease_was_deleted() {
+    fn overlapping_tenures_are_found_unless_the_lease_was_deleted() {
         let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 0]);
         assert_eq!(believed_once(&ledger).unwrap().check, "C1");
         assert_eq!(forked(&ledger, &[2]).unwrap().check, "check");
         assert_eq!(lost(&ledger, Fence::Check, &[2]), [1]);
 
         ledger.deleted(Deletion { from: 22 * MS, to: u64::MAX, version: 8 });
-        assert!(believed_once(&ledger).is_some(), "deleted after its end");
-        assert!(forked(&ledger, &[2]).is_some(), "written before that");
+        assert!(believed_once(&ledger).is_some(), "the deletion came after the tenure");
+        assert!(forked(&ledger, &[2]).is_some(), "the write came before the deletion");
 
         ledger.deleted(Deletion { from: 15 * MS, to: u64::MAX, version: 8 });
         assert_eq!(believed_once(&ledger), None);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_tenure_ends_with_its_process_and_with_its_release() {
         let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 1]);
-        ledger.hear(1, Event::Over { token: 7, at: 19 * MS });
+        ledger.record(1, Event::Over { token: 7, at: 19 * MS });
         assert_eq!(believed_once(&ledger), None);
 
         let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 1]);
@@ -185,26 +185,26 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_repeat_or_fall_are_found() {
+    fn repeated_and_decreasing_tokens_are_found() {
         assert!(tokens_grow(&two([7, 10, 20], [7, 20, 30], [0, 1])).is_some());
         assert!(tokens_grow(&two([9, 10, 20], [7, 20, 30], [0, 1])).is_some());
         let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 1]);
-        ledger.hear(2, Event::BeganLate { token: 7 });
+        ledger.record(2, Event::BeganLate { token: 7 });
         assert!(tokens_grow(&ledger).is_some());
     }
 
     #[test]
-    fn a_write_after_its_deadline_is_counted_and_excuses_the_fork() {
+    fn a_write_after_its_deadline_is_counted_and_is_no_fork() {
         let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 0]);
         let late = Event::Acknowledged { fence: Fence::Check, id: 1, at: 25 * MS, until: 20 * MS };
-        ledger.hear(1, late);
+        ledger.record(1, late);
         assert_eq!(overran(&ledger), Overran { late: 1, most: 5 * MS, deleted: 0 });
         assert_eq!(forked(&ledger, &[1]), None);
         assert_eq!(lost(&ledger, Fence::Check, &[1]), [2]);
     }
 
     #[test]
-    fn a_gap_is_without_holder_and_without_fault() {
+    fn the_longest_gap_counts_only_time_without_holder_and_without_fault() {
         let mut ledger = two([7, 10, 20], [9, 60, 70], [0, 1]);
         assert_eq!(longest_gap(&ledger), 40 * MS);
         let span = ledger.fault(Fault::Slow, 25 * MS, "");

@@ -1,4 +1,4 @@
-//! What a process of the group tells the runner, one line of JSON for each event.
+//! Events that a member reports to the runner, one line of JSON each.
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 /// How an update of a file is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fence {
-    /// Read, pause, write: the lock was taken once, and nobody asks again.
+    /// Read, pause, write, without a check that the lock is still held.
     Absent,
-    /// `check()` is the last thing before the rename that makes the update.
+    /// `check()` right before the rename that makes the update.
     Check,
-    /// The resource itself refuses tokens below the highest that it has seen, from the first read on.
+    /// The resource refuses tokens below the highest that it has seen in any read or write.
     Token,
 }
 
@@ -21,7 +21,7 @@ impl Fence {
         self as usize
     }
 
-    /// Where the updates are kept, in the directory of the run.
+    /// The name of the file with the updates, in the directory of the run.
     pub(crate) const fn file(self) -> &'static str {
         ["absent", "check", "token"][self.index()]
     }
@@ -32,25 +32,25 @@ impl Fence {
 pub(crate) enum Event {
     /// `lock` returned a guard that is held.
     Began { token: u64, since: u64, until: u64 },
-    /// `lock` returned a guard that was over already: nobody ever believed in it.
+    /// `lock` returned a guard that was lost already, so the member never believed that it held.
     BeganLate { token: u64 },
-    /// The deadline of the tenure, as last asked for.
+    /// A new deadline of the tenure.
     Until { token: u64, until: u64 },
-    /// The tenure is about to be given back, or was seen to be lost.
+    /// The member is about to release the lock, or has seen that it is lost.
     Over { token: u64, at: u64 },
-    /// An update is about to be written that was made from the state after the update `base`.
+    /// The member is about to write an update, made from the state after the update `base`.
     Tries { fence: Fence, id: u64, base: u64, token: u64 },
-    /// The update was written; `until` was the deadline just before.
+    /// The update was written; `until` was the deadline right before.
     Acknowledged { fence: Fence, id: u64, at: u64, until: u64 },
-    /// By `check()` or by the resource.
+    /// `check()` or the resource refused an update.
     Refused { fence: Fence },
     /// `lock` or `release` failed.
     Failed { what: String },
-    /// It kills itself, in the middle of its work.
+    /// The member kills itself in the middle of its work.
     Crashes,
 }
 
-/// The clock of the machine that guards go by, which all processes share, in nanoseconds.
+/// The time on the clock that guards use, in nanoseconds. All processes of the machine share it.
 pub(crate) fn now() -> u64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const CLOCK: ClockId = ClockId::Boottime;

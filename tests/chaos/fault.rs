@@ -1,28 +1,28 @@
-//! What goes wrong, and in which order.
+//! The kinds of fault, and their random order.
 
 use leasehold_test_support::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
-    /// A link takes longer.
+    /// A link of a member is slow.
     Slow,
-    /// Requests of a member do not arrive, or not until later.
+    /// Requests of a member are lost or late.
     NoRequests,
-    /// They do, but their answers do not, or not until later.
+    /// Requests arrive, but their answers are lost or late.
     NoReplies,
-    /// Neither.
+    /// Requests and answers are lost or late.
     BlackHole,
     /// The connections of a member are reset.
     Reset,
-    /// They end after some bytes.
+    /// The connections of a member end after some bytes.
     Cut,
     /// SIGSTOP for less than the hold.
     StoppedBriefly,
-    /// For about the time to live.
+    /// SIGSTOP for about the TTL.
     StoppedAboutTtl,
-    /// For longer.
+    /// SIGSTOP for longer than the TTL.
     StoppedLong,
-    /// SIGKILL, and started again.
+    /// SIGKILL, and a new process.
     Killed,
     /// The API server is killed and started again.
     ServerKilled,
@@ -32,12 +32,12 @@ pub(crate) enum Fault {
     EtcdStopped,
     /// The Lease is deleted by hand.
     Deleted,
-    /// A member kills itself in the middle of its work: not from the deck.
+    /// A member kills itself in the middle of its work. Not drawn from the deck.
     Crashed,
 }
 
 impl Fault {
-    /// How often each is in the deck.
+    /// How often each fault is in the deck.
     const DECK: [(Self, usize); 14] = [
         (Self::Slow, 2),
         (Self::NoRequests, 2),
@@ -56,7 +56,7 @@ impl Fault {
     ];
 }
 
-/// All faults in an order of chance; when all of them have been, in another.
+/// All faults in random order. An empty deck is shuffled again.
 #[derive(Debug, Default)]
 pub(crate) struct Deck(Vec<Fault>);
 
@@ -73,12 +73,12 @@ impl Deck {
     }
 }
 
-/// While something was wrong, in nanoseconds.
+/// The time of a fault, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) fault: Fault,
     pub(crate) from: u64,
-    /// Until now, if there is no end yet.
+    /// None while the fault lasts.
     pub(crate) to: Option<u64>,
 }
 

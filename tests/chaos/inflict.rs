@@ -1,4 +1,4 @@
-//! How each fault is done, and undone.
+//! How each fault starts and ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,21 +22,21 @@ use crate::{
     stage::{Place, Stage},
 };
 
-/// What happens to one fault: everything is drawn before it begins.
+/// One drawn fault. All its random choices are made before it begins.
 pub(crate) struct Draw {
     pub(crate) fault: Fault,
     pub(crate) lasts: Duration,
-    /// Which place, where it is about one.
+    /// The number of the place, for a fault of one member.
     number: usize,
-    /// Of which no other fault is to be.
+    /// Keeps other faults away from the same link, process or server.
     _busy: OwnedMutexGuard<()>,
     link: Link,
-    /// What was held back is lost at the end, instead of being late.
+    /// At the end the bytes held back are lost, instead of late.
     forget: bool,
 }
 
 impl Draw {
-    /// None if everything that it could be done to has another fault.
+    /// None if every possible target has another fault.
     pub(crate) fn new(stage: &Stage, fault: Fault, rng: &mut Rng) -> Option<Self> {
         let (number, busy) = match fault {
             Fault::Slow
@@ -69,14 +69,14 @@ impl Draw {
         Some(Self { fault, lasts, number, _busy: busy, link, forget: rng.chance(500) })
     }
 
-    /// Does it, waits, and undoes it.
+    /// Starts the fault, waits, and ends it.
     pub(crate) async fn inflict(self, stage: Arc<Stage>) {
         if matches!(self.fault, Fault::Killed | Fault::Crashed) {
-            // What it does and how long that lasts is seen where the process is kept.
+            // `Stage::keep` sees the end of the process and records the fault.
             return stage.signal(self.number, Signal::KILL);
         }
-        let told = format!("place {} for {:?}", self.number, self.lasts);
-        let span = stage.ledger().fault(self.fault, now(), &told);
+        let details = format!("place {} for {:?}", self.number, self.lasts);
+        let span = stage.ledger().fault(self.fault, now(), &details);
         match self.fault {
             Fault::Slow | Fault::NoRequests | Fault::NoReplies | Fault::BlackHole | Fault::Cut => {
                 self.disturb(&stage.places[self.number]).await;
@@ -113,14 +113,14 @@ impl Draw {
         sleep(self.lasts).await;
         if self.forget {
             place.proxy.reset();
-            // Connections end when they are next looked at: before anything passes again.
+            // Let the connections end before bytes pass again.
             tokio::task::yield_now().await;
         }
         place.proxy.set(Link::default());
     }
 }
 
-/// Mostly the place of the holder, where most is at stake.
+/// A random place without another fault of this kind. In 60 % of draws the place of the holder comes first.
 fn place(
     stage: &Stage,
     rng: &mut Rng,
@@ -152,7 +152,7 @@ fn link(fault: Fault, rng: &mut Rng) -> Link {
     }
 }
 
-/// The deletion may be answered, or it may still come: its fault lasts until neither is possible.
+/// Deletes the Lease. Without an answer the fault lasts until the deletion can no longer arrive.
 async fn delete(stage: &Stage) {
     const ANSWER: Duration = Duration::from_secs(10);
     const LATEST: Duration = Duration::from_secs(40);

@@ -1,4 +1,4 @@
-//! What the members told and what was done to them, as it comes.
+//! The record of a run: events of the members and faults, in order.
 
 use std::{collections::BTreeMap, fs::File, io::Write as _};
 
@@ -11,15 +11,15 @@ use crate::{
 pub(crate) struct Tenure {
     pub(crate) token: u64,
     pub(crate) since: u64,
-    /// The deadline as last heard of.
+    /// The last reported deadline.
     pub(crate) until: u64,
     pub(crate) over: Option<u64>,
-    /// When its process ended.
+    /// When the process ended.
     pub(crate) gone: Option<u64>,
 }
 
 impl Tenure {
-    /// Until when somebody could believe in it.
+    /// Until when the member could believe that it held.
     pub(crate) fn end(&self) -> u64 {
         let end = self.until.min(self.over.unwrap_or(u64::MAX));
         end.min(self.gone.unwrap_or(u64::MAX)).max(self.since)
@@ -30,20 +30,20 @@ impl Tenure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Update {
     pub(crate) token: u64,
-    /// The last update in the state that it was made from.
+    /// The last update in the state from which this one was made.
     pub(crate) base: u64,
-    /// When it was written, and the deadline just before.
+    /// When it was written, and the deadline right before.
     pub(crate) written: Option<(u64, u64)>,
 }
 
-/// The Lease was deleted by hand: nobody promises anything to the tenure of that time.
+/// A deletion of the Lease by hand. The tenure of that time has no guarantee any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deletion {
-    /// When it was asked for.
+    /// When the request was sent.
     pub(crate) from: u64,
-    /// When it was done at the latest.
+    /// The latest time at which it was carried out.
     pub(crate) to: u64,
-    /// Not below its version: higher tokens are of later tenures.
+    /// An upper bound of the version of the deletion. Higher tokens belong to later tenures.
     pub(crate) version: u64,
 }
 
@@ -53,7 +53,7 @@ impl Deletion {
     }
 }
 
-/// One process.
+/// One process of a member.
 #[derive(Debug, Default)]
 struct Life {
     member: usize,
@@ -65,16 +65,16 @@ struct Life {
 pub(crate) struct Ledger {
     lives: Vec<Life>,
     pub(crate) tenures: Vec<Tenure>,
-    /// Tokens of tenures that were over before anybody could believe in them.
+    /// Tokens of tenures that were over before `lock` returned.
     pub(crate) late: Vec<u64>,
     pub(crate) updates: [BTreeMap<u64, Update>; 3],
     pub(crate) refused: [u64; 3],
     pub(crate) failures: BTreeMap<String, u64>,
     pub(crate) spans: Vec<Span>,
     pub(crate) deletions: Vec<Deletion>,
-    /// Processes that ended as they should not.
+    /// Processes that ended by themselves.
     pub(crate) broken: Vec<String>,
-    /// Everything, to read after something was wrong.
+    /// Every event and fault, to read after a violation.
     log: Option<File>,
 }
 
@@ -89,7 +89,7 @@ impl Ledger {
         }
     }
 
-    /// A process of this member is started.
+    /// Records that a process of this member starts; its number.
     pub(crate) fn start(&mut self, member: usize) -> u64 {
         self.lives.push(Life { member, ..Life::default() });
         let life = self.lives.len() as u64;
@@ -102,13 +102,13 @@ impl Ledger {
     }
 
     fn tenure(&mut self, life: u64, token: u64) -> &mut Tenure {
-        let at = *self.life(life).tenures.last().expect("it began");
+        let at = *self.life(life).tenures.last().expect("`Began` comes first");
         let tenure = &mut self.tenures[at];
-        assert_eq!(tenure.token, token, "members have one tenure after the other");
+        assert_eq!(tenure.token, token, "a member has one tenure at a time");
         tenure
     }
 
-    pub(crate) fn hear(&mut self, life: u64, event: Event) {
+    pub(crate) fn record(&mut self, life: u64, event: Event) {
         self.write(&format!("{life} {event:?}"));
         match event {
             Event::Began { token, since, until } => {
@@ -128,7 +128,7 @@ impl Ledger {
                 self.updates[fence.index()].insert(id, update);
             }
             Event::Acknowledged { fence, id, at, until } => {
-                let update = self.updates[fence.index()].get_mut(&id).expect("told before");
+                let update = self.updates[fence.index()].get_mut(&id).expect("`Tries` comes first");
                 update.written = Some((at, until));
             }
             Event::Refused { fence } => self.refused[fence.index()] += 1,
@@ -137,7 +137,7 @@ impl Ledger {
         }
     }
 
-    /// The process has ended. Why it did, if it was killed.
+    /// Records that the process has ended. Returns the fault that killed it.
     pub(crate) fn gone(&mut self, life: u64, at: u64) -> Fault {
         self.write(&format!("life {life} is gone"));
         if let Some(&last) = self.life(life).tenures.last() {
@@ -146,9 +146,9 @@ impl Ledger {
         if self.life(life).crashes { Fault::Crashed } else { Fault::Killed }
     }
 
-    /// Something goes wrong from now on; the number is for its end.
-    pub(crate) fn fault(&mut self, fault: Fault, from: u64, told: &str) -> usize {
-        self.write(&format!("{fault:?} {told}"));
+    /// Records the start of a fault; its number is for [`healed`](Self::healed).
+    pub(crate) fn fault(&mut self, fault: Fault, from: u64, details: &str) -> usize {
+        self.write(&format!("{fault:?} {details}"));
         self.spans.push(Span { fault, from, to: None });
         self.spans.len() - 1
     }
@@ -158,7 +158,7 @@ impl Ledger {
         self.spans[span].to = Some(at);
     }
 
-    /// The member whose tenure began last, if that is not over.
+    /// The member whose tenure began last, if that tenure is not over.
     pub(crate) fn holder(&self, now: u64) -> Option<usize> {
         let last = self.tenures.len().checked_sub(1)?;
         let tenure = &self.tenures[last];
@@ -172,7 +172,7 @@ impl Ledger {
         self.deletions.push(deletion);
     }
 
-    /// When the Lease was deleted under this tenure.
+    /// When the Lease was deleted during this tenure.
     pub(crate) fn deleted_under(&self, tenure: &Tenure) -> Option<u64> {
         let mut all = self.deletions.iter().filter(|deletion| deletion.concerns(tenure));
         all.next().map(|deletion| deletion.from)

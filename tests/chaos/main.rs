@@ -1,20 +1,22 @@
-//! Real processes, each behind a link of its own, on a real API server, with everything going wrong that can be made
-//! to: `make chaos`.
+//! `make chaos`: five processes on a real API server, each behind its own proxy, with random faults of links,
+//! processes and servers.
 //!
 //! ```text
 //!   member ── proxy ──┐                       ┌── faults, drawn from a seed: links, SIGSTOP, SIGKILL, servers, deletion
 //!   member ── proxy ──┼── kube-apiserver ── etcd
 //!   ..                │
-//!      │ │            └── five of them, one lock, time to live 3 or 5 s
+//!      │ │            └── five members, one lock, a TTL of 3 s or 5 s
 //!      │ └─ read, pause, write: files `absent`, `check`, and `token`, which a small server in the runner keeps
-//!      └─── what they believe and what was acknowledged ──▶ ledger ──▶ checks
+//!      └─── events: tenures as the member sees them, acknowledged updates ──▶ ledger ──▶ checks
 //! ```
 //!
-//! The seed repeats the choices, not the run: real processes have their own time. `make chaos BROKEN=deadline` makes the
-//! members never ask whether they still hold the lock, `BROKEN=fence` makes the resource ignore tokens: both must
-//! be found, within some minutes.
+//! The same seed gives the same choices, but not the same run, because the timing of real processes differs.
+//!
+//! Two deliberate bugs show that the checks work; each must be found within some minutes. With
+//! `make chaos BROKEN=deadline` the members never check whether they still hold the lock. With `BROKEN=fence` the
+//! resource ignores tokens.
 
-#![expect(clippy::print_stdout, reason = "a run of minutes says how it goes")]
+#![expect(clippy::print_stdout, reason = "a run takes minutes and prints its progress")]
 
 mod checks;
 mod event;
@@ -33,23 +35,23 @@ use std::time::Duration;
 
 use crate::{member::Broken, run::Run};
 
-/// Not a test: what the runner starts as a process of its own.
+/// Not a test: the runner starts it as a separate process.
 #[test]
 fn member() {
     let Ok(orders) = std::env::var(stage::ORDERS) else { return };
     member::run(serde_json::from_str(&orders).unwrap());
 }
 
-/// A slice of it: on a busy machine little may happen, and nothing of that may be wrong.
+/// A run of 20 s. On a busy machine little may happen in it.
 #[tokio::test]
-async fn a_short_run_breaks_nothing_that_is_promised() {
+async fn a_short_run_violates_no_guarantee() {
     let Some(run) = Run::start(seed(), Broken::Nothing).await else { return };
     run.chaos(Duration::from_secs(20)).await.assert_clean();
 }
 
-/// `make chaos MINUTES=n`, and `SEED=n` for another run's choices.
+/// `make chaos MINUTES=n`, with `SEED=n` to repeat the choices of another run.
 #[tokio::test]
-#[ignore = "as long as it is told to"]
+#[ignore = "takes minutes: make chaos"]
 async fn minutes() {
     let minutes = from_env("LEASEHOLD_MINUTES").unwrap_or(10);
     let broken = match std::env::var("LEASEHOLD_BROKEN").as_deref() {

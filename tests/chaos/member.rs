@@ -1,4 +1,4 @@
-//! One process of the group: takes the lock again and again, works, and tells the runner.
+//! One member: a process that takes the lock again and again, works, and reports to the runner.
 
 use std::{
     io::{Read as _, Write as _},
@@ -19,24 +19,24 @@ use crate::{
     work::Work,
 };
 
-/// The one lock that all of them want.
+/// The lock of the run.
 pub(crate) const LOCK: &str = "orders";
 
-/// What is wrong on purpose, to see that it is found.
+/// A deliberate bug, which the checks must find.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Broken {
     #[default]
     Nothing,
-    /// Members never ask whether they still hold what they once got.
+    /// Members never check whether they still hold the lock.
     Deadline,
-    /// The resource does not look at tokens.
+    /// The resource ignores tokens.
     Fence,
 }
 
-/// What a member is told when it is started.
+/// The settings of a member, given at its start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Orders {
-    /// The number of this process, of all that the runner starts.
+    /// The number of this process among all that the runner starts.
     pub(crate) life: u64,
     pub(crate) identity: String,
     pub(crate) namespace: String,
@@ -47,21 +47,21 @@ pub(crate) struct Orders {
     pub(crate) seed: u64,
 }
 
-/// The member, in its process.
+/// The state of a member in its process.
 pub(crate) struct Member {
     pub(crate) orders: Orders,
     pub(crate) rng: Rng,
     pub(crate) resource: Connection,
     runner: UnixStream,
-    /// How many updates it has made.
+    /// The number of updates so far.
     pub(crate) made: u64,
-    /// The last deadline that was told.
-    told: u64,
+    /// The last reported deadline.
+    reported: u64,
 }
 
-/// Runs until the runner says that it is enough, or is gone.
+/// Runs until the runner asks for the end, or has gone.
 pub(crate) fn run(orders: Orders) {
-    // Also a member that is stopped is not to outlive the runner.
+    // A stopped member must not outlive the runner either.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).expect("allowed");
     let runner = std::io::stdin().as_fd().try_clone_to_owned().expect("a socket");
@@ -69,12 +69,12 @@ pub(crate) fn run(orders: Orders) {
     let enough = listen(runner.try_clone().expect("a socket"));
     let resource = Connection::new(&orders.resource).expect("the resource");
     let rng = Rng::new(orders.seed);
-    let mut member = Member { orders, rng, resource, runner, made: 0, told: 0 };
+    let mut member = Member { orders, rng, resource, runner, made: 0, reported: 0 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(member.live(enough));
 }
 
-/// One byte says that it is enough; the end of the stream, that nobody is left to work for.
+/// Listens to the runner: one byte asks for the end; the end of the stream means that the runner has gone.
 fn listen(mut runner: UnixStream) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     std::thread::spawn(move || {
@@ -87,7 +87,7 @@ fn listen(mut runner: UnixStream) -> watch::Receiver<bool> {
 }
 
 impl Member {
-    pub(crate) fn tell(&mut self, event: &Event) {
+    pub(crate) fn report(&mut self, event: &Event) {
         let mut line = serde_json::to_vec(event).expect("JSON");
         line.push(b'\n');
         if self.runner.write_all(&line).is_err() {
@@ -116,7 +116,7 @@ impl Member {
         }
     }
 
-    /// Most are patient; some give up by themselves, some are given up by their caller.
+    /// Tries to lock: mostly without a limit, sometimes with a limited wait, sometimes cancelled by the caller.
     async fn attempt(&mut self, sync: &Kubernetes, ttl: Duration) -> Option<Guard> {
         let (kind, patience) = (self.rng.below(100), self.millis(100, 6000));
         let options = LockOptions::default().ttl(ttl);
@@ -141,10 +141,10 @@ impl Member {
     async fn tenure(&mut self, guard: Guard) {
         let (since, token) = (now(), guard.token().get());
         let Some(until) = self.believes(&guard) else {
-            return self.tell(&Event::BeganLate { token });
+            return self.report(&Event::BeganLate { token });
         };
-        self.tell(&Event::Began { token, since, until });
-        self.told = until;
+        self.report(&Event::Began { token, since, until });
+        self.reported = until;
         let rounds = self.rng.between(1, 7);
         let crash = self.rng.chance(60).then(|| self.rng.below(rounds));
         for round in 0..rounds {
@@ -161,7 +161,7 @@ impl Member {
         self.end(guard).await;
     }
 
-    /// Until when the tenure lasts if it is held now: never later than it does.
+    /// A lower bound of the deadline, if the tenure is held now.
     pub(crate) fn believes(&self, guard: &Guard) -> Option<u64> {
         if self.orders.broken == Broken::Deadline {
             return Some(u64::MAX);
@@ -172,14 +172,14 @@ impl Member {
             if left.is_zero() {
                 return None;
             }
-            // Had it been stopped in between, the sum would be too early by that.
+            // Measure again after a pause, because the sum would be too early by the length of that pause.
             if now() - before < 1_000_000 {
                 return Some(before + u64::try_from(left.as_nanos()).expect("seconds"));
             }
         }
     }
 
-    /// What the work takes, mostly short; sometimes the executor is blocked by it.
+    /// The time of the work: mostly short. Sometimes it blocks the executor.
     async fn pause(&mut self, guard: &Guard) {
         const STEP: Duration = Duration::from_millis(50);
         let mut left =
@@ -190,15 +190,15 @@ impl Member {
         while !left.is_zero() {
             sleep(left.min(STEP)).await;
             left = left.saturating_sub(STEP);
-            if let Some(until) = self.believes(guard).filter(|&until| until != self.told) {
-                self.tell(&Event::Until { token: guard.token().get(), until });
-                self.told = until;
+            if let Some(until) = self.believes(guard).filter(|&until| until != self.reported) {
+                self.report(&Event::Until { token: guard.token().get(), until });
+                self.reported = until;
             }
         }
     }
 
     async fn end(&mut self, guard: Guard) {
-        self.tell(&Event::Over { token: guard.token().get(), at: now() });
+        self.report(&Event::Over { token: guard.token().get(), at: now() });
         if self.rng.chance(200) {
             drop(guard);
         } else if let Err(error) = guard.release().await {
@@ -207,13 +207,13 @@ impl Member {
     }
 
     fn crash(&mut self) -> ! {
-        self.tell(&Event::Crashes);
-        kill_process(getpid(), Signal::KILL).expect("this very process");
-        unreachable!("it was killed")
+        self.report(&Event::Crashes);
+        kill_process(getpid(), Signal::KILL).expect("a signal to this process");
+        unreachable!("SIGKILL ends the process")
     }
 
     fn failed(&mut self, what: &str, error: &Error) {
-        self.tell(&Event::Failed { what: format!("{what}: {error}") });
+        self.report(&Event::Failed { what: format!("{what}: {error}") });
     }
 
     fn millis(&mut self, least: u64, most: u64) -> Duration {

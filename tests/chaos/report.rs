@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The result of a run.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -48,8 +48,10 @@ impl Report {
             checks::tokens_grow(ledger),
             checks::forked(ledger, &files[Fence::Check.index()]),
             fenced(lost[Fence::Token.index()]),
-            calm.is_none().then(|| Violation::new("C5", "not every member had the lock once more")),
-            acknowledged.contains(&0).then(|| Violation::new("C8", "nothing was done")),
+            calm.is_none().then(|| {
+                Violation::new("C5", "not every member had the lock again after the last fault")
+            }),
+            acknowledged.contains(&0).then(|| Violation::new("C8", "no update was made")),
         ];
         let broken = ledger.broken.iter().map(|what| Violation::new("process", what.as_str()));
         Self {
@@ -70,8 +72,9 @@ impl Report {
         }
     }
 
-    /// Nothing is to be looked at: a checked update that is late or lost is, also where no lock could have helped.
-    pub(crate) fn as_ever(&self) -> bool {
+    /// Whether the log can be deleted: no violation, and no checked update is late or lost. Such an update is worth a
+    /// look even where no lock could have prevented it.
+    pub(crate) fn unremarkable(&self) -> bool {
         let check = Fence::Check.index();
         self.violations.is_empty() && self.lost[check] == 0 && self.overran.late == 0
     }
@@ -122,10 +125,10 @@ impl fmt::Display for Report {
             )?;
         }
         let (gap, except) = (self.gap.as_secs_f64(), self.excepted);
-        writeln!(f, "| longest without holder and without fault | {gap:.2} s |")?;
-        writeln!(f, "| tenures whose Lease was deleted, asked for C1 until then | {except} |")?;
+        writeln!(f, "| longest time without holder and without fault | {gap:.2} s |")?;
+        writeln!(f, "| tenures that count for C1 only until their Lease was deleted | {except} |")?;
         let calm = self.calm.map_or("never".into(), |calm| format!("{:.1} s", calm.as_secs_f64()));
-        writeln!(f, "| until all had the lock once more after the last fault | {calm} |")?;
+        writeln!(f, "| time until all members had the lock again after the last fault | {calm} |")?;
         for (failure, times) in &self.failures {
             writeln!(f, "| {times} × | {failure} |")?;
         }

@@ -1,6 +1,6 @@
-//! The resource that refuses old tokens: a small server in the runner, and the way to it.
+//! The resource that refuses old tokens: a small server in the runner, and its client.
 //!
-//! It compares and writes in one step, and remembers the highest token from the first read on.
+//! It compares and writes in one step, and remembers the highest token of all reads and writes.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
@@ -21,13 +21,13 @@ use crate::updates;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
     token: u64,
-    /// What it is to hold from now on; a read if there is none.
+    /// The new contents; None for a read.
     write: Option<Vec<u64>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    /// What it holds.
+    /// The contents.
     Holds(Vec<u64>),
     /// The token is lower than the highest seen.
     Refused,
@@ -37,7 +37,7 @@ pub(crate) enum Reply {
 pub(crate) struct Resource {
     path: PathBuf,
     highest: u64,
-    /// Not so where it is seeded that tokens are not looked at.
+    /// False for the deliberate bug that ignores tokens.
     fenced: bool,
 }
 
@@ -46,6 +46,8 @@ impl Resource {
         Self { path, highest: 0, fenced }
     }
 
+    /// Reads or writes the contents.
+    ///
     /// # Panics
     ///
     /// If its file cannot be read or written.
@@ -61,7 +63,7 @@ impl Resource {
         Reply::Holds(write)
     }
 
-    /// Serves at `socket` until it is dropped.
+    /// Serves at `socket` until the returned set is dropped.
     pub(crate) fn serve(self, socket: &Path) -> JoinSet<()> {
         let listener = UnixListener::bind(socket).expect("a free path");
         let this = Arc::new(Mutex::new(self));
@@ -81,7 +83,7 @@ impl Resource {
 async fn answer(resource: Arc<Mutex<Resource>>, stream: tokio::net::UnixStream) {
     let (requests, mut replies) = stream.into_split();
     let mut requests = tokio::io::BufReader::new(requests).lines();
-    // A process that is killed leaves its connection, and perhaps half a request.
+    // A killed process ends its connection, perhaps after half a request.
     while let Ok(Some(line)) = requests.next_line().await {
         let Ok(request) = serde_json::from_str(&line) else { return };
         let reply = resource.lock().unwrap_or_else(PoisonError::into_inner).access(request);
@@ -93,7 +95,7 @@ async fn answer(resource: Arc<Mutex<Resource>>, stream: tokio::net::UnixStream) 
     }
 }
 
-/// A process's connection to the resource.
+/// The connection of a process to the resource.
 #[derive(Debug)]
 pub(crate) struct Connection {
     requests: UnixStream,
@@ -129,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_read_with_a_higher_token_shuts_out_the_lower_ones() {
+    fn after_a_read_with_a_higher_token_lower_tokens_are_refused() {
         let empty = || Reply::Holds(vec![]);
         assert_eq!(accesses(true), [empty(), empty(), Reply::Refused, Reply::Holds(vec![2])]);
     }
 
     #[test]
-    fn one_that_does_not_look_lets_an_update_be_lost() {
+    fn a_resource_that_ignores_tokens_loses_an_update() {
         assert_eq!(accesses(false)[2..], [Reply::Holds(vec![1]), Reply::Holds(vec![2])]);
     }
 }

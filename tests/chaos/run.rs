@@ -1,4 +1,4 @@
-//! One run: the group is started, troubled, left alone, and judged.
+//! One run: start the members, inflict faults, let the members recover, and check.
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{
     updates,
 };
 
-/// How long all members may take for one more tenure each when nothing goes wrong any more. They do not queue.
+/// How long all members may take for one more tenure each after the last fault. They do not queue.
 const CALM: Duration = Duration::from_secs(120);
-/// How often it says how it goes.
+/// The pause between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// A group at work.
+/// A run in progress.
 #[derive(Debug)]
 pub(crate) struct Run {
     seed: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// None in a cluster whose servers are not ours to kill.
+    /// None in a cluster whose servers the test must not kill.
     pub(crate) async fn start(seed: u64, broken: Broken) -> Option<Self> {
         println!("seed {seed}; starting etcd, kube-apiserver and five members ...");
         let plane = ControlPlane::start().await;
@@ -57,7 +57,7 @@ impl Run {
         Some(Self { seed, rng, stage, members, resource, log, begun: now() })
     }
 
-    /// Faults for so long, and then none until every member has had the lock once more.
+    /// Inflicts faults for that long, then waits until every member has had the lock once more.
     pub(crate) async fn chaos(mut self, lasts: Duration) -> Report {
         let end = now() + u64::try_from(lasts.as_nanos()).expect("minutes");
         let mut faults = JoinSet::new();
@@ -82,7 +82,7 @@ impl Run {
         self.judge(calm)
     }
 
-    /// How long it took until every member had the lock once more, and ended.
+    /// Waits until every member has had the lock once more and has ended; how long that took.
     async fn calm(&mut self) -> Option<Duration> {
         let begun = now();
         for place in &self.stage.places {
@@ -113,10 +113,10 @@ impl Run {
             calm,
         );
         println!("{report}");
-        if report.as_ever() {
+        if report.unremarkable() {
             std::fs::remove_file(&self.log).expect("the log");
         } else {
-            println!("everything that happened is in {}", self.log.display());
+            println!("the log of all events is {}", self.log.display());
         }
         report
     }
@@ -127,7 +127,7 @@ async fn progress(stage: Arc<Stage>, begun: u64) {
         sleep(PROGRESS).await;
         let ledger = stage.ledger();
         let acknowledged = Fence::ALL.map(|fence| ledger.acknowledged(fence).count());
-        let holder = ledger.holder(now()).map_or("nobody".into(), |n| format!("member {n}"));
+        let holder = ledger.holder(now()).map_or("no member".into(), |n| format!("member {n}"));
         let going = ledger.spans.iter().filter(|span| span.to.is_none());
         let going: Vec<_> = going.map(|span| format!("{:?}", span.fault)).collect();
         println!(

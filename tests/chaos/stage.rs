@@ -1,4 +1,4 @@
-//! The processes and what they live in: each is started, listened to, and started again when it dies.
+//! The processes and their environment. Each process is started, its events are read, and it is replaced when it dies.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
@@ -25,17 +25,17 @@ use crate::{
     member::{Broken, Orders},
 };
 
-/// In the environment of a member: its orders.
+/// The environment variable with the settings of a member.
 pub(crate) const ORDERS: &str = "LEASEHOLD_CHAOS_ORDERS";
 
-/// A place in the group, for one process after the other.
+/// The place of a member, which has one process at a time.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) proxy: Proxy,
     pub(crate) pid: Mutex<Option<Pid>>,
-    /// Whoever does something to the link holds it.
+    /// Locked by a fault of the link.
     pub(crate) link: Arc<tokio::sync::Mutex<()>>,
-    /// Whoever does something to the process holds it.
+    /// Locked by a fault of the process.
     pub(crate) process: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Stage {
     pub(crate) broken: Broken,
     pub(crate) places: Vec<Place>,
     pub(crate) server: Arc<tokio::sync::Mutex<()>>,
-    /// Nothing goes wrong any more: every member is to have one more tenure, and then to end.
+    /// True after the last fault: every member then ends after one more tenure.
     pub(crate) calm: watch::Sender<bool>,
     ledger: Mutex<Ledger>,
 }
@@ -86,7 +86,7 @@ impl Stage {
         self.directory.path().join("resource")
     }
 
-    /// Keeps a process in its place until one has ended by itself, as it was told to.
+    /// Runs one process after the other in a place, until one ends with success.
     pub(crate) async fn keep(self: Arc<Self>, number: usize, mut rng: Rng) {
         let mut down = None;
         loop {
@@ -116,10 +116,10 @@ impl Stage {
         self.places[number].pid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends it to the process that is in this place, if there is one.
+    /// Sends a signal to the process in this place, if there is one.
     pub(crate) fn signal(&self, number: usize, signal: Signal) {
         if let Some(pid) = *self.pid(number) {
-            kill_process(pid, signal).expect("not waited for yet");
+            kill_process(pid, signal).expect("the process was not reaped yet");
         }
     }
 
@@ -145,7 +145,7 @@ impl Stage {
             .expect("this program starts")
     }
 
-    /// Hears what a process tells until it has ended.
+    /// Records the events of a process until it has ended.
     async fn attend(
         &self,
         number: usize,
@@ -154,15 +154,15 @@ impl Stage {
         wire: StdUnixStream,
     ) -> ExitStatus {
         wire.set_nonblocking(true).expect("a socket");
-        let (heard, mut told) = UnixStream::from_std(wire).expect("a socket").into_split();
-        let mut lines = BufReader::new(heard).lines();
-        // A process that is killed may leave half a line: it told nothing with that.
+        let (events, mut commands) = UnixStream::from_std(wire).expect("a socket").into_split();
+        let mut lines = BufReader::new(events).lines();
+        // A killed process may leave half a line, which is no event.
         while let Ok(Some(line)) = lines.next_line().await {
             let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
             let begins = matches!(event, Event::Began { .. });
-            self.ledger().hear(life, event);
+            self.ledger().record(life, event);
             if begins && *self.calm.borrow() {
-                let _ = told.write_all(b"!").await; // it may be gone
+                let _ = commands.write_all(b"!").await; // it may have gone
             }
         }
         let status = child.wait().await.expect("our child");

@@ -1,4 +1,4 @@
-//! A file of updates: the number of each, one a line, in order.
+//! A file of updates: their numbers in order, one per line.
 
 use std::{fs, io, path::Path};
 
@@ -10,14 +10,14 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u64>> {
     }
 }
 
-/// Writes the whole file beside its place. Renaming it makes it the one that counts.
-pub(crate) fn prepare(beside: &Path, updates: &[u64]) -> io::Result<()> {
+/// Writes the updates to a temporary file, which is then to be renamed.
+pub(crate) fn prepare(temporary: &Path, updates: &[u64]) -> io::Result<()> {
     let lines: Vec<_> = updates.iter().map(u64::to_string).collect();
-    fs::write(beside, lines.join("\n"))
+    fs::write(temporary, lines.join("\n"))
 }
 
-/// Replaces the file at once.
-pub(crate) fn write(path: &Path, beside: &Path, updates: &[u64]) -> io::Result<()> {
-    prepare(beside, updates)?;
-    fs::rename(beside, path)
+/// Replaces the file in one step.
+pub(crate) fn write(path: &Path, temporary: &Path, updates: &[u64]) -> io::Result<()> {
+    prepare(temporary, updates)?;
+    fs::rename(temporary, path)
 }

@@ -1,4 +1,4 @@
-//! What is done under the lock: one update of each file, read before a pause and written after it.
+//! The work under the lock: one update of each file, read before a pause and written after it.
 
 use std::{fs, path::PathBuf};
 
@@ -11,7 +11,7 @@ use crate::{
     updates,
 };
 
-/// What was read, and becomes what is written.
+/// The contents of the files: read, then changed and written.
 #[derive(Debug)]
 pub(crate) struct Work {
     token: u64,
@@ -28,7 +28,7 @@ impl Work {
         let fenced = match member.resource.access(token, None).expect("the resource") {
             Reply::Holds(updates) => Some(updates),
             Reply::Refused => {
-                member.tell(&Event::Refused { fence: Fence::Token });
+                member.report(&Event::Refused { fence: Fence::Token });
                 None
             }
         };
@@ -44,12 +44,12 @@ impl Work {
     fn write_absent(&mut self, member: &mut Member) {
         let fence = Fence::Absent;
         let id = self.tries(member, fence);
-        let (path, beside) = (member.path(fence), member.beside(fence));
-        updates::write(&path, &beside, &self.absent).expect("the file");
-        member.tell(&Event::Acknowledged { fence, id, at: now(), until: 0 });
+        let (path, temporary) = (member.path(fence), member.temporary(fence));
+        updates::write(&path, &temporary, &self.absent).expect("the file");
+        member.report(&Event::Acknowledged { fence, id, at: now(), until: 0 });
     }
 
-    /// The resource decides: the holder does not even ask whether it still is one.
+    /// The resource decides alone: the member does not check whether it still holds.
     fn write_fenced(&mut self, member: &mut Member) {
         let fence = Fence::Token;
         if self.fenced.is_none() {
@@ -61,25 +61,25 @@ impl Work {
             Reply::Holds(_) => Event::Acknowledged { fence, id, at: now(), until: 0 },
             Reply::Refused => Event::Refused { fence },
         };
-        member.tell(&event);
+        member.report(&event);
     }
 
-    /// All is ready before the check, so that nothing but one rename comes after it.
+    /// The new file is ready before the check, so that only the rename comes after it.
     fn write_checked(&mut self, member: &mut Member, guard: &Guard) {
         let fence = Fence::Check;
         let id = self.tries(member, fence);
-        let (path, beside) = (member.path(fence), member.beside(fence));
-        updates::prepare(&beside, &self.check).expect("the file");
+        let (path, temporary) = (member.path(fence), member.temporary(fence));
+        updates::prepare(&temporary, &self.check).expect("the file");
         let until = member.believes(guard);
         let checked = member.orders.broken == Broken::Deadline || guard.check().is_ok();
         let Some(until) = until.filter(|_| checked) else {
-            return member.tell(&Event::Refused { fence });
+            return member.report(&Event::Refused { fence });
         };
-        fs::rename(&beside, &path).expect("the file");
-        member.tell(&Event::Acknowledged { fence, id, at: now(), until });
+        fs::rename(&temporary, &path).expect("the file");
+        member.report(&Event::Acknowledged { fence, id, at: now(), until });
     }
 
-    /// Adds an update to what was read, and tells that it is about to be written.
+    /// Adds an update to the contents, and reports that it is about to be written.
     fn tries(&mut self, member: &mut Member, fence: Fence) -> u64 {
         let id = member.number();
         let updates = match fence {
@@ -89,7 +89,7 @@ impl Work {
         };
         let base = updates.last().copied().unwrap_or_default();
         updates.push(id);
-        member.tell(&Event::Tries { fence, id, base, token: self.token });
+        member.report(&Event::Tries { fence, id, base, token: self.token });
         id
     }
 }
@@ -100,11 +100,11 @@ impl Member {
     }
 
     /// A file that only this process writes.
-    fn beside(&self, fence: Fence) -> PathBuf {
+    fn temporary(&self, fence: Fence) -> PathBuf {
         self.orders.directory.join(format!("{}.{}", fence.file(), self.orders.life))
     }
 
-    /// The number of a new update, which no other ever has.
+    /// A number for a new update, unique in the run.
     fn number(&mut self) -> u64 {
         self.made += 1;
         self.orders.life * 1_000_000 + self.made

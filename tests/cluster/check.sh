@@ -1,5 +1,5 @@
 #!/bin/bash
-# Brings a cluster up and takes it down, twice, and shows that nothing on this machine is different afterwards.
+# Starts and removes a cluster twice, and checks that this machine is the same afterwards.
 # usage: check.sh
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -16,11 +16,11 @@ for round in first second; do
   began=$SECONDS
   "$here/up.sh"
   say "$round time: up after $((SECONDS - began)) s, load $(cut -d' ' -f1 /proc/loadavg)"
-  # With a pod there is more to leave behind: its link, mounts, cgroups and rules.
+  # A pod adds more that could be left behind: its link, mounts, cgroups and rules.
   kubectl run guest --image=localhost/pause:1 --image-pull-policy=Never >/dev/null
   kubectl wait --for=condition=Ready pod/guest --timeout=60s
   "$here/snapshot.sh" >"$work/during"
-  # A snapshot that shows no cluster would show no leftovers either.
+  # The snapshot must show the running cluster: otherwise it could not show leftovers either.
   for what in 'leasehold[0-9].*link' 'cgroup/.*leasehold[0-9]/' 'kube-apiserver' 'unshare --mount' '/pause'; do
     grep -q "$what" "$work/during" || { echo "cluster: the snapshot does not show $what" >&2; exit 1; }
   done
@@ -28,6 +28,6 @@ for round in first second; do
   "$here/down.sh"
   say "$round time: down after $((SECONDS - began)) s"
   "$here/snapshot.sh" >"$work/after"
-  diff "$work/before" "$work/after" || { echo "cluster: this is different from before" >&2; exit 1; }
+  diff "$work/before" "$work/after" || { echo "cluster: the machine differs from before" >&2; exit 1; }
 done
 say "twice up and down: mounts, links, addresses, routes, cgroups, rules, settings, folders and processes as before"

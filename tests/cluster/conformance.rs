@@ -1,8 +1,8 @@
 //! The conformance suite, one check after the other, from inside a pod.
 //!
-//! Its one argument is a second namespace, in which it may do the same as in its own.
+//! The only argument is a second namespace, in which the pod has the same permissions as in its own.
 
-#![expect(clippy::print_stdout, reason = "a program that reports")]
+#![expect(clippy::print_stdout, reason = "the program prints its progress")]
 
 use leasehold::{Kubernetes, Options, conformance};
 
@@ -17,7 +17,7 @@ async fn main() -> leasehold::Result<()> {
     let pair = conformance::Pair::new(&a, &b).other(&other);
     for check in conformance::CHECKS {
         println!("{}", check.name());
-        check.run(pair).await; // panics, and says which guarantee was broken
+        check.run(pair).await; // panics if the guarantee is broken
     }
     println!("all {} hold", conformance::CHECKS.len());
     Ok(())

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Ends the cluster that up.sh started and removes what it made. KEEP=1 leaves the logs in place.
+# Removes the cluster that up.sh started. KEEP=1 keeps the logs.
 # usage: [DIR=...] down.sh
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 . "$here/state.sh"
 if [ ! -e "$dir" ]; then
-  say "none is up"
+  say "no cluster is up"
   exit 0
 fi
 
@@ -17,14 +17,14 @@ end_kind() {
 
 end_node() {
   read -r pid began name <"$dir/pid"
-  # Only the very process that was started: a number can be used again, a number with its start time cannot.
+  # Compare the start time, because another process may have got the same process id.
   if [ "$(cut -d' ' -f22 "/proc/$pid/stat" 2>/dev/null)" != "$began" ]; then return; fi
-  # The end of its child, the namespace's first process, is the end of every process in there;
-  # it ends itself when they are all gone. Mounts, pods' links and rules go with the namespaces.
+  # Kill its child, the first process of the namespaces: the kernel then kills every process in them, and the process
+  # itself ends. Mounts, links of pods and rules go away with the namespaces.
   first=$(<"/proc/$pid/task/$pid/children")
   kill -KILL ${first:-$pid}
   while [ -e "/proc/$pid" ]; do sleep 0.05; done
-  # The network namespace lives on for a minute or two while TCP waits for answers of dead peers.
+  # Remove the link, because the network namespace lives on for one or two minutes while TCP waits for dead peers.
   ip link del "$name" 2>/dev/null || true
 }
 
@@ -48,5 +48,5 @@ if [ -e "$dir/pid" ]; then end_node; fi
 if [ -e "$dir/cgroups" ]; then remove_cgroups; fi
 if [ -z "${KEEP:-}" ]; then
   rm -rf "$dir"
-  say "is down, nothing is left of it"
+  say "removed"
 fi

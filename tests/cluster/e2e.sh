@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the tests of the image and the chart on a real cluster: one that is brought up for it and taken down, or,
-# where KUBECONFIG and LEASEHOLD_E2E_LOAD are both set, that one.
+# Runs the tests of the image and the chart on a real cluster: on a new one, which is removed afterwards, or on that of
+# KUBECONFIG if LEASEHOLD_E2E_LOAD is set too.
 # usage: e2e.sh [NAME_OF_A_TEST...]
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -12,7 +12,7 @@ if [ -z "${LEASEHOLD_E2E_IMAGE:-}" ]; then
   image/build.sh
   export LEASEHOLD_E2E_IMAGE=$target/image/leasehold.tar
 fi
-# Before the cluster, so that building does not slow it down.
+# Build before the cluster starts, so that building does not slow it down.
 tests=(${CARGO:-cargo} test --quiet --locked --all-features --test cluster)
 "${tests[@]}" --no-run
 ${CARGO:-cargo} build --quiet --locked --all-features --example conformance --example controller
@@ -21,7 +21,7 @@ for program in conformance controller; do
   strip -o "$target/image/$program" "$target/debug/examples/$program"
   image/archive.sh "localhost/leasehold-$program:1" "$target/image/$program" "$target/image/$program.tar"
 done
-# The same image, as an earlier version of the chart would name it.
+# The same image with the tag of an earlier version.
 rm -rf "$target/image/earlier"
 mkdir "$target/image/earlier"
 tar -xf "$LEASEHOLD_E2E_IMAGE" -C "$target/image/earlier"
@@ -32,12 +32,12 @@ if [ -z "${LEASEHOLD_E2E_LOAD:-}" ]; then
   export DIR=$target/cluster/e2e
   trap '"$here/down.sh"' EXIT
   "$here/up.sh"
-  # The node's own; with kind, the one that is in the path.
+  # The kubectl of the node; with kind, the one in the path.
   if [ -z "${KUBECTL:-}" ] && [ -e "$DIR/bin/cluster" ]; then export KUBECTL="$DIR/bin/cluster kubectl"; fi
   export KUBECONFIG=$DIR/kubeconfig LEASEHOLD_E2E_LOAD=$here/load.sh LEASEHOLD_E2E_NODE=$here/in.sh
 elif [ -z "${KUBECONFIG:-}" ]; then
-  echo "e2e: LEASEHOLD_E2E_LOAD is set, so set KUBECONFIG too: which cluster does it load into?" >&2
+  echo "e2e: LEASEHOLD_E2E_LOAD is set, but not KUBECONFIG: set the cluster that images are loaded into" >&2
   exit 2
 fi
-# One after the other: they measure, and some restart what all of them use.
+# One at a time, because the tests measure times, and some restart the API server.
 "${tests[@]}" -- --ignored --test-threads=1 --nocapture "$@"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Prints the path of a helm: $HELM, the installed one, or one that is built here of its Go module.
+# Prints the path of helm: $HELM, the installed one, or one built from its Go module.
 # usage: helm.sh
 set -euo pipefail
 version=v4.3.1
@@ -12,8 +12,8 @@ if [ ! -x "$built" ]; then
     echo "helm: neither helm nor go is installed: install one of them" >&2
     exit 1
   fi
-  echo "helm: building $version of its Go module into $built; 3 to 6 minutes the first time" >&2
-  # Not of the module here: it has its own versions of what both need.
+  echo "helm: building $version from its Go module into $built; 3 to 6 minutes the first time" >&2
+  # A module of its own, because it needs other versions than the module of the tests.
   (cd / && CGO_ENABLED=0 GOTOOLCHAIN=local GOBIN=$(dirname "$built") go install -trimpath -buildvcs=false -ldflags "-s -w" "helm.sh/helm/v4/cmd/helm@$version")
 fi
 echo "$built"

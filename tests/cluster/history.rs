@@ -1,4 +1,4 @@
-//! What a Lease lives through, as one who watches it sees it.
+//! The history of a Lease, as a watch sees it.
 
 use std::{
     sync::{Arc, Mutex},
@@ -17,31 +17,31 @@ use kube::{
 };
 use tokio::{task::JoinHandle, time::Instant};
 
-/// A version of it.
+/// One version of the Lease.
 #[derive(Clone, Debug)]
 struct Seen {
     at: Instant,
-    /// The pod; nobody, while it is free.
+    /// The identity of the holder; None while the Lease is free.
     holder: Option<String>,
     version: u64,
-    /// When it was taken, and last written, by the wall clock of whoever wrote.
+    /// `acquireTime` and `renewTime`, by the clock of the writer.
     acquired: Option<Timestamp>,
     renewed: Option<Timestamp>,
 }
 
-/// One pod led, then another, or the same in another life.
+/// A change of the leader: to another pod, or to a new process of the same pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) from: String,
     pub(crate) to: String,
-    /// Whether it was free in between: handed on, and not left to expire.
+    /// Whether the Lease was free in between, so that it was released and did not expire.
     pub(crate) freed: bool,
-    /// How long nobody led: since it was freed, or last renewed. As it was seen, or as it was written where
-    /// that is longer: two events may be seen together.
+    /// The time without a leader: since the release, or since the last renewal. The longer of the time between the
+    /// two events and the time between the two written timestamps, because two events may arrive together.
     pub(crate) gap: Duration,
-    /// The versions with which the two began.
+    /// The tokens of the two tenures: the version with which each began.
     pub(crate) tokens: (u64, u64),
-    /// When the second was seen to lead.
+    /// When the watch saw the new leader.
     pub(crate) at: Instant,
 }
 
@@ -55,14 +55,14 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn watch(leases: Api<Lease>, name: &str) -> Self {
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let told = Arc::clone(&seen);
+        let log = Arc::clone(&seen);
         let config = Config::default().fields(&format!("metadata.name={name}"));
         let task = tokio::spawn(async move {
             let mut events = watcher(leases, config).default_backoff().boxed();
             while let Some(event) = events.next().await {
-                // An API server that is away is what some tests are about.
+                // Ignore errors, because some tests stop the API server.
                 if let Ok(Event::Apply(lease) | Event::InitApply(lease)) = event {
-                    told.lock().unwrap().push(Seen::new(&lease));
+                    log.lock().unwrap().push(Seen::new(&lease));
                 }
             }
         });
@@ -115,16 +115,16 @@ impl Seen {
         Self {
             at: Instant::now(),
             holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
-            version: version.parse().expect("a version that is a number"),
+            version: version.parse().expect("a numeric version"),
             acquired: spec.acquire_time.map(|time| time.0),
             renewed: spec.renew_time.map(|time| time.0),
         }
     }
 
-    /// How long after `before` this one was taken.
+    /// The time from `before` to the acquisition of this version.
     fn since(&self, before: &Self) -> Duration {
         let written =
-            self.acquired.zip(before.renewed).map(|(taken, left)| taken.duration_since(left));
+            self.acquired.zip(before.renewed).map(|(acquired, left)| acquired.duration_since(left));
         let written = written.and_then(|gap| Duration::try_from(gap).ok()).unwrap_or_default();
         written.max(self.at - before.at)
     }

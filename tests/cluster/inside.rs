@@ -1,4 +1,4 @@
-//! Programs that use the library, run inside the cluster with the permissions that are documented.
+//! Programs that use the library, run inside the cluster with the documented permissions.
 
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -17,7 +17,7 @@ use crate::{measured, node::load_program, until};
 
 const ACCOUNT: &str = "program";
 
-/// A namespace with a service account, and what that may do.
+/// A namespace with a service account.
 struct Place {
     client: Client,
     namespace: String,
@@ -59,7 +59,7 @@ impl Place {
         self.api().create(&PostParams::default(), &object).await.unwrap()
     }
 
-    /// Lets the account of `of` do here what `rules` say.
+    /// Grants `rules` in this namespace to the service account of `of`.
     async fn allow(&self, of: &Self, rules: &Value) {
         let metadata = json!({ "name": ACCOUNT });
         self.create::<Role>(json!({ "metadata": metadata, "rules": rules })).await;
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-/// A pod's spec, told where it is.
+/// The spec of a pod, with its name, namespace and uid in the environment.
 fn spec(image: &str, args: &[&str], restart: &str) -> Value {
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     json!({
@@ -97,10 +97,10 @@ fn spec(image: &str, args: &[&str], restart: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn the_conformance_suite_holds_inside_the_cluster() {
+async fn the_conformance_suite_passes_inside_the_cluster() {
     let image = load_program("conformance");
     let (place, other) = (Place::new().await, Place::new().await);
-    // Any name may be locked, and candidates are listed: all Leases, as the documentation has it.
+    // The suite locks any name and lists candidates, so it needs all Leases, as documented.
     let rules = json!([{
         "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
         "verbs": ["get", "create", "update", "delete", "list", "watch"],
@@ -136,7 +136,7 @@ async fn the_conformance_suite_holds_inside_the_cluster() {
     other.end().await;
 }
 
-/// The rules in the documentation of the example, as they stand there.
+/// The rules from the documentation of the example.
 pub(crate) fn documented_rules() -> Value {
     let source = include_str!("../../examples/controller.rs");
     let yaml = source.split("//! ```yaml\n").nth(1).and_then(|rest| rest.split("//! ```").next());
@@ -150,7 +150,7 @@ pub(crate) fn documented_rules() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn the_example_of_a_controller_works_inside_with_the_permissions_it_documents() {
+async fn the_controller_example_works_with_its_documented_permissions() {
     let image = load_program("controller");
     let place = Place::new().await;
     place.allow(&place, &documented_rules()).await;
@@ -178,7 +178,7 @@ async fn the_example_of_a_controller_works_inside_with_the_permissions_it_docume
     let (counted, first_token) = words("poem").await;
     assert_eq!(counted, "7");
 
-    // Whoever leads goes; the other one counts on, with a larger token.
+    // Delete the leader. The other pod continues with a larger token.
     let lease: k8s_openapi::api::coordination::v1::Lease =
         place.api().get("leasehold-example-controller").await.unwrap();
     let holder = lease.spec.unwrap().holder_identity.unwrap();

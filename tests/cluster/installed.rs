@@ -1,4 +1,4 @@
-//! Installed, looked at, and removed.
+//! Installing and uninstalling the chart.
 
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Secret, Service, ServiceAccount},
@@ -17,7 +17,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn one_pod_of_three_leads_and_all_are_ready() {
+async fn of_three_pods_one_leads_and_all_are_ready() {
     let begun = Instant::now();
     let release = Release::install(&[]).await;
     let leader = release.leader().await;
@@ -29,9 +29,9 @@ async fn one_pod_of_three_leads_and_all_are_ready() {
     assert_eq!(release.lives().await.len(), 3);
     assert_eq!(release.leading().await, std::slice::from_ref(&leader));
     for pod in release.lives().await.into_keys() {
-        let (status, stand) = release.ask(&pod, "/").await.unwrap();
+        let (status, body) = release.ask(&pod, "/").await.unwrap();
         assert_eq!(status, 200);
-        assert!(stand["leader"]["id"].as_str().unwrap().starts_with(&leader), "{pod} says {stand}");
+        assert!(body["leader"]["id"].as_str().unwrap().starts_with(&leader), "{pod}: {body}");
         let (_, metrics) = release.ask(&pod, "/metrics").await.unwrap();
         assert!(metrics.as_str().is_some_and(|text| text.contains("leasehold_")), "{metrics}");
     }
@@ -41,7 +41,7 @@ async fn one_pod_of_three_leads_and_all_are_ready() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn nothing_but_the_lease_is_left_when_it_is_uninstalled() {
+async fn uninstalling_leaves_only_the_lease() {
     let release = Release::install(&[]).await;
     release.leader().await;
 
@@ -60,7 +60,7 @@ async fn nothing_but_the_lease_is_left_when_it_is_uninstalled() {
         names::<ConfigMap>(&release).await,
     ]
     .concat();
-    assert_eq!(left, ["default", "kube-root-ca.crt"], "what every namespace has");
+    assert_eq!(left, ["default", "kube-root-ca.crt"], "the objects that every namespace has");
     release.namespace_end().await;
 }
 

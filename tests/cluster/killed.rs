@@ -1,4 +1,4 @@
-//! The leader's pod ends: with grace, and without.
+//! The end of the leader's pod: deleted, and killed.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use kube::api::DeleteParams;
 
 use crate::{history::Change, measured, middle, node::kill_pod, release::Release, until};
 
-/// The time to live that the chart has by default.
+/// The default TTL of the chart.
 const TTL: Duration = Duration::from_secs(15);
-/// How often the leader is deleted: a figure of one run says little.
+/// How often the leader is deleted. One measurement would say little.
 const TIMES: usize = 5;
 
-/// The next change of the leader after `before` of them.
+/// The next change of the leader after the first `before` changes.
 async fn next(release: &Release, before: usize) -> Change {
     until("another leader", async || release.history.changes().get(before).cloned()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_leader_that_is_deleted_hands_the_lead_on() {
+async fn deleting_the_leaders_pod_hands_the_lead_over_at_once() {
     let release = Release::install(&[]).await;
     let mut gaps = Vec::new();
 
@@ -28,7 +28,7 @@ async fn a_leader_that_is_deleted_hands_the_lead_on() {
         release.pods().delete(&leader, &DeleteParams::default()).await.unwrap();
         let change = next(&release, time).await;
 
-        assert!(change.freed, "it was not released: {change:?}");
+        assert!(change.freed, "the lock was not released: {change:?}");
         assert_ne!(change.from, change.to);
         assert!(change.tokens.0 < change.tokens.1, "tokens grow: {change:?}");
         gaps.push(change.gap);
@@ -49,7 +49,7 @@ async fn a_leader_that_is_deleted_hands_the_lead_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() {
+async fn a_killed_leader_is_replaced_after_one_ttl() {
     let release = Release::install(&[]).await;
     let leader = release.leader().await;
 
@@ -60,8 +60,8 @@ async fn a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() {
         "leaderless when the leader's process is killed",
         format!("{:.2?}, ttl {TTL:?}", change.gap),
     );
-    assert!(!change.freed, "nobody was there to release it");
-    assert!(change.gap >= TTL, "taken over from one that might have lived: {change:?}");
+    assert!(!change.freed, "a killed process cannot release");
+    assert!(change.gap >= TTL, "taken over before the TTL had passed: {change:?}");
     assert!(change.gap <= TTL + Duration::from_millis(1500), "{change:?}");
     assert!(change.tokens.0 < change.tokens.1);
     release.end().await;

@@ -1,12 +1,12 @@
 #!/bin/bash
-# A cluster of kind. LEASEHOLD_KIND_IMAGE is the node's image, which says the version of Kubernetes.
+# Starts a kind cluster. LEASEHOLD_KIND_IMAGE is the image of the node, and so the version of Kubernetes.
 # usage: [DIR=...] [NAME=...] kind-up.sh docker|podman
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 . "$here/state.sh"
 engine=$1 name=${NAME:-leasehold}
 if kind get clusters 2>/dev/null | grep -qx "$name"; then
-  echo "cluster: a kind cluster $name is there, and not of $dir: choose another NAME" >&2
+  echo "cluster: a kind cluster $name exists, but not from $dir: choose another NAME" >&2
   exit 1
 fi
 mkdir -p "$dir"

@@ -1,4 +1,4 @@
-//! The program kubectl: what a person would type.
+//! The program kubectl, as a person uses it.
 
 use std::process::Stdio;
 
@@ -9,28 +9,28 @@ use tokio::{
 
 use crate::release::{NAME, Release};
 
-/// kubectl, in a release's namespace; it ends when it is dropped.
+/// A kubectl command in the namespace of a release. Dropping its process kills it.
 pub(crate) fn kubectl(release: &Release, words: &[&str]) -> Command {
-    let said = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".into());
-    let mut program = said.split_whitespace();
+    let command = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".into());
+    let mut program = command.split_whitespace();
     let mut command = Command::new(program.next().expect("KUBECTL names a command"));
     command
         .args(program)
         .args(["--namespace", &release.namespace])
         .args(words)
-        // Nothing of this user's, and nothing for this user.
+        // Keep the cache of this user out of the tests.
         .env("KUBECACHEDIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/kubectl"))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
 }
 
-/// What the chart's notes say to begin: a port of this machine that leads to the Service's pod, until this is dropped.
+/// The port-forward from the notes of the chart: a local port to the pod of the Service, until this is dropped.
 pub(crate) struct Forward {
     pub(crate) url: String,
     _child: Child,
-    /// Where it says each connection: it would end if nobody could read that.
-    _said: Lines<BufReader<ChildStdout>>,
+    /// The standard output, kept open because kubectl ends when it cannot write.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Forward {
@@ -41,15 +41,15 @@ impl Forward {
             .stdout(Stdio::piped())
             .spawn()
             .expect("kubectl, as $KUBECTL or in the path: tests/cluster/README.md");
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = said.next_line().await.unwrap().expect("kubectl says what it forwards");
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = output.next_line().await.unwrap().expect("kubectl prints the address");
         let address = line.strip_prefix("Forwarding from ").and_then(|rest| rest.split(' ').next());
         let url = format!("http://{}/", address.unwrap_or_else(|| panic!("{line}")));
-        Self { url, _child: child, _said: said }
+        Self { url, _child: child, _output: output }
     }
 }
 
-/// `kubectl drain` of one node, of the pods that a selector chooses; the node takes pods again when this is dropped.
+/// `kubectl drain` of the pods with a label on one node. Dropping it makes the node schedulable again.
 pub(crate) struct Drain {
     draining: Child,
     uncordon: Command,
@@ -63,20 +63,20 @@ impl Drain {
         Self { draining, uncordon: kubectl(release, &["uncordon", node]) }
     }
 
-    /// Lets the node take pods again; what the drain has begun goes on.
+    /// Makes the node schedulable again. The drain continues.
     pub(crate) async fn uncordon(&mut self) {
         assert!(self.uncordon.status().await.unwrap().success());
     }
 
-    /// Waits until every pod that it chose has gone.
+    /// Waits until every selected pod has gone.
     pub(crate) async fn end(mut self) {
-        assert!(self.draining.wait().await.unwrap().success(), "the drain is done");
+        assert!(self.draining.wait().await.unwrap().success(), "the drain succeeds");
     }
 }
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        // Whatever failed: on one node nothing could run any more. Doing it again does nothing.
+        // Also after a failure, because the only node must accept pods. A second uncordon has no effect.
         let _ = self.uncordon.as_std_mut().status();
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Brings images into the cluster.
+# Loads images into the cluster.
 # usage: [DIR=...] load.sh IMAGE.tar...
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")

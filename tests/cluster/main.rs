@@ -1,12 +1,12 @@
-//! The image and the chart on a real cluster. `make e2e` brings one up, and runs these one after the other.
+//! The image and the chart on a real cluster. `make e2e` starts a cluster and runs these tests one after the other.
 //!
 //! | variable | |
 //! |---|---|
 //! | `KUBECONFIG` | the cluster |
-//! | `LEASEHOLD_E2E_LOAD` | a command that is given the file of an image, and brings it in |
+//! | `LEASEHOLD_E2E_LOAD` | a command that loads an image into the cluster; its argument is the file |
 //! | `LEASEHOLD_E2E_NODE` | a command that runs its arguments on the node, as root |
-//! | `LEASEHOLD_E2E_IMAGE` | the file of leasehold's image |
-//! | `LEASEHOLD_E2E_PROGRAMS` | where `conformance.tar` and `controller.tar` are: images of programs to run inside; and `earlier.tar`, leasehold's once more |
+//! | `LEASEHOLD_E2E_IMAGE` | the file of the image of leasehold |
+//! | `LEASEHOLD_E2E_PROGRAMS` | a directory with images: `conformance.tar`, `controller.tar`, `earlier.tar` (leasehold, tagged 0.0.9) |
 //! | `HELM`, `KUBECTL` | commands, if they are not in the path |
 
 #![expect(
@@ -34,12 +34,12 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-/// How often something is looked for.
+/// The pause between two looks.
 const POLL: Duration = Duration::from_millis(50);
-/// How long anything here may take that is not measured.
+/// A limit for everything that is not measured.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until `look` finds something.
+/// Waits until `look` returns a value.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -51,13 +51,13 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMu
     }
 }
 
-/// Says what was measured, and how busy the machine was.
+/// Prints a measurement, with the load of the machine.
 fn measured(what: &str, figure: impl std::fmt::Display) {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("measured: {what}: {figure} (load {})", load.split(' ').next().unwrap_or("?"));
 }
 
-/// The one in the middle.
+/// The median.
 fn middle(mut figures: Vec<Duration>) -> Duration {
     figures.sort_unstable();
     figures[figures.len() / 2]

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Whether this machine can run the node: says everything that is missing, and how to get it. Debian packages
-# that are missing are installed where this runs as root, and said to be.
+# Checks whether this machine can run the node, and prints everything that is missing and how to get it. As root it
+# installs missing Debian packages, with a message.
 # usage: node-needs.sh
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -13,13 +13,13 @@ need() { # WHAT COMMAND...
 writable_cgroup() {
   local tree=/sys/fs/cgroup
   [ -e "$tree/cgroup.controllers" ] || tree=$tree/memory
-  # In the kernel's own file system a directory's mode says little: make one, and take it away.
+  # The mode of a directory says little in a file system of the kernel, so make a group and remove it.
   mkdir "$tree/leasehold-probe.$$" && rmdir "$tree/leasehold-probe.$$"
 }
 linkable() {
   ip link add "lease$$" type veth peer name "hold$$" && ip link del "lease$$"
 }
-tell() {
+fail() {
   echo "cluster: this machine cannot run the node:" >&2
   printf '  - %s\n' "${missing[@]}" >&2
   echo "  Any other cluster will do for \`make e2e\`: set KUBECONFIG and LEASEHOLD_E2E_LOAD, see tests/cluster/README.md." >&2
@@ -28,7 +28,7 @@ tell() {
 
 need "Linux: it is made of namespaces and cgroups. Elsewhere start docker and install kind" test "$(uname -s)" = Linux
 need "root: it makes namespaces, a network link and cgroups. Run it with sudo, or start docker and install kind" test "$(id -u)" = 0
-[ ${#missing[@]} = 0 ] || tell
+[ ${#missing[@]} = 0 ] || fail
 
 packages=()
 while read -r package programs; do
@@ -38,11 +38,11 @@ while read -r package programs; do
 done <"$here/packages.txt"
 if [ ${#packages[@]} != 0 ]; then
   if command -v apt-get >/dev/null; then
-    echo "cluster: installing Debian packages, which stay: ${packages[*]}"
+    echo "cluster: installing Debian packages, which stay installed: ${packages[*]}"
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     install=(env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-upgrade --no-install-recommends "${packages[@]}")
-    # The lists that are there may do; else they are brought up to date.
+    # Try the present package lists first, then update them.
     if ! "${install[@]}" >"$log" 2>&1 && ! { apt-get update -qq && "${install[@]}"; } >"$log" 2>&1; then
       cat "$log" >&2
       missing+=("the packages ${packages[*]}: apt-get failed, see above")
@@ -56,4 +56,4 @@ need "the right to make a network link (a pair of veth)" linkable
 need "nftables in this kernel" unshare --net nft list tables
 need "cgroups that can be written to, under /sys/fs/cgroup" writable_cgroup
 need "the file system overlay in this kernel" grep -qw overlay /proc/filesystems
-[ ${#missing[@]} = 0 ] || tell
+[ ${#missing[@]} = 0 ] || fail

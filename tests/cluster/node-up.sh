@@ -1,18 +1,18 @@
 #!/bin/bash
-# A one-node cluster in namespaces of its own, of the binary that ../build.sh made; waits until the node is ready.
-# The names and addresses are the first that are free: leasehold0 with 10.210.0.0/16, leasehold1 with 10.211, ...
+# Starts a one-node cluster in its own namespaces, from the binary of ../build.sh, and waits until the node is ready.
+# Takes the first free name and addresses: leasehold0 with 10.210.0.0/16, leasehold1 with 10.211.0.0/16, ...
 # usage: [DIR=...] node-up.sh
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 . "$here/state.sh"
 binary=$(realpath "$target/cluster/cluster")
 
-# cgroup v1 has a tree for each controller, v2 one tree.
+# cgroup v1 has one tree for each controller, v2 has one tree for all.
 trees() {
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo /sys/fs/cgroup; else realpath /sys/fs/cgroup/*/ | sort -u; fi
 }
 
-# Making the first directory takes the name: two that start at once do not get the same.
+# Creating the first directory reserves the name, so two clusters that start at once get different names.
 take_name() {
   local first number
   first=$(trees | head -n 1)
@@ -24,7 +24,7 @@ take_name() {
       return
     fi
   done
-  echo "cluster: no free name and address, ten were tried: is $first/leasehold0 a leftover?" >&2
+  echo "cluster: no free name among ten: is $first/leasehold0 a leftover?" >&2
   exit 1
 }
 
@@ -35,7 +35,7 @@ make_cgroups() {
     echo "$tree/$name" >>"$dir/cgroups"
   done
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    # What the kubelet asks for; most machines have most of it on.
+    # Enable the controllers that the kubelet needs. Most machines have most of them enabled.
     for controller in cpu cpuset memory hugetlb pids; do
       if grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers; then echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control; fi
     done
@@ -56,7 +56,7 @@ start() {
   setsid unshare --mount --net --pid --uts --ipc --fork --kill-child --mount-proc \
     "$here/node.sh" "$dir" "$name" "$net" </dev/null >/dev/null 2>"$dir/log/unshare.log" &
   pid=$!
-  # With its start: a number alone can be another's one day.
+  # With the start time, because a process id can be reused.
   echo "$pid $(cut -d' ' -f22 /proc/$pid/stat) $name" >"$dir/pid"
   while [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
   ip link add "$name" type veth peer name eth0 netns "$pid"
@@ -66,13 +66,13 @@ start() {
 
 kubectl() { KUBECACHEDIR=$dir/cache "$binary" kubectl --kubeconfig "$dir/kubeconfig" "$@"; }
 
-# Waits for COMMAND to succeed, for two minutes at most.
+# Waits until COMMAND succeeds, for at most two minutes.
 wait_for() { # WHAT COMMAND...
   local what=$1 end=$((SECONDS + 120))
   shift
   until "$@" >/dev/null 2>&1; do
     if [ ! -e "/proc/$pid" ]; then echo "cluster: the node ended while waiting for $what" >&2; exit 1; fi
-    if [ $SECONDS -gt $end ]; then echo "cluster: waited in vain for $what" >&2; exit 1; fi
+    if [ $SECONDS -gt $end ]; then echo "cluster: timed out waiting for $what" >&2; exit 1; fi
     sleep 0.1
   done
   say "$what: ready"
@@ -83,7 +83,7 @@ failed() {
   if [ $code != 0 ]; then
     tail -qn 3 "$dir"/log/*.log >&2 || true
     KEEP=1 "$here/down.sh"
-    echo "cluster: did not come up; the logs are in $dir/log" >&2
+    echo "cluster: failed to start; the logs are in $dir/log" >&2
   fi
 }
 

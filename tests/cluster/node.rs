@@ -1,21 +1,21 @@
-//! The ways in besides the API: what loads images, and what runs on the node.
+//! Access besides the API: commands that load images and run on the node.
 
 use std::{ffi::OsString, process::Command};
 
 use tokio::sync::OnceCell;
 
-/// A version of the program, as its image is tagged once more, and of the chart that is installed before the present one.
+/// The earlier version: a second tag of the image, and the version of the chart that is installed before the upgrade.
 pub(crate) const EARLIER: &str = "0.0.9";
 
-/// The variable that says how to run something on the node.
+/// The variable with the command that runs a program on the node.
 const NODE: &str = "LEASEHOLD_E2E_NODE";
 
-/// What there is to do it with, in words, one command with its arguments.
+/// The command in a variable, split into words.
 fn words(variable: &str) -> Vec<String> {
-    let said = std::env::var(variable).unwrap_or_else(|_| {
+    let value = std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: `make e2e` does, or see tests/cluster/README.md")
     });
-    said.split_whitespace().map(ToOwned::to_owned).collect()
+    value.split_whitespace().map(ToOwned::to_owned).collect()
 }
 
 fn command(variable: &str, arguments: &[OsString]) -> Command {
@@ -32,7 +32,7 @@ fn run(variable: &str, arguments: &[OsString]) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Brings leasehold's image into the cluster, once.
+/// Loads the image of leasehold into the cluster, once per process.
 pub(crate) async fn load_image() {
     static LOADED: OnceCell<()> = OnceCell::const_new();
     LOADED
@@ -44,14 +44,14 @@ pub(crate) async fn load_image() {
         .await;
 }
 
-/// Brings leasehold's image into the cluster under the tag [`EARLIER`].
+/// Loads the image of leasehold with the tag [`EARLIER`].
 pub(crate) fn load_earlier_image() {
     let images = std::env::var_os("LEASEHOLD_E2E_PROGRAMS").expect("LEASEHOLD_E2E_PROGRAMS");
     let image = std::path::Path::new(&images).join("earlier.tar");
     run("LEASEHOLD_E2E_LOAD", &[image.into()]).expect("the image is loaded");
 }
 
-/// Brings the image of a program that runs inside into the cluster; its reference.
+/// Loads the image of another program; its reference.
 pub(crate) fn load_program(name: &str) -> String {
     let images = std::env::var_os("LEASEHOLD_E2E_PROGRAMS").expect("LEASEHOLD_E2E_PROGRAMS");
     let image = std::path::Path::new(&images).join(format!("{name}.tar"));
@@ -64,7 +64,7 @@ pub(crate) fn on_node(script: &str) -> Result<String, String> {
     run(NODE, &shell(script))
 }
 
-/// What runs a script on the node, to be talked to.
+/// A command that runs a script on the node.
 pub(crate) fn command_on_node(script: &str) -> Command {
     command(NODE, &shell(script))
 }
@@ -73,7 +73,7 @@ fn shell(script: &str) -> [OsString; 3] {
     ["sh".into(), "-c".into(), script.into()]
 }
 
-/// Kills every process of a pod, without a word.
+/// Kills every process of a pod with SIGKILL.
 pub(crate) fn kill_pod(namespace: &str, pod: &str) {
     let script = format!(
         r"killed=1

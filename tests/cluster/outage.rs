@@ -1,4 +1,4 @@
-//! The Lease goes, the API server goes.
+//! Deletion of the Lease, and a restart of the API server.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_lease_that_is_deleted_is_made_anew_with_a_larger_token() {
+async fn a_deleted_lease_is_created_again_with_a_larger_token() {
     let release = Release::install(&[]).await;
     release.leader().await;
     let before = release.leases().get(NAME).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_lease_that_is_deleted_is_made_anew_with_a_larger_token() {
         lease.metadata.resource_version.as_deref().unwrap().parse().unwrap()
     };
     assert!(version(&before) < version(&after));
-    until("one pod that says it leads", async || {
+    until("one pod that reports that it leads", async || {
         (release.leading().await.len() == 1).then_some(())
     })
     .await;
@@ -43,12 +43,12 @@ async fn a_lease_that_is_deleted_is_made_anew_with_a_larger_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_restart_of_the_api_server_changes_nobody() {
+async fn a_restart_of_the_api_server_does_not_change_the_leader() {
     let release = Release::install(&[]).await;
     let (leader, lives) = (release.leader().await, release.lives().await);
     let begun = Instant::now();
 
-    // By its command line, be it kind's program or a part of the node's binary.
+    // Found by its command line, which is the same in kind and on the node of these tests.
     on_node("kill -KILL $(pgrep -f '[k]ube-apiserver --')").unwrap();
     until("the API server to be away or back", async || {
         let away = release.client.apiserver_version().await.is_err();
@@ -57,12 +57,12 @@ async fn a_restart_of_the_api_server_changes_nobody() {
     .await;
     until("the API server", async || release.client.apiserver_version().await.ok()).await;
     measured("API server killed, answers again after", format!("{:.1?}", begun.elapsed()));
-    // As long as a record lives: whatever it broke would show.
+    // Wait longer than the TTL, so that a lost leader would show.
     sleep(Duration::from_secs(16)).await;
 
     assert_eq!(release.leading().await, [leader]);
     assert!(release.history.changes().is_empty(), "{:?}", release.history.changes());
-    assert_eq!(release.lives().await, lives, "and no pod was restarted");
+    assert_eq!(release.lives().await, lives, "no pod was replaced");
     let pods = release.pods().list(&kube::api::ListParams::default()).await.unwrap().items;
     let restarts = pods.iter().flat_map(|pod| {
         pod.status.as_ref().unwrap().container_statuses.as_deref().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The page that the chart serves, and its button: by way of a follower, and in a browser.
+//! The page of the chart and its button: through a follower, and in a browser.
 
 use k8s_openapi::api::core::v1::Service;
 use kube::{
@@ -15,7 +15,8 @@ use crate::{
     until,
 };
 
-/// Lets the pods know the Service by its name, where the cluster has no DNS; its address, once it leads to the leader.
+/// Adds the name of the Service to the hosts of the pods if the cluster has no DNS. Returns its address, once it
+/// leads to the leader.
 async fn named(release: &Release) -> String {
     let dns: Api<Service> = Api::namespaced(release.client.clone(), "kube-system");
     if dns.get_opt("kube-dns").await.unwrap().is_none() {
@@ -31,40 +32,40 @@ async fn named(release: &Release) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_follower_passes_on_to_the_leader_that_it_shall_resign() {
+async fn a_follower_forwards_a_resign_request_to_the_leader() {
     let release = Release::install(&[]).await;
     named(&release).await;
     let (leader, lives) = (release.leader().await, release.lives().await);
     let follower = lives.keys().find(|pod| **pod != leader).unwrap();
     let before = release.history.changes().len();
 
-    let (status, told) = release.ask_to_resign(follower).await.unwrap();
+    let (status, answer) = release.ask_to_resign(follower).await.unwrap();
 
     let change =
         until("another leader", async || release.history.changes().get(before).cloned()).await;
     assert_eq!(pod_of(&change.from), leader);
     let resigned = format!("{} has resigned, and is a candidate again\n", change.from);
-    assert_eq!((status, told), (200, Value::String(resigned)));
+    assert_eq!((status, answer), (200, Value::String(resigned)));
     assert_ne!(pod_of(&change.to), leader);
-    assert!(change.freed, "handed on, not left to expire: {change:?}");
+    assert!(change.freed, "released, not expired: {change:?}");
     assert!(change.tokens.0 < change.tokens.1, "tokens grow: {change:?}");
-    assert_eq!(release.lives().await, lives, "and every pod lives on");
+    assert_eq!(release.lives().await, lives, "no pod was replaced");
     release.end().await;
 }
 
-/// What there is none of, of what makes a browser here.
+/// The first missing program of those that a browser test needs.
 fn missing() -> Option<&'static str> {
     ["chromium", "chromedriver"].into_iter().find(|program| {
-        let asked = std::process::Command::new(program).arg("--version").output();
-        !asked.is_ok_and(|answer| answer.status.success())
+        let output = std::process::Command::new(program).arg("--version").output();
+        !output.is_ok_and(|answer| answer.status.success())
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn in_a_browser_the_page_names_the_leader_and_its_button_makes_another_lead() {
+async fn in_a_browser_the_page_shows_the_leader_and_its_button_changes_the_leader() {
     if let Some(program) = missing() {
-        println!("not tried: nobody opened the page, for {program} is not installed");
+        println!("skipped: the page was not opened, because {program} is not installed");
         return;
     }
     let release = Release::install(&[]).await;
@@ -79,7 +80,7 @@ async fn in_a_browser_the_page_names_the_leader_and_its_button_makes_another_lea
     assert_eq!(pod_of(&browser.text("#leader").await), leader);
     assert_eq!(pod_of(&browser.text("#me").await), leader, "the Service leads to the leader");
 
-    // The second time it is a follower who serves the page.
+    // The second time a follower serves the page.
     for _ in 0..2 {
         let before = release.history.changes().len();
         browser.until("return !document.querySelector('#resign button').disabled").await;
@@ -102,7 +103,7 @@ async fn in_a_browser_the_page_names_the_leader_and_its_button_makes_another_lea
 
     assert_eq!(browser.complaints().await, Vec::<Value>::new());
     browser.shoot("page-chart").await;
-    // Before the pods: it would complain of each connection that ends.
+    // Before the pods end, because kubectl reports each connection that breaks.
     drop(forward);
     release.end().await;
 }

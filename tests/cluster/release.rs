@@ -1,4 +1,4 @@
-//! The chart, installed in a namespace of a test's own.
+//! The chart, installed in a namespace for one test.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use crate::{history::History, node::load_image, until};
 
-/// The release's name, and that of all its objects.
+/// The name of the release, and of its objects.
 pub(crate) const RELEASE: &str = "demo";
 pub(crate) const NAME: &str = "demo-leasehold";
 
-/// An installed chart. [`end`](Self::end) removes it; a test that fails leaves it to be looked at.
+/// An installed chart. [`end`](Self::end) removes it. A failed test leaves it for inspection.
 pub(crate) struct Release {
     pub(crate) client: Client,
     pub(crate) namespace: String,
@@ -30,18 +30,18 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// Installs it in a new namespace and waits until all pods are ready.
+    /// Installs the chart in a new namespace and waits until all pods are ready.
     pub(crate) async fn install(values: &[&str]) -> Self {
         let release = Self::prepare().await;
         release.begin(values).await;
         release
     }
 
-    /// A new namespace for it.
+    /// Creates the namespace, without the chart.
     pub(crate) async fn prepare() -> Self {
         load_image().await;
         let mut config = kube::Config::infer().await.expect("a cluster, by KUBECONFIG");
-        // A pod that does not lead answers 503, which is no reason to ask again for minutes.
+        // A pod that does not lead answers 503, which must not be retried.
         config.default_retry = false;
         let client = Client::try_from(config).expect("a client");
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -49,7 +49,7 @@ impl Release {
             "generateName": "leasehold-e2e-",
             "labels": {
                 "app.kubernetes.io/managed-by": "leasehold-tests",
-                // What the pods must be content with.
+                // The pods must run under the strictest policy.
                 "pod-security.kubernetes.io/enforce": "restricted",
             },
         } }))
@@ -59,12 +59,12 @@ impl Release {
         Self { client, namespace, history }
     }
 
-    /// Installs it and waits until all pods are ready.
+    /// Installs the chart and waits until all pods are ready.
     pub(crate) async fn begin(&self, values: &[&str]) {
         self.helm(&["install", RELEASE, CHART, "--wait", "--timeout", "2m"], values).await;
     }
 
-    /// Brings it to other values, and waits until that is done.
+    /// Upgrades the release to other values, and waits until all pods are replaced.
     pub(crate) async fn upgrade(&self, values: &[&str]) {
         self.helm(&["upgrade", RELEASE, CHART, "--wait", "--timeout", "3m"], values).await;
         self.rolled_out().await;
@@ -95,14 +95,14 @@ impl Release {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// The pods, by name, with the uid of their present life.
+    /// The uids of the pods, by name.
     pub(crate) async fn lives(&self) -> BTreeMap<String, String> {
         let ours = ListParams::default().labels("app.kubernetes.io/name=leasehold");
         let pods = self.pods().list(&ours).await.unwrap().items.into_iter();
         pods.map(|pod| (pod.name_any(), pod.uid().expect("a uid"))).collect()
     }
 
-    /// The pod whose identity the Lease names, once it names one.
+    /// Waits until the Lease has a holder; the pod of the holder.
     pub(crate) async fn leader(&self) -> String {
         let holder = until("a leader", async || {
             let lease = self.leases().get_opt(NAME).await.ok()??;
@@ -111,18 +111,18 @@ impl Release {
         pod_of(&holder.await).to_owned()
     }
 
-    /// What a pod answers.
+    /// The answer of a pod to a GET request.
     pub(crate) async fn ask(&self, pod: &str, path: &str) -> Result<(u16, Value), String> {
         self.send(http::Request::get(self.path(pod, path))).await
     }
 
-    /// Asks the leader to resign, by way of a pod, as the page's button does.
+    /// Sends a resign request to a pod, as the button of the page does.
     pub(crate) async fn ask_to_resign(&self, pod: &str) -> Result<(u16, Value), String> {
         let request = http::Request::post(self.path(pod, "/resign"));
         self.send(request.header("x-leasehold", "resign")).await
     }
 
-    /// Where the API server passes on what a pod is asked.
+    /// The path of the API server that forwards to a pod.
     fn path(&self, pod: &str, path: &str) -> String {
         format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy{path}", self.namespace)
     }
@@ -137,7 +137,7 @@ impl Release {
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::String(text))))
     }
 
-    /// The pods that say that they lead, asked one after the other.
+    /// The pods that report that they lead, asked one after the other.
     pub(crate) async fn leading(&self) -> Vec<String> {
         let mut leading = Vec::new();
         for pod in self.lives().await.into_keys() {
@@ -150,7 +150,7 @@ impl Release {
         leading
     }
 
-    /// Waits until every pod is one of the present template, and ready.
+    /// Waits until every pod has the current template and is ready.
     pub(crate) async fn rolled_out(&self) {
         until("the rollout", async || {
             let set = self.set().get(NAME).await.ok()?;
@@ -166,20 +166,20 @@ impl Release {
         .await;
     }
 
-    /// Uninstalls it and removes the namespace.
+    /// Uninstalls the chart and removes the namespace.
     pub(crate) async fn end(self) {
         self.helm(&["uninstall", RELEASE, "--wait", "--timeout", "2m"], &[]).await;
         self.namespace_end().await;
     }
 
-    /// Removes the namespace, and what is still in it.
+    /// Removes the namespace with everything in it.
     pub(crate) async fn namespace_end(self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
     }
 }
 
-/// The pod of an identity: what stands before the random part.
+/// The pod of an identity: the part before the random suffix.
 pub(crate) fn pod_of(identity: &str) -> &str {
     identity.split('_').next().unwrap_or_default()
 }

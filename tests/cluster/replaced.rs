@@ -1,4 +1,4 @@
-//! Pods are replaced: by a rolling restart, by an upgrade, by scaling, by a drain.
+//! Replacement of pods: rolling restart, upgrade, scaling, drain.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_rolling_restart_hands_the_lead_on_once_for_each_leader() {
+async fn a_rolling_restart_hands_the_lead_over_once_for_each_leader() {
     let release = Release::install(&[]).await;
     release.leader().await;
     let mut gaps = Vec::new();
 
-    // Which pod leads decides how often the lead moves: three restarts tell more than one.
+    // Which pod leads decides how often the lead moves, so restart three times.
     for _ in 0..3 {
         let before = (release.history.changes().len(), release.lives().await);
         let restart = json!({ "spec": { "template": { "metadata": { "annotations": {
@@ -37,16 +37,16 @@ async fn a_rolling_restart_hands_the_lead_on_once_for_each_leader() {
         release.rolled_out().await;
 
         let after = release.lives().await;
-        assert!(before.1.iter().all(|(pod, uid)| after[pod] != *uid), "every pod is a new one");
+        assert!(before.1.iter().all(|(pod, uid)| after[pod] != *uid), "every pod is new");
         let changes = release.history.changes().split_off(before.0);
         assert!((1..=3).contains(&changes.len()), "{changes:?}");
         for change in changes {
-            assert!(change.freed, "handed on, not left to expire: {change:?}");
+            assert!(change.freed, "released, not expired: {change:?}");
             assert!(change.tokens.0 < change.tokens.1, "tokens grow: {change:?}");
             assert_ne!(
                 pod_of(&change.from),
                 pod_of(&change.to),
-                "once for each leader: {change:?}"
+                "the lead moves to another pod: {change:?}"
             );
             gaps.push(change.gap);
         }
@@ -62,7 +62,7 @@ async fn a_rolling_restart_hands_the_lead_on_once_for_each_leader() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn an_upgrade_of_the_chart_keeps_the_leader_until_its_own_pod_is_replaced() {
+async fn an_upgrade_changes_the_leader_only_when_its_pod_is_replaced() {
     load_earlier_image();
     let release = Release::prepare().await;
     let earlier = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ async fn an_upgrade_of_the_chart_keeps_the_leader_until_its_own_pod_is_replaced(
     assert_eq!(versions(&release).await, (format!("leasehold-{EARLIER}"), EARLIER.to_owned()));
     let (leader, lives) = (release.leader().await, release.lives().await);
 
-    // The chart alone, with the program that runs already.
+    // Upgrade only the chart, not the program.
     release.upgrade(&[&format!("imageTag={EARLIER}")]).await;
 
     let present = env!("CARGO_PKG_VERSION");
@@ -83,16 +83,16 @@ async fn an_upgrade_of_the_chart_keeps_the_leader_until_its_own_pod_is_replaced(
     assert_eq!(release.leading().await, std::slice::from_ref(&leader));
     assert!(release.history.changes().is_empty(), "{:?}", release.history.changes());
 
-    // The program, and how long its record lives.
+    // Upgrade the program, and change the TTL.
     release.upgrade(&["imageTag=", "ttl=20s"]).await;
 
     assert_eq!(versions(&release).await.1, present);
     assert!(release.lives().await.iter().all(|(pod, uid)| lives[pod] != *uid));
     let changes = release.history.changes();
-    assert!(!changes.is_empty(), "its pod was replaced");
+    assert!(!changes.is_empty(), "the pod of the leader was replaced");
     assert_eq!(pod_of(&changes[0].from), leader);
     for change in &changes {
-        assert!(change.freed, "handed on, not left to expire: {change:?}");
+        assert!(change.freed, "released, not expired: {change:?}");
         assert!(change.tokens.0 < change.tokens.1, "tokens grow: {change:?}");
     }
     let lease = release.leases().get(NAME).await.unwrap();
@@ -102,7 +102,7 @@ async fn an_upgrade_of_the_chart_keeps_the_leader_until_its_own_pod_is_replaced(
     release.end().await;
 }
 
-/// The chart's version, and that of the program that its pods run.
+/// The version of the chart, and the version of the program in its pods.
 async fn versions(release: &Release) -> (String, String) {
     let set = release.set().get(NAME).await.unwrap();
     let pod = set.spec.unwrap().template.spec.unwrap();
@@ -136,9 +136,9 @@ async fn scaling_to_one_and_to_five_leaves_one_leader() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_drain_takes_one_pod_at_a_time_and_the_lead_moves_on() {
+async fn a_drain_evicts_one_pod_at_a_time_and_the_lead_moves() {
     let release = Release::prepare().await;
-    // By this alone the pods are chosen: a whole drain would take everything from the one node.
+    // Drain only pods with this label, because a full drain would empty the only node.
     let selector = format!("leasehold-e2e={}", release.namespace);
     release.begin(&[&format!("podLabels.{selector}")]).await;
     let leader = release.leader().await;
@@ -146,11 +146,11 @@ async fn a_drain_takes_one_pod_at_a_time_and_the_lead_moves_on() {
     let before = release.lives().await;
 
     let mut drain = Drain::start(&release, &node, &selector);
-    until("the first to be let go", async || {
+    until("the first pod to be evicted", async || {
         (release.set().get(NAME).await.ok()?.status?.ready_replicas == Some(2)).then_some(())
     })
     .await;
-    // The drain asks again after five seconds: nowhere can the first be made anew, so no other may go.
+    // The drain tries again after 5 s. The first pod cannot be replaced on the cordoned node, so no other pod may go.
     sleep(Duration::from_secs(6)).await;
     let lives = release.lives().await;
     let left = before.iter().filter(|(pod, uid)| lives.get(*pod) == Some(*uid)).count();
@@ -162,7 +162,7 @@ async fn a_drain_takes_one_pod_at_a_time_and_the_lead_moves_on() {
     let after = release.lives().await;
     assert!(before.iter().all(|(pod, uid)| after[pod] != *uid), "{before:?}, then {after:?}");
     let changes = release.history.changes();
-    assert!(!changes.is_empty(), "the leader's pod was among them");
+    assert!(!changes.is_empty(), "the pod of the leader was evicted");
     assert_eq!(pod_of(&changes[0].from), leader);
     assert!(changes.iter().all(|change| change.freed), "{changes:?}");
     let gaps: Vec<_> = changes.iter().map(|change| change.gap).collect();

@@ -16,7 +16,7 @@ use crate::{
     until,
 };
 
-/// The address of the Service that leads to the leader, once it does.
+/// The address of the Service, once it leads to the leader.
 pub(crate) async fn to_the_leader(release: &Release) -> String {
     let services: Api<Service> = Api::namespaced(release.client.clone(), &release.namespace);
     let address = services.get(NAME).await.unwrap().spec.unwrap().cluster_ip.unwrap();
@@ -28,18 +28,18 @@ pub(crate) async fn to_the_leader(release: &Release) -> String {
     address
 }
 
-/// Asks through the Service, from the node, who answers: the pod, if it says that it leads.
+/// Sends a request from the node through the Service. Returns the pod that answers, if it reports that it leads.
 pub(crate) async fn through(address: &str) -> Option<String> {
     let script = format!("curl --silent --fail --max-time 1 http://{address}/");
     let answer = tokio::task::spawn_blocking(move || on_node(&script)).await.unwrap().ok()?;
-    let stand: Value = serde_json::from_str(&answer).expect("JSON");
-    let id = stand["id"].as_str().expect("an id");
-    (stand["leader"]["id"] == id).then(|| pod_of(id).to_owned())
+    let body: Value = serde_json::from_str(&answer).expect("JSON");
+    let id = body["id"].as_str().expect("an id");
+    (body["leader"]["id"] == id).then(|| pod_of(id).to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn the_service_reaches_the_leader_and_after_a_hand_over_the_next() {
+async fn the_service_reaches_the_leader_and_after_a_handover_the_next_one() {
     let release = Release::install(&[]).await;
     let (address, leader) = (to_the_leader(&release).await, release.leader().await);
 
@@ -61,7 +61,7 @@ async fn the_service_reaches_the_leader_and_after_a_hand_over_the_next() {
     assert_ne!(reached, leader);
     release.rolled_out().await;
     for _ in 0..20 {
-        assert_eq!(through(&address).await.as_ref(), Some(&next), "and nobody else");
+        assert_eq!(through(&address).await.as_ref(), Some(&next), "only the new leader is reached");
         sleep(Duration::from_millis(50)).await;
     }
     release.end().await;
@@ -69,7 +69,7 @@ async fn the_service_reaches_the_leader_and_after_a_hand_over_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn only_the_leader_says_through_the_service_that_it_leads_while_its_pod_is_deleted() {
+async fn only_the_leader_answers_as_leader_through_the_service_while_its_pod_is_deleted() {
     let release = Release::install(&[]).await;
 
     sampled(&release, "deleted", async |leader| {
@@ -82,7 +82,7 @@ async fn only_the_leader_says_through_the_service_that_it_leads_while_its_pod_is
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn only_the_leader_says_through_the_service_that_it_leads_while_it_is_killed() {
+async fn only_the_leader_answers_as_leader_through_the_service_while_it_is_killed() {
     let release = Release::install(&[]).await;
 
     sampled(&release, "killed", async |leader| kill_pod(&release.namespace, leader)).await;
@@ -90,7 +90,7 @@ async fn only_the_leader_says_through_the_service_that_it_leads_while_it_is_kill
     release.end().await;
 }
 
-/// Takes the leader away and asks through the Service from before that until all pods are ready again.
+/// Removes the leader with `take`, and samples the Service from before that until all pods are ready again.
 async fn sampled(release: &Release, how: &str, take: impl AsyncFnOnce(&str)) {
     let (address, leader) = (to_the_leader(release).await, release.leader().await);
     let samples = Samples::take(&address);
@@ -111,7 +111,7 @@ async fn sampled(release: &Release, how: &str, take: impl AsyncFnOnce(&str)) {
     measured(&format!("through the Service, the leader {how}"), gap(&taken, &change));
 }
 
-/// Whoever said that it leads was the one whose tenure that was, and as long as it was.
+/// Every pod that reported that it leads was the holder of that tenure, at that time.
 #[track_caller]
 fn only_the_leader(taken: &[Sample], change: &Change) {
     let [old, new] = [(change.tokens.0, &change.from), (change.tokens.1, &change.to)];
@@ -121,23 +121,27 @@ fn only_the_leader(taken: &[Sample], change: &Change) {
         assert!(*token >= newest, "tokens go back from {newest}: {sample:?}");
         newest = *token;
         let tenure = [old, new].into_iter().find(|(of, _)| of == token);
-        let (_, holder) = tenure.unwrap_or_else(|| panic!("nobody's: {sample:?}, {change:?}"));
-        assert!(id.as_ref().is_none_or(|id| id == holder), "another's: {sample:?}, {change:?}");
+        let (_, holder) =
+            tenure.unwrap_or_else(|| panic!("the token of no tenure: {sample:?}, {change:?}"));
+        assert!(
+            id.as_ref().is_none_or(|id| id == holder),
+            "the token of another holder: {sample:?}, {change:?}"
+        );
         let late = *token == old.0 && sample.asked > change.at;
-        assert!(!late, "another leads already: {sample:?}, {change:?}");
+        assert!(!late, "another pod leads already: {sample:?}, {change:?}");
     }
     let named = |(token, id): (u64, &String)| {
         let whole = Answer::Leader { token, id: Some(id.clone()) };
         taken.iter().any(|sample| sample.answer == whole)
     };
-    assert!(named(old) && named(new), "both were reached: {change:?}");
+    assert!(named(old) && named(new), "both leaders were reached: {change:?}");
 }
 
-/// For how long nobody said that it leads, and how much of that nobody said anything.
+/// The time without an answer of a leader, and the part of it without any answer.
 fn gap(taken: &[Sample], change: &Change) -> String {
     let led = |token: u64| move |sample: &Sample| sample.answer.token() == Some(token);
-    let last = taken.iter().rposition(led(change.tokens.0)).expect("it led");
-    let first = taken.iter().position(led(change.tokens.1)).expect("the next led");
+    let last = taken.iter().rposition(led(change.tokens.0)).expect("an answer of the old leader");
+    let first = taken.iter().position(led(change.tokens.1)).expect("an answer of the new leader");
     let between = &taken[last..=first];
     let after = between.windows(2).map(|pair| (&pair[1], pair[1].answered - pair[0].answered));
     let silent = after.filter(|(sample, _)| sample.answer == Answer::Nothing);
@@ -149,8 +153,9 @@ fn gap(taken: &[Sample], change: &Change) -> String {
     )
 }
 
-/// A second of each: the old one leads, nobody does, the new one leads; its tenure is seen after two and a half.
-fn exemplary() -> (Vec<Sample>, Change) {
+/// An example, with one sample per second: twice the old leader, no answer, the new leader. The watch sees the new
+/// tenure after 2.5 s.
+fn example() -> (Vec<Sample>, Change) {
     let begun = Instant::now();
     let at = |seconds| begun + Duration::from_secs(seconds);
     let leads = |token, id: &str| Answer::Leader { token, id: Some(id.into()) };
@@ -172,19 +177,19 @@ fn exemplary() -> (Vec<Sample>, Change) {
 }
 
 #[test]
-fn a_hand_over_without_fault_is_found_to_be_one() {
-    let (taken, change) = exemplary();
+fn a_correct_handover_passes_and_its_gap_is_measured() {
+    let (taken, change) = example();
 
     only_the_leader(&taken, &change);
 
-    let told = gap(&taken, &change);
-    assert_eq!(told, "2.00s without a leader, of it 1.00s unanswered; 3 answers in all");
+    let text = gap(&taken, &change);
+    assert_eq!(text, "2.00s without a leader, of it 1.00s unanswered; 3 answers in all");
 }
 
 #[test]
-#[should_panic(expected = "another leads already")]
-fn one_that_says_it_leads_after_the_next_was_seen_is_found() {
-    let (mut taken, change) = exemplary();
+#[should_panic(expected = "another pod leads already")]
+fn an_old_leader_that_answers_after_the_new_one_was_seen_is_found() {
+    let (mut taken, change) = example();
     taken[3].answer = taken[0].answer.clone();
 
     only_the_leader(&taken, &change);
@@ -192,17 +197,17 @@ fn one_that_says_it_leads_after_the_next_was_seen_is_found() {
 
 #[test]
 #[should_panic(expected = "tokens go back")]
-fn two_that_say_in_turn_that_they_lead_are_found() {
-    let (mut taken, change) = exemplary();
+fn two_leaders_that_answer_in_turn_are_found() {
+    let (mut taken, change) = example();
     taken.swap(1, 3);
 
     only_the_leader(&taken, &change);
 }
 
 #[test]
-#[should_panic(expected = "another's")]
-fn one_that_says_the_token_of_another_is_found() {
-    let (mut taken, change) = exemplary();
+#[should_panic(expected = "the token of another holder")]
+fn a_pod_that_answers_with_the_token_of_another_is_found() {
+    let (mut taken, change) = example();
     taken[1].answer = Answer::Leader { token: 7, id: Some("new".into()) };
 
     only_the_leader(&taken, &change);

@@ -1,4 +1,4 @@
-//! What is answered through the leader's Service, asked again and again.
+//! Repeated requests through the Service of the leader, and their answers.
 
 use std::{
     process::Stdio,
@@ -16,30 +16,28 @@ use tokio::{
 
 use crate::node::command_on_node;
 
-/// Between two questions.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// One question, and what came of it.
+/// One request and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// A moment before it was sent.
+    /// Right before the request was sent.
     pub(crate) asked: Instant,
-    /// A moment after the answer had come.
+    /// Right after the answer had come.
     pub(crate) answered: Instant,
     pub(crate) answer: Answer,
 }
 
-/// What `/leading` said.
+/// The answer to `/leading`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// No answer.
     Nothing,
-    /// Somebody who does not lead.
+    /// From a pod that does not lead.
     Follower,
-    /// Somebody who leads, with this token; its identity, where the same connection told it.
-    Leader {
-        token: u64,
-        id: Option<String>,
-    },
+    /// From a pod that leads: its token, and its identity if the same connection returned it.
+    Leader { token: u64, id: Option<String> },
 }
 
 impl Answer {
@@ -51,7 +49,7 @@ impl Answer {
     }
 }
 
-/// Questions from now on until this is dropped, one after the other, each over a connection of its own.
+/// Sends one request after the other, each over a new connection, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Samples {
     taken: Arc<Mutex<Vec<Sample>>>,
@@ -66,7 +64,7 @@ impl Samples {
     }
 
     pub(crate) fn so_far(&self) -> Vec<Sample> {
-        assert!(!self.task.is_finished(), "nobody asks any more");
+        assert!(!self.task.is_finished(), "the task that sends requests has ended");
         self.taken.lock().unwrap().clone()
     }
 }
@@ -77,9 +75,10 @@ impl Drop for Samples {
     }
 }
 
-/// Asks from the node, where one program waits for the word: what is before a question and what after it is sure.
+/// Sends the requests from the node. A program there waits for a line before each request, so that the times before
+/// and after it are exact.
 async fn ask(address: String, taken: Arc<Mutex<Vec<Sample>>>) {
-    // Both over one connection, so that both are of one pod.
+    // Both requests use one connection, so that the same pod answers both.
     let script = format!(
         r"while read -r _; do
           curl --silent --max-time 1 --write-out ' %{{http_code}} %{{num_connects}}\n' http://{address}/leading http://{address}/
@@ -96,22 +95,22 @@ async fn ask(address: String, taken: Arc<Mutex<Vec<Sample>>>) {
     loop {
         let asked = Instant::now();
         words.write_all(b"ask\n").await.unwrap();
-        let leading = lines.next_line().await.unwrap().expect("a line for each question");
+        let leading = lines.next_line().await.unwrap().expect("a line for each request");
         let answered = Instant::now();
-        let stand = lines.next_line().await.unwrap().expect("a line for each question");
-        taken.lock().unwrap().push(Sample { asked, answered, answer: read(&leading, &stand) });
+        let state = lines.next_line().await.unwrap().expect("a line for each request");
+        taken.lock().unwrap().push(Sample { asked, answered, answer: read(&leading, &state) });
         sleep(PAUSE).await;
     }
 }
 
-/// Reads what curl wrote: of each question the body, the status and the number of new connections.
-fn read(leading: &str, stand: &str) -> Answer {
+/// Parses the output of curl: body, status and number of new connections of each request.
+fn read(leading: &str, state: &str) -> Answer {
     match split(leading) {
         Some((lead, "200", _)) => Answer::Leader {
-            token: lead["token"].as_u64().expect("who leads has a token"),
-            id: split(stand)
+            token: lead["token"].as_u64().expect("a leader has a token"),
+            id: split(state)
                 .filter(|(_, status, connections)| (*status, *connections) == ("200", "0"))
-                .map(|(stand, ..)| stand["id"].as_str().expect("an id").to_owned()),
+                .map(|(state, ..)| state["id"].as_str().expect("an id").to_owned()),
         },
         Some((lead, "503", _)) => {
             assert_eq!(lead["leading"], false, "{leading}");

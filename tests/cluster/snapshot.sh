@@ -1,11 +1,11 @@
 #!/bin/bash
-# Prints what of this machine a cluster could leave changed: mounts, links, addresses, routes, cgroups, nft
-# rules, kernel settings, the folders that its parts like to make, and processes in other namespaces.
+# Prints everything on this machine that a cluster could leave changed: mounts, links, addresses, routes, cgroups, nft
+# rules, kernel settings, the usual folders of its parts, and processes in other namespaces.
 # usage: snapshot.sh
 set -uo pipefail
 echo "# mounts"; cut -d' ' -f4- /proc/self/mountinfo | sort
 echo "# links"; ip -o link show | sed 's/^[0-9]*: //' | sort
-# How long an address is valid counts down.
+# Without the lifetime of addresses, which counts down.
 echo "# addresses"; ip -o addr show | sed 's/^[0-9]*: //; s/valid_lft.*//' | sort
 echo "# routes"; ip route show table all | sort
 echo "# cgroups"; find /sys/fs/cgroup -type d | sort

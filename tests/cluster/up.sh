@@ -1,6 +1,6 @@
 #!/bin/bash
-# Brings a one-node cluster up and waits until it is ready: kind's where docker or podman runs and kind is
-# installed, else one of namespaces, see node-up.sh. One that is up already is left as it is.
+# Starts a one-node cluster and waits until it is ready: a kind cluster if docker or podman runs and kind is installed,
+# otherwise the node of node-up.sh. Does nothing if the cluster is up already.
 # usage: [DIR=...] [LEASEHOLD_CLUSTER=kind|node] up.sh     the last line is KUBECONFIG=...
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -9,7 +9,7 @@ here=$(dirname "$(realpath "$0")")
 engine() {
   local engine
   for engine in docker podman; do
-    # A client alone is no engine.
+    # The client may be installed without a running engine.
     if command -v "$engine" >/dev/null && timeout 10 "$engine" info >/dev/null 2>&1; then echo "$engine"; return; fi
   done
 }

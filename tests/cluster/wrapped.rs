@@ -1,4 +1,4 @@
-//! Containers that are not leasehold: a command that runs only while its pod leads.
+//! The wrapper mode: a command that runs only while its pod leads.
 
 use k8s_openapi::api::{
     core::v1::ConfigMap,
@@ -17,7 +17,7 @@ use crate::{
     until,
 };
 
-/// What the wrapped program may do for its own work, beside what leasehold may do.
+/// Grants the wrapped program the permissions that it needs besides those of leasehold.
 async fn allow(release: &Release) {
     let object = |object| serde_json::from_value(object).expect("an object");
     let roles: Api<Role> = Api::namespaced(release.client.clone(), &release.namespace);
@@ -32,12 +32,12 @@ async fn allow(release: &Release) {
     bindings.create(&PostParams::default(), &binding.unwrap()).await.unwrap();
 }
 
-/// The pods in which the program has begun to work.
+/// The pods in which the program has started to work.
 async fn working(release: &Release) -> Vec<String> {
     let mut working = Vec::new();
     for pod in release.lives().await.into_keys() {
         let log = release.pods().logs(&pod, &LogParams::default()).await.unwrap_or_default();
-        if log.contains("stands in `leasehold-example-controller`") {
+        if log.contains("is a candidate in `leasehold-example-controller`") {
             working.push(pod);
         }
     }
@@ -46,7 +46,7 @@ async fn working(release: &Release) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
-async fn a_wrapped_command_works_in_the_leaders_pod_and_in_no_other() {
+async fn a_wrapped_command_runs_only_in_the_pod_of_the_leader() {
     let image = load_program("controller");
     let app = format!("appImage={image}");
     let release = Release::prepare().await;

@@ -1,6 +1,6 @@
-//! `make controlplane`: a control plane to try things on, until Ctrl-C.
+//! `make controlplane`: a control plane for experiments, until Ctrl-C.
 
-#![expect(clippy::print_stdout, reason = "prints what to paste into a shell")]
+#![expect(clippy::print_stdout, reason = "prints commands for a shell")]
 
 use std::io;
 
@@ -24,7 +24,7 @@ async fn main() -> io::Result<()> {
         _ = interrupted.recv() => {}
         () = run => {}
     }
-    eprintln!("stopped, nothing is left of it");
+    eprintln!("stopped and removed");
     Ok(())
 }
 
@@ -33,9 +33,9 @@ fn describe(control_plane: &ControlPlane) {
         return;
     }
     println!("export KUBECONFIG={}", control_plane.kubeconfig(ADMIN).display());
-    println!("kubectl get leases --all-namespaces   # to try it; {ADMIN} may do everything");
+    println!("kubectl get leases --all-namespaces   # {ADMIN} has all permissions");
     for user in USERS {
-        println!("# {}: {user}, who may do nothing yet", control_plane.kubeconfig(user).display());
+        println!("# {}: {user}, without any permission", control_plane.kubeconfig(user).display());
     }
     println!("# Ctrl-C stops it and removes everything");
 }

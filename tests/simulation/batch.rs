@@ -72,7 +72,7 @@ impl Batch {
         for (seed, what) in &self.violations {
             let _ = write!(
                 told,
-                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test --features simulation --test simulation replay -- --ignored --nocapture"
+                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test -p leasehold-simulation replay -- --ignored --nocapture"
             );
         }
         assert!(self.violations.is_empty(), "{told}\n{self}");

@@ -56,8 +56,6 @@ pub(crate) struct Process {
     pub(crate) post: Post,
     pub(crate) clock: HostClock,
     local: u64,
-    /// For how long it was paused, on its own clock.
-    suspended: Duration,
     pub(crate) beliefs: Vec<Belief>,
     pub(crate) identity: String,
     /// What its tasks want.
@@ -140,7 +138,6 @@ impl Process {
             post,
             clock,
             local: 0,
-            suspended: Duration::ZERO,
             beliefs: Vec::new(),
             identity,
             wants: Vec::new(),
@@ -161,8 +158,6 @@ impl Process {
         let target = self.clock.local(to);
         let ahead = Duration::from_millis(target.saturating_sub(self.local));
         leasehold::simulate(chance, self.post.begun().into_std(), wall_at(to, skew));
-        self.suspended += if resumed { ahead } else { Duration::ZERO };
-        leasehold::suspended(self.suspended);
         self.runtime.block_on(async {
             if resumed {
                 advance(ahead).await;
@@ -199,7 +194,6 @@ impl Process {
         }
         let (clock, local) = (self.clock, self.local);
         let _on = self.runtime.enter();
-        leasehold::suspended(self.suspended);
         let mut over = Vec::new();
         let mut at = 0;
         while at < self.beliefs.len() {

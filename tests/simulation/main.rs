@@ -10,7 +10,6 @@
 
 mod api;
 mod batch;
-mod bugs;
 mod chaos;
 mod checks;
 mod elections;
@@ -19,6 +18,7 @@ mod faults;
 mod host;
 mod locks;
 mod look;
+mod mutation;
 mod network;
 mod post;
 mod real;
@@ -30,12 +30,12 @@ mod watches;
 mod wire;
 mod world;
 
+extern crate leasehold_simulated as leasehold;
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-
-use leasehold::{Bug, with_bug};
 
 use crate::batch::Batch;
 
@@ -132,9 +132,9 @@ fn one_seed_is_one_trace() {
     let seed = AtomicU64::new(from);
     let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
     let apart = each(next, |seed| {
-        (!is_one_trace(seed, None)).then(|| {
+        (!is_one_trace(seed)).then(|| {
             format!(
-                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test --features simulation --test simulation one_seed_is_one_trace"
+                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation one_seed_is_one_trace"
             )
         })
     });
@@ -142,8 +142,8 @@ fn one_seed_is_one_trace() {
 }
 
 /// Whether two runs on two threads are the same in all that a run comes to.
-fn is_one_trace(seed: u64, bug: Option<Bug>) -> bool {
-    let run = || with_bug(bug, || world::run(seed));
+fn is_one_trace(seed: u64) -> bool {
+    let run = || world::run(seed);
     run() == std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
 }
 
@@ -152,7 +152,7 @@ fn fresh() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() << 20
 }
 
-/// `LEASEHOLD_SEED=n cargo test --features simulation --test simulation replay -- --ignored --nocapture`
+/// `LEASEHOLD_SEED=n cargo test -p leasehold-simulation replay -- --ignored --nocapture`
 #[test]
 #[ignore = "needs a seed"]
 fn replay() {

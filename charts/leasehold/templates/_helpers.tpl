@@ -1,4 +1,4 @@
-{{/* The name of all objects. */}}
+{{/* Name of all objects. */}}
 {{- define "leasehold.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
@@ -9,7 +9,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* The election, which is also the name of its Lease. */}}
+{{/* Name of the election and of its Lease. */}}
 {{- define "leasehold.election" -}}
 {{- .Values.election | default (include "leasehold.fullname" .) -}}
 {{- end }}
@@ -22,12 +22,12 @@
 {{- printf "%s:%s" .Values.image (.Values.imageTag | default .Chart.AppVersion) -}}
 {{- end }}
 
-{{/* Whether candidates have records of their own: "true" or nothing. */}}
+{{/* "true" if candidates have records of their own, else empty. */}}
 {{- define "leasehold.listMembers" -}}
 {{- if kindIs "bool" .Values.listMembers }}{{ if .Values.listMembers }}true{{ end }}{{ else if eq .Values.mode "demo" }}true{{ end -}}
 {{- end }}
 
-{{/* Whether the page is served: "true" or nothing. */}}
+{{/* "true" if the page is served, else empty. */}}
 {{- define "leasehold.page" -}}
 {{- if kindIs "bool" .Values.page }}{{ if .Values.page }}true{{ end }}{{ else if eq .Values.mode "demo" }}true{{ end -}}
 {{- end }}
@@ -44,7 +44,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* What is the same for every container: nothing that it does not need. */}}
+{{/* Security context of every container: no privilege that it does not need. */}}
 {{- define "leasehold.securityContext" -}}
 allowPrivilegeEscalation: false
 capabilities: { drop: [ALL] }
@@ -55,7 +55,7 @@ runAsUser: 65532
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
-{{/* The service account's token, for the containers that talk to the API server and for no other. */}}
+{{/* Service account token, mounted only into containers that send requests to the API server. */}}
 {{- define "leasehold.tokenMount" -}}
 - name: token
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
@@ -72,7 +72,7 @@ seccompProfile: { type: RuntimeDefault }
       - downwardAPI: { items: [{ path: namespace, fieldRef: { fieldPath: metadata.namespace } }] }
 {{- end }}
 
-{{/* Each option of `leasehold elect` that is a value here, by its variable. */}}
+{{/* Options of `leasehold elect` that are values of the chart, as environment variables. */}}
 {{- define "leasehold.env" -}}
 - name: POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
@@ -110,7 +110,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- end }}
 
-{{/* Ready is able to compete; alive is answering at all, so that an API server that is away restarts nothing. */}}
+{{/* Ready: can compete. Alive: answers at all, because an outage of the API server must not restart pods. */}}
 {{- define "leasehold.serving" -}}
 ports:
   - { name: leasehold, containerPort: {{ .Values.servePort }} }
@@ -127,7 +127,7 @@ livenessProbe:
   failureThreshold: 6
 {{- end }}
 
-{{/* leasehold without a command, for modes demo and sidecar. */}}
+{{/* The leasehold container without a command, for modes demo and sidecar. */}}
 {{- define "leasehold.alone" -}}
 name: leasehold
 image: {{ include "leasehold.image" . }}
@@ -144,7 +144,7 @@ volumeMounts:
   {{- include "leasehold.tokenMount" . | nindent 2 }}
 {{- end }}
 
-{{/* What is the same for the user's container in both modes that have one. */}}
+{{/* The user's container: fields that modes sidecar and wrapper share. */}}
 {{- define "leasehold.app" -}}
 name: app
 image: {{ .Values.appImage }}
@@ -157,7 +157,7 @@ securityContext:
   {{- mergeOverwrite (include "leasehold.securityContext" . | fromYaml) (deepCopy .Values.appSecurityContext) | toYaml | nindent 2 }}
 {{- end }}
 
-{{/* What no schema can say. */}}
+{{/* Rules between values, which a schema cannot express. */}}
 {{- define "leasehold.check" -}}
 {{- if eq .Values.mode "demo" -}}
 {{- if .Values.appImage }}{{ fail "appImage is set, but mode is demo: set mode=sidecar or mode=wrapper" }}{{ end -}}
@@ -165,12 +165,12 @@ securityContext:
 {{- if not .Values.appImage }}{{ fail (printf "mode %s needs appImage, your image with its tag" .Values.mode) }}{{ end -}}
 {{- end -}}
 {{- if and (eq .Values.mode "wrapper") (not .Values.appCommand) -}}
-{{- fail "mode wrapper needs appCommand, each word of your command an entry: what the image would start by itself is not known here" -}}
+{{- fail "mode wrapper needs appCommand, one entry per word of your command: the chart cannot read the image's entrypoint" -}}
 {{- end -}}
 {{- if and (eq .Values.mode "wrapper") (or .Values.appReadinessProbe .Values.appLivenessProbe) -}}
 {{- fail "appReadinessProbe and appLivenessProbe are for mode sidecar: in mode wrapper the command runs in one pod only" -}}
 {{- end -}}
 {{- if and .Values.appPort (eq (int .Values.appPort) (int .Values.servePort)) -}}
-{{- fail (printf "appPort and servePort are both %v: they are in one pod, choose another servePort" .Values.servePort) -}}
+{{- fail (printf "appPort and servePort are both %v: both are ports of one pod, so choose another servePort" .Values.servePort) -}}
 {{- end -}}
 {{- end }}

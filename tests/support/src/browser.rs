@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over `WebDriver` (W3C): what the tests need of it.
+//! A headless Chromium, controlled over `WebDriver` (W3C).
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -18,12 +18,12 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-/// The key Enter, as `WebDriver` writes it.
+/// The key Enter in `WebDriver`.
 pub const ENTER: &str = "\u{e007}";
-/// How long the browser may take for anything.
+/// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(60);
 const TAB: &str = "\u{e004}";
-/// How an element is named in an answer.
+/// The key of the id of an element in an answer.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window, until this is dropped.
@@ -32,7 +32,7 @@ pub struct Browser {
     driver: Child,
     session: String,
     client: Client<HttpConnector, Full<Bytes>>,
-    /// Removed with it.
+    /// The directory of the profile, removed when this is dropped.
     profile: tempfile::TempDir,
 }
 
@@ -50,7 +50,7 @@ impl Browser {
             let (_, port) = line.split_once("started successfully on port ")?;
             Some(port.trim_end_matches('.').to_owned())
         });
-        let url = format!("http://127.0.0.1:{}", port.expect("chromedriver says its port"));
+        let url = format!("http://127.0.0.1:{}", port.expect("chromedriver prints its port"));
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self {
             driver,
@@ -62,7 +62,7 @@ impl Browser {
             "--headless=new".into(),
             "--disable-gpu".into(),
             "--hide-scrollbars".into(),
-            // Root, as in a container, has no sandbox; the page is our own.
+            // The sandbox does not work for root, as in a container. The tests open only their own pages.
             "--no-sandbox".into(),
             "--disable-dev-shm-usage".into(),
             format!("--user-data-dir={}", browser.profile.path().display()),
@@ -73,7 +73,7 @@ impl Browser {
         } } });
         let session = browser.send(Method::POST, "", &wanted).await;
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
-        // Narrower than a window can be.
+        // Set here, because a window cannot be as narrow as a phone.
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         browser.devtools("Emulation.setDeviceMetricsOverride", &size).await;
         browser
@@ -84,13 +84,13 @@ impl Browser {
         self.send(Method::POST, "/url", &json!({ "url": url })).await;
     }
 
-    /// Light or dark, as a user's system says.
+    /// Sets the preferred colour scheme: `light` or `dark`.
     pub async fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", &features).await;
     }
 
-    /// What a script returns.
+    /// Runs a script, and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.send(Method::POST, "/execute/sync", &json!({ "script": script, "args": [] })).await
     }
@@ -98,7 +98,7 @@ impl Browser {
     /// Waits until a script returns true.
     #[track_caller]
     pub fn until(&self, script: &str) -> impl Future<Output = ()> {
-        let asked = std::panic::Location::caller();
+        let caller = std::panic::Location::caller();
         async move {
             let so = async {
                 while self.run(script).await != json!(true) {
@@ -106,7 +106,7 @@ impl Browser {
                 }
             };
             let waited = timeout(LIMIT, so).await;
-            waited.unwrap_or_else(|_| panic!("{asked}: waited in vain for {script}"));
+            waited.unwrap_or_else(|_| panic!("{caller}: timed out waiting for {script}"));
         }
     }
 
@@ -116,7 +116,7 @@ impl Browser {
         self.run(&script).await.as_str().unwrap().to_owned()
     }
 
-    /// Clicks as a mouse does: what is covered or out of sight cannot be.
+    /// Clicks an element with the mouse. It must be visible, and not covered.
     pub async fn click(&self, selector: &str) {
         let found = json!({ "using": "css selector", "value": selector });
         let element = self.send(Method::POST, "/element", &found).await;
@@ -124,7 +124,7 @@ impl Browser {
         self.send(Method::POST, &format!("/element/{id}/click"), &json!({})).await;
     }
 
-    /// Presses a key, wherever the focus is.
+    /// Presses a key in the element that has the focus.
     pub async fn press(&self, key: &str) {
         let actions =
             json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
@@ -133,7 +133,7 @@ impl Browser {
         self.send(Method::POST, "/actions", &keyboard).await;
     }
 
-    /// Presses Tab until this has the focus, and shows that.
+    /// Presses Tab until an element that matches has the focus, and checks that its outline is visible.
     pub async fn tab_to(&self, selector: &str) {
         let focused = format!("return document.activeElement.matches({})", json!(selector));
         for _ in 0..20 {
@@ -141,14 +141,14 @@ impl Browser {
             if self.run(&focused).await == json!(true) {
                 let outline =
                     self.run("return getComputedStyle(document.activeElement).outlineStyle").await;
-                assert_ne!(outline, json!("none"), "who uses the keyboard sees where they are");
+                assert_ne!(outline, json!("none"), "the focus must be visible");
                 return;
             }
         }
         panic!("{selector} cannot be reached with Tab");
     }
 
-    /// A picture, in the directory `LEASEHOLD_SCREENSHOTS` if that is set.
+    /// Saves a screenshot in the directory `LEASEHOLD_SCREENSHOTS`, if that is set.
     pub async fn shoot(&self, name: &str) {
         let Some(directory) = std::env::var_os("LEASEHOLD_SCREENSHOTS") else { return };
         let picture = self.send(Method::GET, "/screenshot", &json!({})).await;
@@ -157,21 +157,21 @@ impl Browser {
             .unwrap();
     }
 
-    /// What went wrong in the page: scripts, and what its policy forbids.
+    /// Errors of the page: from scripts, and violations of its content security policy.
     pub async fn complaints(&self) -> Vec<Value> {
         let log = self.send(Method::POST, "/se/log", &json!({ "type": "browser" })).await;
         let all = log.as_array().unwrap().iter();
         all.filter(|entry| entry["level"] == "SEVERE").cloned().collect()
     }
 
-    /// Without a runtime: this may be a panic.
+    /// Ends the session. Blocking, because it runs in `drop`, also during a panic.
     fn end(&self) -> io::Result<()> {
         let (_, rest) = self.session.split_once("//").unwrap_or_default();
         let (host, path) = rest.split_once('/').unwrap_or_default();
         let mut driver = TcpStream::connect(host)?;
         driver.set_read_timeout(Some(LIMIT))?;
         write!(driver, "DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-        // It answers once the browser has ended, and keeps the connection all the same.
+        // The driver answers when the browser has ended, and leaves the connection open.
         driver.read(&mut [0; 1]).map(drop)
     }
 
@@ -194,7 +194,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its driver's session; then the driver.
+        // The browser ends with the session. Then end the driver.
         let _ = self.end();
         let _ = self.driver.kill();
         let _ = self.driver.wait();

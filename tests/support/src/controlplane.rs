@@ -1,4 +1,4 @@
-//! A real etcd and kube-apiserver for the tests.
+//! A control plane for tests: a real etcd and a real kube-apiserver.
 //!
 //! ```text
 //!  test process ── stdin (pipe) ──► guardian (sh) ──► etcd
@@ -6,16 +6,16 @@
 //!      └────────── stdin (pipe) ──► janitor  (sh)     rm -rf of the directory
 //! ```
 //!
-//! When the test process ends, in whatever way, the pipes end with it: the guardians kill
-//! the servers, and once they are gone the janitor removes the directory.
+//! The pipes close when the test process ends, also when it crashes. The guardians then kill the servers, and after
+//! them the janitor removes the directory.
 //!
-//! Three ways to choose the programs, the first that is set wins:
+//! Three ways to choose the programs, in order of precedence:
 //!
-//! | | |
+//! | variable | control plane |
 //! |---|---|
-//! | `LEASEHOLD_TEST_KUBECONFIG` | a kubeconfig; its cluster is used, nothing is started |
-//! | `KUBEBUILDER_ASSETS` | a directory with `etcd` and `kube-apiserver` |
-//! | neither | `target/controlplane/controlplane`, which `tests/controlplane/build.sh` builds |
+//! | `LEASEHOLD_TEST_KUBECONFIG` | the cluster of this kubeconfig; nothing is started |
+//! | `KUBEBUILDER_ASSETS` | the programs `etcd` and `kube-apiserver` in this directory |
+//! | none | `target/controlplane/controlplane`, built by `tests/controlplane/build.sh` |
 
 mod access;
 mod files;
@@ -45,20 +45,20 @@ pub use self::requests::{Audited, since};
 pub use self::roles::Rule;
 pub use self::secrets::{ADMIN, USERS};
 
-/// A control plane to test against. Dropping it ends it.
+/// A control plane for tests. Dropping it stops the servers.
 ///
-/// Everything panics with a message when it fails, as a test would.
+/// Methods panic with a message when they fail.
 #[derive(Debug)]
 pub struct ControlPlane {
     access: Access,
-    /// None when somebody else's cluster is used.
+    /// None for the cluster of `LEASEHOLD_TEST_KUBECONFIG`.
     servers: Option<Servers>,
-    // Last, so that it goes after the servers that write into it.
+    // Last, so that it is dropped after the servers, which write into it.
     directory: Arc<Directory>,
 }
 
 impl ControlPlane {
-    /// Starts a control plane of the test's own and waits until it is ready, about 3 s.
+    /// Starts a control plane and waits until it is ready, which takes about 3 s.
     pub async fn start() -> Self {
         let directory = Arc::new(Directory::new());
         match Origin::from_env() {
@@ -73,62 +73,63 @@ impl ControlPlane {
         }
     }
 
-    /// The one that all tests of this process share, started by the first that asks.
+    /// The control plane that all tests of this process share. The first call starts it.
     ///
-    /// Tests tell their requests apart by namespace and do not kill or pause it.
+    /// Each test uses its own namespace, and no test kills or pauses the servers.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED.get_or_init(Self::start).await
     }
 
-    /// Whether its processes are ours to kill, pause and restart. Says so if not: the test
-    /// that asked is to return.
+    /// Whether the test may kill, pause and restart the servers. If not, prints that the test is skipped; the test
+    /// then returns.
     pub fn own(&self) -> bool {
         if self.servers.is_none() {
             let test = std::thread::current().name().unwrap_or("test").to_owned();
-            eprintln!("{test}: skipped, the cluster of LEASEHOLD_TEST_KUBECONFIG is not ours");
+            eprintln!(
+                "{test}: skipped, because the cluster of LEASEHOLD_TEST_KUBECONFIG must not be stopped"
+            );
         }
         self.servers.is_some()
     }
 
-    /// Where the API is served, without a slash at the end.
+    /// The URL of the API server, without a slash at the end.
     pub fn url(&self) -> String {
         self.access.config(ADMIN).cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// The certificate of the authority that signed the server's, PEM.
+    /// The PEM file of the authority that signed the certificate of the server.
     ///
     /// # Panics
     ///
-    /// Unless [`ControlPlane::own`].
+    /// If [`ControlPlane::own`] is false.
     pub fn ca(&self) -> PathBuf {
         self.servers().ca()
     }
 
-    /// Where its etcd serves clients, without encryption.
+    /// The URL of etcd, without encryption.
     ///
     /// # Panics
     ///
-    /// Unless [`ControlPlane::own`].
+    /// If [`ControlPlane::own`] is false.
     pub fn etcd(&self) -> String {
         self.servers().etcd()
     }
 
-    /// How `user` reaches it. kube's own retries are off.
+    /// The client configuration of `user`. The retries of kube are off.
     ///
-    /// [`ADMIN`] may do everything, the other [`USERS`] what [`ControlPlane::allow`] gave them.
-    /// In somebody else's cluster they are impersonated.
+    /// [`ADMIN`] has all permissions, the other [`USERS`] those that [`ControlPlane::allow`] granted. In the cluster of
+    /// `LEASEHOLD_TEST_KUBECONFIG` these users are impersonated.
     pub fn config(&self, user: &str) -> Config {
         self.access.config(user)
     }
 
-    /// A new client of `user`, with connections of its own. It belongs to the runtime it is
-    /// made in.
+    /// A new client of `user`, with its own connections. It works only in the runtime in which it was made.
     pub fn client(&self, user: &str) -> Client {
         Client::try_from(self.config(user)).expect("the configuration makes a client")
     }
 
-    /// Writes a kubeconfig of `user`, a new file with each call. It goes with the control plane.
+    /// Writes a kubeconfig of `user` into a new file, which is removed with the control plane.
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         let name = format!("kubeconfig-{user}-{}", uuid::Uuid::new_v4().simple());
         write(&self.directory.path().join(name), &self.access.kubeconfig(user))
@@ -136,7 +137,7 @@ impl ControlPlane {
 
     /// Creates a namespace with a random name.
     ///
-    /// It stays. In a cluster that stays as well it can be found by its label,
+    /// The namespace is not deleted. In a cluster that lives on, its label is
     /// `app.kubernetes.io/managed-by=leasehold-tests`.
     pub async fn namespace(&self) -> String {
         let namespace = serde_json::from_value(json!({ "metadata": {
@@ -149,75 +150,72 @@ impl ControlPlane {
         created.expect("namespace created").metadata.name.expect("a created object has a name")
     }
 
-    /// Gives `user` a role with `rules` in `namespace`, and returns once it is in force.
+    /// Grants `rules` in `namespace` to `user`, and waits until the server applies them.
     pub async fn allow(&self, user: &str, namespace: &str, rules: &[Rule<'_>]) {
         roles::allow(&self.client(ADMIN), user, namespace, rules).await;
     }
 
-    /// SIGKILL to kube-apiserver; returns when it is gone. Open connections are reset,
-    /// new ones refused.
+    /// Kills kube-apiserver with SIGKILL and waits until it has ended. Open connections are reset, new ones refused.
     pub fn kill_apiserver(&self) {
         self.servers().kill_apiserver();
     }
 
-    /// Starts kube-apiserver again, on the same port and with the same certificates, and waits
-    /// until it is ready. Kills it first if it runs.
+    /// Starts kube-apiserver again on the same port with the same certificates, and waits until it is ready. Kills it
+    /// first if it runs.
     pub async fn restart_apiserver(&self) {
         self.servers().restart_apiserver(self.config(ADMIN)).await;
     }
 
-    /// SIGSTOP to kube-apiserver; returns when it stands still. Connections stay open and new
-    /// ones are accepted (by the kernel), nothing is answered.
+    /// Pauses kube-apiserver with SIGSTOP and waits until it has stopped. Connections stay open, and the kernel accepts
+    /// new ones, but no request is answered.
     pub fn pause_apiserver(&self) {
         self.servers().signal_apiserver(Signal::STOP);
     }
 
-    /// SIGCONT to kube-apiserver: it answers what came in meanwhile.
+    /// Resumes kube-apiserver with SIGCONT. It answers the requests that arrived during the pause.
     pub fn resume_apiserver(&self) {
         self.servers().signal_apiserver(Signal::CONT);
     }
 
-    /// SIGSTOP to etcd; returns when it stands still. kube-apiserver still accepts requests
-    /// and answers reads it has cached; the others hang until it gives up.
+    /// Pauses etcd with SIGSTOP and waits until it has stopped. kube-apiserver answers reads from its cache; other
+    /// requests hang until they time out.
     pub fn pause_etcd(&self) {
         self.servers().signal_etcd(Signal::STOP);
     }
 
-    /// SIGCONT to etcd.
+    /// Resumes etcd with SIGCONT.
     pub fn resume_etcd(&self) {
         self.servers().signal_etcd(Signal::CONT);
     }
 
-    /// How many requests for Leases were answered, by verb and status code.
+    /// The number of answered requests for Leases, by verb and status code.
     ///
-    /// Source: `apiserver_request_total`, of all users and namespaces. The verbs are `GET`,
-    /// `LIST`, `WATCH`, `POST`, `PUT`, `PATCH` and `DELETE`. A request is counted when it has been
-    /// answered, a watch when it ends. One that did not get as far as Leases is not counted (401,
-    /// 403), but one dropped by flow control is (429). Starts at 0 with each kube-apiserver.
-    /// Subtract two of these with [`since`].
+    /// Source: the metric `apiserver_request_total`, for all users and namespaces. The verbs are `GET`, `LIST`,
+    /// `WATCH`, `POST`, `PUT`, `PATCH` and `DELETE`. A request is counted when it is answered, a watch when it ends.
+    /// Requests rejected with 401 or 403 are not counted; requests dropped by flow control (429) are. The counts start
+    /// at 0 with each kube-apiserver. [`since`] subtracts two results.
     pub async fn requests(&self) -> BTreeMap<(String, u16), u64> {
         requests::metrics(&self.client(ADMIN)).await
     }
 
-    /// How many requests for Leases `user` sent, by verb.
+    /// The number of requests for Leases that `user` sent, by verb.
     ///
-    /// Source: the audit log. The verbs are `get`, `list`, `watch`, `create`, `update`, `patch`
-    /// and `delete`. A request is counted when it arrives, whatever becomes of it, a watch when
-    /// it starts; what nobody could authenticate is not. Goes on counting over restarts.
+    /// Source: the audit log. The verbs are `get`, `list`, `watch`, `create`, `update`, `patch` and `delete`. Every
+    /// authenticated request is counted when it arrives, a watch when it starts. The counts continue after a restart.
     ///
     /// # Panics
     ///
-    /// Unless [`ControlPlane::own`].
+    /// If [`ControlPlane::own`] is false.
     pub fn audit(&self, user: &str) -> BTreeMap<String, u64> {
         self.audit_of(|request| request.user == user)
     }
 
-    /// As [`ControlPlane::audit`], of the requests for which `counts` holds.
+    /// Like [`ControlPlane::audit`], for the requests for which `counts` returns true.
     pub fn audit_of(&self, counts: impl Fn(&Audited) -> bool) -> BTreeMap<String, u64> {
         requests::audit(&self.servers().audit_log(), counts)
     }
 
     fn servers(&self) -> &Servers {
-        self.servers.as_ref().expect("asked own() first")
+        self.servers.as_ref().expect("own() is true")
     }
 }

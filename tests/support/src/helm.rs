@@ -1,4 +1,4 @@
-//! The program helm.
+//! The program `helm`.
 
 use std::{
     path::Path,
@@ -8,13 +8,13 @@ use std::{
 /// The directory of the chart.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/leasehold");
 
-/// Runs helm, which is `$HELM` or in the path; what it printed, or what it said was wrong.
+/// Runs helm, which is `$HELM` or in the path. Returns its standard output, or its standard error if it failed.
 ///
 /// # Panics
 ///
 /// If there is no helm.
 pub fn helm<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
-    // Nothing of this user's, and nothing for this user.
+    // Keep the configuration and the cache of this user out of the tests.
     let home = tempfile::tempdir().expect("a directory");
     let Output { status, stdout, stderr } = command(home.path())
         .args(words)

@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn tenures_that_touch_are_no_overlap() {
+    fn tenures_that_touch_do_not_overlap() {
         assert_eq!(check("a", &mut [held(2, 20, 30), held(1, 10, 20)]), None);
     }
 

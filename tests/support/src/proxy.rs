@@ -1,4 +1,4 @@
-//! A TCP proxy in front of one server, for what happens between a client and it.
+//! A TCP proxy in front of one server, with faults.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -13,22 +13,22 @@ use tokio::{
     time::sleep,
 };
 
-/// What becomes of bytes on their way.
+/// What happens to bytes in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
-    /// They pass.
+    /// Bytes pass.
     #[default]
     Open,
-    /// They are held back, in order, until the way is open again. Neither side gets an error. If the sender closes
+    /// Bytes are held back, in order, until the way is open again. Neither side gets an error. If the sender closes
     /// the connection meanwhile, the receiver sees its end one second after the bytes.
     Held,
-    /// Each piece takes this much longer.
+    /// Each piece is delayed by this time.
     Slow(Duration),
-    /// Each connection ends when this many more bytes have passed, which may be in the middle of a message.
+    /// Each connection ends after this many more bytes, perhaps in the middle of a message.
     Cut(usize),
 }
 
-/// How both directions are, and whether connections are cut.
+/// The state of both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// From the client to the server.
@@ -38,11 +38,11 @@ pub struct Link {
 }
 
 impl Link {
-    /// Nothing passes, in either direction, and nothing says so.
+    /// No bytes pass in either direction, and connections stay open.
     pub const BLACK_HOLE: Self = Self { requests: Way::Held, replies: Way::Held };
-    /// Requests arrive, and their answers do not.
+    /// Requests arrive, but their answers do not.
     pub const NO_REPLIES: Self = Self { requests: Way::Open, replies: Way::Held };
-    /// Requests do not arrive. What the server has to say still does.
+    /// Requests do not arrive. Bytes from the server still do.
     pub const NO_REQUESTS: Self = Self { requests: Way::Held, replies: Way::Open };
 }
 
@@ -51,13 +51,13 @@ impl Link {
 pub struct Proxy {
     address: SocketAddr,
     link: watch::Sender<Link>,
-    /// Counts up when all connections are to be cut.
+    /// Increases when all connections are to be cut.
     cut: watch::Sender<u64>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port and passes on to `server`.
+    /// Listens on a free port and forwards to `server`.
     pub async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -82,7 +82,7 @@ impl Proxy {
         self.link.send_replace(link);
     }
 
-    /// Resets every connection there is, on both sides; new ones are accepted.
+    /// Resets all present connections on both sides. New ones are accepted.
     pub fn reset(&self) {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
@@ -124,7 +124,7 @@ async fn connect(
     }
 }
 
-/// How much later than the bytes that were held back the end of their connection comes.
+/// The delay between bytes that were held back and the end of their connection.
 const END_AFTER_HELD: Duration = Duration::from_secs(1);
 
 async fn pass(

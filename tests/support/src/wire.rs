@@ -1,4 +1,4 @@
-//! Requests as a simulated API server reads them.
+//! Requests, parsed for a simulated API server.
 
 use std::{collections::BTreeMap, io};
 
@@ -13,11 +13,12 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// A request in the server's terms.
 #[derive(Debug)]
 pub struct Asked {
-    /// `get`, `list`, `watch`, `create`, `update`, `delete`, `patch`; `review` for one's own rules; or `unknown`.
+    /// `get`, `list`, `watch`, `create`, `update`, `delete`, `patch`, `unknown`; `review` for a
+    /// `SelfSubjectRulesReview`.
     pub verb: &'static str,
     /// Empty for all namespaces.
     pub namespace: String,
-    /// Of the object; for a list or a watch, of the one that it is restricted to.
+    /// The name of the object; for a list or a watch, the name that it selects.
     pub name: String,
     /// The query string, unescaped.
     pub query: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! How the users of a control plane reach it.
+//! Configurations of the users of a control plane.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::secrets::{ADMIN, Secrets};
 
-/// The admin's way in, and how to make other users' out of it.
+/// The configuration of the admin, and how to derive those of other users.
 #[derive(Debug)]
 pub(super) struct Access {
     kubeconfig: Kubeconfig,
@@ -20,9 +20,9 @@ pub(super) struct Access {
 
 #[derive(Debug)]
 enum Users {
-    /// Ours: everybody has a token.
+    /// Every user has a token: a control plane of the tests.
     Tokens(BTreeMap<String, String>),
-    /// Somebody else's: the admin says whom to take it for.
+    /// The admin impersonates other users: any other cluster.
     Impersonated,
 }
 
@@ -63,7 +63,7 @@ impl Access {
         config
     }
 
-    /// A whole file. JSON, which is YAML.
+    /// The text of a kubeconfig file, in JSON, which is valid YAML.
     pub(super) fn kubeconfig(&self, user: &str) -> String {
         let mut kubeconfig = self.kubeconfig.clone();
         let current = kubeconfig.current_context.as_deref().unwrap_or_default();

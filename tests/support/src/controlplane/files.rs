@@ -1,4 +1,4 @@
-//! The directory of a control plane, and the files in it.
+//! The directory of a control plane and its files.
 
 use std::fs::OpenOptions;
 use std::io::{PipeWriter, Write as _};
@@ -7,13 +7,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Ends when nobody can write to its standard input any more: neither the test process nor one
-/// of its guardians.
+/// Waits until its standard input is closed, which means that the test process and its guardians have ended. Then it
+/// removes the directory.
 const JANITOR: &str = r#"cat >/dev/null; exec rm -rf -- "$1""#;
 
-/// A directory for one control plane, readable by its owner only.
+/// A directory for one control plane. Only its owner can read it.
 ///
-/// It is removed when this is dropped, and also when the test process ends without that.
+/// It is removed when this is dropped, and also when the test process dies before.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -32,7 +32,7 @@ impl Directory {
             .stdin(reader)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .process_group(0) // out of reach of Ctrl-C
+            .process_group(0) // so that Ctrl-C does not reach it
             .spawn()
             .expect("/bin/sh runs");
         Self { path: directory.keep(), life: Some(writer), janitor }
@@ -42,7 +42,7 @@ impl Directory {
         &self.path
     }
 
-    /// For a process after which the directory may go, but not before.
+    /// A handle that keeps the directory until the process that holds it has ended.
     pub(super) fn hold(&self) -> Stdio {
         let life = self.life.as_ref().expect("open until dropped");
         life.try_clone().expect("another descriptor").into()
@@ -56,7 +56,7 @@ impl Drop for Directory {
     }
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner can read.
 pub(super) fn write(path: &Path, text: &str) -> PathBuf {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
@@ -64,7 +64,7 @@ pub(super) fn write(path: &Path, text: &str) -> PathBuf {
     path.to_owned()
 }
 
-/// The last lines of a log, under its name.
+/// The last lines of a log, after a line with its name.
 pub(super) fn tail(path: &Path) -> String {
     const LINES: usize = 30;
     let text = std::fs::read(path).unwrap_or_default();

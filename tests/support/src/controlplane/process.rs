@@ -1,4 +1,4 @@
-//! A server process that does not outlive the test process.
+//! A server process that ends with the test process.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::files::Directory;
 
-/// Starts "$2..." with its output in $1, prints its process id, kills it when the standard
-/// input ends, and itself ends when the server has ended, in whatever way.
+/// Starts the server "$2..." with its output in the file $1, and prints its process id. Kills the server when the
+/// standard input ends. Ends itself when the server has ended.
 const GUARDIAN: &str = r#"
 log=$1; shift
 "$@" </dev/null >>"$log" 2>&1 &
@@ -40,14 +40,14 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(directory.hold())
-            .process_group(0) // out of reach of Ctrl-C
+            .process_group(0) // so that Ctrl-C does not reach it
             .spawn()
             .expect("/bin/sh runs");
         let life = guardian.stdin.take();
-        let mut said = String::new();
+        let mut output = String::new();
         let stdout = guardian.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut said).expect("the guardian talks");
-        let pid = said.trim().parse().ok().and_then(Pid::from_raw);
+        BufReader::new(stdout).read_line(&mut output).expect("the guardian prints a line");
+        let pid = output.trim().parse().ok().and_then(Pid::from_raw);
         Self { guardian, life, pid: pid.expect("a process id") }
     }
 
@@ -56,22 +56,22 @@ impl Process {
         self.guardian.try_wait().expect("our child").is_some()
     }
 
-    /// Stops or continues the server; returns when it has stopped.
+    /// Sends a signal to the server. After SIGSTOP, waits until it has stopped.
     pub(super) fn signal(&mut self, signal: Signal) {
         assert!(!self.has_ended(), "the server has ended");
-        kill_process(self.pid, signal).expect("the server runs");
-        while signal == Signal::STOP && !self.stands_still() {
+        kill_process(self.pid, signal).expect("the signal is sent");
+        while signal == Signal::STOP && !self.has_stopped() {
             std::thread::yield_now();
         }
     }
 
-    /// Whether each of its threads has stopped. Where that cannot be seen (no /proc), true.
-    fn stands_still(&self) -> bool {
+    /// Whether all threads have stopped. True on systems without `/proc`.
+    fn has_stopped(&self) -> bool {
         let tasks = format!("/proc/{}/task", self.pid.as_raw_nonzero());
         let Ok(tasks) = std::fs::read_dir(tasks) else { return true };
         tasks.flatten().all(|task| {
             let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            // The state follows the name, which may have parentheses of its own.
+            // The state follows the name in parentheses, which may contain parentheses.
             stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
         })
     }

@@ -1,4 +1,4 @@
-//! Which etcd and kube-apiserver the tests use.
+//! The programs etcd and kube-apiserver.
 
 use std::env::var_os;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use crate::ROOT;
 /// Where the control plane comes from.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// Somebody else's cluster, by its kubeconfig.
+    /// A running cluster, by its kubeconfig.
     Cluster(PathBuf),
-    /// Programs for us to start.
+    /// Programs to start.
     Programs(Programs),
 }
 
-/// The first words of the two commands.
+/// The first words of both commands.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub(super) etcd: Vec<String>,
@@ -32,7 +32,7 @@ impl Origin {
             let (etcd, apiserver) = (program("etcd"), program("kube-apiserver"));
             return Self::Programs(Programs { etcd, apiserver });
         }
-        // Cargo resolves a relative CARGO_TARGET_DIR where it was started: take that for the workspace's root.
+        // Cargo resolves a relative CARGO_TARGET_DIR in the directory where it was started: usually the root.
         let root = Path::new(ROOT);
         let candidates = path("CARGO_TARGET_DIR").into_iter().chain(["target".into()]);
         let built = candidates.map(|target| root.join(target).join("controlplane/controlplane"));

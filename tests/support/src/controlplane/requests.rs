@@ -1,4 +1,4 @@
-//! Counts of requests, by the server.
+//! Counts of requests, as the server reports them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,21 +6,21 @@ use std::path::Path;
 use kube::Client;
 use serde::Deserialize;
 
-/// A request for a Lease or for Leases, from the audit log.
+/// A request for one or more Leases, from the audit log.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Audited {
     /// In lower case: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
     pub verb: String,
-    /// Who sent it.
+    /// The user that sent it.
     pub user: String,
-    /// Empty if it was for all namespaces.
+    /// Empty for a request to all namespaces.
     pub namespace: String,
-    /// Empty if it was for more than one Lease, or for a new one.
+    /// Empty for a request for several Leases, or for a new one.
     pub name: String,
 }
 
-/// How much each number of `after` is above that of `before`; without those that are not.
+/// The increase of each count from `before` to `after`, without those that did not increase.
 #[must_use]
 pub fn since<K: Ord + Clone>(
     before: &BTreeMap<K, u64>,
@@ -46,7 +46,7 @@ pub(super) async fn metrics(admin: &Client) -> BTreeMap<(String, u16), u64> {
     counts
 }
 
-/// The value of a label; none of those we look at needs escaping.
+/// The value of a label. Escapes are not handled, because the labels here have none.
 fn label<'a>(line: &'a str, name: &str) -> &'a str {
     let name = format!("{name}=\"");
     let start = line.find(&format!("{{{name}")).or_else(|| line.find(&format!(",{name}")));
@@ -74,7 +74,7 @@ pub(super) fn audit(log: &Path, counts: impl Fn(&Audited) -> bool) -> BTreeMap<S
     }
     let mut found = BTreeMap::new();
     let text = std::fs::read_to_string(log).expect("an audit log");
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]); // the next is being written
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]); // without a line that is being written
     for line in whole.lines() {
         let Event { verb, user, object } = serde_json::from_str(line).expect("an audit event");
         let (namespace, name) = (object.namespace, object.name);

@@ -1,4 +1,4 @@
-//! What users may do in a namespace.
+//! Permissions of users in a namespace.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-/// Permits some verbs on one resource, or only on objects of it with certain names.
+/// Permits some verbs on one resource, for all objects or for named ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule<'a> {
     group: &'a str,
@@ -23,12 +23,12 @@ impl<'a> Rule<'a> {
         Self::new("coordination.k8s.io", "leases", verbs)
     }
 
-    /// Permits `verbs` on `resource` of the API group `group`, "" for the core.
+    /// Permits `verbs` on `resource` of the API group `group`; "" is the core group.
     pub fn new(group: &'a str, resource: &'a str, verbs: &'a [&'a str]) -> Self {
         Self { group, resource, verbs, names: &[] }
     }
 
-    /// Only on objects of these names. `create` cannot be restricted so.
+    /// Restricts the rule to objects with these names. RBAC cannot restrict `create` in this way.
     #[must_use]
     pub fn named(self, names: &'a [&'a str]) -> Self {
         Self { names, ..self }
@@ -41,7 +41,7 @@ impl<'a> Rule<'a> {
         })
     }
 
-    /// Each single permission, as an access review asks for it.
+    /// Each single permission, as a `SubjectAccessReview` needs it.
     fn permissions(self, namespace: &str) -> Vec<Value> {
         let names = if self.names.is_empty() { &[""] } else { self.names };
         let mut permissions = Vec::new();
@@ -57,7 +57,7 @@ impl<'a> Rule<'a> {
     }
 }
 
-/// Binds a new role, and waits until the server acts on it.
+/// Binds a new role, and waits until the server applies it.
 pub(super) async fn allow(admin: &Client, user: &str, namespace: &str, rules: &[Rule<'_>]) {
     let name = format!("{user}-{}", uuid::Uuid::new_v4().simple());
     let group = "rbac.authorization.k8s.io";
@@ -79,7 +79,7 @@ pub(super) async fn allow(admin: &Client, user: &str, namespace: &str, rules: &[
     }
 }
 
-/// The authorizer learns of roles by a watch, a moment after they were stored.
+/// Waits until a permission is in force. The authorizer learns of new roles through a watch, so with a delay.
 async fn in_force(admin: &Client, user: &str, permission: &Value) {
     let review = json!({ "spec": { "user": user, "resourceAttributes": permission } });
     let review: SubjectAccessReview = serde_json::from_value(review).expect("a review");

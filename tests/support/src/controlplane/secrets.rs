@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::files::{Directory, write};
 
-/// The user who may do everything.
+/// The user with all permissions.
 pub const ADMIN: &str = "admin";
 
-/// The users who may do nothing until allowed.
+/// The users that have no permission until a test grants some.
 pub const USERS: [&str; 4] = ["alice", "bob", "carol", "narrow"];
 
-/// Made anew for each control plane, kept over its restarts.
+/// New for each control plane, and unchanged by its restarts.
 #[derive(Debug)]
 pub(super) struct Secrets {
     pub(super) ca: PathBuf,
@@ -47,7 +47,7 @@ impl Secrets {
     }
 }
 
-/// The authority's certificate, the server's, and the server's key, in PEM.
+/// The certificate of the authority, the certificate of the server, and its key, in PEM.
 fn certificates() -> Result<(String, String, String), rcgen::Error> {
     let mut authority = CertificateParams::new([])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

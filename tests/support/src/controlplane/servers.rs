@@ -1,4 +1,4 @@
-//! An etcd and a kube-apiserver of our own.
+//! The processes etcd and kube-apiserver.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use super::process::Process;
 use super::programs::Programs;
 use super::secrets::{ADMIN, Secrets};
 
-/// How many pairs of ports are tried, should others take them first.
+/// How many pairs of ports to try, because another process may take a port first.
 const ATTEMPTS: usize = 5;
 /// A start takes 3 s on two idle cores.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Only Leases, and each request once, when it arrives.
+/// Logs only requests for Leases, each once, when it arrives.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -31,7 +31,7 @@ rules:
   - level: None
 ";
 
-/// The running pair.
+/// The two running servers.
 #[derive(Debug)]
 pub(super) struct Servers {
     apiserver: Mutex<Option<Process>>,
@@ -41,7 +41,7 @@ pub(super) struct Servers {
     directory: Arc<Directory>,
 }
 
-/// Why a server is not ready, with the ends of both logs.
+/// Why a server is not ready, with the last lines of both logs.
 #[derive(Debug)]
 enum Failure {
     PortTaken,
@@ -74,7 +74,7 @@ impl Servers {
     ) -> Self {
         let log = |name| directory.path().join(name);
         for name in ["etcd.log", "kube-apiserver.log"] {
-            let _ = std::fs::remove_file(log(name)); // of an earlier attempt
+            let _ = std::fs::remove_file(log(name)); // from an earlier attempt
         }
         let etcd = etcd_command(programs, client_port, directory);
         let etcd = Process::spawn(&etcd, &log("etcd.log"), directory);
@@ -93,10 +93,10 @@ impl Servers {
         self.ca.clone()
     }
 
-    /// Where etcd serves its clients.
+    /// The URL of etcd.
     pub(super) fn etcd(&self) -> String {
-        let said = self.command.iter().find_map(|word| word.strip_prefix("--etcd-servers="));
-        said.expect("in the command").to_owned()
+        let url = self.command.iter().find_map(|word| word.strip_prefix("--etcd-servers="));
+        url.expect("in the command").to_owned()
     }
 
     pub(super) fn audit_log(&self) -> PathBuf {
@@ -115,15 +115,18 @@ impl Servers {
     }
 
     pub(super) fn signal_apiserver(&self, signal: Signal) {
-        lock(&self.apiserver).as_mut().expect("restarted since it was killed").signal(signal);
+        lock(&self.apiserver)
+            .as_mut()
+            .expect("kube-apiserver was restarted after it was killed")
+            .signal(signal);
     }
 
     pub(super) fn signal_etcd(&self, signal: Signal) {
         lock(&self.etcd).signal(signal);
     }
 
-    /// Waits until kube-apiserver says that it is ready. The certificate tells it from
-    /// another one that may have taken the port.
+    /// Waits until kube-apiserver reports that it is ready. Its certificate distinguishes it from another server that
+    /// may have taken the port.
     async fn ready(&self, admin: Config) -> Result<(), Failure> {
         let client = Client::try_from(admin).expect("the configuration makes a client");
         let begun = Instant::now();
@@ -207,19 +210,20 @@ fn apiserver_command(
         file("service-account-key-file", &secrets.accounts),
         file("service-account-signing-key-file", &secrets.accounts_key),
         "--service-cluster-ip-range=10.0.0.0/24".into(),
-        // Off: its own Lease, which would be counted with ours, and what needs that (from 1.28 on).
+        // Off: kube-apiserver would renew its own Lease, which the counts would include. From 1.28 on, the second
+        // feature needs the first.
         "--feature-gates=APIServerIdentity=false,UnknownVersionInteroperabilityProxy=false".into(),
         here("audit-policy-file", "audit-policy.yaml"),
         here("audit-log-path", "audit.log"),
-        // Written before the request goes on, and never rotated: counts are exact at any time.
+        // Written before the request is handled, and never rotated, so that counts are exact at any time.
         "--audit-log-mode=blocking-strict".into(),
         "--audit-log-maxsize=0".into(),
     ]);
     command
 }
 
-/// A port that nobody listens on now. It is below those that the kernel gives to outgoing
-/// connections, or one might take it while kube-apiserver restarts.
+/// A free port. It is below the range for outgoing connections, because one of those could take the port while
+/// kube-apiserver restarts.
 fn free_port() -> u16 {
     const RANGE: std::ops::Range<u128> = 20_000..30_000;
     loop {

@@ -1,0 +1,94 @@
+//! Who takes part in an election, and what changes in it.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::{Stream, StreamExt as _, stream::BoxStream};
+use serde::Serialize;
+
+/// What a candidate is at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum Role {
+    /// It leads.
+    Leader,
+    /// It stands by.
+    Follower,
+}
+
+/// One candidate of one election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Member {
+    /// The election's name.
+    pub election: String,
+    /// The candidate's id.
+    pub id: String,
+    /// Whether it leads.
+    pub role: Role,
+    /// The namespace of the election.
+    pub namespace: String,
+    /// The fencing token of its tenure, if it leads; `None` also where another program leads, which writes none.
+    pub token: Option<u64>,
+}
+
+/// What changed in an election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "event", content = "member", rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum ElectEvent {
+    /// This member leads now.
+    Elected(Member),
+    /// This member leads no more.
+    Lost(Member),
+    /// This candidate is new.
+    Joined(Member),
+    /// This candidate has left, or was not heard of for its time to live.
+    Left(Member),
+}
+
+impl ElectEvent {
+    /// Whom the event is about.
+    #[must_use]
+    pub const fn member(&self) -> &Member {
+        match self {
+            Self::Elected(member)
+            | Self::Lost(member)
+            | Self::Joined(member)
+            | Self::Left(member) => member,
+        }
+    }
+}
+
+/// A stream of [`ElectEvent`]s that begins with the present state and never ends by itself.
+///
+/// While the backend cannot be watched it is silent; when it can again, what changed meanwhile is told.
+pub struct ElectWatcher(BoxStream<'static, ElectEvent>);
+
+impl ElectWatcher {
+    /// A watcher over any stream of events: for implementations of [`Sync`](crate::Sync).
+    pub fn new(events: impl Stream<Item = ElectEvent> + Send + 'static) -> Self {
+        Self(events.boxed())
+    }
+}
+
+impl Stream for ElectWatcher {
+    type Item = ElectEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ElectEvent>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for ElectWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ElectWatcher").finish_non_exhaustive()
+    }
+}

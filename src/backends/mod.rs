@@ -1,0 +1,5 @@
+//! The stores that records can be kept in: each a `Store`, and the public handle over it.
+
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
+pub(crate) mod memory;

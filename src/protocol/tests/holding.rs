@@ -1,0 +1,218 @@
+//! Rules 3, 5, 6, 7, 10 and 11: how long a tenure lasts, and what ends it.
+
+use super::*;
+use crate::api::error::Loss;
+
+#[test]
+fn a_tenure_counts_from_before_its_write_left() {
+    let mut a = contender();
+    let write = write_for(a.step(at(100), absent()), WriteKind::Claim);
+
+    a.step(at(1500), stored(&after(&write, 10)));
+
+    assert_eq!(token(&a, 13_099), Some(10));
+    assert_eq!(token(&a, 13_100), None);
+}
+
+#[test]
+fn an_answer_after_the_hold_begins_no_tenure() {
+    let mut a = contender();
+    let write = written(a.step(at(0), absent()));
+
+    let step = a.step(at(13_000), stored(&after(&write, 10)));
+
+    assert_eq!(token(&a, 13_000), None);
+    write_for(step, WriteKind::Claim);
+}
+
+#[test]
+fn a_renewal_is_sent_each_interval_and_counts_from_then() {
+    let (mut a, now) = holder();
+
+    let renewal = write_for(a.step(at(5000), Input::Wake), WriteKind::Renew);
+    assert_eq!(renewal.base, Some(now.clone()));
+    assert_ne!(renewal.record, now.record, "an identical write would not move the version");
+    let step = a.step(at(6000), stored(&after(&renewal, 12)));
+
+    assert_eq!(step, Step::Sleep(at(10_000)));
+    assert_eq!(a.deadline(), Some(at(18_000)));
+}
+
+#[test]
+fn the_token_is_the_same_for_the_whole_tenure_and_stands_in_each_renewal() {
+    let (mut a, _) = holder();
+
+    for round in 1..5 {
+        let renewal = written(a.step(at(round * 5000), Input::Wake));
+        assert_eq!(renewal.record.token, Some(number(10)));
+        let renewed = after(&renewal, 10 + round);
+        a.step(at(round * 5000), stored(&renewed));
+
+        assert_eq!(token(&a, round * 5000), Some(10));
+        assert_eq!(renewed.token(), Some(number(10)));
+    }
+}
+
+#[test]
+fn a_tenure_ends_at_its_deadline_also_while_a_request_is_under_way() {
+    let (mut a, _) = holder();
+    written(a.step(at(5000), Input::Wake));
+
+    let step = a.step(at(13_000), Input::Wake);
+
+    assert_eq!((token(&a, 13_000), a.status.loss), (None, Some(Loss::Expired)));
+    assert_eq!(step, Step::Sleep(Moment::NEVER), "the answer is still to come");
+}
+
+#[test]
+fn a_renewal_stored_after_the_deadline_brings_nothing_back_and_is_freed() {
+    let (mut a, _) = holder();
+    let renewal = written(a.step(at(5000), Input::Wake));
+    a.step(at(13_000), Input::Wake);
+
+    let step = a.step(at(13_100), stored(&after(&renewal, 12)));
+
+    assert_eq!(token(&a, 13_100), None);
+    write_for(step, WriteKind::Free);
+}
+
+#[test]
+fn a_holder_that_was_paused_for_longer_than_its_hold_has_lost_when_it_wakes() {
+    let (mut a, _) = holder();
+
+    let asked = token(&a, 60_000);
+    let step = a.step(at(60_000), Input::Wake);
+
+    assert_eq!((asked, a.status.loss), (None, Some(Loss::Expired)));
+    write_for(step, WriteKind::Free);
+}
+
+#[test]
+fn a_holder_that_was_paused_for_less_renews_when_it_wakes() {
+    let (mut a, _) = holder();
+
+    let step = a.step(at(12_000), Input::Wake);
+
+    write_for(step, WriteKind::Renew);
+    assert_eq!(token(&a, 12_000), Some(10));
+}
+
+#[test]
+fn an_overdue_renewal_is_in_doubt_before_it_is_lost() {
+    let (mut a, _) = holder();
+    assert_eq!(a.doubtful_at(), Some(at(6500)));
+
+    let waiting = a.step(at(5000), Input::Wake);
+    assert!(matches!(waiting, Step::Write(_)));
+    let told = a.step(at(5001), Input::Wake);
+
+    assert_eq!(told, Step::Sleep(at(6500)), "somebody is to be told");
+    assert_eq!(a.step(at(6500), Input::Wake), Step::Sleep(at(13_000)));
+    assert_eq!(token(&a, 12_999), Some(10));
+}
+
+#[test]
+fn three_attempts_fit_between_a_due_renewal_and_the_deadline() {
+    let (mut a, _) = holder();
+    let (mut now, mut sent) = (at(5000), 0);
+
+    while now < at(13_000) {
+        now = match a.step(now, Input::Wake) {
+            Step::Sleep(until) => until,
+            Step::Write(_) => {
+                sent += 1;
+                let until = now + Timing::default().attempt();
+                wake_after(&mut a, until, unknown())
+            }
+            Step::Read => {
+                sent += 1;
+                let until = now + Timing::default().attempt();
+                wake_after(&mut a, until, Input::Read(Err(UNKNOWN)))
+            }
+            Step::Done => panic!("a tenure is held"),
+        };
+    }
+
+    assert!(sent >= 3, "{sent}");
+}
+
+/// The answer comes then; the next step is due at the moment returned.
+fn wake_after(a: &mut Machine, then: Moment, answer: Input) -> Moment {
+    let step = a.step(then, answer);
+    if then < at(13_000) { assert_sleeps(&step) } else { then }
+}
+
+#[test]
+fn an_edit_beside_the_tenure_is_built_upon() {
+    let (mut a, now) = holder();
+    written(a.step(at(5000), Input::Wake));
+    let edited = found("u", 11, now.record.clone());
+
+    assert_eq!(a.step(at(5001), conflict()), Step::Read);
+    let again = write_for(a.step(at(5002), read(&edited)), WriteKind::Renew);
+
+    assert_eq!(again.base, Some(edited), "what was edited is preserved");
+    assert_eq!((token(&a, 5002), a.deadline()), (Some(10), Some(at(13_000))));
+}
+
+#[test]
+fn any_other_edit_of_ones_own_record_ends_the_tenure() {
+    let (_, now) = holder();
+    let own = now.record.clone();
+    let twin = Some(Nonce { machine: 0xb, write: 1 });
+    let cases = [
+        (Record { holder: Some("b".into()), ..own.clone() }, Loss::Taken),
+        (Record { holder: None, ..own.clone() }, Loss::Taken),
+        (Record { nonce: twin, ..own.clone() }, Loss::Altered),
+        (Record { nonce: None, ..own.clone() }, Loss::Altered),
+        (Record { ttl: Some(secs(60)), ..own.clone() }, Loss::Altered),
+        (Record { ttl: None, ..own }, Loss::Altered),
+    ];
+    for (record, loss) in cases {
+        let (mut a, _) = holder();
+
+        a.step(at(1000), changed(&found("u", 11, record.clone())));
+
+        assert_eq!((token(&a, 1000), a.status.loss), (None, Some(loss)), "{record:?}");
+    }
+}
+
+#[test]
+fn a_true_conflict_on_ones_own_record_ends_the_tenure_and_leaves_the_successor_alone() {
+    let (mut a, _) = holder();
+    written(a.step(at(5000), Input::Wake));
+    assert_eq!(a.step(at(5001), conflict()), Step::Read);
+
+    let step = a.step(at(5002), read(&held(11)));
+
+    assert_eq!((token(&a, 5002), a.status.loss), (None, Some(Loss::Taken)));
+    assert_eq!(step, Step::Done);
+}
+
+#[test]
+fn what_a_webhook_stored_instead_is_no_tenure_and_is_told() {
+    let mut a = contender();
+    let write = written(a.step(at(0), absent()));
+    let other = Record { ttl: Some(secs(3600)), ..write.record };
+
+    let step = a.step(at(1), stored(&found("u", 10, other)));
+
+    assert_eq!(token(&a, 1), None);
+    assert!(a.status.altered, "callers must learn of it");
+    assert!(assert_sleeps(&step) >= at(2500), "and slowly");
+    a.step(at(2), Input::Wake);
+    assert!(!a.status.altered, "reported once");
+}
+
+#[test]
+fn tokens_grow_from_tenure_to_tenure() {
+    let (mut a, _) = holder();
+
+    let write = write_for(a.step(at(1000), Input::Pass(Timing::default())), WriteKind::Claim);
+    assert_eq!(token(&a, 1000), None, "the first has ended, the next has not begun");
+    a.step(at(1001), stored(&after(&write, 11)));
+
+    assert_eq!(token(&a, 1001), Some(11));
+    assert_eq!(write.record.token, None);
+    assert_eq!(write.record.transitions, 0, "the holder has not changed");
+}

@@ -1,0 +1,90 @@
+//! Rule 17: the record asks for another holder.
+
+use super::*;
+use crate::api::error::Loss;
+
+fn preferring(whom: &str, version: u64, record: &Record) -> Arc<Versioned> {
+    found("u", version, Record { preferred: Some(whom.into()), ..record.clone() })
+}
+
+#[test]
+fn a_holder_that_is_to_hand_over_stops_renewing_and_is_in_doubt_until_its_deadline() {
+    let (mut a, now) = holder();
+
+    let step = a.step(at(1000), changed(&preferring("b", 11, &now.record)));
+
+    assert_eq!(step, Step::Sleep(at(13_000)), "no more renewals");
+    assert_eq!(token(&a, 12_999), Some(10), "the work may be brought to an end");
+    assert!(a.doubtful_at() <= Some(at(1000)));
+}
+
+#[test]
+fn what_runs_out_is_freed_and_left_to_whoever_is_preferred() {
+    let (mut a, now) = holder();
+    a.step(at(1000), changed(&preferring("b", 11, &now.record)));
+    let freeing = write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
+    assert_eq!(a.status.loss, Some(Loss::Expired));
+    a.step(at(13_001), Input::Claim(Timing::default()));
+
+    let step = a.step(at(13_010), stored(&preferring("b", 12, &freeing.record)));
+
+    assert!(assert_sleeps(&step) >= at(28_010), "its own claim would undo the hand-over");
+    assert!(a.status.waiting && a.wants_watch());
+}
+
+#[test]
+fn a_guard_dropped_meanwhile_is_released_at_once() {
+    let (mut a, now) = holder();
+    a.step(at(1000), changed(&preferring("b", 11, &now.record)));
+
+    let step = a.step(at(2000), Input::Release);
+
+    write_for(step, WriteKind::Free);
+    assert_eq!(token(&a, 2000), None);
+}
+
+#[test]
+fn whoever_is_preferred_takes_a_free_record_at_once() {
+    let mut a = waiter();
+
+    let step = a.step(at(1), changed(&preferring("a", 11, &free(11).record)));
+
+    write_for(step, WriteKind::Claim);
+}
+
+#[test]
+fn whoever_is_preferred_and_holds_goes_on() {
+    let (mut a, now) = holder();
+
+    let step = a.step(at(1000), changed(&preferring("a", 11, &now.record)));
+
+    assert_eq!(step, Step::Sleep(at(5000)));
+}
+
+#[test]
+fn whoever_had_their_time_and_did_not_come_is_passed_over() {
+    let mut a = waiter();
+    let gone = preferring("gone", 11, &free(11).record);
+    let step = a.step(at(0), changed(&gone));
+    let (then, reading) = wake(&mut a, &step);
+    assert!(then >= at(15_000) && reading == Step::Read);
+
+    let claim = write_for(a.step(then, read(&gone)), WriteKind::Claim);
+    let step = a.step(then, stored(&preferring("gone", 12, &claim.record)));
+
+    assert_eq!(step, Step::Sleep(then + secs(5)), "it holds, and renews");
+}
+
+#[test]
+fn somebody_newly_preferred_is_handed_over_to() {
+    let mut a = waiter();
+    let gone = preferring("gone", 11, &free(11).record);
+    let step = a.step(at(0), changed(&gone));
+    let (then, _) = wake(&mut a, &step);
+    let claim = written(a.step(then, read(&gone)));
+    a.step(then, stored(&preferring("gone", 12, &claim.record)));
+
+    let step = a.step(then, changed(&preferring("c", 13, &claim.record)));
+
+    assert_eq!(step, Step::Sleep(then + secs(13)));
+}

@@ -1,0 +1,233 @@
+//! Rules 2, 13 and 16: what became of a write that was not answered.
+
+use super::*;
+use crate::api::error::Loss;
+
+#[test]
+fn a_lost_reply_of_a_claim_is_recognised_and_counts_from_its_sending() {
+    let mut a = contender();
+    let write = written(a.step(at(0), absent()));
+
+    let pause = a.step(at(1500), unknown());
+    let (then, step) = wake(&mut a, &pause);
+    assert_eq!(step, Step::Read);
+    a.step(then + ms(1000), read(&after(&write, 10)));
+
+    assert_eq!(a.deadline(), Some(at(13_000)));
+    assert_eq!(token(&a, 12_999), Some(10));
+}
+
+#[test]
+fn an_answer_without_a_newer_version_says_nothing_and_each_one_doubles_the_pause() {
+    let (mut a, _) = holder();
+    let mut now = at(5000);
+    let mut step = a.step(now, Input::Wake);
+
+    for failures in 0..4 {
+        let write = write_for(step, WriteKind::Renew);
+        let same = after(&write, 10);
+        let pause = a.step(now, stored(&same));
+        let (then, asks) = sleep_on(&mut a, pause);
+        assert_eq!(asks, Step::Read);
+        assert!(then - now >= ms(50 << failures), "{:?} after {failures}", then - now);
+        now = then;
+        step = a.step(now, read(&same));
+    }
+    assert_eq!(a.deadline(), Some(at(13_000)), "not renewed");
+}
+
+#[test]
+fn a_claim_lost_before_it_was_stored_is_sent_anew() {
+    let mut a = contender();
+    let first = written(a.step(at(0), read(&free(9))));
+
+    let pause = a.step(at(1500), unknown());
+    let (then, _) = wake(&mut a, &pause);
+    let again = write_for(a.step(then, read(&free(9))), WriteKind::Claim);
+
+    assert_ne!(again.record.nonce, first.record.nonce, "each attempt can be told apart");
+    assert_eq!(token(&a, 1600), None, "asking is not having");
+}
+
+#[test]
+fn a_claim_stored_after_its_client_gave_up_is_recognised_as_that_attempt() {
+    let mut a = contender();
+    let first = written(a.step(at(0), read(&free(9))));
+    let pause = a.step(at(1500), unknown());
+    let (then, _) = wake(&mut a, &pause);
+    written(a.step(then, read(&free(9))));
+
+    assert_eq!(a.step(at(3000), conflict()), Step::Read, "the first one has come");
+    a.step(at(3010), read(&after(&first, 10)));
+
+    assert_eq!(a.deadline(), Some(at(13_000)), "counted from the first sending");
+}
+
+#[test]
+fn a_lost_reply_of_a_renewal_is_recognised() {
+    let (mut a, _) = holder();
+    let renewal = written(a.step(at(5000), Input::Wake));
+
+    let pause = a.step(at(6500), unknown());
+    let (then, step) = wake(&mut a, &pause);
+    assert_eq!(step, Step::Read);
+    a.step(then, read(&after(&renewal, 11)));
+
+    assert_eq!((token(&a, 17_999), a.deadline()), (Some(10), Some(at(18_000))));
+}
+
+#[test]
+fn a_renewal_lost_before_it_was_stored_is_sent_anew_and_extends_nothing() {
+    let (mut a, now) = holder();
+    written(a.step(at(5000), Input::Wake));
+    let pause = a.step(at(6500), unknown());
+    let (then, _) = wake(&mut a, &pause);
+
+    let step = a.step(then, read(&now));
+
+    write_for(step, WriteKind::Renew);
+    assert_eq!(a.deadline(), Some(at(13_000)));
+}
+
+#[test]
+fn a_conflict_with_ones_own_write_after_a_silent_retry_is_no_loss() {
+    let (mut a, _) = holder();
+    let renewal = written(a.step(at(5000), Input::Wake));
+
+    assert_eq!(a.step(at(5020), conflict()), Step::Read);
+    assert_eq!(token(&a, 5020), Some(10), "nothing is known yet");
+    a.step(at(5030), read(&after(&renewal, 11)));
+
+    assert_eq!((a.status.loss, a.deadline()), (None, Some(at(18_000))));
+}
+
+#[test]
+fn an_error_whose_write_was_stored_is_told_by_a_watch_as_well() {
+    let mut a = waiter();
+    let taken = take_over(&mut a);
+    let write = written(taken);
+    let pause = a.step(at(16_100), unknown());
+    assert_sleeps(&pause);
+
+    a.step(at(16_200), changed(&after(&write, 11)));
+
+    assert_eq!(token(&a, 16_200), Some(11));
+}
+
+/// The step that takes over version 10, once its time has passed and a fresh read shows it unchanged.
+fn take_over(a: &mut Machine) -> Step {
+    assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
+    a.step(at(16_010), read(&held(10)))
+}
+
+#[test]
+fn a_record_with_ones_own_name_is_not_ones_own() {
+    let mut a = contender();
+    let twin = Record { holder: Some("a".into()), ..held_record(1) };
+
+    let step = a.step(at(0), read(&found("u", 10, twin)));
+
+    assert!(assert_sleeps(&step) >= at(15_000), "the other waits its whole time to live");
+    assert_eq!(token(&a, 0), None);
+}
+
+#[test]
+fn a_record_with_ones_own_name_and_no_mark_is_not_ones_own() {
+    let mut a = contender();
+    let twin = Record { holder: Some("a".into()), nonce: None, ..held_record(1) };
+
+    let step = a.step(at(0), read(&found("u", 10, twin)));
+
+    assert!(assert_sleeps(&step) >= at(15_000));
+}
+
+#[test]
+fn a_twin_that_takes_over_ends_the_tenure() {
+    let (mut a, _) = holder();
+    let twin = Record { holder: Some("a".into()), ..held_record(1) };
+
+    a.step(at(14), changed(&found("u", 11, twin)));
+
+    assert_eq!(a.status.loss, Some(Loss::Altered));
+}
+
+#[test]
+fn ones_own_record_is_claimed_again_and_never_adopted() {
+    let (mut a, now) = holder();
+    write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
+    a.step(at(13_001), Input::Claim(Timing::default()));
+    let pause = a.step(at(14_500), unknown());
+    let (then, step) = sleep_on(&mut a, pause);
+    assert_eq!(step, Step::Read);
+
+    let step = a.step(then, read(&now));
+
+    write_for(step, WriteKind::Claim);
+    assert_eq!(a.status(then).tenure, None, "its hold had passed");
+}
+
+#[test]
+fn more_writes_than_are_remembered_make_a_stranger_of_the_oldest() {
+    let (mut a, now) = holder();
+    let first = written(a.step(at(5000), Input::Wake));
+    let mut step = a.step(at(5001), unknown());
+    for _ in 0..8 {
+        let (then, reading) = sleep_on(&mut a, step);
+        assert_eq!(reading, Step::Read);
+        written(a.step(then, read(&now)));
+        step = a.step(then + ms(1), unknown());
+    }
+
+    let (then, _) = sleep_on(&mut a, step);
+    a.step(then, read(&after(&first, 11)));
+
+    assert_eq!(a.status.loss, Some(Loss::Altered), "lost, which is safe");
+}
+
+#[test]
+fn a_refused_write_is_known_not_to_be_stored() {
+    let mut a = contender();
+    written(a.step(at(0), absent()));
+
+    let pause = a.step(at(10), Input::Wrote(Outcome::Failed(REFUSED)));
+    let (_, step) = wake(&mut a, &pause);
+
+    write_for(step, WriteKind::Claim);
+}
+
+#[test]
+fn an_answer_to_nothing_is_nothing() {
+    for answer in [read(&held(99)), absent(), unknown(), conflict(), stored(&held(99))] {
+        let (mut a, _) = holder();
+
+        let step = a.step(at(1000), answer);
+
+        assert_eq!((step, token(&a, 1000)), (Step::Sleep(at(5000)), Some(10)));
+    }
+}
+
+#[test]
+fn a_refused_write_leaves_nothing_behind() {
+    let mut a = contender();
+    written(a.step(at(0), absent()));
+    a.step(at(10), Input::Wrote(Outcome::Failed(REFUSED)));
+
+    let pause = a.step(at(11), Input::Release);
+
+    assert!(a.status(at(11)).done);
+    assert_eq!(wake(&mut a, &pause).1, Step::Done);
+}
+
+#[test]
+fn a_refused_write_says_nothing_of_an_earlier_one() {
+    let mut a = contender();
+    let first = written(a.step(at(0), read(&free(9))));
+    let pause = a.step(at(1500), unknown());
+    let (then, _) = wake(&mut a, &pause);
+    written(a.step(then, read(&free(9))));
+    a.step(then, Input::Wrote(Outcome::Failed(REFUSED)));
+
+    a.step(then + ms(1), changed(&after(&first, 10)));
+
+    assert_eq!((a.status(then + ms(1)).tenure.is_some(), a.deadline()), (true, Some(at(13_000))));
+}

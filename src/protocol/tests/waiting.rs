@@ -1,0 +1,267 @@
+//! Rules 4 and 9: when a record that somebody else holds may be taken.
+
+use super::*;
+
+/// Wakes at what `step` says, expects a read, and answers it with `now` a little later.
+#[track_caller]
+fn look(a: &mut Machine, step: &Step, now: &Arc<Versioned>) -> (Moment, Step) {
+    let (then, reading) = wake(a, step);
+    assert_eq!(reading, Step::Read, "one fresh read right before a takeover");
+    let then = then + ms(5);
+    (then, a.step(then, read(now)))
+}
+
+#[test]
+fn a_record_is_taken_once_it_was_seen_unchanged_for_its_time_to_live() {
+    let mut a = contender();
+    let step = a.step(at(100), read(&held(10)));
+    let take = assert_sleeps(&step);
+    assert!(at(15_100) <= take && take <= at(15_600), "{take:?}");
+    assert_eq!(a.step(at(15_099), Input::Wake), step);
+
+    let (_, claim) = look(&mut a, &step, &held(10));
+
+    let claim = write_for(claim, WriteKind::Claim);
+    assert_eq!(claim.base.map(|base| base.version.number), Some(number(10)));
+}
+
+#[test]
+fn a_renewal_starts_the_wait_over() {
+    let mut a = waiter();
+    let step = a.step(at(14_000), changed(&held(11)));
+    assert!(assert_sleeps(&step) >= at(29_000));
+
+    let (then, again) = look(&mut a, &step, &held(12));
+
+    assert!(assert_sleeps(&again) >= then + secs(15), "a full new time to live");
+}
+
+#[test]
+fn the_same_state_told_again_starts_nothing_over() {
+    let mut a = waiter();
+    let step = a.step(at(1), Input::Wake);
+
+    for told in 2..100 {
+        assert_eq!(a.step(at(told * 100), changed(&held(10))), step);
+    }
+}
+
+#[test]
+fn an_older_state_told_late_is_no_news() {
+    let mut a = waiter();
+    let step = a.step(at(1), Input::Wake);
+
+    assert_eq!(a.step(at(9000), changed(&free(9))), step);
+    assert_eq!(a.seen().map(|seen| seen.version.number), Some(number(10)));
+}
+
+#[test]
+fn it_is_the_records_own_time_to_live_that_counts() {
+    for (ttl, lives) in [(Some(secs(60)), 60), (Some(secs(3)), 3), (None, 15), (Some(secs(0)), 15)]
+    {
+        let mut a = contender();
+        let record = Record { ttl, ..held_record(1) };
+        let latest = at(lives * 1000 + (lives * 1000 / 30).min(500));
+
+        let take = assert_sleeps(&a.step(at(0), read(&found("u", 10, record))));
+
+        assert!(at(lives * 1000) <= take && take <= latest, "{ttl:?}: {take:?}");
+    }
+}
+
+#[test]
+fn times_written_by_other_clocks_decide_nothing() {
+    for age in [None, Some(Duration::ZERO), Some(secs(86_400)), Some(Duration::MAX)] {
+        let mut a = contender();
+        let record = Arc::new(Versioned { age, ..(*held(10)).clone() });
+
+        let take = assert_sleeps(&a.step(at(0), read(&record)));
+
+        assert!(take >= at(15_000), "{age:?}");
+    }
+}
+
+#[test]
+fn a_lost_race_is_waited_for_from_the_start() {
+    let mut a = waiter();
+    let step = a.step(at(1), Input::Wake);
+    let (then, claim) = look(&mut a, &step, &held(10));
+    write_for(claim, WriteKind::Claim);
+
+    assert_eq!(a.step(then, conflict()), Step::Read);
+    let again = a.step(then, read(&held(11)));
+
+    assert!(assert_sleeps(&again) >= then + secs(15));
+}
+
+#[test]
+fn a_conflict_that_a_watch_has_explained_needs_no_read() {
+    let mut a = waiter();
+    let step = a.step(at(1), Input::Wake);
+    let (then, _) = look(&mut a, &step, &held(10));
+    a.step(then, changed(&held(11)));
+
+    let again = a.step(then, conflict());
+
+    assert!(assert_sleeps(&again) >= then + secs(15));
+}
+
+#[test]
+fn of_two_that_create_at_once_one_waits() {
+    let mut a = contender();
+    let create = write_for(a.step(at(0), absent()), WriteKind::Claim);
+    assert_eq!(create.base, None);
+
+    assert_eq!(a.step(at(5), conflict()), Step::Read);
+    let step = a.step(at(10), read(&held(10)));
+
+    assert!(assert_sleeps(&step) >= at(15_010));
+}
+
+#[test]
+fn a_silent_watch_delays_but_does_not_deceive() {
+    let mut a = waiter();
+    let mut step = a.step(at(1), Input::Wake);
+
+    for version in 11..20 {
+        let (then, waiting) = look(&mut a, &step, &held(version));
+        assert!(assert_sleeps(&waiting) >= then + secs(15));
+        step = waiting;
+    }
+}
+
+#[test]
+fn without_a_watch_it_polls_and_not_all_at_once() {
+    let polls: Vec<Moment> = (0..50)
+        .map(|seed| {
+            let mut a = Machine::new("a".into(), seed, Timing::default());
+            a.step(at(0), Input::Claim(Timing::default()));
+            a.step(at(0), read(&held(10)));
+            assert_sleeps(&a.step(at(0), Input::Blind))
+        })
+        .collect();
+
+    assert!(polls.iter().all(|poll| (at(2500)..=at(5000)).contains(poll)), "{polls:?}");
+    assert!(polls.iter().min().unwrap() < &at(3000) && polls.iter().max().unwrap() > &at(4500));
+}
+
+#[test]
+fn any_news_of_a_watch_ends_the_polling() {
+    for news in [changed(&held(11)), Input::Missed, Input::Deleted(number(11))] {
+        let mut a = waiter();
+        assert!(assert_sleeps(&a.step(at(0), Input::Blind)) <= at(5000));
+
+        let step = a.step(at(0), news.clone());
+        let step = if let Input::Missed = news {
+            let (then, _) = wake(&mut a, &step);
+            a.step(then, read(&held(10)))
+        } else {
+            step
+        };
+
+        assert!(assert_sleeps(&step) >= at(15_000), "{news:?}");
+    }
+}
+
+#[test]
+fn a_contender_that_was_paused_reads_before_it_takes() {
+    let mut a = waiter();
+
+    let step = a.step(at(3_600_000), Input::Wake);
+
+    assert_eq!(step, Step::Read);
+    assert!(assert_sleeps(&a.step(at(3_600_001), read(&held(999)))) >= at(3_615_001));
+}
+
+#[test]
+fn a_free_record_is_taken_at_once() {
+    let mut a = waiter();
+
+    let claim = write_for(a.step(at(3000), changed(&free(11))), WriteKind::Claim);
+
+    assert_eq!(claim.base, Some(free(11)));
+}
+
+#[test]
+fn an_elector_of_another_make_is_waited_for_and_taken_over_from() {
+    let client_go = Record { holder: Some("pod_uuid".into()), nonce: None, ..held_record(0) };
+    let mut a = contender();
+    let step = a.step(at(0), read(&found("u", 10, client_go.clone())));
+    assert!(assert_sleeps(&step) >= at(15_000));
+    assert_eq!(found("u", 10, client_go.clone()).token(), None, "it gives no token");
+
+    let released = Record { holder: None, ttl: Some(secs(1)), ..client_go };
+    let claim = a.step(at(4000), changed(&found("u", 11, released)));
+
+    write_for(claim, WriteKind::Claim);
+}
+
+#[test]
+fn transitions_count_changes_of_the_holder_and_stay_in_their_field() {
+    for (before, after) in [(0, 1), (i32::MAX, 0), (-5, 0)] {
+        let mut a = contender();
+        let record = Record { transitions: before, holder: None, ..held_record(1) };
+
+        let claim = written(a.step(at(0), read(&found("u", 10, record))));
+
+        assert_eq!(claim.record.transitions, after);
+    }
+}
+
+#[test]
+fn a_stale_read_changes_nothing_and_is_repeated_ever_more_slowly() {
+    let mut a = waiter();
+    let mut step = a.step(at(10), changed(&held(20)));
+    let mut pauses = Vec::new();
+
+    for _ in 0..12 {
+        let (then, reading) = wake(&mut a, &step);
+        assert_eq!(reading, Step::Read);
+        step = a.step(then, read(&free(19)));
+        pauses.push(assert_sleeps(&step) - then);
+    }
+
+    assert_eq!(a.seen().map(|seen| seen.version.number), Some(number(20)));
+    assert!(pauses[0] <= ms(100) && pauses[11] >= ms(2500), "{pauses:?}");
+}
+
+#[test]
+fn a_restored_backup_is_told_and_gives_no_token() {
+    let mut a = waiter();
+    a.step(at(10), changed(&held(1000)));
+    let (mut step, mut now) = (a.step(at(10), Input::Wake), at(10));
+
+    while now < at(60_000) {
+        let (then, reading) = wake(&mut a, &step);
+        assert_eq!(reading, Step::Read);
+        step = a.step(then, read(&free(500)));
+        now = then;
+    }
+
+    assert!(a.status.regressed);
+    assert_eq!((a.status(now).tenure, a.status.highest), (None, 1000));
+}
+
+#[test]
+fn a_record_created_with_a_lower_version_is_no_tenure() {
+    let mut a = waiter();
+    let step = a.step(at(10), Input::Deleted(number(1000)));
+    let (then, _) = wake(&mut a, &step);
+    let create = written(a.step(then, absent()));
+
+    let step = a.step(then, stored(&after(&create, 500)));
+
+    assert_eq!(a.status(then).tenure, None);
+    assert_sleeps(&step);
+}
+
+#[test]
+fn whoever_asks_anew_is_answered_by_a_read_sent_after_that() {
+    let mut a = waiter();
+    assert_eq!(a.step(at(1), Input::Look), Step::Read, "at once");
+
+    a.step(at(2), Input::Look);
+    assert_eq!(a.step(at(3), read(&held(10))), Step::Read, "the first may be older");
+
+    assert!(assert_sleeps(&a.step(at(4), read(&held(10)))) >= at(15_000), "nothing starts over");
+}

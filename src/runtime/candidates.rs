@@ -1,0 +1,130 @@
+//! The candidates of one handle: each id at most once in each election.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::{
+    api::{error::Result, leader::LeaderState, name::Name},
+    store::RecordKey,
+    util::{mutex::lock, watched::Watched},
+};
+
+/// An election, and a candidate's id in it.
+type CandidateKey = (RecordKey, Name);
+/// Asks a candidate to resign, and gets the outcome.
+pub(crate) type Resign = oneshot::Sender<Result<()>>;
+
+/// The candidates of one handle.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    registered: Mutex<HashMap<CandidateKey, Registered>>,
+    withdrawn: Notify,
+}
+
+/// What shows whether a candidate is about to end.
+#[derive(Debug)]
+struct Registered {
+    state: Arc<Watched<LeaderState>>,
+    leader: mpsc::WeakUnboundedSender<Resign>,
+}
+
+impl Registered {
+    /// Its `Leader` was resigned or dropped.
+    fn is_leaving(&self) -> bool {
+        self.state.borrow().leaving || self.leader.upgrade().is_none()
+    }
+}
+
+impl Candidates {
+    /// Registers a candidate; `None` if that id is a candidate in this election already.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        key: CandidateKey,
+        state: Arc<Watched<LeaderState>>,
+        leader: mpsc::WeakUnboundedSender<Resign>,
+    ) -> Option<Registration> {
+        let mut registered = lock(&self.registered);
+        if registered.contains_key(&key) {
+            return None;
+        }
+        registered.insert(key.clone(), Registered { state, leader });
+        Some(Registration { candidates: Arc::clone(self), key })
+    }
+
+    /// Completes once every candidate that was resigned or dropped has ended.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let mut withdrawn = std::pin::pin!(self.withdrawn.notified());
+            // Subscribe before looking, so that no withdrawal is missed.
+            withdrawn.as_mut().enable();
+            if !lock(&self.registered).values().any(Registered::is_leaving) {
+                return;
+            }
+            withdrawn.await;
+        }
+    }
+}
+
+/// Keeps one id of one election taken until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    candidates: Arc<Candidates>,
+    key: CandidateKey,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        lock(&self.candidates.registered).remove(&self.key);
+        self.candidates.withdrawn.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::poll_immediate;
+
+    use super::*;
+    use crate::{
+        api::name::{LeaseName, Namespace},
+        store::Kind,
+    };
+
+    fn key(election: &str) -> CandidateKey {
+        let name = Name::parse("election name", election).unwrap();
+        let namespace = Namespace::parse("default").unwrap();
+        let lease = LeaseName::of("", &name);
+        let id = Name::parse("candidate id", "me").unwrap();
+        (RecordKey { namespace, lease, kind: Kind::Election, name }, id)
+    }
+
+    #[tokio::test]
+    async fn settled_waits_for_candidates_that_leave_and_for_no_others() {
+        let candidates = Arc::new(Candidates::default());
+        let register = |election| {
+            let (leader, resign) = mpsc::unbounded_channel();
+            let state = Arc::<Watched<LeaderState>>::default();
+            let registration =
+                candidates.register(key(election), Arc::clone(&state), leader.downgrade());
+            (leader, resign, state, registration.unwrap())
+        };
+        let stays = register("stays");
+        let (leader, _resign, _state, registration) = register("dropped");
+        let (_leader, _resigned, state, resigning) = register("resigned");
+
+        assert!(poll_immediate(candidates.settled()).await.is_some(), "all three take part");
+        drop(leader);
+        assert!(poll_immediate(candidates.settled()).await.is_none(), "one is dropped");
+        state.borrow().leaving = true;
+        drop(registration);
+        assert!(poll_immediate(candidates.settled()).await.is_none(), "one has resigned");
+        let mut settled = Box::pin(candidates.settled());
+        assert!(poll_immediate(&mut settled).await.is_none());
+        drop(resigning);
+        assert!(poll_immediate(&mut settled).await.is_some(), "woken when that one has left");
+        drop(stays);
+    }
+}

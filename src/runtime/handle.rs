@@ -1,0 +1,201 @@
+//! The contract over any store, implemented once.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    attempt::answered,
+    candidate::Candidate,
+    candidates::Candidates,
+    contenders::Contenders,
+    members,
+    membership::Membership,
+    observer::{self, Observer},
+};
+use crate::{
+    Options,
+    api::{
+        error::{Error, Result},
+        guard::Guard,
+        leader::{Leader, LeaderState},
+        member::{ElectWatcher, Member},
+        name::{self, LeaseName, Name, Namespace},
+        options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
+    },
+    store::{Entry, Kind, RecordKey, Scope, Store},
+    util::{clock::Clock, watched::Watched},
+};
+
+/// How long the check of a backend may take, all its requests together.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One handle: the parsed options, its contenders and its candidates.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    store: Arc<dyn Store>,
+    options: Options,
+    namespace: Namespace,
+    identity: Name,
+    clock: Clock,
+    contenders: Arc<Contenders>,
+    candidates: Arc<Candidates>,
+}
+
+impl Handle {
+    /// Parses `options`. Names and identities enter the library here and nowhere else.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        mut options: Options,
+        default_namespace: &str,
+    ) -> Result<Arc<Self>> {
+        name::parse_prefix(&options.prefix)?;
+        let namespace =
+            Namespace::parse(options.namespace.as_deref().unwrap_or(default_namespace))?;
+        let identity = match &options.identity {
+            Some(identity) => Name::parse("identity", identity)?,
+            None => name::incarnation(),
+        };
+        options.namespace = Some(namespace.to_string());
+        options.identity = Some(identity.to_string());
+        let clock = options.clock;
+        Ok(Arc::new(Self {
+            contenders: Contenders::new(Arc::clone(&store), clock),
+            store,
+            options,
+            namespace,
+            identity,
+            clock,
+            candidates: Arc::default(),
+        }))
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn backend(&self) -> &'static str {
+        self.store.backend()
+    }
+
+    pub(crate) async fn init(&self) -> Result<()> {
+        require_runtime()?;
+        answered(&*self.store, INIT_TIMEOUT, self.store.check(&self.namespace)).await
+    }
+
+    pub(crate) async fn lock(&self, name: &str, options: LockOptions) -> Result<Guard> {
+        require_runtime()?;
+        options.timing.check()?;
+        let key = self.key("lock name", Kind::Lock, name, None)?;
+        let LockOptions { timing, wait, .. } = options;
+        self.contenders.claim(&key, &self.identity, timing, wait).granted().await
+    }
+
+    pub(crate) async fn unlock(&self, name: &str) -> Result<()> {
+        let key = self.key("lock name", Kind::Lock, name, None)?;
+        self.contenders.unlock(&key, &self.identity).await
+    }
+
+    pub(crate) async fn leader(&self, name: &str, options: LeaderOptions) -> Result<Leader> {
+        require_runtime()?;
+        options.timing.check()?;
+        let election =
+            self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
+        let candidate_id = match &options.id {
+            Some(id) => Name::parse("candidate id", id)?,
+            None => self.identity.clone(),
+        };
+        let state = Arc::<Watched<LeaderState>>::default();
+        let (resign, resigned) = mpsc::unbounded_channel();
+        let place = ((*election).clone(), candidate_id.clone());
+        let Some(registration) =
+            self.candidates.register(place, Arc::clone(&state), resign.downgrade())
+        else {
+            let id = candidate_id.to_string();
+            return Err(Error::AlreadyCandidate { election: name.to_owned(), id });
+        };
+        let (started, joined) = oneshot::channel();
+        let leader =
+            Leader::new(candidate_id.to_arc(), election.name.to_arc(), Arc::clone(&state), resign);
+        let candidate = Candidate {
+            contenders: Arc::clone(&self.contenders),
+            election,
+            candidate_id,
+            timing: options.timing,
+            state,
+            resign: resigned,
+            started: Some(started),
+            membership: Membership::None,
+            warned: BTreeMap::new(),
+            registration: Some(registration),
+        };
+        // The task ends when `leader` is resigned or dropped, also if this future is dropped.
+        tokio::spawn(candidate.run());
+        joined.await.unwrap_or_else(|_| Err(Error::Closed { name: name.to_owned() }))?;
+        Ok(leader)
+    }
+
+    /// Completes once everything that was given up is undone: candidates first, because they give up records.
+    pub(crate) async fn close(&self) -> Result<()> {
+        require_runtime()?;
+        self.candidates.settled().await;
+        self.contenders.settled().await
+    }
+
+    pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
+        require_runtime()?;
+        let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
+        Ok(members::members(&self.options.prefix, &self.list(&scope).await?))
+    }
+
+    pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
+        require_runtime()?;
+        let scope = self.elections(options.namespace.as_deref(), options.id.as_deref())?;
+        Ok(members::watch(self.observe(scope).await?, self.options.prefix.clone()))
+    }
+
+    /// The records in `scope` now.
+    pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<Entry>> {
+        answered(&*self.store, observer::LIST_TIMEOUT, self.store.list(scope)).await
+    }
+
+    /// The records in `scope`, kept up to date.
+    pub(crate) async fn observe(&self, scope: Scope) -> Result<Observer> {
+        Observer::begin(Arc::clone(&self.store), self.clock, scope).await
+    }
+
+    pub(crate) fn elections(
+        &self,
+        namespace: Option<&str>,
+        election: Option<&str>,
+    ) -> Result<Scope> {
+        let lease =
+            |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
+        Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
+    }
+
+    pub(crate) fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
+        chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
+    }
+
+    fn key(
+        &self,
+        what: &'static str,
+        kind: Kind,
+        name: &str,
+        namespace: Option<&str>,
+    ) -> Result<Arc<RecordKey>> {
+        let name = Name::parse(what, name)?;
+        let lease = LeaseName::of(&self.options.prefix, &name);
+        Ok(Arc::new(RecordKey { namespace: self.namespace(namespace)?, lease, kind, name }))
+    }
+}
+
+/// An error where there is no Tokio runtime, because spawning a task would panic.
+fn require_runtime() -> Result<()> {
+    tokio::runtime::Handle::try_current().map(drop).map_err(|_| Error::Config {
+        backend: "leasehold",
+        reason: "there is no Tokio runtime here: call it from within one".into(),
+        source: None,
+    })
+}

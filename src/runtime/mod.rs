@@ -1,0 +1,18 @@
+//! Tasks, timers and queues: runs the protocol against a store on behalf of callers.
+
+mod attempt;
+mod candidate;
+mod candidates;
+mod contender;
+mod contender_status;
+mod contenders;
+pub(crate) mod handle;
+pub(crate) mod implement;
+mod members;
+mod membership;
+#[cfg(feature = "metrics")]
+mod metrics;
+pub(crate) mod observer;
+mod queue;
+mod request;
+mod telemetry;

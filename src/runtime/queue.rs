@@ -1,0 +1,387 @@
+//! The local FIFO queue for one record. It hands out guards, and tells the machine which caller to claim for.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    contender_status::ContenderStatus,
+    request::Request,
+    telemetry::{Doubt, Telemetry},
+};
+use crate::{
+    api::{
+        error::{Error, Loss, Result},
+        guard::{Guard, Release, WeakGuard},
+        tenure::{Tenure, TenureState},
+        timing::Timing,
+        token::Token,
+    },
+    protocol::machine::{self, Input, Status, TenureStatus},
+    util::{
+        clock::{Clock, Moment},
+        watched::Watched,
+    },
+};
+
+/// How long a released record is left to other processes after local callers have held it for a full time to live.
+const COURTESY: Duration = Duration::from_millis(200);
+
+/// The callers of one process that want one record, first come, first served.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    name: Arc<str>,
+    identity: Arc<str>,
+    clock: Clock,
+    requests: VecDeque<Request>,
+    tenure: Option<Tenure>,
+    /// The guard of the present tenure. Without an owner once the caller kept the lock.
+    guard: Option<WeakGuard>,
+    /// How many tenures were granted: the number of the last one.
+    tenures: u64,
+    /// Since when local callers hold the record without a pause for other processes.
+    held_since: Moment,
+    /// How long to leave the record to other processes once it is free.
+    offer: Option<Duration>,
+    /// The next caller does not claim before then, because other processes come first.
+    courtesy: Moment,
+    /// The timing of the last claim.
+    claimed: Option<Timing>,
+    /// The last known holder in another process.
+    other: Option<Arc<str>>,
+    /// Callers that wait until the record is released.
+    releasing: Vec<oneshot::Sender<Result<()>>>,
+    contender: mpsc::UnboundedSender<Release>,
+    published: Arc<Watched<ContenderStatus>>,
+    failure: Option<Error>,
+    pub(crate) telemetry: Telemetry,
+}
+
+impl Queue {
+    pub(crate) fn new(
+        name: Arc<str>,
+        identity: Arc<str>,
+        clock: Clock,
+        contender: mpsc::UnboundedSender<Release>,
+        published: Arc<Watched<ContenderStatus>>,
+        telemetry: Telemetry,
+    ) -> Self {
+        Self {
+            name,
+            identity,
+            clock,
+            requests: VecDeque::new(),
+            tenure: None,
+            guard: None,
+            tenures: 0,
+            held_since: Moment::default(),
+            offer: None,
+            courtesy: Moment::default(),
+            claimed: None,
+            other: None,
+            releasing: Vec::new(),
+            contender,
+            published,
+            failure: None,
+            telemetry,
+        }
+    }
+
+    pub(crate) fn join(&mut self, request: Request, status: &Status) -> Input {
+        if self.is_idle() {
+            // A failure from before this request says nothing about it.
+            self.failure = None;
+        }
+        self.requests.push_back(request);
+        // Without an earlier request nothing was read lately: the last known holder may have left long ago.
+        if status.wanted { Input::Wake } else { Input::Look }
+    }
+
+    /// A request to the store failed. Callers get this error if waiting longer cannot help.
+    pub(crate) fn failed(&mut self, error: Error) {
+        self.failure = Some(error);
+    }
+
+    /// A request to the store succeeded.
+    pub(crate) fn succeeded(&mut self) {
+        // A caller that waits for a release must still learn why the release failed.
+        if self.releasing.is_empty() {
+            self.failure = None;
+        }
+    }
+
+    /// A guard was dropped or released, or a caller asks for the moment when nothing is left in the record.
+    pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
+        self.releasing.extend(release.done);
+        match &self.tenure {
+            Some(tenure) if tenure.id() == release.tenure => self.end(now),
+            // That tenure is over already.
+            _ => Input::Wake,
+        }
+    }
+
+    /// Releases the present tenure; answers [`Error::NotHeld`] if there is none.
+    pub(crate) fn unlock(&mut self, now: Moment, done: oneshot::Sender<Result<()>>) -> Input {
+        if let Some(tenure) = &self.tenure {
+            let release = Release { tenure: tenure.id(), done: Some(done) };
+            return self.release(now, release);
+        }
+        let _ = done.send(Err(Error::NotHeld { name: self.name.to_string() }));
+        Input::Wake
+    }
+
+    /// Ends the present tenure. The next local caller gets the record unless it is the turn of other processes.
+    fn end(&mut self, now: Moment) -> Input {
+        let Some(tenure) = self.tenure.take() else { return Input::Wake };
+        tenure.end(Loss::Released);
+        // A renewal error must not be reported as a release error.
+        self.failure = None;
+        self.drop_cancelled();
+        let ended = match tenure.state() {
+            TenureState::Lost(why) => why,
+            TenureState::Held | TenureState::InDoubt => Loss::Released,
+        };
+        match self.requests.front() {
+            Some(next) if now - self.held_since < next.timing.ttl() => {
+                let timing = next.timing;
+                self.report_end(tenure.token(), ended, Telemetry::handed_over);
+                return self.pass(timing);
+            }
+            // Local callers have held the record for a full time to live: other processes get a turn.
+            Some(next) => self.offer = Some((next.timing.ttl() / 100).min(COURTESY)),
+            None => {}
+        }
+        self.held_since = Moment::default();
+        self.report_end(tenure.token(), ended, Telemetry::released);
+        Input::Release
+    }
+
+    /// Reports how a tenure ended. Its holder may have seen it expire before the release.
+    fn report_end(&self, token: Token, why: Loss, released: fn(&Telemetry, Token)) {
+        match why {
+            Loss::Released => released(&self.telemetry, token),
+            lost => self.telemetry.lost(token, lost),
+        }
+    }
+
+    fn pass(&mut self, timing: Timing) -> Input {
+        self.claimed = Some(timing);
+        Input::Pass(timing)
+    }
+
+    /// Brings guards and callers in line with `status`. Returns the next input of the machine, `None` if there is none.
+    pub(crate) fn advance(&mut self, now: Moment, status: &Status) -> Option<Input> {
+        if let Some(tenure) = &self.tenure {
+            match status.tenure.filter(|held| held.token == tenure.token()) {
+                None => self.lose(status.loss.unwrap_or(Loss::Expired)),
+                Some(held) if !self.extend(now, held) => return Some(self.end(now)),
+                Some(_) => {}
+            }
+        }
+        self.drop_cancelled();
+        if let (Some(held), None) = (status.tenure, &self.tenure) {
+            match self.requests.pop_front() {
+                None => return Some(Input::Release),
+                Some(request) if self.claimed == Some(request.timing) => {
+                    self.grant(now, held, request);
+                }
+                // Won for a caller that has left meanwhile, with another timing.
+                Some(request) => {
+                    let timing = request.timing;
+                    self.requests.push_front(request);
+                    return Some(self.pass(timing));
+                }
+            }
+        }
+        self.turn_away(now, status);
+        let next = self.next_claim(now, status);
+        if next.is_none() {
+            // Publish the status first: a caller that is woken reads it.
+            self.publish(status);
+            self.answer_releases(status);
+        }
+        next
+    }
+
+    fn lose(&mut self, why: Loss) {
+        let Some(tenure) = self.tenure.take() else { return };
+        tenure.end(why);
+        self.telemetry.lost(tenure.token(), why);
+        self.held_since = Moment::default();
+    }
+
+    /// Moves the deadline of the present tenure; false if its holder has seen it expire already.
+    fn extend(&mut self, now: Moment, held: TenureStatus) -> bool {
+        let Some(tenure) = &self.tenure else { return false };
+        let (token, left) = (tenure.token(), held.until - now);
+        let moved = !tenure.is_until(held.until);
+        if !tenure.extend(held.until, held.doubtful_at) {
+            return false;
+        }
+        if moved {
+            self.telemetry.extended(token, left);
+        }
+        let doubt = match now < held.doubtful_at {
+            true => Doubt::None,
+            false if held.yielding => Doubt::Yielding,
+            false => Doubt::Overdue,
+        };
+        self.telemetry.doubt(token, left, doubt);
+        true
+    }
+
+    fn grant(&mut self, now: Moment, held: TenureStatus, request: Request) {
+        self.tenures += 1;
+        let (name, identity) = (Arc::clone(&self.name), Arc::clone(&self.identity));
+        let TenureStatus { token, until, doubtful_at, .. } = held;
+        let tenure = Tenure::new(self.tenures, name, identity, token, self.clock, until);
+        tenure.extend(until, doubtful_at);
+        if self.held_since == Moment::default() {
+            self.held_since = now;
+        }
+        self.tenure = Some(tenure.clone());
+        self.telemetry.acquired(token, until - now);
+        let guard = Guard::new(tenure, self.contender.clone());
+        self.guard = Some(guard.downgrade());
+        // If the caller has left at this moment, the guard is dropped here, which releases it.
+        let _ = request.reply.send(Ok(guard));
+    }
+
+    fn next_claim(&mut self, now: Moment, status: &Status) -> Option<Input> {
+        if self.tenure.is_some() {
+            return None;
+        }
+        if self.offer.is_some() && status.release != machine::Release::Pending {
+            // The record is free from now on: before, no other process could have taken it.
+            self.courtesy = self.offer.take().map_or(now, |offer| now + offer);
+        }
+        let timing = self.requests.front().map(|next| next.timing);
+        match timing {
+            None => status.wanted.then_some(Input::Release),
+            Some(_) if self.offer.is_some() || now < self.courtesy => None,
+            Some(_) if status.wanted && self.claimed == timing => None,
+            Some(timing) => {
+                self.claimed = Some(timing);
+                Some(Input::Claim(timing))
+            }
+        }
+    }
+
+    /// Ends the waits that are over: by their deadline, or because waiting cannot help.
+    fn turn_away(&mut self, now: Moment, status: &Status) {
+        if let Some(holder) = self.other_holder(status) {
+            self.other = Some(holder);
+        }
+        let hopeless = self.failure.as_ref().is_some_and(|error| !error.is_transient());
+        let known = status.waiting || status.failing || self.tenure.is_some();
+        let mut kept = VecDeque::with_capacity(self.requests.len());
+        for request in self.requests.drain(..) {
+            let over = request.deadline.is_some_and(|deadline| now >= deadline) && known;
+            match &self.failure {
+                Some(error) if hopeless && self.tenure.is_none() || over && status.failing => {
+                    let _ = request.reply.send(Err(error.clone()));
+                }
+                _ if over => {
+                    let holder = match &self.tenure {
+                        None => self.other.as_ref().unwrap_or(&self.identity).to_string(),
+                        Some(_) => self.identity.to_string(),
+                    };
+                    let waited = now - request.asked_at;
+                    let _ = request.reply.send(Err(Error::Timeout {
+                        name: self.name.to_string(),
+                        holder,
+                        waited,
+                    }));
+                }
+                _ => kept.push_back(request),
+            }
+        }
+        self.requests = kept;
+    }
+
+    /// Answers the callers that wait for a release: once the record is out of this machine's hands, or once the
+    /// store refuses the release. Only a person can change a refusal; the machine goes on trying in the background.
+    fn answer_releases(&mut self, status: &Status) {
+        if self.releasing.is_empty() {
+            return;
+        }
+        let refused = |error: &Error| {
+            let holder = status.record.as_ref().and_then(|found| found.record.holder.as_ref());
+            !error.is_transient() && holder == Some(&self.identity)
+        };
+        let answer = match (status.release, &self.failure) {
+            (machine::Release::LeftToExpire, Some(error)) => Err(error.clone()),
+            (machine::Release::Pending, Some(error)) if refused(error) => Err(error.clone()),
+            (machine::Release::Pending, _) => return,
+            (machine::Release::Done | machine::Release::LeftToExpire, _) => Ok(()),
+        };
+        for done in self.releasing.drain(..) {
+            let _ = done.send(answer.clone());
+        }
+    }
+
+    fn drop_cancelled(&mut self) {
+        self.requests.retain(|request| !request.reply.is_closed());
+    }
+
+    /// The holder that the record names, if that is another. What is left there of an own past tenure does not count.
+    fn other_holder(&self, status: &Status) -> Option<Arc<str>> {
+        let holder = status.record.as_ref()?.record.holder.as_ref()?;
+        (**holder != *self.identity || status.waiting).then(|| Arc::clone(holder))
+    }
+
+    fn publish(&self, status: &Status) {
+        let (holder, token) = if let Some(tenure) = &self.tenure {
+            (Some(Arc::clone(&self.identity)), Some(tenure.token().number()))
+        } else {
+            let holder = self.other_holder(status);
+            let record = status.record.as_ref().filter(|_| holder.is_some());
+            (holder, record.and_then(|found| found.token()))
+        };
+        let new = ContenderStatus {
+            holder,
+            token,
+            used: self.tenure.is_some() || !self.requests.is_empty(),
+            waiting: status.waiting,
+            error: self.failure.clone(),
+        };
+        self.published.modify(|known| {
+            !known.is_same(&new) && {
+                *known = new;
+                true
+            }
+        });
+    }
+
+    /// When the queue must be advanced, whatever the machine does.
+    pub(crate) fn due(&self, now: Moment) -> Moment {
+        let deadlines = self
+            .requests
+            .iter()
+            .filter_map(|request| request.deadline)
+            .filter(|&deadline| deadline > now);
+        let courtesy = (self.courtesy > now && !self.requests.is_empty()).then_some(self.courtesy);
+        deadlines.chain(courtesy).min().unwrap_or(Moment::NEVER)
+    }
+
+    /// No caller holds, waits or releases.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.tenure.is_none() && self.releasing.is_empty()
+    }
+
+    /// The handle is gone: no caller will come any more, and a kept lock is released.
+    pub(crate) fn close(&mut self, now: Moment) -> Input {
+        for request in self.requests.drain(..) {
+            let _ = request.reply.send(Err(Error::Closed { name: self.name.to_string() }));
+        }
+        let owned = self.guard.as_ref().is_some_and(WeakGuard::is_owned);
+        if self.tenure.is_some() && !owned { self.end(now) } else { Input::Wake }
+    }
+}
+
+impl Drop for Queue {
+    /// However the contender ends, its tenure ends with it: a guard must not report a lock that is no longer renewed.
+    fn drop(&mut self) {
+        self.lose(Loss::Abandoned);
+    }
+}

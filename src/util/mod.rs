@@ -1,0 +1,7 @@
+//! Small building blocks that know nothing of locks.
+
+pub(crate) mod clock;
+#[cfg_attr(leasehold_simulation, path = "simulated.rs")]
+pub(crate) mod environment;
+pub(crate) mod mutex;
+pub(crate) mod watched;
