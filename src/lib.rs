@@ -1,5 +1,8 @@
 #![cfg_attr(feature = "kubernetes", doc = include_str!("docs/crate.md"))]
-#![cfg_attr(not(feature = "kubernetes"), doc = "Distributed locks and leader election, embedded: see [`Memory`].")]
+#![cfg_attr(
+    not(feature = "kubernetes"),
+    doc = "Distributed locks and leader election, embedded: see [`Memory`]."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;

@@ -143,7 +143,7 @@ impl Contender {
             },
             Woken::Answer(input, error) => {
                 self.report_renewal(now, &input);
-                self.note(error);
+                self.note(&input, error);
                 if watched {
                     self.doubt_watch(now, status, &input);
                 }
@@ -259,14 +259,13 @@ impl Contender {
         self.queue.telemetry.renewal(outcome, now - sent);
     }
 
-    fn note(&mut self, error: Option<Error>) {
-        match error {
-            None => self.queue.succeeded(),
-            Some(error) => {
-                let cause = std::error::Error::source(&error);
-                tracing::debug!(name = %self.key.name, %error, ?cause, "request failed");
-                self.queue.failed(error);
-            }
+    fn note(&mut self, answer: &Input, error: Option<Error>) {
+        let Some(error) = error else { return self.queue.succeeded() };
+        let cause = std::error::Error::source(&error);
+        tracing::debug!(name = %self.key.name, %error, ?cause, "request failed");
+        match answer {
+            Input::Read(_) => self.queue.read_failed(error),
+            _ => self.queue.failed(error),
         }
     }
 

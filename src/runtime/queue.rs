@@ -54,6 +54,8 @@ pub(crate) struct Queue {
     contender: mpsc::UnboundedSender<Release>,
     published: Arc<Watched<ContenderStatus>>,
     failure: Option<Error>,
+    /// The failure is that of a read.
+    failed_read: bool,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -83,6 +85,7 @@ impl Queue {
             contender,
             published,
             failure: None,
+            failed_read: false,
             telemetry,
         }
     }
@@ -100,6 +103,13 @@ impl Queue {
     /// A request to the store failed. Callers get this error if waiting longer cannot help.
     pub(crate) fn failed(&mut self, error: Error) {
         self.failure = Some(error);
+        self.failed_read = false;
+    }
+
+    /// The same for a read, which news from a watch can make up for.
+    pub(crate) fn read_failed(&mut self, error: Error) {
+        self.failure = Some(error);
+        self.failed_read = true;
     }
 
     /// A request to the store succeeded.
@@ -177,6 +187,10 @@ impl Queue {
                 Some(held) if !self.extend(now, held) => return Some(self.end(now)),
                 Some(_) => {}
             }
+        }
+        if self.failed_read && !status.read_failing {
+            // A watch has reported the record since: the error is over, although no read has succeeded.
+            self.succeeded();
         }
         self.drop_cancelled();
         if let (Some(held), None) = (status.tenure, &self.tenure) {

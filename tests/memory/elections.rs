@@ -246,3 +246,22 @@ async fn a_candidate_shows_its_status_and_tenure_without_a_guard() {
     follower.resign().await.unwrap();
     assert!(follower.tenure().is_none() && follower.standing() == Status::Resigned);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_a_follower_is_over_once_its_watch_works_again() {
+    let (a, b) = pair();
+    let leads = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let _guard = leads.elected().await.unwrap();
+    let follows = b.leader("e", LeaderOptions::default()).await.unwrap();
+    b.disturb(Some(Fault::LoseRequest));
+    while follows.last_error().is_none() {
+        sleep(Duration::from_millis(100)).await;
+    }
+
+    b.disturb(None);
+    sleep(secs(2)).await;
+
+    assert_eq!(follows.last_error().map(|error| error.to_string()), None);
+    let standing: Vec<_> = follows.status().take(1).collect().await;
+    assert_eq!(standing, [Status::Follower]);
+}

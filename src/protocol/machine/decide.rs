@@ -148,7 +148,7 @@ impl Machine {
     }
 
     const fn sent(&self) -> Sent {
-        Sent { highest: self.highest, missed: false }
+        Sent { highest: self.highest, missed: false, heard: false }
     }
 
     /// Sleeps, but not past what must be told of the present tenure.

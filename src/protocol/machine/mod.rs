@@ -136,6 +136,8 @@ struct Sent {
     highest: u64,
     /// A watch has missed the record since: the answer may be from before that.
     missed: bool,
+    /// A watch has reported the record since: if this read fails, nothing is unknown.
+    heard: bool,
 }
 
 /// A write under way.
