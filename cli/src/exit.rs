@@ -85,6 +85,9 @@ impl Subject<'_> {
     pub(crate) fn failure(&self, error: &Error) -> Failure {
         let Self { object, namespace, server, busy_code } = *self;
         let mut line = match error {
+            Error::Held { holder, .. } => {
+                format!("{object} in namespace `{namespace}` is held by `{holder}`")
+            }
             Error::Timeout { holder, waited, .. } => {
                 let waited =
                     Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
@@ -109,6 +112,9 @@ impl Subject<'_> {
             cause = error.source();
         }
         let (code, next) = match error {
+            Error::Held { .. } => {
+                (busy_code, "Try again later, or pass --wait instead of --try".into())
+            }
             Error::Timeout { .. } => (busy_code, "Try again later, or pass a longer --wait".into()),
             Error::Invalid { .. } => (code::USAGE, String::new()),
             Error::Lost { .. } => (code::LOST, "Run it again".into()),

@@ -325,7 +325,7 @@ async fn reported_values_have_a_stable_json_form() {
     let json = serde_json::to_string(&ElectEvent::Elected(member)).unwrap();
 
     let expected = format!(
-        r#"{{"event":"elected","member":{{"election":"e","id":"i","role":"leader","namespace":"default","token":{token}}}}}"#
+        r#"{{"event":"elected","member":{{"election":"e","candidate_id":"i","role":"leader","namespace":"default","token":{token}}}}}"#
     );
     assert_eq!(json, expected);
     assert_eq!(serde_json::to_string(&Status::InDoubt).unwrap(), r#""in_doubt""#);

@@ -32,7 +32,7 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     sleep(Duration::from_millis(300)).await;
     line.say("dave", "wants `orders` only if it is free");
     match handle(&world, "dave")?.lock("orders", lock_options().try_once()).await {
-        Err(Error::Timeout { holder, .. }) => {
+        Err(Error::Held { holder, .. }) => {
             line.say("dave", format_args!("gets an error: {holder} holds it"));
         }
         other => return Err(format!("dave must not get the lock: {other:?}").into()),
