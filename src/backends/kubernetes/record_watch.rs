@@ -52,6 +52,6 @@ impl RecordWatch {
     /// Why there is no news at present, if there is none. What has not been renewed meanwhile is not called expired.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
-        self.0.trouble()
+        self.0.last_error()
     }
 }
