@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{faults::Faults, report::Report, scene::SEC, world};
+use crate::{faults::Faults, report::Report, scenario::SEC, world};
 
 /// The sums over some seeds.
 #[derive(Debug, Default)]

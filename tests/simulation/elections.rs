@@ -7,11 +7,11 @@ use leasehold::{Leader, LeaderOptions, ListMembersOptions, Sync as _, WatchElect
 use tokio::time::timeout;
 
 use crate::{
+    channel::{Holding, Letter, Want},
     faults::Fault,
     locks::{Program, kind},
-    post::{Holding, Letter, Want},
     rng::Rng,
-    scene::ELECTION,
+    scenario::ELECTION,
 };
 
 /// One task that wants to lead.

@@ -12,12 +12,12 @@ use tokio::{
 };
 
 use crate::{
-    checks::{overlap::Interval, requests::Requests},
+    channel::{Letter, Post},
+    checks::{overlap::Interval, request_rate::Requests},
     elections::{candidate, observer},
     locks::{Program, worker},
-    post::{Letter, Post},
     rng::Rng,
-    scene::{MS, Scene},
+    scenario::{MS, Scene},
     wire,
 };
 

@@ -6,10 +6,10 @@ use leasehold::{Error, Guard, Kubernetes, LockOptions, Sync as _, Tenure};
 use tokio::time::timeout;
 
 use crate::{
+    channel::{Holding, Letter, Post, Want},
     faults::Fault,
-    post::{Holding, Letter, Post, Want},
     rng::Rng,
-    scene::{LOCKS, Scene},
+    scenario::{LOCKS, Scene},
 };
 
 /// What every task of a process has at hand.

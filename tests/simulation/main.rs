@@ -10,25 +10,25 @@
 
 mod api;
 mod batch;
-mod chaos;
+mod channel;
 mod checks;
 mod elections;
-mod elector;
 mod faults;
+mod foreign_elector;
 mod host;
+mod injection;
 mod locks;
-mod look;
 mod mutation;
 mod network;
-mod post;
-mod real;
+mod real_server;
 mod report;
 mod rng;
-mod scene;
-mod script;
+mod scenario;
+mod scripted_request;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod tick_checks;
 mod watches;
 mod wire;
 mod world;
@@ -162,7 +162,7 @@ fn replay() {
     let seed = from_env("LEASEHOLD_SEED").expect("LEASEHOLD_SEED");
     let mut batch = Batch::default();
     batch.run(seed);
-    println!("{:#?}", scene::Scene::of(seed));
+    println!("{:#?}", scenario::Scene::of(seed));
     println!("{batch}");
     batch.assert_clean();
 }
@@ -174,9 +174,9 @@ fn soak() {
     let hours = from_env("LEASEHOLD_HOURS").unwrap_or(100);
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
     let (seed, done) = (AtomicU64::new(from), AtomicU64::new(0));
-    let enough = hours * 3600 * scene::SEC;
+    let enough = hours * 3600 * scenario::SEC;
     let next = || {
-        let before = done.fetch_add(scene::LENGTH, Ordering::Relaxed);
+        let before = done.fetch_add(scenario::LENGTH, Ordering::Relaxed);
         (before < enough).then(|| seed.fetch_add(1, Ordering::Relaxed))
     };
     let begun = real_now();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::{
     api::{self, Answer, Request},
     checks::{
-        Violation, preserved,
+        Violation, foreign_fields,
         recreation::Creation,
         takeover::{Before, Change},
     },
     faults::Fault,
-    scene::{Broken, ELECTION, LOCKS, MS, SEC},
+    scenario::{Broken, ELECTION, LOCKS, MS, SEC},
     store::Commit,
     wire::{self, Replied},
     world::{Event, Parcel, World},
@@ -233,7 +233,7 @@ impl World {
         };
         let found: Option<Violation> = change.check();
         let altered = commit.before.as_ref().zip(commit.after.as_ref());
-        let altered = altered.and_then(|(before, after)| preserved::check(before, after));
+        let altered = altered.and_then(|(before, after)| foreign_fields::check(before, after));
         self.causes.written(&commit.name, Some((parcel.host, parcel.life)), self.now);
         self.found(found.or(altered));
         self.created_anew(commit, parcel);

@@ -1,9 +1,9 @@
 //! What one run comes to.
 
 use crate::{
-    checks::{Violation, overlap, requests},
+    checks::{Violation, overlap, request_rate},
     faults::Faults,
-    scene::Broken,
+    scenario::Broken,
     world::World,
 };
 
@@ -39,7 +39,7 @@ impl World {
             let Some(process) = &self.hosts[h].process else { continue };
             let tasks = process.runtime.metrics().num_alive_tasks();
             if self.report.violation.is_none() {
-                let left = requests::left(h, tasks, process.handle.is_some());
+                let left = request_rate::left(h, tasks, process.handle.is_some());
                 self.found(left);
             }
             self.end_process(h);

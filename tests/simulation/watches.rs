@@ -6,7 +6,7 @@ use crate::{
     api::{self, Answer, Request},
     checks::Violation,
     faults::Fault,
-    scene::SEC,
+    scenario::SEC,
     store::Store,
     wire::{self, Stream},
     world::{Parcel, World},

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::{Answer, Request},
-    post::{Letter, Post},
+    channel::{Letter, Post},
     support::wire::{Asked, parse},
 };
 

@@ -9,18 +9,19 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::Request,
+    channel::Letter,
     checks::{
-        Violation, causes::Causes, fenced::Resource, leftovers::Leftovers, liveness::Liveness,
-        outdated::Outdated, overlap::Interval, recreation::Recreation, requests, tokens::Tokens,
+        Violation, causes::Causes, expired_watches::Outdated, fencing::Resource,
+        leftovers::Leftovers, liveness::Liveness, overlap::Interval, recreation::Recreation,
+        request_rate, tokens::Tokens,
     },
-    elector::Elector,
     faults::{Fault, Faults},
+    foreign_elector::Elector,
     host::{Host, HostClock, Process},
     network::Fate,
-    post::Letter,
     report::Report,
     rng::Rng,
-    scene::{ELECTION, LOCKS, MS, SEC, Scene, TICK},
+    scenario::{ELECTION, LOCKS, MS, SEC, Scene, TICK},
     store::Store,
     watches::Watching,
     wire::Replied,
@@ -296,7 +297,7 @@ impl World {
                 let bound = host.requests.asked(at * rate / 1_000_000, 4);
                 self.found(bound.or(nobody));
                 let rest = self.on_the_slowest_clock(self.longest() + 5 * SEC);
-                self.found(requests::late(at, self.stopped.map(|stopped| stopped + rest)));
+                self.found(request_rate::late(at, self.stopped.map(|stopped| stopped + rest)));
                 self.leave(at, Parcel { host: h, life, identity, rate, sent: at, request, reply });
             }
             Letter::Access { name, token, write, reply } => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Violation, causes::Causes, tokens::Life};
-use crate::{api::Request, scene::SEC};
+use crate::{api::Request, scenario::SEC};
 
 /// How long it may take to give back a record where nothing goes wrong.
 const GIVEN_BACK: u64 = 3 * SEC;

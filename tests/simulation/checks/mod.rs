@@ -1,14 +1,14 @@
 //! What must be true, looked at in time linear in what happens.
 
 pub(crate) mod causes;
-pub(crate) mod fenced;
+pub(crate) mod expired_watches;
+pub(crate) mod fencing;
+pub(crate) mod foreign_fields;
 pub(crate) mod leftovers;
 pub(crate) mod liveness;
-pub(crate) mod outdated;
 pub(crate) mod overlap;
-pub(crate) mod preserved;
 pub(crate) mod recreation;
-pub(crate) mod requests;
+pub(crate) mod request_rate;
 pub(crate) mod takeover;
 pub(crate) mod tokens;
 pub(crate) mod violation;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Violation, tokens::Life};
-use crate::scene::SEC;
+use crate::scenario::SEC;
 
 /// Who holds a record without a break, or last held it before it was deleted.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! long as it says.
 
 use super::Violation;
-use crate::scene::SEC;
+use crate::scenario::SEC;
 
 /// A record that somebody writes over.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use leasehold::Loss;
 
 use crate::{
     checks::{causes::Ended, overlap::Interval},
-    scene::Broken,
+    scenario::Broken,
     world::World,
 };
 

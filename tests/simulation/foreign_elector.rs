@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     checks::overlap::Interval,
     faults::Fault,
-    scene::{LOCKS, MS, SEC},
+    scenario::{LOCKS, MS, SEC},
     world::{Event, World},
 };
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{self, Request},
     rng::Rng,
-    script::{Ask, NAMES, SELECTIONS},
+    scripted_request::{Ask, NAMES, SELECTIONS},
     store::Store,
     support::{ADMIN, ControlPlane},
     watches,

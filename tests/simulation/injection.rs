@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     faults::Fault,
-    scene::{Broken, MS, SEC},
+    scenario::{Broken, MS, SEC},
     watches::Watching,
     world::{Event, World},
 };

@@ -1,7 +1,7 @@
 //! C6: the requests of one process stay under a bound, whatever happens; and it leaves no watch and no task behind.
 
 use super::Violation;
-use crate::scene::SEC;
+use crate::scenario::SEC;
 
 /// How long is looked at at once.
 const MINUTE: u64 = 60 * SEC;
