@@ -19,22 +19,23 @@ pub(crate) struct Request {
 
 impl Request {
     /// Whether it says that a tenure goes on.
-    pub(crate) fn renews(&self) -> bool {
-        let mark = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
-        self.verb == "update" && mark.is_some_and(|mark| mark.contains("\"token\""))
+    pub(crate) fn is_renewal(&self) -> bool {
+        let annotation = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+        self.verb == "update"
+            && annotation.is_some_and(|annotation| annotation.contains("\"token\""))
     }
 
     /// Whether it says which version of which object it is about.
     pub(crate) fn is_conditional(&self) -> bool {
-        let place = if self.verb == "delete" { "preconditions" } else { "metadata" };
-        let said = &self.body[place];
-        said["uid"].is_string() && said["resourceVersion"].is_string()
+        let part = if self.verb == "delete" { "preconditions" } else { "metadata" };
+        let given = &self.body[part];
+        given["uid"].is_string() && given["resourceVersion"].is_string()
     }
 
     /// What a list or a watch is restricted to.
     pub(crate) fn selection(&self) -> String {
-        let said = |key: &str| self.query.get(key).cloned().unwrap_or_default();
-        said("fieldSelector") + &said("labelSelector")
+        let given = |key: &str| self.query.get(key).cloned().unwrap_or_default();
+        given("fieldSelector") + &given("labelSelector")
     }
 
     /// Whether a list or a watch asks for this object.
@@ -72,12 +73,12 @@ impl Answer {
 
     pub(crate) fn failure(status: u16, reason: &str, name: &str) -> Self {
         let kind = "leases";
-        let said = json!({
+        let given = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
             "reason": reason, "message": format!("{reason}: leases.coordination.k8s.io \"{name}\""),
             "details": { "name": name, "group": "coordination.k8s.io", "kind": kind },
         });
-        Self::new(status, said.to_string())
+        Self::new(status, given.to_string())
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> An
 }
 
 /// The line that a watch shows of a commit, if it asks for that: to it, what it does not select is not there.
-pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
+pub(crate) fn watch_line(request: &Request, commit: &Commit) -> Option<Bytes> {
     let selected = |object: &Option<Arc<Object>>| {
         object.as_ref().is_some_and(|object| request.selects(object))
     };
@@ -108,7 +109,7 @@ pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
     if before == commit.before.is_some() && after == commit.after.is_some() {
         return Some(commit.line());
     }
-    Some(if after { commit.came() } else { commit.went() })
+    Some(if after { commit.added_line() } else { commit.deleted_line() })
 }
 
 fn list(store: &Store, request: &Request) -> Answer {
@@ -128,27 +129,27 @@ fn create(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     if store.lease(name).is_some() {
         return Answer::failure(409, "AlreadyExists", name);
     }
-    stored(store, at, request, 201)
+    store_object(store, at, request, 201)
 }
 
 fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
-    let said =
-        |field: &str| request.body["metadata"][field].as_str().filter(|said| !said.is_empty());
+    let given =
+        |field: &str| request.body["metadata"][field].as_str().filter(|given| !given.is_empty());
     let Some(old) = store.lease(&request.name).map(Arc::clone) else {
-        if said("uid").is_some() {
+        if given("uid").is_some() {
             return Answer::failure(409, "Conflict", &request.name);
         }
         // Leases allow create on update, whatever version was said.
-        let refused = invalid(&request.body);
-        return refused.unwrap_or_else(|| stored(store, at, request, 201));
+        let invalid = invalid(&request.body);
+        return invalid.unwrap_or_else(|| store_object(store, at, request, 201));
     };
     for field in ["uid", "resourceVersion"] {
-        let is = old["metadata"][field].as_str();
-        match said(field) {
+        let current = old["metadata"][field].as_str();
+        match given(field) {
             None if field == "resourceVersion" => {
                 return Answer::failure(422, "Invalid", &request.name);
             }
-            Some(said) if Some(said) != is => {
+            Some(given) if Some(given) != current => {
                 return Answer::failure(409, "Conflict", &request.name);
             }
             _ => {}
@@ -164,10 +165,10 @@ fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
             return Answer::object(200, &old);
         }
     }
-    stored(store, at, request, 200)
+    store_object(store, at, request, 200)
 }
 
-fn stored(store: &mut Store, at: u64, request: &mut Request, status: u16) -> Answer {
+fn store_object(store: &mut Store, at: u64, request: &mut Request, status: u16) -> Answer {
     let commit = store.commit(at, &request.name, Some(mem::take(&mut request.body)));
     Answer::new(status, commit.text())
 }
@@ -183,15 +184,16 @@ fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {
         }
     }
     store.commit(at, &request.name, None);
-    let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
-    Answer::new(200, done.to_string())
+    let status =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+    Answer::new(200, status.to_string())
 }
 
 /// What validation says of a Lease.
 fn invalid(lease: &Value) -> Option<Answer> {
-    let out = |field: &str, least: i64| {
-        lease["spec"][field].as_i64().is_some_and(|n| n < least || i32::try_from(n).is_err())
+    let out_of_range = |field: &str, min: i64| {
+        lease["spec"][field].as_i64().is_some_and(|n| n < min || i32::try_from(n).is_err())
     };
-    let bad = out("leaseDurationSeconds", 1) || out("leaseTransitions", 0);
-    bad.then(|| Answer::failure(422, "Invalid", ""))
+    let is_invalid = out_of_range("leaseDurationSeconds", 1) || out_of_range("leaseTransitions", 0);
+    is_invalid.then(|| Answer::failure(422, "Invalid", ""))
 }

@@ -14,13 +14,13 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{api::Request, faults::Fault, wire::Replied};
+use crate::{api::Request, faults::Fault, wire::Reply};
 
 /// One thing that a task did.
-pub(crate) enum Letter {
+pub(crate) enum Message {
     Request {
         request: Request,
-        reply: oneshot::Sender<Replied>,
+        reply: oneshot::Sender<Reply>,
     },
     /// A read of the guarded resource, or a write to it; answered with its value unless it refused the token.
     Access {
@@ -29,89 +29,89 @@ pub(crate) enum Letter {
         write: Option<u64>,
         reply: oneshot::Sender<Option<u64>>,
     },
-    Began {
+    TenureBegan {
         name: &'static str,
         tenure: Tenure,
     },
-    Ended {
+    TenureEnded {
         name: &'static str,
         token: u64,
         /// Why, if not by its user.
         lost: Option<Loss>,
     },
     /// Somebody began to want it, or ceased to.
-    Wants {
+    Demand {
         name: &'static str,
         begins: bool,
     },
     /// A tenure that was given back, and is held still.
-    Kept {
+    HeldAfterRelease {
         name: &'static str,
         token: u64,
     },
     /// It is about to give back whatever this process holds of that name.
-    Unlocks {
+    UnlockCalled {
         name: &'static str,
     },
-    Met(Fault),
+    Fault(Fault),
     /// Something that the trace is to tell apart.
-    Saw(u64),
+    Trace(u64),
 }
 
 /// The way out of one life of one process.
 #[derive(Clone)]
-pub(crate) struct Post(Arc<Inner>);
+pub(crate) struct ProcessChannel(Arc<Inner>);
 
 struct Inner {
-    begun: Instant,
-    letters: Mutex<Vec<(u64, Letter)>>,
-    calm: Arc<AtomicBool>,
+    started_at: Instant,
+    messages: Mutex<Vec<(u64, Message)>>,
+    faults_stopped: Arc<AtomicBool>,
     stopping: AtomicBool,
     stop: Notify,
-    calmed: Notify,
+    faults_stopped_notice: Notify,
 }
 
-impl Post {
+impl ProcessChannel {
     /// Called on the runtime whose time it tells.
-    pub(crate) fn new(calm: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(faults_stopped: Arc<AtomicBool>) -> Self {
         Self(Arc::new(Inner {
-            begun: now(),
-            letters: Mutex::default(),
-            calm,
+            started_at: now(),
+            messages: Mutex::default(),
+            faults_stopped,
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
-            calmed: Notify::new(),
+            faults_stopped_notice: Notify::new(),
         }))
     }
 
-    pub(crate) fn begun(&self) -> Instant {
-        self.0.begun
+    pub(crate) fn started_at(&self) -> Instant {
+        self.0.started_at
     }
 
     /// Milliseconds of this life, on its own clock.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from((now() - self.0.begun).as_millis()).expect("a short life")
+        u64::try_from((now() - self.0.started_at).as_millis()).expect("a short life")
     }
 
-    pub(crate) fn send(&self, letter: Letter) {
+    pub(crate) fn send(&self, message: Message) {
         let at = self.now();
-        self.0.letters.lock().unwrap_or_else(PoisonError::into_inner).push((at, letter));
+        self.0.messages.lock().unwrap_or_else(PoisonError::into_inner).push((at, message));
     }
 
     /// What was given back ends at once, whatever the server is yet to be told.
-    pub(crate) fn given_back(&self, name: &'static str, tenure: &Tenure) {
+    pub(crate) fn check_released(&self, name: &'static str, tenure: &Tenure) {
         if tenure.is_held() {
-            self.send(Letter::Kept { name, token: tenure.token().get() });
+            self.send(Message::HeldAfterRelease { name, token: tenure.token().get() });
         }
     }
 
-    pub(crate) fn collect(&self) -> Vec<(u64, Letter)> {
-        std::mem::take(&mut *self.0.letters.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn collect(&self) -> Vec<(u64, Message)> {
+        std::mem::take(&mut *self.0.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// No more faults: who holds goes on holding.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.0.calm.load(Ordering::Relaxed)
+    pub(crate) fn faults_stopped(&self) -> bool {
+        self.0.faults_stopped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stop(&self) {
@@ -134,23 +134,23 @@ impl Post {
         write: Option<u64>,
     ) -> Option<u64> {
         let (reply, answer) = oneshot::channel();
-        self.send(Letter::Access { name, token, write, reply });
+        self.send(Message::Access { name, token, write, reply });
         answer.await.ok().flatten()
     }
 
     /// Wakes those who pause: it has become calm.
-    pub(crate) fn calm_down(&self) {
-        self.0.calmed.notify_waiters();
+    pub(crate) fn announce_faults_stopped(&self) {
+        self.0.faults_stopped_notice.notify_waiters();
     }
 
     /// At most as long as it is not calm, and then not for long.
-    pub(crate) async fn pause(&self, long: Duration) {
-        let calmed = self.0.calmed.notified();
-        if self.is_calm() {
-            return sleep(long.min(Duration::from_millis(500))).await;
+    pub(crate) async fn pause(&self, duration: Duration) {
+        let faults_stopped_notice = self.0.faults_stopped_notice.notified();
+        if self.faults_stopped() {
+            return sleep(duration.min(Duration::from_millis(500))).await;
         }
         // Whether it became calm or the time has passed is the same to whoever pauses.
-        let _ = timeout(long, calmed).await;
+        let _ = timeout(duration, faults_stopped_notice).await;
     }
 }
 
@@ -160,43 +160,47 @@ fn now() -> Instant {
 }
 
 /// That somebody wants it, until this is dropped.
-pub(crate) struct Want {
-    post: Post,
+pub(crate) struct Demand {
+    channel: ProcessChannel,
     name: &'static str,
 }
 
-impl Want {
-    pub(crate) fn new(post: &Post, name: &'static str) -> Self {
-        post.send(Letter::Wants { name, begins: true });
-        Self { post: post.clone(), name }
+impl Demand {
+    pub(crate) fn new(channel: &ProcessChannel, name: &'static str) -> Self {
+        channel.send(Message::Demand { name, begins: true });
+        Self { channel: channel.clone(), name }
     }
 }
 
-impl Drop for Want {
+impl Drop for Demand {
     fn drop(&mut self) {
-        self.post.send(Letter::Wants { name: self.name, begins: false });
+        self.channel.send(Message::Demand { name: self.name, begins: false });
     }
 }
 
 /// A tenure as its user has it: its end is told before the guard is given back.
-pub(crate) struct Holding {
-    post: Post,
+pub(crate) struct TrackedTenure {
+    channel: ProcessChannel,
     name: &'static str,
     pub(crate) tenure: Tenure,
     guard: Option<Guard>,
 }
 
-impl Holding {
-    pub(crate) fn new(post: &Post, name: &'static str, guard: Guard) -> Self {
-        let mut holding = Self::lent(post, name, guard.tenure());
-        holding.guard = Some(guard);
-        holding
+impl TrackedTenure {
+    pub(crate) fn new(channel: &ProcessChannel, name: &'static str, guard: Guard) -> Self {
+        let mut tracked = Self::without_guard(channel, name, guard.tenure());
+        tracked.guard = Some(guard);
+        tracked
     }
 
     /// A tenure whose guard is elsewhere.
-    pub(crate) fn lent(post: &Post, name: &'static str, tenure: Tenure) -> Self {
-        post.send(Letter::Began { name, tenure: tenure.clone() });
-        Self { post: post.clone(), name, tenure, guard: None }
+    pub(crate) fn without_guard(
+        channel: &ProcessChannel,
+        name: &'static str,
+        tenure: Tenure,
+    ) -> Self {
+        channel.send(Message::TenureBegan { name, tenure: tenure.clone() });
+        Self { channel: channel.clone(), name, tenure, guard: None }
     }
 
     /// The guard, to be given back otherwise than by dropping it.
@@ -205,13 +209,13 @@ impl Holding {
     }
 }
 
-impl Drop for Holding {
+impl Drop for TrackedTenure {
     fn drop(&mut self) {
         let lost = match self.tenure.state() {
             TenureState::Lost(why) => Some(why),
             _ => None,
         };
         let token = self.tenure.token().get();
-        self.post.send(Letter::Ended { name: self.name, token, lost });
+        self.channel.send(Message::TenureEnded { name: self.name, token, lost });
     }
 }

@@ -33,7 +33,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    pub(crate) const fn hit(&mut self, fault: Fault) {
+    pub(crate) const fn count(&mut self, fault: Fault) {
         self.0[fault as usize] += 1;
     }
 
@@ -71,7 +71,7 @@ mod tests {
         for missing in Fault::ALL.iter().copied() {
             let mut faults = Faults::default();
             for fault in Fault::ALL.iter().filter(|fault| **fault != missing) {
-                faults.hit(*fault);
+                faults.count(*fault);
             }
             assert_eq!(faults.missing(), [missing]);
         }

@@ -11,24 +11,24 @@ use crate::{
 
 /// Its lease duration and renew deadline.
 const TTL: u64 = 15;
-const DEADLINE: u64 = 10 * SEC;
-const NAME: &str = "client-go";
+const RENEW_DEADLINE: u64 = 10 * SEC;
+const IDENTITY: &str = "client-go";
 
 #[derive(Debug, Default)]
-pub(crate) struct Elector {
+pub(crate) struct ForeignElector {
     /// The version last seen, and since when.
     seen: (u64, u64),
-    belief: Option<Interval>,
+    held: Option<Interval>,
 }
 
 impl World {
     /// One round: renews what it has, takes what is free or has expired, releases now and then.
-    pub(crate) fn elect(&mut self) {
-        let leaves = self.rng.chance(100);
-        let long = self.rng.chance(60);
-        let pause = self.rng.between(200 * MS, 3 * SEC) * if long { 12 } else { 1 };
-        if self.calm.is_some() {
-            self.end_foreign(self.now + DEADLINE);
+    pub(crate) fn run_foreign_elector(&mut self) {
+        let releases = self.rng.chance(100);
+        let is_slow = self.rng.chance(60);
+        let pause = self.rng.between(200 * MS, 3 * SEC) * if is_slow { 12 } else { 1 };
+        if self.faults_stopped_at.is_some() {
+            self.end_foreign_tenure(self.now + RENEW_DEADLINE);
             return;
         }
         let name = LOCKS[0];
@@ -37,51 +37,52 @@ impl World {
             .as_ref()
             .map_or("", |lease| lease["metadata"]["resourceVersion"].as_str().unwrap_or_default());
         let version = version.parse().unwrap_or(0);
-        if self.elector.seen.0 != version {
-            self.elector.seen = (version, self.now);
+        if self.foreign_elector.seen.0 != version {
+            self.foreign_elector.seen = (version, self.now);
         }
         let spec = found.as_ref().map_or(&Value::Null, |lease| &lease["spec"]);
         let holder = spec["holderIdentity"].as_str().unwrap_or_default();
-        let lives = spec["leaseDurationSeconds"].as_u64().unwrap_or(TTL) * SEC;
-        let mine = holder == NAME;
-        if mine || holder.is_empty() || self.now - self.elector.seen.1 >= lives {
-            self.write_foreign(found, mine, mine && leaves);
+        let ttl = spec["leaseDurationSeconds"].as_u64().unwrap_or(TTL) * SEC;
+        let is_own = holder == IDENTITY;
+        if is_own || holder.is_empty() || self.now - self.foreign_elector.seen.1 >= ttl {
+            self.write_foreign_lease(found, is_own, is_own && releases);
         } else {
-            self.end_foreign(self.now);
+            self.end_foreign_tenure(self.now);
         }
-        self.at(self.now + pause, Event::Elect);
+        self.schedule(self.now + pause, Event::ForeignElectorRound);
     }
 
-    fn write_foreign(&mut self, found: Option<Value>, mine: bool, leaves: bool) {
-        self.report.faults.hit(Fault::ForeignElector);
+    fn write_foreign_lease(&mut self, found: Option<Value>, is_own: bool, releases: bool) {
+        self.report.faults.count(Fault::ForeignElector);
         let name = LOCKS[0];
         let mut lease = found.unwrap_or_else(|| {
             json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name } })
         });
-        lease["spec"]["holderIdentity"] = if leaves { "" } else { NAME }.into();
-        lease["spec"]["leaseDurationSeconds"] = if leaves { 1 } else { TTL }.into();
+        lease["spec"]["holderIdentity"] = if releases { "" } else { IDENTITY }.into();
+        lease["spec"]["leaseDurationSeconds"] = if releases { 1 } else { TTL }.into();
         let version = self.store.commit(self.now, name, Some(lease)).version;
-        self.note(version);
+        self.trace(version);
         self.causes.written(name, None, self.now);
-        let until = if leaves { self.now } else { self.now + DEADLINE };
-        match &mut self.elector.belief {
-            Some(belief) if mine && belief.until >= self.now => belief.until = until,
+        let until = if releases { self.now } else { self.now + RENEW_DEADLINE };
+        match &mut self.foreign_elector.held {
+            Some(held) if is_own && held.until >= self.now => held.until = until,
             _ => {
-                self.end_foreign(self.now);
-                if !leaves {
-                    self.elector.belief = Some(Interval { token: version, since: self.now, until });
+                self.end_foreign_tenure(self.now);
+                if !releases {
+                    self.foreign_elector.held =
+                        Some(Interval { token: version, since: self.now, until });
                 }
             }
         }
-        if leaves {
-            self.end_foreign(self.now);
+        if releases {
+            self.end_foreign_tenure(self.now);
         }
     }
 
-    fn end_foreign(&mut self, at: u64) {
-        if let Some(belief) = self.elector.belief.take() {
-            let until = belief.until.min(at);
-            self.over(LOCKS[0], Interval { until, ..belief });
+    fn end_foreign_tenure(&mut self, at: u64) {
+        if let Some(held) = self.foreign_elector.held.take() {
+            let until = held.until.min(at);
+            self.tenure_ended(LOCKS[0], Interval { until, ..held });
         }
     }
 }

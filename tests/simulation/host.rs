@@ -12,12 +12,12 @@ use tokio::{
 };
 
 use crate::{
-    channel::{Letter, Post},
-    checks::{overlap::Interval, request_rate::Requests},
+    channel::{Message, ProcessChannel},
+    checks::{overlap::Interval, request_rate::RequestRate},
     elections::{candidate, observer},
     locks::{Program, worker},
     rng::Rng,
-    scenario::{MS, Scene},
+    scenario::{MS, Scenario},
     wire,
 };
 
@@ -31,18 +31,18 @@ pub(crate) struct HostClock {
 
 impl HostClock {
     /// Whole milliseconds of this clock at that true time.
-    pub(crate) const fn local(self, at: u64) -> u64 {
+    pub(crate) const fn local_time(self, at: u64) -> u64 {
         at.saturating_sub(self.started) * self.rate / 1_000_000 / MS
     }
 
     /// When it shows this.
-    pub(crate) const fn when(self, local: u64) -> u64 {
+    pub(crate) const fn true_time(self, local: u64) -> u64 {
         self.started + (local * MS * 1_000_000).div_ceil(self.rate)
     }
 }
 
 /// A tenure that a task on this host has, or believes it has.
-pub(crate) struct Belief {
+pub(crate) struct HeldTenure {
     pub(crate) name: &'static str,
     tenure: Tenure,
     since: u64,
@@ -53,13 +53,13 @@ pub(crate) struct Belief {
 /// A process in one of its lives.
 pub(crate) struct Process {
     pub(crate) runtime: Runtime,
-    pub(crate) post: Post,
+    pub(crate) channel: ProcessChannel,
     pub(crate) clock: HostClock,
     local: u64,
-    pub(crate) beliefs: Vec<Belief>,
+    pub(crate) held: Vec<HeldTenure>,
     pub(crate) identity: String,
     /// What its tasks want.
-    pub(crate) wants: Vec<&'static str>,
+    pub(crate) wanted: Vec<&'static str>,
     /// It has been told to end.
     pub(crate) stopping: bool,
     /// The handle, where its users do not take it with them.
@@ -67,7 +67,7 @@ pub(crate) struct Process {
 }
 
 pub(crate) struct Host {
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
     pub(crate) rate: u64,
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
@@ -75,10 +75,10 @@ pub(crate) struct Host {
     pub(crate) cut_from: u64,
     pub(crate) cut_until: u64,
     /// Since when it has been running and connected.
-    pub(crate) able_since: u64,
+    pub(crate) available_since: u64,
     /// How far its wall clock is off, in seconds.
     pub(crate) skew: i64,
-    pub(crate) requests: Requests,
+    pub(crate) request_rate: RequestRate,
 }
 
 impl Host {
@@ -88,59 +88,59 @@ impl Host {
 
     pub(crate) fn new(rate: u64) -> Self {
         Self {
-            life: 0,
+            incarnation: 0,
             rate,
             process: None,
             paused_until: 0,
             cut_from: 0,
             cut_until: 0,
-            able_since: 0,
+            available_since: 0,
             skew: 0,
-            requests: Requests::default(),
+            request_rate: RequestRate::default(),
         }
     }
 }
 
 impl Process {
     pub(crate) fn start(
-        scene: &Arc<Scene>,
+        scenario: &Arc<Scenario>,
         rng: &mut Rng,
-        calm: &Arc<AtomicBool>,
+        faults_stopped: &Arc<AtomicBool>,
         clock: HostClock,
         identity: String,
     ) -> Self {
         let runtime =
             Builder::new_current_thread().enable_time().start_paused(true).build().expect("one");
-        let post = runtime.block_on(async { Post::new(Arc::clone(calm)) });
+        let channel = runtime.block_on(async { ProcessChannel::new(Arc::clone(faults_stopped)) });
         let wall = wall_at(clock.started, 0);
-        leasehold::simulate(rng.draw(), post.begun().into_std(), wall);
-        let ttl = Duration::from_secs(rng.pick(scene.ttls));
-        let keeps = rng.chance(500);
+        leasehold::simulate(rng.draw(), channel.started_at().into_std(), wall);
+        let ttl = Duration::from_secs(rng.pick(scenario.ttls));
+        let keeps_handle = rng.chance(500);
         let handle = runtime.block_on(async {
             let options = Options::default().identity(&identity).clock(Clock::Runtime);
-            let sync = Kubernetes::new(wire::client(&post), options).expect("usable options");
-            let scene = Arc::clone(scene);
-            let program = Program { post: post.clone(), sync: Arc::new(sync), scene, ttl };
-            for _ in 0..program.scene.workers {
+            let sync = Kubernetes::new(wire::client(&channel), options).expect("usable options");
+            let scenario = Arc::clone(scenario);
+            let program = Program { channel: channel.clone(), sync: Arc::new(sync), scenario, ttl };
+            for _ in 0..program.scenario.workers {
                 let work = worker(program.clone(), Rng::new(rng.draw()));
                 tokio::spawn(program.clone().until_stopped(work));
             }
-            if program.scene.candidates {
-                let stand = candidate(program.clone(), Rng::new(rng.draw()));
-                tokio::spawn(program.clone().until_stopped(stand));
-                let look = observer(program.clone(), Rng::new(rng.draw()));
-                tokio::spawn(program.clone().until_stopped(look));
+            if program.scenario.candidates {
+                let campaign = candidate(program.clone(), Rng::new(rng.draw()));
+                tokio::spawn(program.clone().until_stopped(campaign));
+                let watch = observer(program.clone(), Rng::new(rng.draw()));
+                tokio::spawn(program.clone().until_stopped(watch));
             }
-            keeps.then_some(program.sync)
+            keeps_handle.then_some(program.sync)
         });
         Self {
             runtime,
-            post,
+            channel,
             clock,
             local: 0,
-            beliefs: Vec::new(),
+            held: Vec::new(),
             identity,
-            wants: Vec::new(),
+            wanted: Vec::new(),
             stopping: false,
             handle,
         }
@@ -150,14 +150,14 @@ impl Process {
     /// gone at once.
     pub(crate) fn run(
         &mut self,
-        chance: u64,
+        seed: u64,
         to: u64,
         skew: i64,
         resumed: bool,
-    ) -> Vec<(u64, Letter)> {
-        let target = self.clock.local(to);
+    ) -> Vec<(u64, Message)> {
+        let target = self.clock.local_time(to);
         let ahead = Duration::from_millis(target.saturating_sub(self.local));
-        leasehold::simulate(chance, self.post.begun().into_std(), wall_at(to, skew));
+        leasehold::simulate(seed, self.channel.started_at().into_std(), wall_at(to, skew));
         self.runtime.block_on(async {
             if resumed {
                 advance(ahead).await;
@@ -166,56 +166,56 @@ impl Process {
             }
         });
         self.local = target;
-        self.post.collect()
+        self.channel.collect()
     }
 
-    pub(crate) fn began(&mut self, name: &'static str, tenure: Tenure, since: u64) {
-        self.beliefs.push(Belief { name, tenure, since, until: since });
+    pub(crate) fn tenure_began(&mut self, name: &'static str, tenure: Tenure, since: u64) {
+        self.held.push(HeldTenure { name, tenure, since, until: since });
     }
 
     /// A tenure that was given back at `at`.
-    pub(crate) fn ended(
+    pub(crate) fn tenure_ended(
         &mut self,
         name: &'static str,
         token: u64,
         at: u64,
     ) -> Option<(&'static str, Interval)> {
         let found = self
-            .beliefs
+            .held
             .iter()
-            .position(|belief| belief.name == name && belief.tenure.token().get() == token)?;
-        Some(self.beliefs.remove(found).close(at))
+            .position(|held| held.name == name && held.tenure.token().get() == token)?;
+        Some(self.held.remove(found).close(at))
     }
 
     /// Asks each tenure for how long it is held, and lets go of those that are not held any more.
-    pub(crate) fn ask(&mut self, now: u64) -> Vec<(&'static str, Interval, Loss)> {
-        if self.beliefs.is_empty() {
+    pub(crate) fn poll_held(&mut self, now: u64) -> Vec<(&'static str, Interval, Loss)> {
+        if self.held.is_empty() {
             return Vec::new();
         }
         let (clock, local) = (self.clock, self.local);
         let _on = self.runtime.enter();
-        let mut over = Vec::new();
+        let mut lost = Vec::new();
         let mut at = 0;
-        while at < self.beliefs.len() {
-            let belief = &mut self.beliefs[at];
-            let left = u64::try_from(belief.tenure.remaining().as_millis()).expect("short");
-            if belief.tenure.is_held() {
-                belief.until = clock.when(local + left + 1);
+        while at < self.held.len() {
+            let held = &mut self.held[at];
+            let left = u64::try_from(held.tenure.remaining().as_millis()).expect("short");
+            if held.tenure.is_held() {
+                held.until = clock.true_time(local + left + 1);
                 at += 1;
             } else {
-                let why = match belief.tenure.state() {
+                let why = match held.tenure.state() {
                     TenureState::Lost(why) => why,
                     _ => Loss::Abandoned,
                 };
-                let (name, tenure) = self.beliefs.remove(at).close(now);
-                over.push((name, tenure, why));
+                let (name, tenure) = self.held.remove(at).close(now);
+                lost.push((name, tenure, why));
             }
         }
-        over
+        lost
     }
 }
 
-impl Belief {
+impl HeldTenure {
     pub(crate) fn interval(&self) -> Interval {
         Interval { token: self.tenure.token().get(), since: self.since, until: self.until }
     }

@@ -47,11 +47,11 @@ use crate::batch::Batch;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many seeds an ordinary test runs: enough for every kind of fault to happen.
-const SLICE: u64 = 48;
+const FIXED_SEEDS: u64 = 48;
 /// How many more it runs that nobody has run before, at least.
-const FRESH: u64 = 12;
+const NEW_SEEDS: u64 = 12;
 /// And for how long it goes on to: on this machine's clock, so that a faster one looks at more.
-const FRESH_FOR: Duration = Duration::from_secs(30);
+const NEW_SEEDS_FOR: Duration = Duration::from_secs(30);
 
 /// Seeds that once failed, with what was wrong: run for ever.
 const FAILED: &str = include_str!("failed.txt");
@@ -61,7 +61,7 @@ fn from_env(name: &str) -> Option<u64> {
 }
 
 /// Does `work` for the seeds that `next` gives, on as many threads as there are cores.
-fn each<T: Send>(
+fn on_all_cores<T: Send>(
     next: impl Fn() -> Option<u64> + Sync,
     work: impl Fn(u64) -> Option<T> + Sync,
 ) -> Vec<T> {
@@ -75,7 +75,7 @@ fn each<T: Send>(
 
 fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
     let all = std::sync::Mutex::new(Batch::default());
-    each(next, |seed| {
+    on_all_cores(next, |seed| {
         let mut batch = Batch::default();
         batch.run(seed);
         all.lock().expect("no panic").join(batch);
@@ -89,30 +89,31 @@ fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
 fn nothing_that_is_promised_is_broken() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
     let seed = AtomicU64::new(from);
-    let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + SLICE);
+    let next =
+        || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + FIXED_SEEDS);
     let all = batch(next);
     println!("{all}");
-    all.assert_clean();
+    all.assert_no_violation();
     assert!(
-        all.overlaps > 0,
+        all.expected_overlaps > 0,
         "C1 is not asked for in scenes in which it would hold: C2 and C3 prove little there"
     );
     assert_eq!(all.faults.missing(), [], "C8: a fault that never happens proves nothing");
-    assert!(all.waited_for > 0, "C8: nobody created what had been deleted under its holder");
+    assert!(all.waited_creations > 0, "C8: nobody created what had been deleted under its holder");
 }
 
 /// Seeds that nobody has run before: what they find goes into `failed.txt`.
 #[test]
 fn nothing_that_is_promised_is_broken_by_what_was_never_tried() {
-    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
-    let (seed, begun) = (AtomicU64::new(from), real_now());
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
+    let (seed, started) = (AtomicU64::new(from), real_now());
     let next = || {
         let seed = seed.fetch_add(1, Ordering::Relaxed);
-        (seed < from + FRESH || begun.elapsed() < FRESH_FOR).then_some(seed)
+        (seed < from + NEW_SEEDS || started.elapsed() < NEW_SEEDS_FOR).then_some(seed)
     };
     let all = batch(next);
     println!("seeds from {from}: {all}");
-    all.assert_clean();
+    all.assert_no_violation();
 }
 
 #[test]
@@ -124,24 +125,24 @@ fn what_once_failed_fails_no_more() {
         let at = usize::try_from(at.fetch_add(1, Ordering::Relaxed)).expect("few");
         seeds.get(at).copied()
     };
-    batch(next).assert_clean();
+    batch(next).assert_no_violation();
 }
 
 /// C7: what is to be replayed must repeat, on whichever thread. Seeds that nobody has run before.
 #[test]
 fn one_seed_is_one_trace() {
-    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let end = from + from_env("LEASEHOLD_COUNT").unwrap_or(6);
     let seed = AtomicU64::new(from);
     let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
-    let apart = each(next, |seed| {
+    let failed = on_all_cores(next, |seed| {
         (!is_one_trace(seed)).then(|| {
             format!(
                 "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation one_seed_is_one_trace"
             )
         })
     });
-    assert!(apart.is_empty(), "{}", apart.concat());
+    assert!(failed.is_empty(), "{}", failed.concat());
 }
 
 /// Whether two runs on two threads are the same in all that a run comes to.
@@ -151,7 +152,7 @@ fn is_one_trace(seed: u64) -> bool {
 }
 
 /// The first of some seeds that nobody has run before.
-fn fresh() -> u64 {
+fn new_seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() << 20
 }
 
@@ -162,9 +163,9 @@ fn replay() {
     let seed = from_env("LEASEHOLD_SEED").expect("LEASEHOLD_SEED");
     let mut batch = Batch::default();
     batch.run(seed);
-    println!("{:#?}", scenario::Scene::of(seed));
+    println!("{:#?}", scenario::Scenario::of(seed));
     println!("{batch}");
-    batch.assert_clean();
+    batch.assert_no_violation();
 }
 
 /// `make soak HOURS=n`: simulated hours, from seeds that nobody has run before.
@@ -172,20 +173,20 @@ fn replay() {
 #[ignore = "as long as it is told to"]
 fn soak() {
     let hours = from_env("LEASEHOLD_HOURS").unwrap_or(100);
-    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let (seed, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let enough = hours * 3600 * scenario::SEC;
     let next = || {
-        let before = done.fetch_add(scenario::LENGTH, Ordering::Relaxed);
+        let before = done.fetch_add(scenario::FAULT_PHASE, Ordering::Relaxed);
         (before < enough).then(|| seed.fetch_add(1, Ordering::Relaxed))
     };
-    let begun = real_now();
+    let started = real_now();
     let all = batch(next);
-    let took: Duration = begun.elapsed();
+    let elapsed: Duration = started.elapsed();
     println!("seeds from {from}: {all}");
-    let rate = u128::from(all.simulated) * 60 / 3600 / took.as_micros().max(1);
+    let rate = u128::from(all.simulated) * 60 / 3600 / elapsed.as_micros().max(1);
     println!("{rate} simulated hours a minute");
-    all.assert_clean();
+    all.assert_no_violation();
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it took, for people")]

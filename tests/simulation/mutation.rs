@@ -8,7 +8,7 @@ use crate::{from_env, is_one_trace, world};
 #[test]
 #[ignore = "fails on a correct library"]
 fn the_mistake_is_caught() {
-    let check = named(&std::env::var("LEASEHOLD_CHECK").expect("LEASEHOLD_CHECK"));
+    let check = check_named(&std::env::var("LEASEHOLD_CHECK").expect("LEASEHOLD_CHECK"));
     let seed = from_env("LEASEHOLD_SEED").expect("LEASEHOLD_SEED");
     if check == "C7" {
         assert!(!is_one_trace(seed), "seed {seed}: two runs have the same trace");
@@ -25,7 +25,7 @@ fn the_mistake_is_caught() {
 #[ignore = "a search of up to LEASEHOLD_COUNT seeds"]
 fn the_first_seed_that_catches_the_mistake() {
     let count = from_env("LEASEHOLD_COUNT").unwrap_or(300);
-    let only = std::env::var("LEASEHOLD_CHECK").ok().map(|check| named(&check));
+    let only = std::env::var("LEASEHOLD_CHECK").ok().map(|check| check_named(&check));
     let found = (0..count).find_map(|seed| {
         let violation = world::run_for(seed, only).violation?;
         Some((seed, violation))
@@ -35,7 +35,7 @@ fn the_first_seed_that_catches_the_mistake() {
 }
 
 /// The check of this name.
-fn named(check: &str) -> &'static str {
+fn check_named(check: &str) -> &'static str {
     const CHECKS: [&str; 8] = ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8"];
     CHECKS.into_iter().find(|known| *known == check).expect("LEASEHOLD_CHECK is C1 to C8")
 }

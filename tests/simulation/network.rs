@@ -7,94 +7,96 @@ use crate::{
     checks::{
         Violation, foreign_fields,
         recreation::Creation,
-        takeover::{Before, Change},
+        takeover::{PreviousRecord, Write},
     },
     faults::Fault,
-    scenario::{Broken, ELECTION, LOCKS, MS, SEC},
+    scenario::{BrokenAssumption, ELECTION, LOCKS, MS, SEC},
     store::Commit,
-    wire::{self, Replied},
-    world::{Event, Parcel, World},
+    wire::{self, Reply},
+    world::{Event, InFlight, World},
 };
 
 /// What comes back.
 #[derive(Clone, Debug)]
-pub(crate) enum Back {
-    Own,
-    Never,
+pub(crate) enum ReplyKind {
+    FromServer,
+    None,
     Reset,
-    Garbled,
-    Is(Answer),
+    Truncated,
+    Replaced(Answer),
 }
 
 /// How long a request or an answer is on its way, at most, where nothing goes wrong.
-const USUAL: u64 = 20 * MS;
+const USUAL_DELAY: u64 = 20 * MS;
 /// For how long somebody waits for an answer, at the very most.
-const UNANSWERED: u64 = 5 * SEC;
+const MAX_WAIT: u64 = 5 * SEC;
 
 /// What is to become of one request.
 #[derive(Clone, Debug)]
-pub(crate) struct Fate {
-    delay: u64,
+pub(crate) struct Delivery {
+    request_delay: u64,
     carried_out: bool,
-    back: Back,
-    late: u64,
+    reply: ReplyKind,
+    reply_delay: u64,
 }
 
-impl Fate {
-    fn is_trouble(&self) -> bool {
-        let own = self.carried_out && matches!(self.back, Back::Own);
-        !own || self.delay > USUAL || self.late > USUAL
+impl Delivery {
+    fn is_faulty(&self) -> bool {
+        let answer = self.carried_out && matches!(self.reply, ReplyKind::FromServer);
+        !answer || self.request_delay > USUAL_DELAY || self.reply_delay > USUAL_DELAY
     }
 }
 
 impl World {
     /// A request leaves its host.
-    pub(crate) fn leave(&mut self, at: u64, parcel: Parcel) {
-        let fate = self.fate(at, &parcel);
-        let arrives = at + fate.delay;
-        if fate.is_trouble() && !matches!(parcel.request.verb, "list" | "watch") {
-            let until = arrives + fate.late + UNANSWERED;
-            self.causes.request_failed(parcel.host, &parcel.request.name, until);
+    pub(crate) fn send_request(&mut self, at: u64, in_flight: InFlight) {
+        let delivery = self.plan_delivery(at, &in_flight);
+        let arrives = at + delivery.request_delay;
+        if delivery.is_faulty() && !matches!(in_flight.request.verb, "list" | "watch") {
+            let until = arrives + delivery.reply_delay + MAX_WAIT;
+            self.causes.request_failed(in_flight.host, &in_flight.request.name, until);
         }
-        self.at(arrives, Event::Arrive(Box::new(parcel), fate));
+        self.schedule(arrives, Event::RequestArrives(Box::new(in_flight), delivery));
     }
 
-    fn fate(&mut self, at: u64, parcel: &Parcel) -> Fate {
-        let mut fate = Fate {
-            delay: self.rng.between(MS, USUAL),
+    fn plan_delivery(&mut self, at: u64, in_flight: &InFlight) -> Delivery {
+        let mut delivery = Delivery {
+            request_delay: self.rng.between(MS, USUAL_DELAY),
             carried_out: true,
-            back: Back::Own,
-            late: self.rng.between(MS, USUAL),
+            reply: ReplyKind::FromServer,
+            reply_delay: self.rng.between(MS, USUAL_DELAY),
         };
-        if self.calm.is_some() {
-            return fate;
+        if self.faults_stopped_at.is_some() {
+            return delivery;
         }
-        let host = &self.hosts[parcel.host];
+        let host = &self.hosts[in_flight.host];
         if at < host.cut_from {
-            fate.late = self.rng.between(200 * MS, 1600 * MS);
-            self.report.faults.hit(Fault::SlowReply);
-        } else if host.is_cut(at) || at < self.down_until {
+            delivery.reply_delay = self.rng.between(200 * MS, 1600 * MS);
+            self.report.faults.count(Fault::SlowReply);
+        } else if host.is_cut(at) || at < self.server_down_until {
             // No connection, or one that is half open.
-            fate.carried_out = false;
-            fate.back = if self.rng.chance(500) { Back::Never } else { Back::Reset };
-        } else if self.rng.chance(self.scene.faulty) {
-            self.meet(&mut fate, &parcel.request);
-        } else if parcel.request.renews() && self.rng.chance(self.scene.faulty / 4) {
-            self.report.faults.hit(Fault::Severed);
-            fate.late = self.rng.between(400 * MS, 1500 * MS);
-            self.sever(parcel.host, at + fate.delay + fate.late);
+            delivery.carried_out = false;
+            delivery.reply = if self.rng.chance(500) { ReplyKind::None } else { ReplyKind::Reset };
+        } else if self.rng.chance(self.scenario.request_fault_rate) {
+            self.inject_request_fault(&mut delivery, &in_flight.request);
+        } else if in_flight.request.is_renewal()
+            && self.rng.chance(self.scenario.request_fault_rate / 4)
+        {
+            self.report.faults.count(Fault::Severed);
+            delivery.reply_delay = self.rng.between(400 * MS, 1500 * MS);
+            self.sever(in_flight.host, at + delivery.request_delay + delivery.reply_delay);
         }
-        fate
+        delivery
     }
 
-    fn meet(&mut self, fate: &mut Fate, request: &Request) {
+    fn inject_request_fault(&mut self, delivery: &mut Delivery, request: &Request) {
         let name = request.name.as_str();
-        let status = |status, reason| Back::Is(Answer::failure(status, reason, name));
-        let (fault, carried_out, back) = match self.rng.below(20) {
-            0 | 1 => (Fault::RequestLost, false, Back::Never),
-            2..5 => (Fault::ReplyLost, true, Back::Never),
-            5 => (Fault::ResetBefore, false, Back::Reset),
-            6 | 7 => (Fault::ResetAfter, true, Back::Reset),
+        let status = |status, reason| ReplyKind::Replaced(Answer::failure(status, reason, name));
+        let (fault, carried_out, reply) = match self.rng.below(20) {
+            0 | 1 => (Fault::RequestLost, false, ReplyKind::None),
+            2..5 => (Fault::ReplyLost, true, ReplyKind::None),
+            5 => (Fault::ResetBefore, false, ReplyKind::Reset),
+            6 | 7 => (Fault::ResetAfter, true, ReplyKind::Reset),
             8 => (Fault::Unauthorized, false, status(401, "Unauthorized")),
             9 => (Fault::Forbidden, false, status(403, "Forbidden")),
             10 if request.verb == "update" => {
@@ -103,167 +105,188 @@ impl World {
             10 | 11 => {
                 let mut answer = Answer::failure(429, "TooManyRequests", name);
                 answer.retry_after = Some(self.rng.between(1, 4));
-                (Fault::TooMany, false, Back::Is(answer))
+                (Fault::TooMany, false, ReplyKind::Replaced(answer))
             }
             12 => (Fault::LeaderChanged, self.rng.chance(500), status(500, "InternalError")),
             13 => (Fault::Unavailable, false, status(503, "ServiceUnavailable")),
             14 => (Fault::TimedOut, false, status(504, "Timeout")),
             15 => (Fault::TimedOutAfterCommit, true, status(504, "Timeout")),
             16 => {
-                fate.delay = self.rng.between(100 * MS, 2 * SEC);
-                (Fault::SlowRequest, true, Back::Own)
+                delivery.request_delay = self.rng.between(100 * MS, 2 * SEC);
+                (Fault::SlowRequest, true, ReplyKind::FromServer)
             }
             17 => {
-                fate.delay = self.rng.between(2 * SEC, 40 * SEC);
-                (Fault::Zombie, true, Back::Own)
+                delivery.request_delay = self.rng.between(2 * SEC, 40 * SEC);
+                (Fault::Zombie, true, ReplyKind::FromServer)
             }
             18 => {
-                fate.late = self.rng.between(100 * MS, 3 * SEC);
-                (Fault::SlowReply, true, Back::Own)
+                delivery.reply_delay = self.rng.between(100 * MS, 3 * SEC);
+                (Fault::SlowReply, true, ReplyKind::FromServer)
             }
-            _ => (Fault::Garbled, true, Back::Garbled),
+            _ => (Fault::Garbled, true, ReplyKind::Truncated),
         };
-        self.report.faults.hit(fault);
-        fate.carried_out = carried_out;
-        fate.back = back;
+        self.report.faults.count(fault);
+        delivery.carried_out = carried_out;
+        delivery.reply = reply;
     }
 
     /// A request arrives at the server, whoever still waits for it.
-    pub(crate) fn arrive(&mut self, mut parcel: Parcel, fate: Fate) {
-        self.note(parcel.request.verb.len() as u64 ^ (parcel.host as u64) << 8);
-        let outdated = self.is_outdated(&parcel);
-        self.found(outdated);
-        if parcel.request.verb == "watch" && matches!(fate.back, Back::Own) && fate.carried_out {
-            return self.begin_watch(parcel, fate.late);
+    pub(crate) fn deliver(&mut self, mut in_flight: InFlight, delivery: Delivery) {
+        self.trace(in_flight.request.verb.len() as u64 ^ (in_flight.host as u64) << 8);
+        let violation = self.check_watch_start(&in_flight);
+        self.report_violation(violation);
+        if in_flight.request.verb == "watch"
+            && matches!(delivery.reply, ReplyKind::FromServer)
+            && delivery.carried_out
+        {
+            return self.open_watch(in_flight, delivery.reply_delay);
         }
-        let carried_out = fate.carried_out && parcel.request.verb != "watch";
-        let own = carried_out.then(|| self.serve(&mut parcel));
-        let told = self.told(&parcel.request).filter(|_| matches!(fate.back, Back::Own));
-        let replied = match (fate.back, own) {
-            (Back::Never, _) => {
-                self.hung.push(parcel.reply);
+        let carried_out = delivery.carried_out && in_flight.request.verb != "watch";
+        let answer = carried_out.then(|| self.serve(&mut in_flight));
+        let shown = self
+            .version_shown(&in_flight.request)
+            .filter(|_| matches!(delivery.reply, ReplyKind::FromServer));
+        let replied = match (delivery.reply, answer) {
+            (ReplyKind::None, _) => {
+                self.unanswered.push(in_flight.reply);
                 return;
             }
-            (Back::Own, Some(own)) => wire::whole(own),
-            (Back::Garbled, Some(mut own)) => {
-                own.body.truncate(own.body.len() / 2);
-                wire::whole(own)
+            (ReplyKind::FromServer, Some(answer)) => wire::complete(answer),
+            (ReplyKind::Truncated, Some(mut answer)) => {
+                answer.body.truncate(answer.body.len() / 2);
+                wire::complete(answer)
             }
-            (Back::Is(answer), _) => wire::whole(answer),
+            (ReplyKind::Replaced(answer), _) => wire::complete(answer),
             _ => Err(wire::reset()),
         };
-        self.back(parcel, replied, fate.late, told);
+        self.send_reply(in_flight, replied, delivery.reply_delay, shown);
     }
 
     /// An answer is on its way.
-    pub(crate) fn back(&mut self, parcel: Parcel, replied: Replied, late: u64, told: Option<u64>) {
-        self.at(self.now + late, Event::Answer(Box::new(parcel), Box::new(replied), told));
+    pub(crate) fn send_reply(
+        &mut self,
+        in_flight: InFlight,
+        replied: Reply,
+        reply_delay: u64,
+        shown: Option<u64>,
+    ) {
+        self.schedule(
+            self.now + reply_delay,
+            Event::ReplyArrives(Box::new(in_flight), Box::new(replied), shown),
+        );
     }
 
     /// The version that a read is told of, where Leases are deleted and no replica lags.
-    fn told(&self, request: &Request) -> Option<u64> {
-        if self.scene.broken != Broken::ByHand || request.verb != "get" {
+    fn version_shown(&self, request: &Request) -> Option<u64> {
+        if self.scenario.broken != BrokenAssumption::ManualEdits || request.verb != "get" {
             return None;
         }
         let lease = self.store.lease(&request.name)?;
         lease["metadata"]["resourceVersion"].as_str()?.parse().ok()
     }
 
-    fn serve(&mut self, parcel: &mut Parcel) -> Answer {
-        if let Some(stale) = self.stale(&parcel.request) {
-            self.causes.request_failed(parcel.host, &parcel.request.name, self.now);
+    fn serve(&mut self, in_flight: &mut InFlight) -> Answer {
+        if let Some(stale) = self.stale_answer(&in_flight.request) {
+            self.causes.request_failed(in_flight.host, &in_flight.request.name, self.now);
             if stale.status == 404 {
                 // It is told as somebody else's deletion.
-                self.causes.written(&parcel.request.name, None, self.now);
+                self.causes.written(&in_flight.request.name, None, self.now);
             }
             return stale;
         }
         let before = self.store.version;
-        let conditional = parcel.request.is_conditional();
-        let answer = api::carry_out(&mut self.store, self.now, &mut parcel.request);
+        let conditional = in_flight.request.is_conditional();
+        let answer = api::carry_out(&mut self.store, self.now, &mut in_flight.request);
         if self.store.version > before {
             let commit = self.store.log.back().expect("just stored").clone();
-            self.look_at(&commit, parcel, conditional);
+            self.check_commit(&commit, in_flight, conditional);
         }
         answer
     }
 
     /// What a replica says that lags behind: no real server does, to a read that names no version.
-    fn stale(&mut self, request: &Request) -> Option<Answer> {
-        if self.scene.broken != Broken::Reads || self.calm.is_some() || request.verb != "get" {
+    fn stale_answer(&mut self, request: &Request) -> Option<Answer> {
+        if self.scenario.broken != BrokenAssumption::StaleReads
+            || self.faults_stopped_at.is_some()
+            || request.verb != "get"
+        {
             return None;
         }
-        let former = self.store.former(&request.name).filter(|_| self.rng.chance(60))?;
+        let former = self.store.last_commit(&request.name).filter(|_| self.rng.chance(60))?;
         let answer = match &former.before {
             Some(before) => Answer::object(200, before),
             None => Answer::failure(404, "NotFound", &request.name),
         };
-        self.report.faults.hit(Fault::StaleRead);
+        self.report.faults.count(Fault::StaleRead);
         Some(answer)
     }
 
     /// Checks one of our own writes.
-    fn look_at(&mut self, commit: &Commit, parcel: &Parcel, conditional: bool) {
-        self.note(commit.version);
+    fn check_commit(&mut self, commit: &Commit, in_flight: &InFlight, conditional: bool) {
+        self.trace(commit.version);
         let holder = |lease: &serde_json::Value| {
             lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
         };
         let after = commit.after.as_ref().map(|after| holder(after)).unwrap_or_default();
-        let before = commit.before.as_ref().map(|before| Before {
+        let before = commit.before.as_ref().map(|before| PreviousRecord {
             holder: holder(before),
-            lives: before["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(15),
+            ttl: before["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(15),
             since: commit.since,
         });
         let acquires = !after.is_empty()
             && commit.after.as_ref().is_some_and(|after| {
-                let mark = after["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
-                mark.is_some_and(|mark| !mark.contains("\"token\""))
+                let annotation = after["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+                annotation.is_some_and(|annotation| !annotation.contains("\"token\""))
             });
         if acquires {
-            self.tokens.claimed((parcel.host, parcel.life), &commit.name, commit.version);
-            self.causes.claimed(commit.version, self.now);
+            self.tokens.acquired(
+                (in_flight.host, in_flight.incarnation),
+                &commit.name,
+                commit.version,
+            );
+            self.causes.acquired(commit.version, self.now);
         }
-        let change = Change {
-            me: &parcel.identity,
-            rate: parcel.rate,
-            sent: parcel.sent,
+        let write = Write {
+            identity: &in_flight.identity,
+            rate: in_flight.rate,
+            sent_at: in_flight.sent_at,
             conditional,
             before,
             holder: &after,
         };
-        let found: Option<Violation> = change.check();
+        let found: Option<Violation> = write.check();
         let altered = commit.before.as_ref().zip(commit.after.as_ref());
         let altered = altered.and_then(|(before, after)| foreign_fields::check(before, after));
-        self.causes.written(&commit.name, Some((parcel.host, parcel.life)), self.now);
-        self.found(found.or(altered));
-        self.created_anew(commit, parcel);
+        self.causes.written(&commit.name, Some((in_flight.host, in_flight.incarnation)), self.now);
+        self.report_violation(found.or(altered));
+        self.check_creation(commit, in_flight);
     }
 
-    fn created_anew(&mut self, commit: &Commit, parcel: &Parcel) {
+    fn check_creation(&mut self, commit: &Commit, in_flight: &InFlight) {
         // A candidate's own record excludes nobody: what was known of it is not kept.
         let excludes = LOCKS.contains(&&*commit.name) || *commit.name == *ELECTION;
         if commit.before.is_none() && excludes {
             let found = self.recreation.created(&Creation {
                 name: &commit.name,
-                by: (parcel.host, parcel.life),
-                me: &parcel.identity,
-                rate: parcel.rate,
-                sent: parcel.sent,
+                by: (in_flight.host, in_flight.incarnation),
+                identity: &in_flight.identity,
+                rate: in_flight.rate,
+                sent_at: in_flight.sent_at,
             });
-            self.found(found);
+            self.report_violation(found);
         }
-        self.stored_anew(commit);
+        self.record_stored(commit);
     }
 
-    pub(crate) fn stored_anew(&mut self, commit: &Commit) {
+    pub(crate) fn record_stored(&mut self, commit: &Commit) {
         let Some(spec) = commit.after.as_ref().map(|after| &after["spec"]) else { return };
         let holder = spec["holderIdentity"].as_str().unwrap_or_default();
-        let lives = spec["leaseDurationSeconds"].as_u64().unwrap_or(15);
-        self.recreation.stored(&commit.name, commit.version, holder, lives);
+        let ttl = spec["leaseDurationSeconds"].as_u64().unwrap_or(15);
+        self.recreation.stored(&commit.name, commit.version, holder, ttl);
     }
 
     /// Takes a name that may outlive the log.
-    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+    pub(crate) fn lease_names(&self) -> Vec<Arc<str>> {
         self.store.leases().map(|(name, _)| Arc::clone(name)).collect()
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{self, Request},
     rng::Rng,
-    scripted_request::{Ask, NAMES, SELECTIONS},
+    scripted_request::{NAMES, SELECTIONS, ScriptedRequest},
     store::Store,
     support::{ADMIN, ControlPlane},
     watches,
@@ -20,28 +20,28 @@ use crate::{
 const REQUESTS: u64 = 150;
 
 /// One of the two, with what it has shown of each object.
-struct Side {
-    server: Server,
+struct TestedServer {
+    kind: ServerKind,
     shown: BTreeMap<&'static str, Vec<Value>>,
     highest: u64,
 }
 
-enum Server {
+enum ServerKind {
     Simulated(Store),
     Real(Client, String),
 }
 
 /// What can be compared of an answer.
 #[derive(Debug, PartialEq)]
-struct Answered {
+struct Outcome {
     status: u16,
     reason: String,
     /// The objects, without what a server makes up, and how each version stands to the highest before.
-    objects: Vec<(Value, Version)>,
+    objects: Vec<(Value, VersionOrder)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Version {
+enum VersionOrder {
     /// Seen before.
     Old,
     /// Above all that were seen before.
@@ -56,31 +56,31 @@ async fn the_simulated_server_answers_as_a_real_one_does() {
     let mut statuses = BTreeMap::new();
     for seed in from..from + 3 {
         let mut rng = Rng::new(seed);
-        let mut sides = [
-            Side::new(Server::Simulated(Store::new())),
-            Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
+        let mut servers = [
+            TestedServer::new(ServerKind::Simulated(Store::new())),
+            TestedServer::new(ServerKind::Real(plane.client(ADMIN), plane.namespace().await)),
         ];
-        let starts = [sides[0].version().await, sides[1].version().await];
+        let starts = [servers[0].version().await, servers[1].version().await];
         for number in 0..REQUESTS {
-            let ask = Ask::random(&mut rng, number);
-            let simulated = sides[0].ask(&ask).await;
-            let real = sides[1].ask(&ask).await;
+            let scripted = ScriptedRequest::random(&mut rng, number);
+            let simulated = servers[0].send(&scripted).await;
+            let real = servers[1].send(&scripted).await;
             assert_eq!(
                 simulated, real,
-                "seed {seed}, request {number}, simulated and real: {ask:?}"
+                "seed {seed}, request {number}, simulated and real: {scripted:?}"
             );
             *statuses.entry(real.status).or_insert(0) += 1;
         }
         for selection in SELECTIONS {
-            let simulated = sides[0].events(selection, starts[0]).await;
-            let real = sides[1].events(selection, starts[1]).await;
+            let simulated = servers[0].events(selection, starts[0]).await;
+            let real = servers[1].events(selection, starts[1]).await;
             assert_eq!(simulated, real, "seed {seed}, the events of {selection:?}");
             assert!(real.len() > 3, "{real:?}");
         }
     }
     println!("{statuses:?}");
-    let met: Vec<u16> = statuses.into_keys().collect();
-    assert_eq!(met, [200, 201, 404, 409, 422], "a status that never came proves nothing");
+    let seen_statuses: Vec<u16> = statuses.into_keys().collect();
+    assert_eq!(seen_statuses, [200, 201, 404, 409, 422], "a status that never came proves nothing");
 }
 
 /// A real server goes on telling from its own memory what its etcd has forgotten: it is asked after a restart.
@@ -90,44 +90,48 @@ async fn a_watch_from_a_version_long_past_ends_as_on_a_real_server() {
     if !plane.own() {
         return;
     }
-    let mut sides = [
-        Side::new(Server::Simulated(Store::new())),
-        Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
+    let mut servers = [
+        TestedServer::new(ServerKind::Simulated(Store::new())),
+        TestedServer::new(ServerKind::Real(plane.client(ADMIN), plane.namespace().await)),
     ];
-    let starts = [sides[0].version().await, sides[1].version().await];
+    let starts = [servers[0].version().await, servers[1].version().await];
     let mut rng = Rng::new(0);
     for number in 0..20 {
-        let ask = Ask::random(&mut rng, number);
-        assert_eq!(sides[0].ask(&ask).await, sides[1].ask(&ask).await, "{ask:?}");
+        let scripted = ScriptedRequest::random(&mut rng, number);
+        assert_eq!(
+            servers[0].send(&scripted).await,
+            servers[1].send(&scripted).await,
+            "{scripted:?}"
+        );
     }
 
-    for side in &mut sides {
-        let version = side.version().await;
-        match &mut side.server {
-            Server::Simulated(store) => store.compact(0),
-            Server::Real(client, _) => {
-                forget(&plane, version).await;
+    for tested in &mut servers {
+        let version = tested.version().await;
+        match &mut tested.kind {
+            ServerKind::Simulated(store) => store.compact(0),
+            ServerKind::Real(client, _) => {
+                compact_and_restart(&plane, version).await;
                 *client = plane.client(ADMIN);
             }
         }
     }
 
-    let ends = [sides[0].version().await, sides[1].version().await];
+    let ends = [servers[0].version().await, servers[1].version().await];
     for selection in SELECTIONS {
-        let simulated = sides[0].events(selection, starts[0]).await;
-        let real = sides[1].events(selection, starts[1]).await;
+        let simulated = servers[0].events(selection, starts[0]).await;
+        let real = servers[1].events(selection, starts[1]).await;
         assert_eq!(simulated, real, "{selection:?}");
         let expired =
             json!({ "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired" });
         assert_eq!(real, [("ERROR".to_owned(), expired)], "{selection:?}");
-        for (side, end) in sides.iter_mut().zip(ends) {
-            assert_eq!(side.events(selection, end).await, [], "{selection:?} from now on");
+        for (tested, end) in servers.iter_mut().zip(ends) {
+            assert_eq!(tested.events(selection, end).await, [], "{selection:?} from now on");
         }
     }
 }
 
 /// The events up to `version` are gone, from etcd and from what the server remembers.
-async fn forget(plane: &ControlPlane, version: u64) {
+async fn compact_and_restart(plane: &ControlPlane, version: u64) {
     let etcd = plane.etcd().parse().expect("an address");
     let etcd = Client::try_from(kube::Config::new(etcd)).expect("a client");
     let compaction = json!({ "revision": version.to_string(), "physical": true });
@@ -138,15 +142,15 @@ async fn forget(plane: &ControlPlane, version: u64) {
     plane.restart_apiserver().await;
 }
 
-impl Side {
-    fn new(server: Server) -> Self {
-        Self { server, shown: BTreeMap::new(), highest: 0 }
+impl TestedServer {
+    fn new(kind: ServerKind) -> Self {
+        Self { kind, shown: BTreeMap::new(), highest: 0 }
     }
 
-    async fn ask(&mut self, ask: &Ask) -> Answered {
-        let name = ask.name();
-        let request = ask.request(self.shown.get(name).map_or(&[], Vec::as_slice));
-        let (status, answer) = self.server.carry_out(&request).await;
+    async fn send(&mut self, scripted: &ScriptedRequest) -> Outcome {
+        let name = scripted.name();
+        let request = scripted.request(self.shown.get(name).map_or(&[], Vec::as_slice));
+        let (status, answer) = self.kind.carry_out(&request).await;
         let objects = match answer["kind"].as_str() {
             Some("Lease") => vec![answer.clone()],
             Some("LeaseList") => answer["items"].as_array().cloned().unwrap_or_default(),
@@ -155,8 +159,8 @@ impl Side {
         let mut seen = Vec::new();
         for object in objects {
             let number = number(&object);
-            let version = if number > self.highest { Version::New } else { Version::Old };
-            seen.push((number, (without_server(&object), version)));
+            let version = if number > self.highest { VersionOrder::New } else { VersionOrder::Old };
+            seen.push((number, (client_fields(&object), version)));
             let named =
                 NAMES.iter().find(|name| object["metadata"]["name"] == **name).expect("asked for");
             let shown = self.shown.entry(named).or_default();
@@ -168,13 +172,13 @@ impl Side {
         self.highest = seen.iter().map(|(number, _)| *number).max().unwrap_or(0).max(self.highest);
         let reason = if status < 300 { "" } else { answer["reason"].as_str().unwrap_or_default() };
         let objects = seen.into_iter().map(|(_, seen)| seen).collect();
-        Answered { status, reason: reason.into(), objects }
+        Outcome { status, reason: reason.into(), objects }
     }
 
     /// The version of all that there is.
     async fn version(&mut self) -> u64 {
-        let list = Ask::List(None).request(&[]);
-        number(&self.server.carry_out(&list).await.1)
+        let list = ScriptedRequest::List(None).request(&[]);
+        number(&self.kind.carry_out(&list).await.1)
     }
 
     /// What a watch shows of all that has happened; each version is above the one before it.
@@ -190,46 +194,48 @@ impl Side {
             query: query.collect(),
             body: Value::Null,
         };
-        let events: Vec<Value> = match &self.server {
-            Server::Simulated(store) => match store.after(start) {
+        let events: Vec<Value> = match &self.kind {
+            ServerKind::Simulated(store) => match store.after(start) {
                 Some(commits) => commits
-                    .filter_map(|commit| api::event(&request, commit))
+                    .filter_map(|commit| api::watch_line(&request, commit))
                     .map(|line| parsed(&line))
                     .collect(),
-                None => vec![parsed(&watches::gone())],
+                None => vec![parsed(&watches::expired_line())],
             },
-            Server::Real(client, namespace) => watched(client, namespace, &request, start).await,
+            ServerKind::Real(client, namespace) => {
+                watched(client, namespace, &request, start).await
+            }
         };
         let mut last = start;
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         for event in events {
             let (kind, object) = (event["type"].as_str().unwrap_or_default(), &event["object"]);
             if kind == "ERROR" {
-                told.push((kind.to_owned(), without_words(object)));
+                seen.push((kind.to_owned(), without_message(object)));
                 continue;
             }
             let number = number(object);
             assert!(number > last, "{number} after {last}");
             last = number;
-            told.push((kind.to_owned(), without_server(object)));
+            seen.push((kind.to_owned(), client_fields(object)));
         }
-        told
+        seen
     }
 }
 
-impl Server {
+impl ServerKind {
     async fn carry_out(&mut self, request: &Request) -> (u16, Value) {
         match self {
             Self::Simulated(store) => {
                 let answer = api::carry_out(store, 0, &mut request.clone());
                 (answer.status, serde_json::from_slice(&answer.body).expect("an object"))
             }
-            Self::Real(client, namespace) => ask(client, namespace, request).await,
+            Self::Real(client, namespace) => send(client, namespace, request).await,
         }
     }
 }
 
-async fn ask(client: &Client, namespace: &str, request: &Request) -> (u16, Value) {
+async fn send(client: &Client, namespace: &str, request: &Request) -> (u16, Value) {
     let method = match request.verb {
         "create" => "POST",
         "update" => "PUT",
@@ -295,13 +301,13 @@ fn number(object: &Value) -> u64 {
 }
 
 /// What a client said of an object, and nothing that the server adds.
-fn without_server(object: &Value) -> Value {
+fn client_fields(object: &Value) -> Value {
     let metadata = &object["metadata"];
     let labels = metadata["labels"].as_object().filter(|labels| !labels.is_empty());
     json!({ "name": metadata["name"], "labels": labels, "spec": object["spec"] })
 }
 
 /// What a status says, but for the message.
-fn without_words(status: &Value) -> Value {
+fn without_message(status: &Value) -> Value {
     json!({ "kind": status["kind"], "status": status["status"], "code": status["code"], "reason": status["reason"] })
 }

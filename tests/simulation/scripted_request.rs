@@ -17,11 +17,11 @@ pub(crate) const SELECTIONS: [Option<(&str, &str)>; 4] = [
 
 /// Which version or uid a request says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Said {
-    Right,
+pub(crate) enum Precondition {
+    Current,
     /// It was right once.
     Former,
-    Nothing,
+    Absent,
 }
 
 /// What is in an object to write. No `preferredHolder`: a server that has coordinated leader election switched off, as it
@@ -35,26 +35,30 @@ pub(crate) enum Content {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Ask {
+pub(crate) enum ScriptedRequest {
     Get(&'static str),
     Create(&'static str, Content),
-    Update { name: &'static str, version: Said, uid: Said, content: Content },
-    Delete { name: &'static str, version: Said, uid: Said },
+    Update { name: &'static str, version: Precondition, uid: Precondition, content: Content },
+    Delete { name: &'static str, version: Precondition, uid: Precondition },
     List(Option<(&'static str, &'static str)>),
 }
 
-impl Ask {
+impl ScriptedRequest {
     pub(crate) fn random(rng: &mut Rng, number: u64) -> Self {
         let name = rng.pick(&NAMES);
         match rng.below(20) {
             0 => Self::Get(name),
             1..5 => Self::Create(name, Content::new(rng, number)),
-            5..8 => Self::Delete { name, version: Said::random(rng), uid: Said::random(rng) },
+            5..8 => Self::Delete {
+                name,
+                version: Precondition::random(rng),
+                uid: Precondition::random(rng),
+            },
             8 | 9 => Self::List(rng.pick(&SELECTIONS)),
             _ => Self::Update {
                 name,
-                version: Said::random(rng),
-                uid: Said::random(rng),
+                version: Precondition::random(rng),
+                uid: Precondition::random(rng),
                 content: if rng.chance(200) { Content::Same } else { Content::new(rng, number) },
             },
         }
@@ -68,15 +72,15 @@ impl Ask {
             Self::Create(name, content) => ("create", *name, content.object(name, &[])),
             Self::Update { name, version, uid, content } => {
                 let mut object = content.object(name, shown);
-                version.say(&mut object["metadata"], "resourceVersion", shown);
-                uid.say(&mut object["metadata"], "uid", shown);
+                version.write_to(&mut object["metadata"], "resourceVersion", shown);
+                uid.write_to(&mut object["metadata"], "uid", shown);
                 ("update", *name, object)
             }
             Self::Delete { name, version, uid } => {
                 let mut object =
                     json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {} });
-                version.say(&mut object["preconditions"], "resourceVersion", shown);
-                uid.say(&mut object["preconditions"], "uid", shown);
+                version.write_to(&mut object["preconditions"], "resourceVersion", shown);
+                uid.write_to(&mut object["preconditions"], "uid", shown);
                 ("delete", *name, object)
             }
             Self::List(selection) => {
@@ -98,23 +102,23 @@ impl Ask {
     }
 }
 
-impl Said {
+impl Precondition {
     fn random(rng: &mut Rng) -> Self {
-        rng.pick(&[Self::Right, Self::Right, Self::Right, Self::Former, Self::Nothing])
+        rng.pick(&[Self::Current, Self::Current, Self::Current, Self::Former, Self::Absent])
     }
 
-    fn say(self, place: &mut Value, field: &str, shown: &[Value]) {
-        let texts = || shown.iter().rev().map(|object| &object["metadata"][field]);
-        let right = texts().next().cloned().unwrap_or_default();
-        let said = match self {
-            Self::Right => Some(right),
-            Self::Former => texts().find(|text| **text != right).cloned(),
-            Self::Nothing => None,
+    fn write_to(self, part: &mut Value, field: &str, shown: &[Value]) {
+        let values = || shown.iter().rev().map(|object| &object["metadata"][field]);
+        let current = values().next().cloned().unwrap_or_default();
+        let value = match self {
+            Self::Current => Some(current),
+            Self::Former => values().find(|value| **value != current).cloned(),
+            Self::Absent => None,
         };
-        let place = place.as_object_mut().expect("an object");
-        match said.filter(|said| !said.is_null()) {
-            Some(said) => place.insert(field.into(), said),
-            None => place.remove(field),
+        let part = part.as_object_mut().expect("an object");
+        match value.filter(|value| !value.is_null()) {
+            Some(value) => part.insert(field.into(), value),
+            None => part.remove(field),
         };
     }
 }

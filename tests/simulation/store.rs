@@ -53,33 +53,35 @@ pub(crate) struct Commit {
 
 impl Commit {
     /// The object as it was, with the version of its end.
-    fn gone(&self) -> Bytes {
-        let mut gone = Value::clone(self.before.as_ref().expect("before or after"));
-        gone["metadata"]["resourceVersion"] = self.version.to_string().into();
-        gone.to_string().into()
+    fn deleted_text(&self) -> Bytes {
+        let mut object = Value::clone(self.before.as_ref().expect("before or after"));
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object.to_string().into()
     }
 
     /// The object, in JSON.
     pub(crate) fn text(&self) -> Bytes {
-        self.after.as_ref().map_or_else(|| self.gone(), |after| after.text())
+        self.after.as_ref().map_or_else(|| self.deleted_text(), |after| after.text())
     }
 
     /// The event, as a line of a watch.
     pub(crate) fn line(&self) -> Bytes {
-        self.line.get_or_init(|| watches::line(self.kind(), &self.text()).into()).clone()
+        self.line
+            .get_or_init(|| watches::event_line(self.event_type(), &self.text()).into())
+            .clone()
     }
 
     /// The event to a watch that did not select the object before.
-    pub(crate) fn came(&self) -> Bytes {
-        watches::line("ADDED", &self.text()).into()
+    pub(crate) fn added_line(&self) -> Bytes {
+        watches::event_line("ADDED", &self.text()).into()
     }
 
     /// The event to a watch that does not select the object any more.
-    pub(crate) fn went(&self) -> Bytes {
-        watches::line("DELETED", &self.gone()).into()
+    pub(crate) fn deleted_line(&self) -> Bytes {
+        watches::event_line("DELETED", &self.deleted_text()).into()
     }
 
-    const fn kind(&self) -> &'static str {
+    const fn event_type(&self) -> &'static str {
         match (&self.before, &self.after) {
             (None, _) => "ADDED",
             (_, Some(_)) => "MODIFIED",
@@ -118,7 +120,7 @@ impl Store {
     }
 
     /// The object as it was before its last change, if that is remembered: what a lagging replica shows.
-    pub(crate) fn former(&self, name: &str) -> Option<&Commit> {
+    pub(crate) fn last_commit(&self, name: &str) -> Option<&Commit> {
         self.log.iter().rev().find(|commit| &*commit.name == name)
     }
 

@@ -12,35 +12,35 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::{Answer, Request},
-    channel::{Letter, Post},
+    channel::{Message, ProcessChannel},
     support::wire::{Asked, parse},
 };
 
 pub(crate) use crate::support::wire::{Failure, reset};
 
-pub(crate) type Replied = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
+pub(crate) type Reply = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
 pub(crate) type Stream = Sender<Bytes, Failure>;
 
 /// How many pieces of a body may wait to be read: a reader that is slower loses its watch.
 const BACKLOG: usize = 1024;
 
-pub(crate) fn client(post: &Post) -> Client {
-    let post = post.clone();
+pub(crate) fn client(channel: &ProcessChannel) -> Client {
+    let channel = channel.clone();
     let service = tower::service_fn(move |request: http::Request<Body>| {
-        let post = post.clone();
+        let channel = channel.clone();
         async move {
-            let (reply, replied) = oneshot::channel();
+            let (reply, answer) = oneshot::channel();
             let Asked { verb, name, query, body, .. } = parse(request).await;
             let request = Request { verb, name, query, body };
-            post.send(Letter::Request { request, reply });
-            replied.await.unwrap_or_else(|_| Err(reset()))
+            channel.send(Message::Request { request, reply });
+            answer.await.unwrap_or_else(|_| Err(reset()))
         }
     });
     Client::new(service, "default")
 }
 
 /// The answer as it arrives.
-pub(crate) fn whole(answer: Answer) -> Replied {
+pub(crate) fn complete(answer: Answer) -> Reply {
     let mut response =
         Response::builder().status(answer.status).header("content-type", "application/json");
     if let Some(secs) = answer.retry_after {
@@ -50,7 +50,7 @@ pub(crate) fn whole(answer: Answer) -> Replied {
 }
 
 /// A body that goes on.
-pub(crate) fn begun() -> (Replied, Stream) {
+pub(crate) fn streaming() -> (Reply, Stream) {
     let (body, channel) = Channel::new(BACKLOG);
     let response =
         Response::builder().header("content-type", "application/json").body(Either::Right(channel));
@@ -58,7 +58,7 @@ pub(crate) fn begun() -> (Replied, Stream) {
 }
 
 /// False if nobody reads any more, or not fast enough.
-pub(crate) fn push(body: &mut Stream, text: impl Into<Bytes>) -> bool {
+pub(crate) fn send_chunk(body: &mut Stream, text: impl Into<Bytes>) -> bool {
     use futures::FutureExt as _;
 
     matches!(body.send_data(text.into()).now_or_never(), Some(Ok(())))

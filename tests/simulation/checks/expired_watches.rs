@@ -2,34 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Violation, tokens::Life};
+use super::{Violation, tokens::Incarnation};
 
 /// Whose watch, and of what.
-type Place = (Life, String);
+type WatchId = (Incarnation, String);
 
 #[derive(Debug, Default)]
-pub(crate) struct Outdated {
-    listed: BTreeMap<Place, u64>,
-    gone: BTreeSet<Place>,
+pub(crate) struct ExpiredWatches {
+    listed: BTreeMap<WatchId, u64>,
+    expired: BTreeSet<WatchId>,
 }
 
-impl Outdated {
-    pub(crate) fn listed(&mut self, place: Place, at: u64) {
-        self.gone.remove(&place);
-        self.listed.insert(place, at);
+impl ExpiredWatches {
+    pub(crate) fn listed(&mut self, watch: WatchId, at: u64) {
+        self.expired.remove(&watch);
+        self.listed.insert(watch, at);
     }
 
     /// A watch that was asked for at `sent` is told so. One that was given up since is not heard of any more.
-    pub(crate) fn gone(&mut self, place: Place, sent: u64) {
-        if self.listed.get(&place).is_none_or(|&listed| listed <= sent) {
-            self.gone.insert(place);
+    pub(crate) fn expired(&mut self, watch: WatchId, sent_at: u64) {
+        if self.listed.get(&watch).is_none_or(|&listed| listed <= sent_at) {
+            self.expired.insert(watch);
         }
     }
 
     /// A watch is asked for.
-    pub(crate) fn check(&self, place: &Place) -> Option<Violation> {
-        let what = || format!("{place:?} is watched from a version that the server called gone");
-        self.gone.contains(place).then(|| Violation::new("C6", what()))
+    pub(crate) fn check(&self, watch: &WatchId) -> Option<Violation> {
+        let what = || format!("{watch:?} is watched from a version that the server called expired");
+        self.expired.contains(watch).then(|| Violation::new("C6", what()))
     }
 }
 
@@ -39,14 +39,14 @@ mod tests {
 
     #[test]
     fn a_watch_that_is_asked_for_again_without_a_list_is_found() {
-        let place = || ((0, 1), "metadata.name=a".to_owned());
-        let mut outdated = Outdated::default();
-        outdated.listed(place(), 1);
-        assert_eq!(outdated.check(&place()), None);
-        outdated.gone(place(), 2);
-        assert_eq!(outdated.check(&place()).unwrap().check, "C6");
-        outdated.listed(place(), 3);
-        outdated.gone(place(), 2);
-        assert_eq!(outdated.check(&place()), None, "the first watch was given up");
+        let watch = || ((0, 1), "metadata.name=a".to_owned());
+        let mut expired_watches = ExpiredWatches::default();
+        expired_watches.listed(watch(), 1);
+        assert_eq!(expired_watches.check(&watch()), None);
+        expired_watches.expired(watch(), 2);
+        assert_eq!(expired_watches.check(&watch()).unwrap().check, "C6");
+        expired_watches.listed(watch(), 3);
+        expired_watches.expired(watch(), 2);
+        assert_eq!(expired_watches.check(&watch()), None, "the first watch was given up");
     }
 }

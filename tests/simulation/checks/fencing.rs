@@ -4,14 +4,14 @@ use super::Violation;
 
 /// What a lock protects: a number that its holders count up by reading and writing it.
 #[derive(Debug, Default)]
-pub(crate) struct Resource {
+pub(crate) struct FencedResource {
     highest: u64,
     value: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
 }
 
-impl Resource {
+impl FencedResource {
     /// The value, after the write if it is one; `None` if the token is refused.
     pub(crate) fn access(&mut self, token: u64, write: Option<u64>) -> Option<u64> {
         if token < self.highest {
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_late_write_of_an_earlier_holder_is_refused() {
-        let mut resource = Resource::default();
+        let mut resource = FencedResource::default();
         let read = resource.access(1, None).unwrap();
         resource.access(2, None).unwrap();
         assert_eq!(resource.access(1, Some(read + 1)), None);
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn two_tenures_with_one_token_lose_an_update() {
-        let mut resource = Resource::default();
+        let mut resource = FencedResource::default();
         for read in [resource.access(1, None).unwrap(), resource.access(1, None).unwrap()] {
             resource.access(1, Some(read + 1));
         }

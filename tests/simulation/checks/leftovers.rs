@@ -4,62 +4,70 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Violation, causes::Causes, tokens::Life};
+use super::{Violation, causes::Causes, tokens::Incarnation};
 use crate::{api::Request, scenario::SEC};
 
 /// How long it may take to give back a record where nothing goes wrong.
-const GIVEN_BACK: u64 = 3 * SEC;
+const RELEASE_TIME: u64 = 3 * SEC;
 
 /// The records that processes have ceased to want, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Leftovers(BTreeMap<(Life, &'static str), u64>);
+pub(crate) struct Leftovers(BTreeMap<(Incarnation, &'static str), u64>);
 
 impl Leftovers {
     /// Looks at a request of `who`, sent at `at`, whose tasks want these records. Clocks are read in whole milliseconds:
     /// what was on its way out in the one in which it ceased to be wanted is no violation.
-    pub(crate) fn check(
+    pub(crate) fn check_request(
         &self,
         request: &Request,
-        (who, identity, at): (Life, &str, u64),
-        wants: &[&str],
+        (owner, identity, at): (Incarnation, &str, u64),
+        wanted: &[&str],
         names: &[&'static str],
     ) -> Option<Violation> {
         let holds = request.body["spec"]["holderIdentity"] == identity;
         let name = *names.iter().find(|name| **name == request.name)?;
-        let just_ceased = self.0.get(&(who, name)) == Some(&at);
-        let nobody = holds && !wants.contains(&name) && !just_ceased;
+        let just_ceased = self.0.get(&(owner, name)) == Some(&at);
+        let is_unwanted = holds && !wanted.contains(&name) && !just_ceased;
         let what = || format!("{identity} sends a tenure of `{name}`, which nobody there wants");
-        nobody.then(|| Violation::new("C6", what()))
+        is_unwanted.then(|| Violation::new("C6", what()))
     }
 
-    pub(crate) fn wants(&mut self, who: Life, name: &'static str, ceased: Option<u64>) {
+    pub(crate) fn set_wanted(
+        &mut self,
+        owner: Incarnation,
+        name: &'static str,
+        ceased: Option<u64>,
+    ) {
         match ceased {
-            Some(at) => self.0.insert((who, name), at),
-            None => self.0.remove(&(who, name)),
+            Some(at) => self.0.insert((owner, name), at),
+            None => self.0.remove(&(owner, name)),
         };
     }
 
     /// `lives` says whether a process is there; `span` is how long what went wrong before may still keep it busy.
-    pub(crate) fn look<'a>(
+    pub(crate) fn check_records<'a>(
         &mut self,
         now: u64,
-        span: u64,
+        grace: u64,
         causes: &Causes,
-        lives: impl Fn(Life) -> bool,
+        is_running: impl Fn(Incarnation) -> bool,
         lease: impl Fn(&str) -> Option<&'a Value>,
     ) -> Option<Violation> {
         let mut found = None;
-        self.0.retain(|&(who, name), &mut at| {
-            if now < at + GIVEN_BACK {
+        self.0.retain(|&(owner, name), &mut at| {
+            if now < at + RELEASE_TIME {
                 return true;
             }
             let held = lease(name)
                 .and_then(|lease| lease["spec"]["holderIdentity"].as_str())
                 .is_some_and(|holder| !holder.is_empty());
-            let left = held && causes.author(name) == Some(who);
-            if left && lives(who) && !causes.had_trouble(who.0, name, at.saturating_sub(span)) {
+            let left = held && causes.last_writer(name) == Some(owner);
+            if left
+                && is_running(owner)
+                && !causes.had_fault(owner.0, name, at.saturating_sub(grace))
+            {
                 let what = format!(
-                    "{who:?} wants `{name}` no more since {at} us, and it is still its own"
+                    "{owner:?} wants `{name}` no more since {at} us, and it is still its own"
                 );
                 found = Some(Violation::new("C6", what));
             }
@@ -75,24 +83,24 @@ mod tests {
 
     use super::*;
 
-    const ME: Life = (0, 1);
+    const OWNER: Incarnation = (0, 1);
 
-    fn look(causes: &Causes, now: u64, holder: &str) -> Option<Violation> {
+    fn check_lease(causes: &Causes, now: u64, holder: &str) -> Option<Violation> {
         let mut left = Leftovers::default();
-        left.wants(ME, "a", Some(SEC));
+        left.set_wanted(OWNER, "a", Some(SEC));
         let lease = json!({ "spec": { "holderIdentity": holder } });
-        left.look(now, SEC, causes, |_| true, |_| Some(&lease))
+        left.check_records(now, SEC, causes, |_| true, |_| Some(&lease))
     }
 
     #[test]
     fn a_record_left_behind_is_found_unless_something_went_wrong() {
         let mut causes = Causes::default();
-        causes.written("a", Some(ME), SEC);
-        assert_eq!(look(&causes, 2 * SEC, "me"), None, "it has time for that");
-        assert_eq!(look(&causes, 5 * SEC, ""), None, "given back");
-        assert_eq!(look(&causes, 5 * SEC, "me").unwrap().check, "C6");
+        causes.written("a", Some(OWNER), SEC);
+        assert_eq!(check_lease(&causes, 2 * SEC, "me"), None, "it has time for that");
+        assert_eq!(check_lease(&causes, 5 * SEC, ""), None, "given back");
+        assert_eq!(check_lease(&causes, 5 * SEC, "me").unwrap().check, "C6");
         causes.request_failed(0, "a", SEC);
-        assert_eq!(look(&causes, 5 * SEC, "me"), None, "its request was lost");
+        assert_eq!(check_lease(&causes, 5 * SEC, "me"), None, "its request was lost");
     }
 
     #[test]
@@ -100,9 +108,9 @@ mod tests {
         let body = json!({ "spec": { "holderIdentity": "me" } });
         let request = Request { verb: "update", name: "a".into(), query: BTreeMap::new(), body };
         let mut left = Leftovers::default();
-        left.wants(ME, "b", Some(SEC));
-        let check = |request: &Request, at, wants: &[&str]| {
-            left.check(request, (ME, "me", at), wants, &["a", "b"])
+        left.set_wanted(OWNER, "b", Some(SEC));
+        let check = |request: &Request, at, wanted: &[&str]| {
+            left.check_request(request, (OWNER, "me", at), wanted, &["a", "b"])
         };
         assert_eq!(check(&request, SEC, &["a"]), None);
         assert_eq!(check(&request, SEC, &["b"]).unwrap().check, "C6");

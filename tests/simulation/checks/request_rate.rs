@@ -7,55 +7,55 @@ use crate::scenario::SEC;
 const MINUTE: u64 = 60 * SEC;
 /// What a process may ask for without doing anything new, for each record that it has to do with: cut off for the whole
 /// minute it reads about every 0.9 s, and lists now and then to watch again.
-const STANDING: u64 = 66;
+const PER_RECORD: u64 = 66;
 /// And for each time that a task of its begins to want something.
-const EACH: u64 = 14;
+const PER_DEMAND: u64 = 14;
 
 #[derive(Debug, Default)]
-pub(crate) struct Requests {
-    begun: u64,
-    asked: u64,
-    wants: u64,
+pub(crate) struct RequestRate {
+    started_at: u64,
+    sent: u64,
+    demands: u64,
     /// The most in any minute, in parts of a thousand of what is allowed.
-    pub(crate) most: u64,
+    pub(crate) peak: u64,
 }
 
-impl Requests {
-    pub(crate) const fn wants(&mut self) {
-        self.wants += 1;
+impl RequestRate {
+    pub(crate) const fn demand_began(&mut self) {
+        self.demands += 1;
     }
 
     /// A request left a process that has to do with this many records.
-    pub(crate) fn asked(&mut self, now: u64, records: u64) -> Option<Violation> {
-        if now >= self.begun + MINUTE {
-            *self = Self { begun: now, most: self.most, ..Self::default() };
+    pub(crate) fn sent(&mut self, now: u64, records: u64) -> Option<Violation> {
+        if now >= self.started_at + MINUTE {
+            *self = Self { started_at: now, peak: self.peak, ..Self::default() };
         }
-        self.asked += 1;
-        let bound = STANDING * records + EACH * self.wants;
-        self.most = self.most.max(self.asked * 1000 / bound);
+        self.sent += 1;
+        let bound = PER_RECORD * records + PER_DEMAND * self.demands;
+        self.peak = self.peak.max(self.sent * 1000 / bound);
         let what = || {
             format!(
                 "{} requests in a minute with {} beginnings: at most {bound}",
-                self.asked, self.wants
+                self.sent, self.demands
             )
         };
-        (self.asked > bound).then(|| Violation::new("C6", what()))
+        (self.sent > bound).then(|| Violation::new("C6", what()))
     }
 }
 
 /// A request, where none may be sent any more from `rest` on: all users have gone, and what they left has had its
 /// time to live.
-pub(crate) fn late(now: u64, rest: Option<u64>) -> Option<Violation> {
+pub(crate) fn check_at_rest(now: u64, rest: Option<u64>) -> Option<Violation> {
     let rest = rest.filter(|&rest| now > rest)?;
     Some(Violation::new("C6", format!("a request at {now} us, at rest since {rest} us")))
 }
 
 /// What a process has left at rest: the client's own task if there is a handle still, and no task of a watch or of
 /// a contender.
-pub(crate) fn left(host: usize, tasks: usize, handle: bool) -> Option<Violation> {
-    let own = usize::from(handle);
-    let what = || format!("host {host} has {tasks} tasks at rest, and its client only {own}");
-    (tasks > own).then(|| Violation::new("C6", what()))
+pub(crate) fn check_tasks(host: usize, tasks: usize, handle: bool) -> Option<Violation> {
+    let expected = usize::from(handle);
+    let what = || format!("host {host} has {tasks} tasks at rest, and its client only {expected}");
+    (tasks > expected).then(|| Violation::new("C6", what()))
 }
 
 #[cfg(test)]
@@ -64,27 +64,27 @@ mod tests {
 
     #[test]
     fn a_request_at_rest_is_found() {
-        assert_eq!(late(10, None), None, "there are users");
-        assert_eq!(late(10, Some(10)), None);
-        assert!(late(11, Some(10)).is_some());
+        assert_eq!(check_at_rest(10, None), None, "there are users");
+        assert_eq!(check_at_rest(10, Some(10)), None);
+        assert!(check_at_rest(11, Some(10)).is_some());
     }
 
     #[test]
     fn a_task_left_is_found() {
-        assert_eq!(left(0, 1, true), None);
-        assert!(left(0, 2, true).is_some(), "a watch, or a contender");
-        assert!(left(0, 1, false).is_some(), "the client, of a handle that has gone");
+        assert_eq!(check_tasks(0, 1, true), None);
+        assert!(check_tasks(0, 2, true).is_some(), "a watch, or a contender");
+        assert!(check_tasks(0, 1, false).is_some(), "the client, of a handle that has gone");
     }
 
     #[test]
     fn a_loop_without_a_pause_is_found() {
-        let mut requests = Requests::default();
-        assert!((0..1000).any(|n| requests.asked(n * 10_000, 3).is_some()));
+        let mut requests = RequestRate::default();
+        assert!((0..1000).any(|n| requests.sent(n * 10_000, 3).is_some()));
     }
 
     #[test]
     fn renewing_is_within_the_bound() {
-        let mut requests = Requests::default();
-        assert!((0..1000).all(|n| requests.asked(n * SEC, 1).is_none()));
+        let mut requests = RequestRate::default();
+        assert!((0..1000).all(|n| requests.sent(n * SEC, 1).is_none()));
     }
 }
