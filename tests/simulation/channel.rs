@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold::{Guard, Loss, Tenure, TenureState};
+use leasehold::{Loss, Tenure};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, timeout},
@@ -157,65 +157,4 @@ impl ProcessChannel {
 #[expect(clippy::disallowed_methods, reason = "the host's own clock")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// That somebody wants it, until this is dropped.
-pub(crate) struct Demand {
-    channel: ProcessChannel,
-    name: &'static str,
-}
-
-impl Demand {
-    pub(crate) fn new(channel: &ProcessChannel, name: &'static str) -> Self {
-        channel.send(Message::Demand { name, begins: true });
-        Self { channel: channel.clone(), name }
-    }
-}
-
-impl Drop for Demand {
-    fn drop(&mut self) {
-        self.channel.send(Message::Demand { name: self.name, begins: false });
-    }
-}
-
-/// A tenure as its user has it: its end is told before the guard is given back.
-pub(crate) struct TrackedTenure {
-    channel: ProcessChannel,
-    name: &'static str,
-    pub(crate) tenure: Tenure,
-    guard: Option<Guard>,
-}
-
-impl TrackedTenure {
-    pub(crate) fn new(channel: &ProcessChannel, name: &'static str, guard: Guard) -> Self {
-        let mut tracked = Self::without_guard(channel, name, guard.tenure());
-        tracked.guard = Some(guard);
-        tracked
-    }
-
-    /// A tenure whose guard is elsewhere.
-    pub(crate) fn without_guard(
-        channel: &ProcessChannel,
-        name: &'static str,
-        tenure: Tenure,
-    ) -> Self {
-        channel.send(Message::TenureBegan { name, tenure: tenure.clone() });
-        Self { channel: channel.clone(), name, tenure, guard: None }
-    }
-
-    /// The guard, to be given back otherwise than by dropping it.
-    pub(crate) fn end(mut self) -> Option<Guard> {
-        self.guard.take()
-    }
-}
-
-impl Drop for TrackedTenure {
-    fn drop(&mut self) {
-        let lost = match self.tenure.state() {
-            TenureState::Lost(why) => Some(why),
-            _ => None,
-        };
-        let token = self.tenure.token().get();
-        self.channel.send(Message::TenureEnded { name: self.name, token, lost });
-    }
 }

@@ -7,11 +7,12 @@ use leasehold::{Leader, LeaderOptions, ListMembersOptions, Sync as _, WatchElect
 use tokio::time::timeout;
 
 use crate::{
-    channel::{Demand, Message, TrackedTenure},
+    channel::Message,
     faults::Fault,
-    locks::{Program, error_code},
+    program::{Program, error_code},
     rng::Rng,
     scenario::ELECTION,
+    tracking::{Demand, TrackedTenure},
 };
 
 /// One task that wants to lead.

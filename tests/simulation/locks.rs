@@ -1,69 +1,16 @@
 //! Users of locks: they wait, try, give up, work, and give back in every way there is.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use leasehold::{Error, Guard, Kubernetes, LockOptions, Sync as _, Tenure};
-use tokio::time::timeout;
+use leasehold::{Guard, LockOptions, Sync as _};
 
 use crate::{
-    channel::{Demand, Message, ProcessChannel, TrackedTenure},
-    faults::Fault,
+    channel::Message,
+    program::{Program, error_code},
     rng::Rng,
-    scenario::{LOCKS, Scenario},
+    scenario::LOCKS,
+    tracking::{Demand, TrackedTenure},
 };
-
-/// What every task of a process has at hand.
-#[derive(Clone)]
-pub(crate) struct Program {
-    pub(crate) channel: ProcessChannel,
-    pub(crate) sync: Arc<Kubernetes>,
-    pub(crate) scenario: Arc<Scenario>,
-    pub(crate) ttl: Duration,
-}
-
-impl Program {
-    pub(crate) async fn until_stopped(self, work: impl Future<Output = ()>) {
-        tokio::select! {
-            biased;
-            () = self.channel.stopped() => {}
-            () = work => {}
-        }
-    }
-
-    pub(crate) fn random_duration(rng: &mut Rng, most: Duration) -> Duration {
-        let most = u64::try_from(most.as_millis()).expect("a short time");
-        Duration::from_millis(rng.between(1, most.max(2)))
-    }
-
-    /// A future that may be dropped at any of its awaits.
-    pub(crate) async fn maybe_cancelled<T>(
-        &self,
-        rng: &mut Rng,
-        future: impl Future<Output = T>,
-    ) -> Option<T> {
-        if self.channel.faults_stopped() || !rng.chance(self.scenario.cancel_rate) {
-            return Some(future.await);
-        }
-        let most = if rng.chance(500) { self.ttl } else { Duration::from_millis(400) };
-        let limit = Self::random_duration(rng, most);
-        let done = timeout(limit, future).await.ok();
-        if done.is_none() {
-            self.channel.send(Message::Fault(Fault::Cancelled));
-        }
-        done
-    }
-
-    /// Reads and writes the guarded resource; whether the lock is still held is not asked, the token must do.
-    pub(crate) async fn work(&self, rng: &mut Rng, name: &'static str, tenure: &Tenure) {
-        let token = tenure.token().get();
-        let Some(value) = self.channel.access(name, token, None).await else { return };
-        self.channel.pause(Self::random_duration(rng, self.scenario.work_time)).await;
-        self.channel.access(name, token, Some(value + 1)).await;
-        while self.channel.faults_stopped() {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
-    }
-}
 
 /// One task that wants locks.
 pub(crate) async fn worker(program: Program, mut rng: Rng) {
@@ -127,20 +74,5 @@ async fn hold_lock(program: &Program, rng: &mut Rng, name: &'static str, guard: 
             }
             channel.check_released(name, &tenure);
         }
-    }
-}
-
-/// Which error, for the trace.
-pub(crate) fn error_code(error: &Error) -> u64 {
-    match error {
-        Error::Timeout { .. } => 1,
-        Error::Lost { .. } => 2,
-        Error::NotHeld { .. } => 3,
-        Error::Refused { .. } => 4,
-        Error::Unavailable { .. } => 5,
-        Error::Closed { .. } => 6,
-        Error::Rejected { .. } => 9,
-        Error::Version { .. } => 10,
-        _ => 11,
     }
 }

@@ -1,7 +1,7 @@
 //! What one run comes to.
 
 use crate::{
-    checks::{Violation, overlap, request_rate},
+    checks::{Violation, at_rest, overlap},
     faults::Faults,
     scenario::BrokenAssumption,
     world::World,
@@ -39,7 +39,7 @@ impl World {
             let Some(process) = &self.hosts[h].process else { continue };
             let tasks = process.runtime.metrics().num_alive_tasks();
             if self.report.violation.is_none() {
-                let tasks_left = request_rate::check_tasks(h, tasks, process.handle.is_some());
+                let tasks_left = at_rest::check_tasks(h, tasks, process.handle.is_some());
                 self.report_violation(tasks_left);
             }
             self.end_process(h);

@@ -9,26 +9,22 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::Request,
-    channel::Message,
     checks::{
         Violation, causes::Causes, expired_watches::ExpiredWatches, fencing::FencedResource,
         leftovers::Leftovers, liveness::Liveness, overlap::Interval, recreation::Recreation,
-        request_rate, tokens::Tokens,
+        tokens::Tokens,
     },
-    faults::{Fault, Faults},
+    delivery::Delivery,
+    faults::Faults,
     foreign_elector::ForeignElector,
-    host::{Host, HostClock, Process},
-    network::Delivery,
+    host::Host,
     report::Report,
     rng::Rng,
-    scenario::{ELECTION, LOCKS, MS, SEC, Scenario, TICK},
+    scenario::{MS, SEC, Scenario, TICK},
     store::Store,
     watches::OpenWatch,
     wire::Reply,
 };
-
-/// What this simulation's programs want.
-const NAMES: &[&str] = &[LOCKS[0], LOCKS[1], ELECTION];
 
 /// A request on its way.
 pub(crate) struct InFlight {
@@ -279,127 +275,5 @@ impl World {
         for (name, tenure, why) in process.poll_held(to) {
             self.tenure_lost(h, name, tenure, why);
         }
-    }
-
-    /// What a task on a host did.
-    fn handle_message(&mut self, h: usize, local: u64, message: Message) {
-        let host = &mut self.hosts[h];
-        let (incarnation, rate) = (host.incarnation, host.rate);
-        let Some(process) = &mut host.process else { return };
-        let at = process.clock.true_time(local).max(self.now);
-        match message {
-            Message::Request { request, reply } => {
-                self.report.requests += 1;
-                let identity = process.identity.clone();
-                let who = ((h, incarnation), identity.as_str(), at);
-                let unwanted = self.leftovers.check_request(&request, who, &process.wanted, NAMES);
-                // A fast clock asks more often, and is not to blame.
-                let bound = host.request_rate.sent(at * rate / 1_000_000, 4);
-                self.report_violation(bound.or(unwanted));
-                let rest = self.on_the_slowest_clock(self.longest_ttl() + 5 * SEC);
-                self.report_violation(request_rate::check_at_rest(
-                    at,
-                    self.programs_stopped_at.map(|stopped| stopped + rest),
-                ));
-                self.send_request(
-                    at,
-                    InFlight { host: h, incarnation, identity, rate, sent_at: at, request, reply },
-                );
-            }
-            Message::Access { name, token, write, reply } => {
-                let late = self.faults_stopped_at.is_none() && self.rng.chance(50);
-                let delay = if late { self.rng.below(30 * SEC) } else { self.rng.below(30 * MS) };
-                self.schedule(at + delay, Event::ResourceAccess { name, token, write, reply });
-            }
-            Message::TenureBegan { name, tenure } => {
-                let token = tenure.token().get();
-                process.tenure_began(name, tenure, at);
-                self.report.tenures += 1;
-                self.trace(token);
-                let wrong = self.tokens.began((h, incarnation), name, token);
-                self.report_violation(wrong);
-            }
-            Message::TenureEnded { name, token, lost } => {
-                let ended = process.tenure_ended(name, token, at);
-                self.trace(token);
-                match (ended, lost) {
-                    (Some((name, tenure)), Some(why)) => self.tenure_lost(h, name, tenure, why),
-                    (Some((name, tenure)), None) => self.tenure_ended(name, tenure),
-                    (None, _) => {}
-                }
-            }
-            Message::HeldAfterRelease { name, token } => {
-                let what = format!("`{name}` is held with token {token} after it was given back");
-                self.report_violation(Some(Violation::new("C1", what)));
-            }
-            Message::UnlockCalled { name } => self.causes.unlocked(h, name, at),
-            Message::Demand { name, begins } => {
-                if begins {
-                    host.request_rate.demand_began();
-                    process.wanted.push(name);
-                } else if let Some(found) = process.wanted.iter().position(|want| *want == name) {
-                    process.wanted.swap_remove(found);
-                }
-                let ceased = (!process.wanted.contains(&name)).then_some(at);
-                self.leftovers.set_wanted((h, incarnation), name, ceased);
-                self.liveness.demand_changed(at, name, begins);
-            }
-            Message::Fault(fault) => self.report.faults.count(fault),
-            Message::Trace(what) => self.trace(what),
-        }
-    }
-
-    pub(crate) fn start_process(&mut self, h: usize) {
-        let host = &mut self.hosts[h];
-        host.incarnation += 1;
-        host.available_since = self.now;
-        let clock = HostClock { started: self.now, rate: host.rate };
-        let shared = self.scenario.shared_identity && h < 2;
-        let identity =
-            if shared { "twin".into() } else { format!("host-{h}-{}", host.incarnation) };
-        if shared {
-            self.report.faults.count(Fault::SameIdentity);
-        }
-        host.process = Some(Process::start(
-            &self.scenario,
-            &mut self.rng,
-            &self.faults_stopped,
-            clock,
-            identity,
-        ));
-    }
-
-    /// kill -9.
-    pub(crate) fn end_process(&mut self, h: usize) {
-        let Some(process) = self.hosts[h].process.take() else { return };
-        for held in &process.held {
-            let tenure = held.interval();
-            self.tenure_ended(held.name, Interval { until: tenure.until.min(self.now), ..tenure });
-        }
-        for name in &process.wanted {
-            self.liveness.demand_changed(self.now, name, false);
-        }
-        self.hosts[h].paused_until = 0;
-    }
-
-    /// The process is told to end, ends a while later, and begins anew.
-    fn redeploy(&mut self, h: usize) {
-        if self.faults_stopped_at.is_some() {
-            return;
-        }
-        self.report.faults.count(Fault::Redeployed);
-        if let Some(process) = &self.hosts[h].process {
-            if process.stopping {
-                self.end_process(h);
-                self.start_process(h);
-            } else {
-                process.channel.stop();
-                let grace = self.now + self.rng.between(100 * MS, 4 * SEC);
-                self.hosts[h].process.as_mut().expect("there").stopping = true;
-                return self.schedule(grace, Event::Redeploy { host: h });
-            }
-        }
-        let next = self.now + self.scenario.redeploy_interval.unwrap_or(30 * SEC);
-        self.schedule(next, Event::Redeploy { host: h });
     }
 }

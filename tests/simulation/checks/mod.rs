@@ -1,5 +1,6 @@
 //! What must be true, looked at in time linear in what happens.
 
+pub(crate) mod at_rest;
 pub(crate) mod causes;
 pub(crate) mod expired_watches;
 pub(crate) mod fencing;

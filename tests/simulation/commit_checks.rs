@@ -1,0 +1,83 @@
+//! The checks of each write that the server stored.
+
+use crate::{
+    checks::{
+        Violation, foreign_fields,
+        recreation::Creation,
+        takeover::{PreviousRecord, Write},
+    },
+    scenario::{ELECTION, LOCKS},
+    store::Commit,
+    world::{InFlight, World},
+};
+
+impl World {
+    /// Checks one of our own writes.
+    pub(crate) fn check_commit(
+        &mut self,
+        commit: &Commit,
+        in_flight: &InFlight,
+        conditional: bool,
+    ) {
+        self.trace(commit.version);
+        let holder = |lease: &serde_json::Value| {
+            lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+        };
+        let after = commit.after.as_ref().map(|after| holder(after)).unwrap_or_default();
+        let before = commit.before.as_ref().map(|before| PreviousRecord {
+            holder: holder(before),
+            ttl: before["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(15),
+            since: commit.since,
+        });
+        let acquires = !after.is_empty()
+            && commit.after.as_ref().is_some_and(|after| {
+                let annotation = after["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+                annotation.is_some_and(|annotation| !annotation.contains("\"token\""))
+            });
+        if acquires {
+            self.tokens.acquired(
+                (in_flight.host, in_flight.incarnation),
+                &commit.name,
+                commit.version,
+            );
+            self.causes.acquired(commit.version, self.now);
+        }
+        let write = Write {
+            identity: &in_flight.identity,
+            rate: in_flight.rate,
+            sent_at: in_flight.sent_at,
+            conditional,
+            before,
+            holder: &after,
+        };
+        let found: Option<Violation> = write.check();
+        let altered = commit.before.as_ref().zip(commit.after.as_ref());
+        let altered = altered.and_then(|(before, after)| foreign_fields::check(before, after));
+        self.causes.written(&commit.name, Some((in_flight.host, in_flight.incarnation)), self.now);
+        self.report_violation(found.or(altered));
+        self.check_creation(commit, in_flight);
+    }
+
+    fn check_creation(&mut self, commit: &Commit, in_flight: &InFlight) {
+        // A candidate's own record excludes nobody: what was known of it is not kept.
+        let excludes = LOCKS.contains(&&*commit.name) || *commit.name == *ELECTION;
+        if commit.before.is_none() && excludes {
+            let found = self.recreation.created(&Creation {
+                name: &commit.name,
+                by: (in_flight.host, in_flight.incarnation),
+                identity: &in_flight.identity,
+                rate: in_flight.rate,
+                sent_at: in_flight.sent_at,
+            });
+            self.report_violation(found);
+        }
+        self.record_stored(commit);
+    }
+
+    pub(crate) fn record_stored(&mut self, commit: &Commit) {
+        let Some(spec) = commit.after.as_ref().map(|after| &after["spec"]) else { return };
+        let holder = spec["holderIdentity"].as_str().unwrap_or_default();
+        let ttl = spec["leaseDurationSeconds"].as_u64().unwrap_or(15);
+        self.recreation.stored(&commit.name, commit.version, holder, ttl);
+    }
+}
