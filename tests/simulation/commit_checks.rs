@@ -27,7 +27,7 @@ impl World {
         let before = commit.before.as_ref().map(|before| PreviousRecord {
             holder: holder(before),
             ttl: before["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(15),
-            since: commit.since,
+            since: commit.before_since,
         });
         let acquires = !after.is_empty()
             && commit.after.as_ref().is_some_and(|after| {
@@ -50,11 +50,11 @@ impl World {
             before,
             holder: &after,
         };
-        let found: Option<Violation> = write.check();
-        let altered = commit.before.as_ref().zip(commit.after.as_ref());
-        let altered = altered.and_then(|(before, after)| foreign_fields::check(before, after));
+        let takeover: Option<Violation> = write.check();
+        let change = commit.before.as_ref().zip(commit.after.as_ref());
+        let foreign_field = change.and_then(|(before, after)| foreign_fields::check(before, after));
         self.causes.written(&commit.name, Some((in_flight.host, in_flight.incarnation)), self.now);
-        self.report_violation(found.or(altered));
+        self.report_violation(takeover.or(foreign_field));
         self.check_creation(commit, in_flight);
     }
 
@@ -62,14 +62,14 @@ impl World {
         // A candidate's own record excludes nobody: what was known of it is not kept.
         let excludes = LOCKS.contains(&&*commit.name) || *commit.name == *ELECTION;
         if commit.before.is_none() && excludes {
-            let found = self.recreation.created(&Creation {
+            let violation = self.recreation.created(&Creation {
                 name: &commit.name,
                 by: (in_flight.host, in_flight.incarnation),
                 identity: &in_flight.identity,
                 rate: in_flight.rate,
                 sent_at: in_flight.sent_at,
             });
-            self.report_violation(found);
+            self.report_violation(violation);
         }
         self.record_stored(commit);
     }

@@ -31,8 +31,8 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     pub(crate) fn is_faulty(&self) -> bool {
-        let answer = self.carried_out && matches!(self.reply, ReplyKind::FromServer);
-        !answer || self.request_delay > USUAL_DELAY || self.reply_delay > USUAL_DELAY
+        let as_usual = self.carried_out && matches!(self.reply, ReplyKind::FromServer);
+        !as_usual || self.request_delay > USUAL_DELAY || self.reply_delay > USUAL_DELAY
     }
 }
 

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_that_never_happened_is_found() {
+    fn a_fault_kind_that_never_happened_is_reported() {
         for missing in Fault::ALL.iter().copied() {
             let mut faults = Faults::default();
             for fault in Fault::ALL.iter().filter(|fault| **fault != missing) {

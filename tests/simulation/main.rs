@@ -111,7 +111,7 @@ fn nothing_that_is_promised_is_broken() {
 
 /// Seeds that nobody has run before: what they find goes into `failed.txt`.
 #[test]
-fn nothing_that_is_promised_is_broken_by_what_was_never_tried() {
+fn nothing_that_is_promised_is_broken_with_new_seeds() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let (seed, started) = (AtomicU64::new(from), real_now());
     let next = || {
@@ -124,7 +124,7 @@ fn nothing_that_is_promised_is_broken_by_what_was_never_tried() {
 }
 
 #[test]
-fn what_once_failed_fails_no_more() {
+fn seeds_that_failed_once_pass() {
     let seeds = FAILED.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
     let seeds: Vec<u64> = seeds.collect();
     let at = AtomicU64::new(0);
@@ -137,15 +137,15 @@ fn what_once_failed_fails_no_more() {
 
 /// C7: what is to be replayed must repeat, on whichever thread. Seeds that nobody has run before.
 #[test]
-fn one_seed_is_one_trace() {
+fn the_same_seed_gives_the_same_trace() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let end = from + from_env("LEASEHOLD_COUNT").unwrap_or(6);
     let seed = AtomicU64::new(from);
     let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
     let failed = on_all_cores(next, |seed| {
-        (!is_one_trace(seed)).then(|| {
+        (!gives_one_trace(seed)).then(|| {
             format!(
-                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation one_seed_is_one_trace"
+                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation the_same_seed_gives_the_same_trace"
             )
         })
     });
@@ -153,7 +153,7 @@ fn one_seed_is_one_trace() {
 }
 
 /// Whether two runs on two threads are the same in all that a run comes to.
-fn is_one_trace(seed: u64) -> bool {
+fn gives_one_trace(seed: u64) -> bool {
     let run = || world::run(seed);
     run() == std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
 }

@@ -33,8 +33,8 @@ impl World {
                 process.tenure_began(name, tenure, at);
                 self.report.tenures += 1;
                 self.trace(token);
-                let wrong = self.tokens.began(incarnation, name, token);
-                self.report_violation(wrong);
+                let violation = self.tokens.began(incarnation, name, token);
+                self.report_violation(violation);
             }
             Message::TenureEnded { name, token, lost } => {
                 let ended = process.tenure_ended(name, token, at);

@@ -1,6 +1,6 @@
 //! The check that a mutated library must fail: `make mutations` runs this on a copy of the tree with one mistake in it.
 
-use crate::{from_env, is_one_trace, world};
+use crate::{from_env, gives_one_trace, world};
 
 /// Runs the seed of `LEASEHOLD_SEED` and requires that the check of `LEASEHOLD_CHECK` fails, and no other before it.
 ///
@@ -11,7 +11,7 @@ fn the_mistake_is_caught() {
     let check = check_named(&std::env::var("LEASEHOLD_CHECK").expect("LEASEHOLD_CHECK"));
     let seed = from_env("LEASEHOLD_SEED").expect("LEASEHOLD_SEED");
     if check == "C7" {
-        assert!(!is_one_trace(seed), "seed {seed}: two runs have the same trace");
+        assert!(!gives_one_trace(seed), "seed {seed}: two runs have the same trace");
         return;
     }
     let only = std::env::var("LEASEHOLD_ONLY").ok().map(|_| check);

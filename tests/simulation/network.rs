@@ -42,7 +42,7 @@ impl World {
         let shown = self
             .version_shown(&in_flight.request)
             .filter(|_| matches!(delivery.reply, ReplyKind::FromServer));
-        let replied = match (delivery.reply, answer) {
+        let reply = match (delivery.reply, answer) {
             (ReplyKind::None, _) => {
                 self.unanswered.push(in_flight.reply);
                 return;
@@ -55,20 +55,20 @@ impl World {
             (ReplyKind::Replaced(answer), _) => wire::complete(answer),
             _ => Err(wire::reset()),
         };
-        self.send_reply(in_flight, replied, delivery.reply_delay, shown);
+        self.send_reply(in_flight, reply, delivery.reply_delay, shown);
     }
 
     /// An answer is on its way.
     pub(crate) fn send_reply(
         &mut self,
         in_flight: InFlight,
-        replied: Reply,
+        reply: Reply,
         reply_delay: u64,
         shown: Option<u64>,
     ) {
         self.schedule(
             self.now + reply_delay,
-            Event::ReplyArrives(Box::new(in_flight), Box::new(replied), shown),
+            Event::ReplyArrives(Box::new(in_flight), Box::new(reply), shown),
         );
     }
 
@@ -108,8 +108,8 @@ impl World {
         {
             return None;
         }
-        let former = self.store.last_commit(&request.name).filter(|_| self.rng.chance(60))?;
-        let answer = match &former.before {
+        let commit = self.store.last_commit(&request.name).filter(|_| self.rng.chance(60))?;
+        let answer = match &commit.before {
             Some(before) => Answer::object(200, before),
             None => Answer::failure(404, "NotFound", &request.name),
         };

@@ -100,13 +100,13 @@ impl Process {
         seed: u64,
         to: u64,
         skew: i64,
-        resumed: bool,
+        was_paused: bool,
     ) -> Vec<(u64, Message)> {
         let target = self.clock.local_time(to);
         let ahead = Duration::from_millis(target.saturating_sub(self.local));
         leasehold::simulate(seed, self.channel.started_at().into_std(), wall_at(to, skew));
         self.runtime.block_on(async {
-            if resumed {
+            if was_paused {
                 advance(ahead).await;
             } else {
                 sleep(ahead).await;
@@ -140,7 +140,7 @@ impl Process {
             return Vec::new();
         }
         let (clock, local) = (self.clock, self.local);
-        let _on = self.runtime.enter();
+        let _entered = self.runtime.enter();
         let mut lost = Vec::new();
         let mut at = 0;
         while at < self.held.len() {
@@ -150,12 +150,12 @@ impl Process {
                 held.until = clock.true_time(local + left + 1);
                 at += 1;
             } else {
-                let why = match held.tenure.state() {
-                    TenureState::Lost(why) => why,
+                let loss = match held.tenure.state() {
+                    TenureState::Lost(loss) => loss,
                     _ => Loss::Abandoned,
                 };
                 let (name, tenure) = self.held.remove(at).close(now);
-                lost.push((name, tenure, why));
+                lost.push((name, tenure, loss));
             }
         }
         lost

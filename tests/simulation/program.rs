@@ -30,9 +30,9 @@ impl Program {
         }
     }
 
-    pub(crate) fn random_duration(rng: &mut Rng, most: Duration) -> Duration {
-        let most = u64::try_from(most.as_millis()).expect("a short time");
-        Duration::from_millis(rng.between(1, most.max(2)))
+    pub(crate) fn random_duration(rng: &mut Rng, max: Duration) -> Duration {
+        let max = u64::try_from(max.as_millis()).expect("a short time");
+        Duration::from_millis(rng.between(1, max.max(2)))
     }
 
     /// A future that may be dropped at any of its awaits.
@@ -44,8 +44,8 @@ impl Program {
         if self.channel.faults_stopped() || !rng.chance(self.scenario.cancel_rate) {
             return Some(future.await);
         }
-        let most = if rng.chance(500) { self.ttl } else { Duration::from_millis(400) };
-        let limit = Self::random_duration(rng, most);
+        let max = if rng.chance(500) { self.ttl } else { Duration::from_millis(400) };
+        let limit = Self::random_duration(rng, max);
         let done = timeout(limit, future).await.ok();
         if done.is_none() {
             self.channel.send(Message::Fault(Fault::Cancelled));

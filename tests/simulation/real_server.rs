@@ -50,7 +50,7 @@ enum VersionOrder {
 
 /// `LEASEHOLD_SEED_FROM=n` takes another script.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_simulated_server_answers_as_a_real_one_does() {
+async fn the_simulated_server_answers_like_a_real_one() {
     let plane = ControlPlane::shared().await;
     let from = crate::from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
     let mut statuses = BTreeMap::new();
@@ -85,7 +85,7 @@ async fn the_simulated_server_answers_as_a_real_one_does() {
 
 /// A real server goes on telling from its own memory what its etcd has forgotten: it is asked after a restart.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_from_a_version_long_past_ends_as_on_a_real_server() {
+async fn a_watch_from_a_compacted_version_ends_like_on_a_real_server() {
     let plane = ControlPlane::start().await;
     if !plane.own() {
         return;
@@ -116,7 +116,7 @@ async fn a_watch_from_a_version_long_past_ends_as_on_a_real_server() {
         }
     }
 
-    let ends = [servers[0].version().await, servers[1].version().await];
+    let versions_after = [servers[0].version().await, servers[1].version().await];
     for selection in SELECTIONS {
         let simulated = servers[0].events(selection, starts[0]).await;
         let real = servers[1].events(selection, starts[1]).await;
@@ -124,7 +124,7 @@ async fn a_watch_from_a_version_long_past_ends_as_on_a_real_server() {
         let expired =
             json!({ "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired" });
         assert_eq!(real, [("ERROR".to_owned(), expired)], "{selection:?}");
-        for (tested, end) in servers.iter_mut().zip(ends) {
+        for (tested, end) in servers.iter_mut().zip(versions_after) {
             assert_eq!(tested.events(selection, end).await, [], "{selection:?} from now on");
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Commit {
     pub(crate) before: Option<Arc<Object>>,
     pub(crate) after: Option<Arc<Object>>,
     /// When `before` became visible.
-    pub(crate) since: u64,
+    pub(crate) before_since: u64,
     /// The event as most watches show it.
     line: OnceLock<Bytes>,
 }
@@ -129,7 +129,7 @@ impl Store {
         self.version += 1;
         let version = self.version;
         let name: Arc<str> = name.into();
-        let (since, before) = self.leases.remove(&name).unzip();
+        let (before_since, before) = self.leases.remove(&name).unzip();
         let after = object.map(|mut object| {
             let uid = before.as_ref().map_or_else(
                 || {
@@ -146,8 +146,15 @@ impl Store {
         if let Some(after) = &after {
             self.leases.insert(Arc::clone(&name), (at, Arc::clone(after)));
         }
-        let since = since.unwrap_or(at);
-        self.log.push_back(Commit { version, name, before, after, since, line: OnceLock::new() });
+        let before_since = before_since.unwrap_or(at);
+        self.log.push_back(Commit {
+            version,
+            name,
+            before,
+            after,
+            before_since,
+            line: OnceLock::new(),
+        });
         self.log.back().expect("just pushed")
     }
 

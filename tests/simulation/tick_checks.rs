@@ -23,8 +23,8 @@ impl World {
         let stopping = self.hosts[h].process.as_ref().is_none_or(|process| process.stopping);
         // A clock that runs too fast has no time for its requests.
         if !stopping && self.scenario.broken != BrokenAssumption::ClockRates {
-            let wrong = self.causes.check(&lost, self.max_gap());
-            self.report_violation(wrong);
+            let violation = self.causes.check(&lost, self.max_gap());
+            self.report_violation(violation);
         }
         self.tenure_ended(name, tenure);
     }
@@ -32,8 +32,8 @@ impl World {
     /// C5 and the longest gap, and what C6 says of records.
     pub(crate) fn check_tick(&mut self) {
         for host in &mut self.hosts {
-            let cut = host.is_cut(self.now) || host.paused_until > self.now;
-            if self.faults_stopped_at.is_none() && (cut || self.server_down_until > self.now) {
+            let is_cut = host.is_cut(self.now) || host.paused_until > self.now;
+            if self.faults_stopped_at.is_none() && (is_cut || self.server_down_until > self.now) {
                 host.available_since = self.now;
             }
         }
@@ -56,17 +56,17 @@ impl World {
             });
             wanting.map(|host| host.available_since).min().unwrap_or(self.now)
         };
-        let longest_gap = self.liveness.check(self.now, held, available_since, bound);
-        self.report_violation(longest_gap);
+        let violation = self.liveness.check(self.now, held, available_since, bound);
+        self.report_violation(violation);
         let is_running = |(h, incarnation): (usize, u64)| {
             let host = &self.hosts[h];
             host.incarnation == incarnation
                 && host.process.as_ref().is_some_and(|process| !process.stopping)
         };
         let lease = |name: &str| self.store.lease(name).map(|lease| &***lease);
-        let left =
+        let violation =
             self.leftovers.check_records(self.now, self.max_gap(), &self.causes, is_running, lease);
-        self.report_violation(left);
+        self.report_violation(violation);
         self.unanswered.retain(|reply| !reply.is_closed());
         if self.store.log.len() > 2000 {
             self.store.compact(500);

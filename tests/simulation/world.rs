@@ -225,10 +225,10 @@ impl World {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::RequestArrives(in_flight, delivery) => self.deliver(*in_flight, delivery),
-            Event::ReplyArrives(in_flight, replied, version) => {
+            Event::ReplyArrives(in_flight, reply, version) => {
                 // Whoever asked may have gone.
-                let reached = in_flight.reply.send(*replied).is_ok();
-                if let Some(version) = version.filter(|_| reached) {
+                let is_waiting = in_flight.reply.send(*reply).is_ok();
+                if let Some(version) = version.filter(|_| is_waiting) {
                     let incarnation = (in_flight.host, in_flight.incarnation);
                     // By then the host's tasks have run up to the end of this tick.
                     let at = self.now.next_multiple_of(TICK);
@@ -264,16 +264,16 @@ impl World {
         if host.paused_until >= to {
             return;
         }
-        let resumed = std::mem::take(&mut host.paused_until) > 0;
+        let was_paused = std::mem::take(&mut host.paused_until) > 0;
         let skew = host.skew;
         let Some(process) = &mut host.process else { return };
-        let messages = process.run(seed, to, skew, resumed);
+        let messages = process.run(seed, to, skew, was_paused);
         for (local, message) in messages {
             self.handle_message(h, local, message);
         }
         let Some(process) = &mut self.hosts[h].process else { return };
-        for (name, tenure, why) in process.poll_held(to) {
-            self.tenure_lost(h, name, tenure, why);
+        for (name, tenure, loss) in process.poll_held(to) {
+            self.tenure_lost(h, name, tenure, loss);
         }
     }
 }

@@ -92,13 +92,13 @@ mod tests {
 
     const OWNER: Incarnation = (0, 1);
 
-    fn found(causes: &Causes, loss: Loss) -> bool {
+    fn is_violation(causes: &Causes, loss: Loss) -> bool {
         let lost = LostTenure { owner: OWNER, name: "a", loss, token: 7, since: 100, at: 200 };
         causes.check(&lost, 20).is_some()
     }
 
     #[test]
-    fn every_loss_without_a_cause_is_found() {
+    fn a_loss_without_a_cause_is_a_violation() {
         let mut causes = Causes::default();
         causes.acquired(7, 90);
         causes.written("a", Some((1, 1)), 85);
@@ -113,18 +113,21 @@ mod tests {
             Loss::Released,
             Loss::Abandoned,
         ] {
-            assert!(found(&causes, loss), "{loss:?}");
+            assert!(is_violation(&causes, loss), "{loss:?}");
         }
     }
 
     #[test]
-    fn a_loss_with_its_cause_is_none() {
+    fn a_loss_with_a_cause_is_no_violation() {
         let mut causes = Causes::default();
         causes.request_failed(0, "a", 190);
         causes.unlocked(0, "a", 190);
-        assert!(!found(&causes, Loss::Expired) && !found(&causes, Loss::Released));
-        assert!(found(&causes, Loss::Taken), "a failed request is no reason to believe that");
+        assert!(!is_violation(&causes, Loss::Expired) && !is_violation(&causes, Loss::Released));
+        assert!(
+            is_violation(&causes, Loss::Taken),
+            "a failed request is no reason to believe that"
+        );
         causes.written("a", Some((1, 1)), 150);
-        assert!(!found(&causes, Loss::Taken));
+        assert!(!is_violation(&causes, Loss::Taken));
     }
 }

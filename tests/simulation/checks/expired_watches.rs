@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watch_that_is_asked_for_again_without_a_list_is_found() {
+    fn a_watch_from_an_expired_version_without_a_list_is_a_violation() {
         let watch = || ((0, 1), "metadata.name=a".to_owned());
         let mut expired_watches = ExpiredWatches::default();
         expired_watches.listed(watch(), 1);

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_late_write_of_an_earlier_holder_is_refused() {
+    fn a_late_write_with_an_older_token_is_refused() {
         let mut resource = FencedResource::default();
         let read = resource.access(1, None).unwrap();
         resource.access(2, None).unwrap();
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tenures_with_one_token_lose_an_update() {
+    fn a_lost_acknowledged_update_is_a_violation() {
         let mut resource = FencedResource::default();
         for read in [resource.access(1, None).unwrap(), resource.access(1, None).unwrap()] {
             resource.access(1, Some(read + 1));

@@ -5,20 +5,20 @@ use serde_json::Value;
 use super::Violation;
 
 /// What a contender writes in the spec.
-const OWN: [&str; 5] =
+const OWN_SPEC_FIELDS: [&str; 5] =
     ["holderIdentity", "leaseDurationSeconds", "leaseTransitions", "acquireTime", "renewTime"];
 /// What its labels and annotations begin with.
-const PREFIX: &str = "leasehold.dev/";
+const OWN_PREFIX: &str = "leasehold.dev/";
 
 /// Looks at an object before and after a write of ours.
 pub(crate) fn check(before: &Value, after: &Value) -> Option<Violation> {
-    let all = |lease| of_others(lease).collect::<Vec<_>>();
+    let all = |lease| foreign_fields(lease).collect::<Vec<_>>();
     let what = || format!("changes what is not its own: {:?} became {:?}", all(before), all(after));
-    of_others(before).ne(of_others(after)).then(|| Violation::new("C4", what()))
+    foreign_fields(before).ne(foreign_fields(after)).then(|| Violation::new("C4", what()))
 }
 
 /// What is somebody else's business: part of the object, field, content.
-fn of_others(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+fn foreign_fields(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let metadata = &lease["metadata"];
     let parts = [
         ("", lease),
@@ -34,8 +34,8 @@ fn of_others(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     fields.filter(|&(part, field, _)| match part {
         "" => field != "metadata" && field != "spec",
         "metadata" => !["resourceVersion", "labels", "annotations"].contains(&field),
-        "spec" => !OWN.contains(&field),
-        _ => !field.starts_with(PREFIX),
+        "spec" => !OWN_SPEC_FIELDS.contains(&field),
+        _ => !field.starts_with(OWN_PREFIX),
     })
 }
 
@@ -53,12 +53,12 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_its_own_fields_is_no_violation() {
+    fn a_write_to_own_fields_is_no_violation() {
         assert_eq!(check(&lease("a", "n"), &lease("b", "n")), None);
     }
 
     #[test]
-    fn a_lost_or_changed_field_of_others_is_found() {
+    fn a_lost_or_changed_foreign_field_is_a_violation() {
         assert_eq!(check(&lease("a", "n"), &lease("a", "m")).unwrap().check, "C4");
         let mut lost = lease("a", "n");
         lost["spec"].as_object_mut().unwrap().remove("preferredHolder");

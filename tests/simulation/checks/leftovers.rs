@@ -61,8 +61,8 @@ impl Leftovers {
             let held = lease(name)
                 .and_then(|lease| lease["spec"]["holderIdentity"].as_str())
                 .is_some_and(|holder| !holder.is_empty());
-            let left = held && causes.last_writer(name) == Some(owner);
-            if left
+            let is_left = held && causes.last_writer(name) == Some(owner);
+            if is_left
                 && is_running(owner)
                 && !causes.had_fault(owner.0, name, at.saturating_sub(grace))
             {
@@ -86,14 +86,14 @@ mod tests {
     const OWNER: Incarnation = (0, 1);
 
     fn check_lease(causes: &Causes, now: u64, holder: &str) -> Option<Violation> {
-        let mut left = Leftovers::default();
-        left.set_wanted(OWNER, "a", Some(SEC));
+        let mut leftovers = Leftovers::default();
+        leftovers.set_wanted(OWNER, "a", Some(SEC));
         let lease = json!({ "spec": { "holderIdentity": holder } });
-        left.check_records(now, SEC, causes, |_| true, |_| Some(&lease))
+        leftovers.check_records(now, SEC, causes, |_| true, |_| Some(&lease))
     }
 
     #[test]
-    fn a_record_left_behind_is_found_unless_something_went_wrong() {
+    fn a_record_left_held_is_a_violation_unless_a_fault_explains_it() {
         let mut causes = Causes::default();
         causes.written("a", Some(OWNER), SEC);
         assert_eq!(check_lease(&causes, 2 * SEC, "me"), None, "it has time for that");
@@ -104,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn a_write_for_nobody_is_found() {
+    fn a_tenure_that_no_task_wants_is_a_violation() {
         let body = json!({ "spec": { "holderIdentity": "me" } });
         let request = Request { verb: "update", name: "a".into(), query: BTreeMap::new(), body };
-        let mut left = Leftovers::default();
-        left.set_wanted(OWNER, "b", Some(SEC));
+        let mut leftovers = Leftovers::default();
+        leftovers.set_wanted(OWNER, "b", Some(SEC));
         let check = |request: &Request, at, wanted: &[&str]| {
-            left.check_request(request, (OWNER, "me", at), wanted, &["a", "b"])
+            leftovers.check_request(request, (OWNER, "me", at), wanted, &["a", "b"])
         };
         assert_eq!(check(&request, SEC, &["a"]), None);
         assert_eq!(check(&request, SEC, &["b"]).unwrap().check, "C6");

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_found_only_if_it_is_wanted_and_calm() {
+    fn a_gap_is_a_violation_only_for_a_wanted_name_after_the_faults() {
         let mut liveness = Liveness::default();
         liveness.demand_changed(0, "a", true);
         assert_eq!(liveness.check(100, |_| false, |_| 0, None), None, "not calm");

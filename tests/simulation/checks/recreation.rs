@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_knew_its_holder_may_create_it_after_its_time_to_live() {
+    fn a_creation_a_ttl_after_the_deletion_is_no_violation() {
         let mut recreation = deleted((1, 1));
         assert_eq!(recreation.created(&by("b", 1_000_000, 16 * SEC)), None);
         assert_eq!(recreation.waited_creations, 1);
     }
 
     #[test]
-    fn to_create_too_soon_is_found() {
+    fn a_creation_within_a_ttl_of_the_deletion_is_a_violation() {
         let found = deleted((1, 1)).created(&by("b", 1_000_000, 15 * SEC));
         assert!(found.is_some(), "too soon");
         let found = deleted((1, 1)).created(&by("b", 900_000, 17 * SEC));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_did_not_know_need_not_wait() {
+    fn a_process_that_did_not_know_the_holder_need_not_wait() {
         let soon = |identity| by(identity, 1_000_000, 2 * SEC);
         assert_eq!(deleted((1, 1)).created(&soon("a")), None, "its own");
         assert_eq!(deleted((1, 0)).created(&soon("b")), None, "a former incarnation knew");

@@ -48,14 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_without_a_pause_is_found() {
-        let mut requests = RequestRate::default();
-        assert!((0..1000).any(|n| requests.sent(n * 10_000, 3).is_some()));
+    fn a_request_loop_without_a_pause_is_a_violation() {
+        let mut request_rate = RequestRate::default();
+        assert!((0..1000).any(|n| request_rate.sent(n * 10_000, 3).is_some()));
     }
 
     #[test]
-    fn renewing_is_within_the_bound() {
-        let mut requests = RequestRate::default();
-        assert!((0..1000).all(|n| requests.sent(n * SEC, 1).is_none()));
+    fn renewals_stay_within_the_bound() {
+        let mut request_rate = RequestRate::default();
+        assert!((0..1000).all(|n| request_rate.sent(n * SEC, 1).is_none()));
     }
 }

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn theft_is_found() {
+    fn a_write_against_the_takeover_rules_is_a_violation() {
         assert!(takeover(14 * SEC).check().is_some(), "too soon");
         assert!(Write { rate: 900_000, ..takeover(16 * SEC) }.check().is_some(), "a slow clock");
         assert!(Write { conditional: false, ..takeover(20 * SEC) }.check().is_some(), "blind");

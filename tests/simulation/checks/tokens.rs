@@ -68,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_acquiring_writes_that_grow_are_right() {
+    fn growing_tokens_of_own_writes_are_no_violation() {
         let mut tokens = acquired();
         assert_eq!(tokens.began(OWNER, "a", 7), None);
         assert_eq!(tokens.began(OWNER, "a", 9), None);
     }
 
     #[test]
-    fn a_token_of_another_write_given_twice_or_shrinking_is_found() {
+    fn a_foreign_repeated_or_shrinking_token_is_a_violation() {
         assert!(acquired().began(OWNER, "a", 8).is_some(), "no such write");
         assert!(acquired().began((1, 1), "a", 7).is_some(), "of another");
         assert!(acquired().began(OWNER, "b", 7).is_some(), "of another name");
