@@ -1,4 +1,4 @@
-//! What an API server does with one request: the facts that were measured on a real one.
+//! How the simulated API server handles one request. Each rule was measured on a real API server.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::store::{Commit, Object, Store};
 
-/// A request as it was sent.
+/// A request as the client sent it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// In the server's terms: `get`, `list`, `watch`, `create`, `update`, `delete`.
+    /// The Kubernetes verb: `get`, `list`, `watch`, `create`, `update` or `delete`.
     pub(crate) verb: &'static str,
     pub(crate) name: String,
     pub(crate) query: BTreeMap<String, String>,
@@ -18,27 +18,27 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether it says that a tenure goes on.
+    /// Whether this request renews a tenure.
     pub(crate) fn is_renewal(&self) -> bool {
         let annotation = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
         self.verb == "update"
             && annotation.is_some_and(|annotation| annotation.contains("\"token\""))
     }
 
-    /// Whether it says which version of which object it is about.
+    /// Whether the request names the version and the uid of the object that it changes.
     pub(crate) fn is_conditional(&self) -> bool {
         let part = if self.verb == "delete" { "preconditions" } else { "metadata" };
         let given = &self.body[part];
         given["uid"].is_string() && given["resourceVersion"].is_string()
     }
 
-    /// What a list or a watch is restricted to.
+    /// The selectors of a list or a watch, as one text.
     pub(crate) fn selection(&self) -> String {
         let given = |key: &str| self.query.get(key).cloned().unwrap_or_default();
         given("fieldSelector") + &given("labelSelector")
     }
 
-    /// Whether a list or a watch asks for this object.
+    /// Whether a list or a watch selects this object.
     pub(crate) fn selects(&self, lease: &Value) -> bool {
         let metadata = &lease["metadata"];
         let named = self.query.get("fieldSelector").is_none_or(|selector| {
@@ -54,7 +54,7 @@ impl Request {
     }
 }
 
-/// One whole answer.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -82,7 +82,7 @@ impl Answer {
     }
 }
 
-/// Carries out anything but a watch. What is stored is taken out of the request.
+/// Handles every verb except `watch`. A stored object is moved out of the request.
 pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     match request.verb {
         "get" => match store.lease(&request.name) {
@@ -97,7 +97,9 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> An
     }
 }
 
-/// The line that a watch shows of a commit, if it asks for that: to it, what it does not select is not there.
+/// The line that a watch sends for a commit; `None` if the watch never selected the object.
+///
+/// An object that starts or stops matching the selectors looks created or deleted to the watch.
 pub(crate) fn watch_line(request: &Request, commit: &Commit) -> Option<Bytes> {
     let selected = |object: &Option<Arc<Object>>| {
         object.as_ref().is_some_and(|object| request.selects(object))
@@ -139,7 +141,7 @@ fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
         if given("uid").is_some() {
             return Answer::failure(409, "Conflict", &request.name);
         }
-        // Leases allow create on update, whatever version was said.
+        // For Leases, an update of a missing object creates it, whatever version the request names.
         let invalid = invalid(&request.body);
         return invalid.unwrap_or_else(|| store_object(store, at, request, 201));
     };
@@ -189,7 +191,7 @@ fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {
     Answer::new(200, status.to_string())
 }
 
-/// What validation says of a Lease.
+/// Validates a Lease. Returns the error response if the Lease is invalid.
 fn invalid(lease: &Value) -> Option<Answer> {
     let out_of_range = |field: &str, min: i64| {
         lease["spec"][field].as_i64().is_some_and(|n| n < min || i32::try_from(n).is_err())

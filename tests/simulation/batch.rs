@@ -1,10 +1,10 @@
-//! Many seeds: what all of them together came to.
+//! The totals of many runs.
 
 use std::fmt;
 
 use crate::{faults::Faults, report::Report, scenario::SEC, world};
 
-/// The sums over some seeds.
+/// The totals of the runs of several seeds.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) runs: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Batch {
     commits: u64,
     acknowledged: u64,
     refused: u64,
-    /// Names held twice where an assumption did not hold.
+    /// Names held twice in scenarios with a broken assumption.
     pub(crate) expected_overlaps: u64,
     longest_gap: u64,
     busiest_minute: u64,
@@ -63,7 +63,7 @@ impl Batch {
         self.violations.extend(other.violations);
     }
 
-    /// Fails with the commands that replay what failed.
+    /// Panics with a replay command for each seed that failed.
     #[track_caller]
     pub(crate) fn assert_no_violation(&self) {
         use fmt::Write as _;
@@ -72,7 +72,8 @@ impl Batch {
         for (seed, what) in &self.violations {
             let _ = write!(
                 text,
-                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test -p leasehold-simulation replay -- --ignored --nocapture"
+                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} \
+                 cargo test -p leasehold-simulation replay -- --ignored --nocapture"
             );
         }
         assert!(self.violations.is_empty(), "{text}\n{self}");
@@ -80,7 +81,7 @@ impl Batch {
 }
 
 impl fmt::Display for Batch {
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    #[expect(clippy::cast_precision_loss, reason = "the totals are printed with few digits")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} runs, {:.1} simulated hours", self.runs, self.simulated as f64 / 3600e6)?;
         writeln!(

@@ -1,4 +1,4 @@
-//! What a host's tasks send to the world, each with the host's own time.
+//! The channel by which a simulated process reports to the world.
 
 use std::{
     sync::{
@@ -16,13 +16,14 @@ use tokio::{
 
 use crate::{api::Request, faults::Fault, wire::Reply};
 
-/// One thing that a task did.
+/// What a task of a process reports. The world handles each message at the true time of the process's clock.
 pub(crate) enum Message {
     Request {
         request: Request,
         reply: oneshot::Sender<Reply>,
     },
-    /// A read of the guarded resource, or a write to it; answered with its value unless it refused the token.
+    /// A read of the guarded resource or a write to it. The reply is the value; `None` if the resource rejected the
+    /// token.
     Access {
         name: &'static str,
         token: u64,
@@ -36,29 +37,29 @@ pub(crate) enum Message {
     TenureEnded {
         name: &'static str,
         token: u64,
-        /// Why, if not by its user.
+        /// The reason, if the user did not end the tenure.
         lost: Option<Loss>,
     },
-    /// Somebody began to want it, or ceased to.
+    /// A task began or ceased to want the name.
     Demand {
         name: &'static str,
         begins: bool,
     },
-    /// A tenure that was given back, and is held still.
+    /// The release returned, but the tenure still reports that it is held.
     HeldAfterRelease {
         name: &'static str,
         token: u64,
     },
-    /// It is about to give back whatever this process holds of that name.
+    /// The process is about to call `unlock`, which ends any tenure of the name in this process.
     UnlockCalled {
         name: &'static str,
     },
     Fault(Fault),
-    /// Something that the trace is to tell apart.
+    /// A value that goes into the trace.
     Trace(u64),
 }
 
-/// The way out of one life of one process.
+/// The channel of one incarnation of a process.
 #[derive(Clone)]
 pub(crate) struct ProcessChannel(Arc<Inner>);
 
@@ -72,7 +73,7 @@ struct Inner {
 }
 
 impl ProcessChannel {
-    /// Called on the runtime whose time it tells.
+    /// Call this on the process's runtime, because the channel reads that runtime's clock.
     pub(crate) fn new(faults_stopped: Arc<AtomicBool>) -> Self {
         Self(Arc::new(Inner {
             started_at: now(),
@@ -88,9 +89,9 @@ impl ProcessChannel {
         self.0.started_at
     }
 
-    /// Milliseconds of this life, on its own clock.
+    /// Milliseconds since this incarnation started, on its own clock.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from((now() - self.0.started_at).as_millis()).expect("a short life")
+        u64::try_from((now() - self.0.started_at).as_millis()).expect("fewer than 2^64 ms")
     }
 
     pub(crate) fn send(&self, message: Message) {
@@ -98,7 +99,8 @@ impl ProcessChannel {
         self.0.messages.lock().unwrap_or_else(PoisonError::into_inner).push((at, message));
     }
 
-    /// What was given back ends at once, whatever the server is yet to be told.
+    /// Reports a violation if a released tenure is still held. A release must take effect locally at once, before the
+    /// server knows of it.
     pub(crate) fn check_released(&self, name: &'static str, tenure: &Tenure) {
         if tenure.is_held() {
             self.send(Message::HeldAfterRelease { name, token: tenure.token().get() });
@@ -109,7 +111,7 @@ impl ProcessChannel {
         std::mem::take(&mut *self.0.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// No more faults: who holds goes on holding.
+    /// Whether the faults have stopped. From then on, holders keep what they hold.
     pub(crate) fn faults_stopped(&self) -> bool {
         self.0.faults_stopped.load(Ordering::Relaxed)
     }
@@ -126,7 +128,7 @@ impl ProcessChannel {
         }
     }
 
-    /// Asks the resource; `None` if it refuses the token.
+    /// Accesses the guarded resource; `None` if it rejected the token.
     pub(crate) async fn access(
         &self,
         name: &'static str,
@@ -138,23 +140,26 @@ impl ProcessChannel {
         answer.await.ok().flatten()
     }
 
-    /// Wakes those who pause: it has become calm.
+    /// Ends every pause, because the faults have stopped.
     pub(crate) fn announce_faults_stopped(&self) {
         self.0.faults_stopped_notice.notify_waiters();
     }
 
-    /// At most as long as it is not calm, and then not for long.
+    /// Sleeps for `duration`, or until the faults stop. After that, sleeps for at most 500 ms.
     pub(crate) async fn pause(&self, duration: Duration) {
         let faults_stopped_notice = self.0.faults_stopped_notice.notified();
         if self.faults_stopped() {
             return sleep(duration.min(Duration::from_millis(500))).await;
         }
-        // Whether it became calm or the time has passed is the same to whoever pauses.
+        // The caller does not need to know which of the two ended the pause.
         let _ = timeout(duration, faults_stopped_notice).await;
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the host's own clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime's paused clock is the clock of the process"
+)]
 fn now() -> Instant {
     Instant::now()
 }

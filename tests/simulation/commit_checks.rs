@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl World {
-    /// Checks one of our own writes.
+    /// Checks a write that a simulated process made.
     pub(crate) fn check_commit(
         &mut self,
         commit: &Commit,
@@ -59,7 +59,8 @@ impl World {
     }
 
     fn check_creation(&mut self, commit: &Commit, in_flight: &InFlight) {
-        // A candidate's own record excludes nobody: what was known of it is not kept.
+        // Only locks and the election exclude other processes. A candidate's own record does not, and the library
+        // forgets who held it.
         let excludes = LOCKS.contains(&&*commit.name) || *commit.name == *ELECTION;
         if commit.before.is_none() && excludes {
             let violation = self.recreation.created(&Creation {

@@ -7,7 +7,7 @@ use crate::{
     world::{InFlight, World},
 };
 
-/// What comes back.
+/// Which reply reaches the client.
 #[derive(Clone, Debug)]
 pub(crate) enum ReplyKind {
     FromServer,
@@ -17,10 +17,10 @@ pub(crate) enum ReplyKind {
     Replaced(Answer),
 }
 
-/// How long a request or an answer is on its way, at most, where nothing goes wrong.
+/// The longest delay of a request or a reply without a fault.
 const USUAL_DELAY: u64 = 20 * MS;
 
-/// What is to become of one request.
+/// How one request travels.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) request_delay: u64,
@@ -52,7 +52,7 @@ impl World {
             delivery.reply_delay = self.rng.between(200 * MS, 1600 * MS);
             self.report.faults.count(Fault::SlowReply);
         } else if host.is_cut(at) || at < self.server_down_until {
-            // No connection, or one that is half open.
+            // There is no connection, or a half-open one.
             delivery.carried_out = false;
             delivery.reply = if self.rng.chance(500) { ReplyKind::None } else { ReplyKind::Reset };
         } else if self.rng.chance(self.scenario.request_fault_rate) {

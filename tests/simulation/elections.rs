@@ -1,4 +1,4 @@
-//! Users of elections: they stand, lead, step down, run work, resign, and watch the others.
+//! Users of elections: they join, lead, step down, run work, resign, and watch members and events.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     tracking::{Demand, TrackedTenure},
 };
 
-/// One task that wants to lead.
+/// A task that joins the election again and again.
 pub(crate) async fn candidate(program: Program, mut rng: Rng) {
     let channel = program.channel.clone();
     loop {
@@ -83,7 +83,7 @@ async fn run_while_leading(program: &Program, rng: &mut Rng, leader: &Leader) {
         .send(Message::Trace(done.map_or(7, |done| done.as_ref().map_or_else(error_code, |()| 8))));
 }
 
-/// One task that looks on.
+/// A task that lists members and watches elections.
 pub(crate) async fn observer(program: Program, mut rng: Rng) {
     let channel = program.channel.clone();
     while !channel.faults_stopped() {

@@ -1,10 +1,10 @@
-//! What can go wrong, and how often it did.
+//! The kinds of fault, and how often each happened.
 
 use std::fmt;
 
 macro_rules! faults {
     ($($name:ident),* $(,)?) => {
-        /// One thing that goes wrong.
+        /// A kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Fault { $($name),* }
 
@@ -18,11 +18,12 @@ faults! {
     RequestLost, ReplyLost, ResetBefore, ResetAfter, Unauthorized, Forbidden, SpuriousConflict, TooMany,
     LeaderChanged, Unavailable, TimedOut, TimedOutAfterCommit, SlowRequest, SlowReply, Garbled, Zombie,
     WatchSilent, WatchCut, WatchReset, WatchPartialLine, WatchGoneAtStart, WatchGoneEvent, WatchDuplicate,
-    Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart, RateBeyond, WallJump, EditBeside, Preferred,
-    Deleted, Seized, FreedByHand, TtlEdited, ForeignElector, Cancelled, Abandoned, SameIdentity, Severed,
+    Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart,
+    RateBeyond, WallJump, EditBeside, Preferred, Deleted, Seized, FreedByHand, TtlEdited, ForeignElector,
+    Cancelled, Abandoned, SameIdentity, Severed,
 }
 
-/// How often each went wrong.
+/// How often each kind of fault happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Faults([u64; Fault::ALL.len()]);
 
@@ -47,7 +48,7 @@ impl Faults {
         self.0.iter().sum()
     }
 
-    /// C8: the kinds that never happened.
+    /// C8: the kinds of fault that never happened.
     pub(crate) fn missing(&self) -> Vec<Fault> {
         Fault::ALL.iter().copied().filter(|&fault| self.0[fault as usize] == 0).collect()
     }

@@ -1,4 +1,5 @@
-//! An elector of another make on one of the records: it obeys the rules of client-go, and knows nothing of ours.
+//! An elector that is not ours, on one of the records. It follows the rules of client-go and does not know our
+//! annotations.
 
 use serde_json::{Value, json};
 
@@ -9,20 +10,21 @@ use crate::{
     world::{Event, World},
 };
 
-/// Its lease duration and renew deadline.
+/// The lease duration in seconds, and the renew deadline. Both are client-go's defaults.
 const TTL: u64 = 15;
 const RENEW_DEADLINE: u64 = 10 * SEC;
 const IDENTITY: &str = "client-go";
 
+/// The state of the elector.
 #[derive(Debug, Default)]
 pub(crate) struct ForeignElector {
-    /// The version last seen, and since when.
+    /// The last version that the elector read, and when it first read that version.
     seen: (u64, u64),
     held: Option<Interval>,
 }
 
 impl World {
-    /// One round: renews what it has, takes what is free or has expired, releases now and then.
+    /// One round: renews a held Lease, takes a free or expired one, and sometimes releases.
     pub(crate) fn run_foreign_elector(&mut self) {
         let releases = self.rng.chance(100);
         let is_slow = self.rng.chance(60);

@@ -2,37 +2,38 @@
 
 use crate::{checks::request_rate::RequestRate, process::Process, scenario::MS};
 
-/// The clock of one life: it stands at zero when that begins.
+/// The clock of one incarnation. It shows zero when the process starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostClock {
     pub(crate) started: u64,
-    /// In parts of a million.
+    /// The speed of this clock, in millionths of true time.
     pub(crate) rate: u64,
 }
 
 impl HostClock {
-    /// Whole milliseconds of this clock at that true time.
+    /// What this clock shows at a true time, in whole milliseconds.
     pub(crate) const fn local_time(self, at: u64) -> u64 {
         at.saturating_sub(self.started) * self.rate / 1_000_000 / MS
     }
 
-    /// When it shows this.
+    /// The true time at which this clock shows `local` milliseconds.
     pub(crate) const fn true_time(self, local: u64) -> u64 {
         self.started + (local * MS * 1_000_000).div_ceil(self.rate)
     }
 }
 
+/// A host and its faults.
 pub(crate) struct Host {
     pub(crate) incarnation: u64,
     pub(crate) rate: u64,
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
-    /// It is without a connection from then on; before, its answers are slow.
+    /// The host has no connection from `cut_from` to `cut_until`. Until `cut_from`, replies are slow.
     pub(crate) cut_from: u64,
     pub(crate) cut_until: u64,
-    /// Since when it has been running and connected.
+    /// When the host was last paused or disconnected, or when its process started.
     pub(crate) available_since: u64,
-    /// How far its wall clock is off, in seconds.
+    /// The error of the wall clock, in seconds.
     pub(crate) skew: i64,
     pub(crate) request_rate: RequestRate,
 }

@@ -1,4 +1,4 @@
-//! What happens to hosts, to the server and to the records, until it stops.
+//! Faults of hosts, of the server and of records. They are injected until the fault phase ends.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::{
     world::{Event, World},
 };
 
-/// How somebody edits a Lease.
+/// What a person edits in a Lease.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EditKind {
-    /// What is no business of the protocol's.
+    /// A field that the protocol does not use.
     Unrelated,
-    /// What no protocol withstands.
+    /// A field that the protocol depends on. No protocol tolerates such an edit.
     Breaking,
 }
 
@@ -42,12 +42,12 @@ impl World {
         self.schedule(next, Event::InjectFault);
     }
 
-    /// How long a fault lasts: at the end of the scene all of them are over.
+    /// When a fault ends that lasts for at most `max`: never later than the fault phase.
     fn end_of_fault(&mut self, max: u64) -> u64 {
         (self.now + self.rng.between(MS, max)).min(self.scenario.fault_phase)
     }
 
-    /// The longest time to live.
+    /// The longest ttl in this scenario.
     pub(crate) fn longest_ttl(&self) -> u64 {
         self.scenario.ttls.iter().max().copied().unwrap_or(15) * SEC
     }
@@ -80,7 +80,7 @@ impl World {
         self.causes.host_failed(h, self.hosts[h].cut_until);
     }
 
-    /// Just after this answer to a renewal, and for longer than that is worth, no more come.
+    /// Cuts a host off right after the reply to a renewal, for longer than the renewed tenure lasts.
     pub(crate) fn sever(&mut self, h: usize, from: u64) {
         self.hosts[h].cut_from = from;
         self.hosts[h].cut_until = (from + 2 * self.longest_ttl()).min(self.scenario.fault_phase);
@@ -90,7 +90,7 @@ impl World {
     fn jump_wall_clock(&mut self, h: usize) {
         self.report.faults.count(Fault::WallJump);
         let day = 86_400;
-        let skew = i64::try_from(self.rng.below(2 * day)).expect("a day");
+        let skew = i64::try_from(self.rng.below(2 * day)).expect("at most two days");
         self.hosts[h].skew = skew - 86_400;
     }
 
@@ -100,7 +100,7 @@ impl World {
         self.server_failed();
     }
 
-    /// Every connection ends, and what had not been carried out never is.
+    /// Ends every connection. Unanswered requests never get a reply.
     fn restart_server(&mut self) {
         self.report.faults.count(Fault::ServerRestart);
         self.watches.clear();
@@ -124,7 +124,7 @@ impl World {
     fn set_preferred_holder(&mut self, h: usize) {
         self.report.faults.count(Fault::Preferred);
         let own = self.hosts[h].process.as_ref().map(|process| process.identity.clone());
-        let preferred = if self.rng.chance(500) { own } else { Some("nobody".into()) };
+        let preferred = if self.rng.chance(500) { own } else { Some("absent".into()) };
         self.edit_random(EditKind::Unrelated, |lease| {
             lease["spec"]["preferredHolder"] = json!(preferred)
         });
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong from here on.
+    /// Ends the fault phase: no fault is injected after this.
     pub(crate) fn stop_faults(&mut self) {
         self.faults_stopped_at = Some(self.now);
         self.had_silent_watch = self.watches.iter().any(OpenWatch::is_silent);
@@ -217,7 +217,7 @@ impl World {
                 self.start_process(h);
             }
         }
-        // Perhaps one of those who hold has just died.
+        // In half of the runs one process crashes now. It might be a holder.
         if self.rng.chance(500) {
             let h = self.rng.index(self.hosts.len());
             self.end_process(h);

@@ -30,7 +30,7 @@ impl World {
         ));
     }
 
-    /// kill -9.
+    /// Ends the process without notice, like SIGKILL.
     pub(crate) fn end_process(&mut self, h: usize) {
         let Some(process) = self.hosts[h].process.take() else { return };
         for held in &process.held {
@@ -43,7 +43,7 @@ impl World {
         self.hosts[h].paused_until = 0;
     }
 
-    /// The process is told to end, ends a while later, and begins anew.
+    /// Asks the process to end; a grace period later kills it and starts its replacement.
     pub(crate) fn redeploy(&mut self, h: usize) {
         if self.faults_stopped_at.is_some() {
             return;
@@ -56,7 +56,7 @@ impl World {
             } else {
                 process.channel.stop();
                 let grace = self.now + self.rng.between(100 * MS, 4 * SEC);
-                self.hosts[h].process.as_mut().expect("there").stopping = true;
+                self.hosts[h].process.as_mut().expect("checked above").stopping = true;
                 return self.schedule(grace, Event::Redeploy { host: h });
             }
         }

@@ -1,4 +1,4 @@
-//! Users of locks: they wait, try, give up, work, and give back in every way there is.
+//! Users of locks: they wait, try once, cancel, work, and release in each way that the API offers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     tracking::{Demand, TrackedTenure},
 };
 
-/// One task that wants locks.
+/// A task that takes locks again and again.
 pub(crate) async fn worker(program: Program, mut rng: Rng) {
     let channel = program.channel.clone();
     loop {
@@ -68,7 +68,7 @@ async fn hold_lock(program: &Program, rng: &mut Rng, name: &'static str, guard: 
             channel.send(Message::UnlockCalled { name });
             let done = program.maybe_cancelled(rng, program.sync.unlock(name)).await;
             if done.is_none() {
-                // It is kept: somebody has to give it back.
+                // The guard was kept, so only another `unlock` releases the lock.
                 channel.send(Message::UnlockCalled { name });
                 let _ = program.sync.unlock(name).await;
             }

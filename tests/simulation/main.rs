@@ -1,12 +1,14 @@
-//! The whole library in a simulated cluster: several hosts, each a runtime with a clock of its own, over one API
-//! server and a network that loses, delays and repeats. One seed, one run.
+//! A deterministic simulation of the whole library. Several hosts, each with a tokio runtime and a clock of its own,
+//! share one API server and a network that loses, delays and repeats requests. The same seed gives the same run.
 //!
 //! ```text
-//!   seed ─▶ scene ─▶ chaos ──▶ hosts: programs ─▶ leasehold ─▶ kube ─▶ wire ──▶ network ──▶ store
-//!                               ▲                                                │           │
-//!                               └──────────── answers, watches ◀─────────────────┴───────────┘
-//!           checks C1 to C8 look at every tenure, commit and request
+//!   seed ─▶ scenario ─▶ world ─▶ hosts ─▶ programs ─▶ leasehold ─▶ kube ─▶ wire ─▶ network ─▶ api ─▶ store
+//!                         ▲                   ▲                                       │                │
+//!             injection ──┘                   └─────────── replies, watches ◀─────────┴────────────────┘
 //! ```
+//!
+//! The checks C1 to C6 see every tenure, write and request. C7 compares two runs of a seed. C8 requires that every
+//! kind of fault happened.
 
 mod api;
 mod batch;
@@ -49,25 +51,25 @@ use std::{
 
 use crate::batch::Batch;
 
-/// A good part of what a simulated hour costs is memory that comes and goes.
+/// Allocation is a large part of the cost of a simulated hour.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many seeds an ordinary test runs: enough for every kind of fault to happen.
+/// How many fixed seeds run. With these, every kind of fault happens.
 const FIXED_SEEDS: u64 = 48;
-/// How many more it runs that nobody has run before, at least.
+/// The smallest number of new seeds that run.
 const NEW_SEEDS: u64 = 12;
-/// And for how long it goes on to: on this machine's clock, so that a faster one looks at more.
+/// How long new seeds are started, in real time, so that a faster machine runs more of them.
 const NEW_SEEDS_FOR: Duration = Duration::from_secs(30);
 
-/// Seeds that once failed, with what was wrong: run for ever.
+/// Seeds that failed once, each with the reason. They run in every test run.
 const FAILED: &str = include_str!("failed.txt");
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Does `work` for the seeds that `next` gives, on as many threads as there are cores.
+/// Runs `work` for each seed that `next` returns, on one thread per core.
 fn on_all_cores<T: Send>(
     next: impl Fn() -> Option<u64> + Sync,
     work: impl Fn(u64) -> Option<T> + Sync,
@@ -91,7 +93,7 @@ fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
     all.into_inner().expect("no panic")
 }
 
-/// C1 to C6, and C8. `LEASEHOLD_SEED_FROM=n` takes others than the first seeds.
+/// C1 to C6, and C8, for a fixed range of seeds. `LEASEHOLD_SEED_FROM=n` selects another range.
 #[test]
 fn nothing_that_is_promised_is_broken() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
@@ -103,13 +105,16 @@ fn nothing_that_is_promised_is_broken() {
     all.assert_no_violation();
     assert!(
         all.expected_overlaps > 0,
-        "C1 is not asked for in scenes in which it would hold: C2 and C3 prove little there"
+        "no name was held twice despite a broken assumption, so C2 and C3 prove little"
     );
-    assert_eq!(all.faults.missing(), [], "C8: a fault that never happens proves nothing");
-    assert!(all.waited_creations > 0, "C8: nobody created what had been deleted under its holder");
+    assert_eq!(all.faults.missing(), [], "C8: these kinds of fault never happened");
+    assert!(
+        all.waited_creations > 0,
+        "C8: no process had to wait before it created a deleted record"
+    );
 }
 
-/// Seeds that nobody has run before: what they find goes into `failed.txt`.
+/// C1 to C6 for new seeds. Add a seed that fails to `failed.txt`.
 #[test]
 fn nothing_that_is_promised_is_broken_with_new_seeds() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
@@ -129,13 +134,13 @@ fn seeds_that_failed_once_pass() {
     let seeds: Vec<u64> = seeds.collect();
     let at = AtomicU64::new(0);
     let next = || {
-        let at = usize::try_from(at.fetch_add(1, Ordering::Relaxed)).expect("few");
+        let at = usize::try_from(at.fetch_add(1, Ordering::Relaxed)).expect("an index");
         seeds.get(at).copied()
     };
     batch(next).assert_no_violation();
 }
 
-/// C7: what is to be replayed must repeat, on whichever thread. Seeds that nobody has run before.
+/// C7 for new seeds: a run must repeat exactly, on any thread, because otherwise it cannot be replayed.
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
@@ -145,25 +150,26 @@ fn the_same_seed_gives_the_same_trace() {
     let failed = on_all_cores(next, |seed| {
         (!gives_one_trace(seed)).then(|| {
             format!(
-                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation the_same_seed_gives_the_same_trace"
+                "\nseed {seed}: two runs have different traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 \
+                 cargo test -p leasehold-simulation the_same_seed_gives_the_same_trace"
             )
         })
     });
     assert!(failed.is_empty(), "{}", failed.concat());
 }
 
-/// Whether two runs on two threads are the same in all that a run comes to.
+/// Whether two runs of a seed, on two threads, have equal reports.
 fn gives_one_trace(seed: u64) -> bool {
     let run = || world::run(seed);
     run() == std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
 }
 
-/// The first of some seeds that nobody has run before.
+/// The first seed of a range that has not run before. It is derived from the current time.
 fn new_seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() << 20
 }
 
-/// `LEASEHOLD_SEED=n cargo test -p leasehold-simulation replay -- --ignored --nocapture`
+/// Repeats one run: `LEASEHOLD_SEED=n cargo test -p leasehold-simulation replay -- --ignored --nocapture`.
 #[test]
 #[ignore = "needs a seed"]
 fn replay() {
@@ -175,9 +181,9 @@ fn replay() {
     batch.assert_no_violation();
 }
 
-/// `make soak HOURS=n`: simulated hours, from seeds that nobody has run before.
+/// `make soak HOURS=n`: C1 to C6 for new seeds, for a number of simulated hours.
 #[test]
-#[ignore = "as long as it is told to"]
+#[ignore = "runs for LEASEHOLD_HOURS simulated hours"]
 fn soak() {
     let hours = from_env("LEASEHOLD_HOURS").unwrap_or(100);
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
@@ -196,7 +202,10 @@ fn soak() {
     all.assert_no_violation();
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it took, for people")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "real time decides only how many seeds run, and it is printed"
+)]
 fn real_now() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -1,4 +1,4 @@
-//! What the world does with the messages of processes.
+//! How the world handles the messages of processes.
 
 use tokio::sync::oneshot;
 
@@ -11,11 +11,11 @@ use crate::{
     world::{Event, InFlight, World},
 };
 
-/// What this simulation's programs want.
+/// Every name that the programs of this simulation want.
 const NAMES: &[&str] = &[LOCKS[0], LOCKS[1], ELECTION];
 
 impl World {
-    /// What a task on a host did.
+    /// Handles one message of the process on host `h`, sent at `local` on the clock of the process.
     pub(crate) fn handle_message(&mut self, h: usize, local: u64, message: Message) {
         let host = &mut self.hosts[h];
         let incarnation = (h, host.incarnation);
@@ -46,7 +46,7 @@ impl World {
                 }
             }
             Message::HeldAfterRelease { name, token } => {
-                let what = format!("`{name}` is held with token {token} after it was given back");
+                let what = format!("`{name}` is still held with token {token} after its release");
                 self.report_violation(Some(Violation::new("C1", what)));
             }
             Message::UnlockCalled { name } => self.causes.unlocked(h, name, at),
@@ -70,7 +70,7 @@ impl World {
         let identity = process.identity.clone();
         let sender = ((h, incarnation), identity.as_str(), at);
         let unwanted = self.leftovers.check_request(&request, sender, &process.wanted, NAMES);
-        // A fast clock asks more often, and is not to blame.
+        // A fast clock makes more requests per true minute, so count in its own time.
         let over_bound = host.request_rate.sent(at * rate / 1_000_000, 4);
         self.report_violation(over_bound.or(unwanted));
         let rest = self.on_the_slowest_clock(self.longest_ttl() + 5 * SEC);

@@ -11,11 +11,11 @@ use crate::{
     world::{Event, InFlight, World},
 };
 
-/// For how long somebody waits for an answer, at the very most.
+/// The longest that a client waits for a reply.
 const MAX_WAIT: u64 = 5 * SEC;
 
 impl World {
-    /// A request leaves its host.
+    /// Sends a request from its host.
     pub(crate) fn send_request(&mut self, at: u64, in_flight: InFlight) {
         let delivery = self.plan_delivery(at, &in_flight);
         let arrives = at + delivery.request_delay;
@@ -26,7 +26,7 @@ impl World {
         self.schedule(arrives, Event::RequestArrives(Box::new(in_flight), delivery));
     }
 
-    /// A request arrives at the server, whoever still waits for it.
+    /// The request arrives at the server, even if the client no longer waits.
     pub(crate) fn deliver(&mut self, mut in_flight: InFlight, delivery: Delivery) {
         self.trace(in_flight.request.verb.len() as u64 ^ (in_flight.host as u64) << 8);
         let violation = self.check_watch_start(&in_flight);
@@ -58,7 +58,7 @@ impl World {
         self.send_reply(in_flight, reply, delivery.reply_delay, shown);
     }
 
-    /// An answer is on its way.
+    /// Sends a reply, which arrives after `reply_delay`.
     pub(crate) fn send_reply(
         &mut self,
         in_flight: InFlight,
@@ -72,7 +72,8 @@ impl World {
         );
     }
 
-    /// The version that a read is told of, where Leases are deleted and no replica lags.
+    /// The version that a read shows. `None` unless Leases are deleted in this scenario: only the check of recreation
+    /// needs it.
     fn version_shown(&self, request: &Request) -> Option<u64> {
         if self.scenario.broken != BrokenAssumption::ManualEdits || request.verb != "get" {
             return None;
@@ -85,7 +86,7 @@ impl World {
         if let Some(stale) = self.stale_answer(&in_flight.request) {
             self.causes.request_failed(in_flight.host, &in_flight.request.name, self.now);
             if stale.status == 404 {
-                // It is told as somebody else's deletion.
+                // The client sees this as a deletion by another process.
                 self.causes.written(&in_flight.request.name, None, self.now);
             }
             return stale;
@@ -100,7 +101,7 @@ impl World {
         answer
     }
 
-    /// What a replica says that lags behind: no real server does, to a read that names no version.
+    /// A stale response, as from a replica that lags. A real API server never gives one to a read without a version.
     fn stale_answer(&mut self, request: &Request) -> Option<Answer> {
         if self.scenario.broken != BrokenAssumption::StaleReads
             || self.faults_stopped_at.is_some()
@@ -117,7 +118,7 @@ impl World {
         Some(answer)
     }
 
-    /// Takes a name that may outlive the log.
+    /// The names of all Leases. The names are shared, so they stay valid after a compaction of the log.
     pub(crate) fn lease_names(&self) -> Vec<Arc<str>> {
         self.store.leases().map(|(name, _)| Arc::clone(name)).collect()
     }

@@ -1,4 +1,4 @@
-//! A process in one of its lives: a paused runtime of its own, and the tasks on it.
+//! One incarnation of a process: a paused tokio runtime of its own, and the tasks on it.
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -23,16 +23,16 @@ use crate::{
     wire,
 };
 
-/// A tenure that a task on this host has, or believes it has.
+/// A tenure that a task of this process holds, or believes to hold.
 pub(crate) struct HeldTenure {
     pub(crate) name: &'static str,
     tenure: Tenure,
     since: u64,
-    /// When it ends if nothing more happens.
+    /// When the tenure ends if it is not renewed.
     until: u64,
 }
 
-/// A process in one of its lives.
+/// One incarnation of a process.
 pub(crate) struct Process {
     pub(crate) runtime: Runtime,
     pub(crate) channel: ProcessChannel,
@@ -40,11 +40,11 @@ pub(crate) struct Process {
     local: u64,
     pub(crate) held: Vec<HeldTenure>,
     pub(crate) identity: String,
-    /// What its tasks want.
+    /// The names that its tasks want. A name is listed once for each task.
     pub(crate) wanted: Vec<&'static str>,
-    /// It has been told to end.
+    /// Whether the process was asked to end.
     pub(crate) stopping: bool,
-    /// The handle, where its users do not take it with them.
+    /// The library's handle, if it outlives the tasks.
     pub(crate) handle: Option<Arc<Kubernetes>>,
 }
 
@@ -56,8 +56,11 @@ impl Process {
         clock: HostClock,
         identity: String,
     ) -> Self {
-        let runtime =
-            Builder::new_current_thread().enable_time().start_paused(true).build().expect("one");
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
         let channel = runtime.block_on(async { ProcessChannel::new(Arc::clone(faults_stopped)) });
         let wall = wall_at(clock.started, 0);
         leasehold::simulate(rng.draw(), channel.started_at().into_std(), wall);
@@ -93,8 +96,7 @@ impl Process {
         }
     }
 
-    /// Lets the process run until its clock shows what it shows at `to`. One that was paused finds the time
-    /// gone at once.
+    /// Runs the process until its clock shows the local time of `to`. A process that was paused sees its clock jump.
     pub(crate) fn run(
         &mut self,
         seed: u64,
@@ -120,7 +122,7 @@ impl Process {
         self.held.push(HeldTenure { name, tenure, since, until: since });
     }
 
-    /// A tenure that was given back at `at`.
+    /// The user ended a tenure at the true time `at`.
     pub(crate) fn tenure_ended(
         &mut self,
         name: &'static str,
@@ -134,7 +136,7 @@ impl Process {
         Some(self.held.remove(found).close(at))
     }
 
-    /// Asks each tenure for how long it is held, and lets go of those that are not held any more.
+    /// Updates the deadline of each tenure. Removes and returns the tenures that are no longer held.
     pub(crate) fn poll_held(&mut self, now: u64) -> Vec<(&'static str, Interval, Loss)> {
         if self.held.is_empty() {
             return Vec::new();
@@ -145,7 +147,8 @@ impl Process {
         let mut at = 0;
         while at < self.held.len() {
             let held = &mut self.held[at];
-            let left = u64::try_from(held.tenure.remaining().as_millis()).expect("short");
+            let left =
+                u64::try_from(held.tenure.remaining().as_millis()).expect("fewer than 2^64 ms");
             if held.tenure.is_held() {
                 held.until = clock.true_time(local + left + 1);
                 at += 1;
@@ -168,13 +171,13 @@ impl HeldTenure {
     }
 
     fn close(self, at: u64) -> (&'static str, Interval) {
-        // A tenure that was never asked had its first deadline after its end.
+        // A tenure that was never polled was held until its end, because its first deadline is later than that.
         let until = if self.until > self.since { self.until.min(at) } else { at };
         (self.name, Interval { until: until.max(self.since), ..self.interval() })
     }
 }
 
-/// What a wall clock shows that is off by so many seconds.
+/// What a wall clock with an error of `skew` seconds shows at the true time `at`.
 fn wall_at(at: u64, skew: i64) -> SystemTime {
     let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let shown = noon + Duration::from_micros(at);

@@ -12,7 +12,7 @@ use crate::{
     scenario::Scenario,
 };
 
-/// What every task of a process has at hand.
+/// The context of each task of a process.
 #[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) channel: ProcessChannel,
@@ -31,11 +31,11 @@ impl Program {
     }
 
     pub(crate) fn random_duration(rng: &mut Rng, max: Duration) -> Duration {
-        let max = u64::try_from(max.as_millis()).expect("a short time");
+        let max = u64::try_from(max.as_millis()).expect("fewer than 2^64 ms");
         Duration::from_millis(rng.between(1, max.max(2)))
     }
 
-    /// A future that may be dropped at any of its awaits.
+    /// Awaits `future`. Sometimes drops it early, at any of its awaits.
     pub(crate) async fn maybe_cancelled<T>(
         &self,
         rng: &mut Rng,
@@ -53,7 +53,9 @@ impl Program {
         done
     }
 
-    /// Reads and writes the guarded resource; whether the lock is still held is not asked, the token must do.
+    /// Reads the guarded resource and later writes it.
+    ///
+    /// Deliberately does not ask whether the lock is still held: the token alone must protect the resource.
     pub(crate) async fn work(&self, rng: &mut Rng, name: &'static str, tenure: &Tenure) {
         let token = tenure.token().get();
         let Some(value) = self.channel.access(name, token, None).await else { return };
@@ -65,7 +67,7 @@ impl Program {
     }
 }
 
-/// Which error, for the trace.
+/// A number for the kind of error, for the trace.
 pub(crate) fn error_code(error: &Error) -> u64 {
     match error {
         Error::Timeout { .. } => 1,

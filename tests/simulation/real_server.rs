@@ -1,4 +1,4 @@
-//! The simulated server beside a real kube-apiserver: the same requests, the same answers and the same events.
+//! Compares the simulated API server with a real kube-apiserver: same requests, same responses, same events.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     watches,
 };
 
-/// How many requests one script has.
+/// How many requests each script has.
 const REQUESTS: u64 = 150;
 
-/// One of the two, with what it has shown of each object.
+/// One of the two servers, and each state of each object that it has shown.
 struct TestedServer {
     kind: ServerKind,
     shown: BTreeMap<&'static str, Vec<Value>>,
@@ -31,24 +31,24 @@ enum ServerKind {
     Real(Client, String),
 }
 
-/// What can be compared of an answer.
+/// The parts of a response that both servers must agree on.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     status: u16,
     reason: String,
-    /// The objects, without what a server makes up, and how each version stands to the highest before.
+    /// The objects without the fields that the server sets, and whether each version is new.
     objects: Vec<(Value, VersionOrder)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum VersionOrder {
-    /// Seen before.
+    /// A version that is not above all earlier ones.
     Old,
-    /// Above all that were seen before.
+    /// A version above all earlier ones.
     New,
 }
 
-/// `LEASEHOLD_SEED_FROM=n` takes another script.
+/// `LEASEHOLD_SEED_FROM=n` runs other scripts.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_simulated_server_answers_like_a_real_one() {
     let plane = ControlPlane::shared().await;
@@ -80,10 +80,14 @@ async fn the_simulated_server_answers_like_a_real_one() {
     }
     println!("{statuses:?}");
     let seen_statuses: Vec<u16> = statuses.into_keys().collect();
-    assert_eq!(seen_statuses, [200, 201, 404, 409, 422], "a status that never came proves nothing");
+    assert_eq!(
+        seen_statuses,
+        [200, 201, 404, 409, 422],
+        "every status must occur, or the comparison proves nothing"
+    );
 }
 
-/// A real server goes on telling from its own memory what its etcd has forgotten: it is asked after a restart.
+/// The real server is restarted, because its watch cache would still serve the versions that etcd has compacted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_from_a_compacted_version_ends_like_on_a_real_server() {
     let plane = ControlPlane::start().await;
@@ -125,12 +129,16 @@ async fn a_watch_from_a_compacted_version_ends_like_on_a_real_server() {
             json!({ "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired" });
         assert_eq!(real, [("ERROR".to_owned(), expired)], "{selection:?}");
         for (tested, end) in servers.iter_mut().zip(versions_after) {
-            assert_eq!(tested.events(selection, end).await, [], "{selection:?} from now on");
+            assert_eq!(
+                tested.events(selection, end).await,
+                [],
+                "{selection:?} from the current version"
+            );
         }
     }
 }
 
-/// The events up to `version` are gone, from etcd and from what the server remembers.
+/// Compacts etcd up to `version`, and restarts the server because that clears its watch cache.
 async fn compact_and_restart(plane: &ControlPlane, version: u64) {
     let etcd = plane.etcd().parse().expect("an address");
     let etcd = Client::try_from(kube::Config::new(etcd)).expect("a client");
@@ -164,7 +172,7 @@ impl TestedServer {
             let named =
                 NAMES.iter().find(|name| object["metadata"]["name"] == **name).expect("asked for");
             let shown = self.shown.entry(named).or_default();
-            // Only what is newer: a list shows once more what is known.
+            // Keep only newer states: a list repeats known ones.
             if shown.last().is_none_or(|last| self::number(last) < number) {
                 shown.push(object);
             }
@@ -175,13 +183,13 @@ impl TestedServer {
         Outcome { status, reason: reason.into(), objects }
     }
 
-    /// The version of all that there is.
+    /// The resource version of the whole collection.
     async fn version(&mut self) -> u64 {
         let list = ScriptedRequest::List(None).request(&[]);
         number(&self.kind.carry_out(&list).await.1)
     }
 
-    /// What a watch shows of all that has happened; each version is above the one before it.
+    /// The events of a watch from `start` to now. Asserts that their versions grow.
     async fn events(
         &mut self,
         selection: Option<(&str, &str)>,
@@ -266,7 +274,11 @@ async fn watched(client: &Client, namespace: &str, request: &Request, start: u64
     );
     let answer = client.send(http::Request::get(path).body(Body::empty()).expect("a request"));
     let answer = answer.await.expect("an answer");
-    assert_eq!(answer.status(), 200, "whatever it then tells");
+    assert_eq!(
+        answer.status(),
+        200,
+        "a watch starts with 200, even if its first event is an error"
+    );
     let body = answer.into_body().into_data_stream();
     let read = body.map_ok(|bytes| bytes.to_vec()).try_concat();
     let text = tokio::time::timeout(Duration::from_secs(20), read)
@@ -300,14 +312,14 @@ fn number(object: &Value) -> u64 {
         .expect("a version")
 }
 
-/// What a client said of an object, and nothing that the server adds.
+/// The fields that a client sets, without those that the server adds.
 fn client_fields(object: &Value) -> Value {
     let metadata = &object["metadata"];
     let labels = metadata["labels"].as_object().filter(|labels| !labels.is_empty());
     json!({ "name": metadata["name"], "labels": labels, "spec": object["spec"] })
 }
 
-/// What a status says, but for the message.
+/// A status without its message.
 fn without_message(status: &Value) -> Value {
     json!({ "kind": status["kind"], "status": status["status"], "code": status["code"], "reason": status["reason"] })
 }

@@ -1,4 +1,4 @@
-//! What one run comes to.
+//! The result of one run.
 
 use crate::{
     checks::{Violation, at_rest, overlap},
@@ -7,33 +7,33 @@ use crate::{
     world::World,
 };
 
-/// What one run came to.
+/// The result of one run. Two runs of one seed have equal reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Microseconds.
+    /// Simulated microseconds.
     pub(crate) simulated: u64,
     pub(crate) tenures: u64,
     pub(crate) requests: u64,
     pub(crate) commits: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
-    /// The longest time for which something was wanted by somebody who could have had it, and not held, in
-    /// microseconds: with nothing broken.
+    /// The longest time in microseconds for which a name was not held, although a running and connected process
+    /// wanted it. Zero in scenarios with a broken assumption.
     pub(crate) longest_gap: u64,
-    /// The most requests of a process in a minute, in thousandths of what is allowed.
+    /// The most requests of a process in one minute, in thousandths of the bound.
     pub(crate) busiest_minute: u64,
-    /// Creations that had to wait for somebody who held what was deleted.
+    /// Creations by a process that had to wait because another process held the deleted record.
     pub(crate) waited_creations: u64,
-    /// Names held twice where an assumption did not hold: that is no violation.
+    /// Names held twice in a scenario with a broken assumption. That is no violation.
     pub(crate) expected_overlaps: u64,
     pub(crate) faults: Faults,
-    /// Of everything that happened: the same for the same seed.
+    /// A hash of everything that happened. The same seed gives the same trace.
     pub(crate) trace: u64,
     pub(crate) violation: Option<Violation>,
 }
 
 impl World {
-    /// The last checks, and the sums.
+    /// Runs the final checks and adds up the totals.
     pub(crate) fn finish(mut self) -> Report {
         for h in 0..self.hosts.len() {
             let Some(process) = &self.hosts[h].process else { continue };

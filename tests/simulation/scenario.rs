@@ -1,59 +1,60 @@
-//! What a seed stands for: who is there, what they want, and what goes wrong.
+//! The scenario that a seed gives: the hosts, what their programs do, and which faults happen.
 
 use std::time::Duration;
 
 use crate::{faults::Fault, rng::Rng};
 
-/// Microseconds of true time.
+/// Times are in microseconds of true time.
 pub(crate) const MS: u64 = 1_000;
 pub(crate) const SEC: u64 = 1_000_000;
 
-/// How far the world goes at a time.
+/// How far the world advances in one step.
 pub(crate) const TICK: u64 = 100 * MS;
 
 pub(crate) const LOCKS: &[&str] = &["orders", "jobs"];
 pub(crate) const ELECTION: &str = "billing";
 
-/// Parts in a million: two clocks within these run apart by less than the 15 : 13 that the default timing leaves.
+/// The slowest and the fastest clock, in millionths of true time. They differ by less than the ratio 15 : 13 that the
+/// default timing tolerates.
 pub(crate) const SLOWEST: u64 = 931_000;
 pub(crate) const FASTEST: u64 = 1_074_000;
 
-/// How long things go wrong in one run.
+/// How long faults are injected in one run.
 pub(crate) const FAULT_PHASE: u64 = 480 * SEC;
 
-/// Which of the assumptions does not hold.
+/// The assumption that does not hold in a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrokenAssumption {
     None,
-    /// Clock rates are further apart than the timing leaves.
+    /// The rates of two clocks differ by more than the timing tolerates.
     ClockRates,
-    /// Somebody deletes and edits Leases.
+    /// A person deletes and edits Leases.
     ManualEdits,
     /// Reads come from a replica that lags.
     StaleReads,
 }
 
-/// One kind of life. Shares are in thousandths.
+/// What happens in one run. Rates are in thousandths.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) hosts: usize,
     pub(crate) workers: usize,
     pub(crate) candidates: bool,
     pub(crate) fault_phase: u64,
-    /// How many requests meet with a fault.
+    /// The share of requests that meet a fault.
     pub(crate) request_fault_rate: u64,
-    /// How many watches do.
+    /// The share of watches that meet a fault.
     pub(crate) watch_fault_rate: u64,
-    /// How often something happens to a host or to the server.
+    /// The mean time between two faults of hosts, of the server or of records.
     pub(crate) fault_interval: u64,
     pub(crate) work_time: Duration,
     pub(crate) think_time: Duration,
     pub(crate) cancel_rate: u64,
     pub(crate) broken: BrokenAssumption,
     pub(crate) foreign_elector: bool,
-    /// Two hosts, and all their lives, have one identity.
+    /// Two hosts use the same identity, in all their incarnations.
     pub(crate) shared_identity: bool,
-    /// Each process ends and begins anew this often.
+    /// How often each process is replaced.
     pub(crate) redeploy_interval: Option<u64>,
     pub(crate) ttls: &'static [u64],
 }
@@ -88,7 +89,7 @@ impl Scenario {
         }
     }
 
-    /// A rate for one clock.
+    /// Draws the rate of one clock.
     pub(crate) fn rate(&self, rng: &mut Rng) -> (u64, Option<Fault>) {
         if self.broken == BrokenAssumption::ClockRates && rng.chance(500) {
             return (rng.pick(&[600_000, 700_000, 1_300_000, 1_700_000]), Some(Fault::RateBeyond));
@@ -97,7 +98,7 @@ impl Scenario {
         (rng.pick(&rates), None)
     }
 
-    /// Whether C1 is asked for.
+    /// Whether C1 must hold in this scenario.
     pub(crate) const fn requires_exclusion(&self) -> bool {
         matches!(self.broken, BrokenAssumption::None | BrokenAssumption::StaleReads)
     }

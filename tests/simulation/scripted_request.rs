@@ -1,13 +1,13 @@
-//! Random requests that say what they mean, so that two servers can be asked the same: versions and uids are named by
-//! what they are, not by their text.
+//! Random requests that two servers can be sent alike. A script says `the current version` instead of a number,
+//! because the two servers count differently.
 
 use serde_json::{Value, json};
 
 use crate::{api::Request, rng::Rng};
 
-/// The objects that requests are about.
+/// The names of the objects.
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
-/// What lists and watches are restricted to.
+/// The selectors of lists and watches.
 pub(crate) const SELECTIONS: [Option<(&str, &str)>; 4] = [
     None,
     Some(("fieldSelector", "metadata.name=a")),
@@ -15,22 +15,24 @@ pub(crate) const SELECTIONS: [Option<(&str, &str)>; 4] = [
     Some(("labelSelector", "colour")),
 ];
 
-/// Which version or uid a request says.
+/// Which version or uid a request names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Precondition {
     Current,
-    /// It was right once.
+    /// One that was current earlier.
     Former,
     Absent,
 }
 
-/// What is in an object to write. No `preferredHolder`: a server that has coordinated leader election switched off, as it
-/// is by default, drops it without a word.
+/// The object that a request writes.
+///
+/// It never has a `preferredHolder`: without coordinated leader election, which is off by default, a real server
+/// drops that field silently.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// What is there.
+    /// The object as it is.
     Same,
-    /// Something that has not been there.
+    /// New labels and a new spec.
     New(Value, Value),
 }
 
@@ -64,7 +66,7 @@ impl ScriptedRequest {
         }
     }
 
-    /// The request, to a server that has shown these states of the object, oldest first.
+    /// The request for a server that has shown these states of the object, oldest first.
     pub(crate) fn request(&self, shown: &[Value]) -> Request {
         let mut query = std::collections::BTreeMap::new();
         let (verb, name, body) = match self {
@@ -151,7 +153,7 @@ impl Content {
             (Self::Same, Some(last)) => object = last.clone(),
             (Self::Same, None) => {}
             (Self::New(labels, spec), last) => {
-                // As a client writes it: over what it has read.
+                // Change the object that was read, as a client does.
                 object = last.cloned().unwrap_or(object);
                 object["metadata"]["labels"] = labels.clone();
                 object["spec"] = spec.clone();

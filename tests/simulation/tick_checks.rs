@@ -1,4 +1,5 @@
-//! What is looked at again and again: whether what is wanted is held, why a tenure ended, and what is left behind.
+//! The checks of every tick: wanted names are held, tenures end for a reason, and no record stays held without a
+//! user.
 
 use leasehold::Loss;
 
@@ -9,7 +10,7 @@ use crate::{
 };
 
 impl World {
-    /// A tenure ended, and not by its user.
+    /// A tenure ended, and its user did not end it.
     pub(crate) fn tenure_lost(
         &mut self,
         h: usize,
@@ -21,7 +22,7 @@ impl World {
         let Interval { token, since, until } = tenure;
         let lost = LostTenure { owner, name, loss, token, since, at: until };
         let stopping = self.hosts[h].process.as_ref().is_none_or(|process| process.stopping);
-        // A clock that runs too fast has no time for its requests.
+        // A clock that runs too fast leaves too little time for requests, so its tenures may expire.
         if !stopping && self.scenario.broken != BrokenAssumption::ClockRates {
             let violation = self.causes.check(&lost, self.max_gap());
             self.report_violation(violation);
@@ -29,7 +30,7 @@ impl World {
         self.tenure_ended(name, tenure);
     }
 
-    /// C5 and the longest gap, and what C6 says of records.
+    /// Checks C5 and measures the longest gap; checks C6 for records.
     pub(crate) fn check_tick(&mut self) {
         for host in &mut self.hosts {
             let is_cut = host.is_cut(self.now) || host.paused_until > self.now;
@@ -43,7 +44,8 @@ impl World {
         };
         let mut max_gap = self.max_gap();
         if self.had_silent_watch {
-            // Who waits behind a silent watch hears of a change by its own read, a time to live later, and waits another.
+            // A waiter behind a silent watch sees a change only in its own read one ttl later, and then waits another
+            // ttl.
             max_gap += self.on_the_slowest_clock(self.longest_ttl());
         }
         let bound = self

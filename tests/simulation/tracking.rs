@@ -1,10 +1,10 @@
-//! What a program reports about its demand for a name and about the tenures that it holds.
+//! Reports of a program: which names it wants, and which tenures it holds.
 
 use leasehold::{Guard, Tenure, TenureState};
 
 use crate::channel::{Message, ProcessChannel};
 
-/// That somebody wants it, until this is dropped.
+/// A task wants a name until this is dropped.
 pub(crate) struct Demand {
     channel: ProcessChannel,
     name: &'static str,
@@ -23,7 +23,7 @@ impl Drop for Demand {
     }
 }
 
-/// A tenure as its user has it: its end is told before the guard is given back.
+/// A tenure in use. It reports its end before the guard is released.
 pub(crate) struct TrackedTenure {
     channel: ProcessChannel,
     name: &'static str,
@@ -38,7 +38,7 @@ impl TrackedTenure {
         tracked
     }
 
-    /// A tenure whose guard is elsewhere.
+    /// A tenure whose guard is not available, such as inside `Leader::run`.
     pub(crate) fn without_guard(
         channel: &ProcessChannel,
         name: &'static str,
@@ -48,7 +48,7 @@ impl TrackedTenure {
         Self { channel: channel.clone(), name, tenure, guard: None }
     }
 
-    /// The guard, to be given back otherwise than by dropping it.
+    /// Reports the end, and returns the guard to a caller that releases it explicitly.
     pub(crate) fn end(mut self) -> Option<Guard> {
         self.guard.take()
     }

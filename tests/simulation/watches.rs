@@ -1,4 +1,4 @@
-//! The server's side of watches, and what goes wrong with them.
+//! The server's side of watches, and their faults.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::{
     world::{InFlight, World},
 };
 
-/// How often a watch shows that it is alive.
+/// How often a watch without events sends a bookmark.
 const BOOKMARK_INTERVAL: u64 = 30 * SEC;
 
 /// An open watch.
@@ -25,7 +25,7 @@ pub(crate) struct OpenWatch {
     body: Stream,
     ends_at: u64,
     next_bookmark: u64,
-    /// What happens to it, and when.
+    /// The fault that this watch will meet, and when.
     fault: Option<(Fault, u64)>,
 }
 
@@ -37,7 +37,7 @@ impl World {
                 self.expired_watches.listed(watch_id, self.now);
                 None
             }
-            // One that was given up meanwhile is no answer to what came later.
+            // A cancelled watch is ignored: the client may have listed in the meantime.
             "watch" if !in_flight.reply.is_closed() => self.expired_watches.check(&watch_id),
             _ => None,
         }
@@ -49,7 +49,7 @@ impl World {
         let after = number("resourceVersion").unwrap_or(self.store.version);
         let length = number("timeoutSeconds").unwrap_or(290) * SEC;
         let fault = self.watch_fault();
-        // A real server says it in an event; what stands before one may have a status of its own.
+        // A real server sends 410 in an event. A proxy or load balancer may answer with the status instead.
         if matches!(fault, Some((Fault::WatchGoneAtStart, _))) {
             self.report.faults.count(Fault::WatchGoneAtStart);
             if !in_flight.reply.is_closed() {
@@ -93,7 +93,7 @@ impl World {
         Some((fault, self.now + at))
     }
 
-    /// Tells each watch what has become visible.
+    /// Sends each watch the events since its last version.
     pub(crate) fn deliver_events(&mut self) {
         let mut watches = std::mem::take(&mut self.watches);
         watches.retain_mut(|watch| {
@@ -107,7 +107,7 @@ impl World {
         self.watches = watches;
     }
 
-    /// False if it has ended.
+    /// Returns false if the watch has ended.
     fn deliver_to(&mut self, watch: &mut OpenWatch) -> bool {
         let fault = watch.fault.filter(|&(_, at)| at <= self.now).map(|(fault, _)| fault);
         if let Some(fault) = fault.filter(|&fault| fault != Fault::WatchDuplicate) {
@@ -156,7 +156,7 @@ impl World {
                 self.report.faults.count(fault);
                 watch.next_bookmark = u64::MAX;
             }
-            // Half open: neither side hears of the other, for longer than was asked for.
+            // A half-open connection: neither side notices, for longer than the watch was to last.
             return self.now < watch.ends_at + 60 * SEC;
         }
         self.report.faults.count(fault);
@@ -181,7 +181,7 @@ impl World {
 }
 
 impl OpenWatch {
-    /// Whether it tells nothing, or will not, without coming to an end.
+    /// Whether the watch is silent, or will be, without ending.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self.fault, Some((Fault::WatchSilent, _)))
     }
@@ -200,12 +200,12 @@ impl OpenWatch {
     }
 }
 
-/// An event, of an object in JSON.
+/// An event as a line of a watch.
 pub(crate) fn event_line(kind: &str, object: &[u8]) -> Vec<u8> {
     [br#"{"type":""#, kind.as_bytes(), br#"","object":"#, object, b"}\n"].concat()
 }
 
-/// The last event of a watch from a version that the server has forgotten.
+/// The last event of a watch whose version was compacted.
 pub(crate) fn expired_line() -> Vec<u8> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,

@@ -1,5 +1,7 @@
-//! A tower service that puts each request into its host's outbox and waits: the world carries it out, whether
-//! or not anybody still waits.
+//! The HTTP transport of the kube client: a tower service that reports each request to the world and waits for the
+//! reply.
+//!
+//! The world handles a request even if the client no longer waits.
 
 use bytes::Bytes;
 use http::Response;
@@ -21,7 +23,7 @@ pub(crate) use crate::support::wire::{Failure, reset};
 pub(crate) type Reply = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
 pub(crate) type Stream = Sender<Bytes, Failure>;
 
-/// How many pieces of a body may wait to be read: a reader that is slower loses its watch.
+/// How many chunks of a body may be unread. A slower reader loses its watch.
 const BACKLOG: usize = 1024;
 
 pub(crate) fn client(channel: &ProcessChannel) -> Client {
@@ -39,7 +41,7 @@ pub(crate) fn client(channel: &ProcessChannel) -> Client {
     Client::new(service, "default")
 }
 
-/// The answer as it arrives.
+/// A complete response.
 pub(crate) fn complete(answer: Answer) -> Reply {
     let mut response =
         Response::builder().status(answer.status).header("content-type", "application/json");
@@ -49,7 +51,7 @@ pub(crate) fn complete(answer: Answer) -> Reply {
     Ok(response.body(Either::Left(Full::from(answer.body)))?)
 }
 
-/// A body that goes on.
+/// A response whose body is streamed.
 pub(crate) fn streaming() -> (Reply, Stream) {
     let (body, channel) = Channel::new(BACKLOG);
     let response =
@@ -57,7 +59,7 @@ pub(crate) fn streaming() -> (Reply, Stream) {
     (response.map_err(Into::into), body)
 }
 
-/// False if nobody reads any more, or not fast enough.
+/// Returns false if the reader is gone, or too slow.
 pub(crate) fn send_chunk(body: &mut Stream, text: impl Into<Bytes>) -> bool {
     use futures::FutureExt as _;
 

@@ -1,4 +1,4 @@
-//! Everything that there is, advanced together in true time.
+//! The simulated world: all hosts, the network and the server, advanced together in true time.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use crate::{
     wire::Reply,
 };
 
-/// A request on its way.
+/// A request on its way to the server, or its reply on the way back.
 pub(crate) struct InFlight {
     pub(crate) host: usize,
     pub(crate) incarnation: u64,
@@ -37,9 +37,10 @@ pub(crate) struct InFlight {
     pub(crate) reply: oneshot::Sender<Reply>,
 }
 
+/// What happens at a point in true time.
 pub(crate) enum Event {
     RequestArrives(Box<InFlight>, Delivery),
-    /// With the version that a read is told of.
+    /// The last field is the version that a read shows to the client.
     ReplyArrives(Box<InFlight>, Box<Reply>, Option<u64>),
     ResourceAccess {
         name: &'static str,
@@ -59,6 +60,7 @@ pub(crate) enum Event {
     StopPrograms,
 }
 
+/// The state of the whole simulation.
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) scenario: Arc<Scenario>,
@@ -68,13 +70,13 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) store: Store,
     pub(crate) watches: Vec<OpenWatch>,
-    /// Who waits for an answer that never comes.
+    /// The reply channels of requests that are never answered.
     pub(crate) unanswered: Vec<oneshot::Sender<Reply>>,
     pub(crate) resources: BTreeMap<&'static str, FencedResource>,
     pub(crate) foreign_elector: ForeignElector,
     pub(crate) server_down_until: u64,
     pub(crate) faults_stopped_at: Option<u64>,
-    /// A watch was silent then, and did not come to an end.
+    /// Whether a watch was silent, without ending, when the faults stopped.
     pub(crate) had_silent_watch: bool,
     pub(crate) faults_stopped: Arc<AtomicBool>,
     pub(crate) tokens: Tokens,
@@ -85,20 +87,20 @@ pub(crate) struct World {
     pub(crate) leftovers: Leftovers,
     pub(crate) expired_watches: ExpiredWatches,
     pub(crate) report: Report,
-    /// When all users were told to leave.
+    /// When all programs were asked to stop.
     pub(crate) programs_stopped_at: Option<u64>,
-    /// The one check that is asked, if not all are.
+    /// The only check that can fail the run; `None` for all of them.
     only_check: Option<&'static str>,
-    /// Whether the trace is printed.
+    /// Whether to print the trace.
     print_trace: bool,
 }
 
-/// Runs the scene of `seed` to its end, or to its first violation.
+/// Runs the scenario of `seed` to its end, or to its first violation.
 pub(crate) fn run(seed: u64) -> Report {
     run_for(seed, None)
 }
 
-/// As [`run`], where only one check may end it: what would be found first by another is seen by this one.
+/// Like [`run`], but only one check can end the run. A violation of another check that comes first is ignored.
 pub(crate) fn run_for(seed: u64, only_check: Option<&'static str>) -> Report {
     let mut world = World::new(seed);
     world.only_check = only_check;
@@ -167,9 +169,9 @@ impl World {
         world
     }
 
-    /// How long what is wanted may be held by nobody after the last fault.
+    /// How long a wanted name may stay without a holder after the last fault.
     pub(crate) fn max_gap(&self) -> u64 {
-        // A time to live, a retry; and what a server asked to be left alone for.
+        // One ttl, one retry interval, and the time for which a server asked clients to back off.
         let longest = self.longest_ttl();
         self.on_the_slowest_clock(longest + longest / 3 * 12 / 10 + 5 * SEC)
     }
@@ -183,7 +185,7 @@ impl World {
         self.queue.insert((when.max(self.now), self.order), event);
     }
 
-    #[expect(clippy::print_stdout, reason = "what somebody asked to be told")]
+    #[expect(clippy::print_stdout, reason = "the trace was asked for")]
     pub(crate) fn trace(&mut self, what: u64) {
         if self.print_trace {
             println!("{:>10} ms  {what}", self.now / MS);
@@ -202,7 +204,7 @@ impl World {
         }
     }
 
-    /// A tenure is over.
+    /// Records when a tenure was held, for C1.
     pub(crate) fn tenure_ended(&mut self, name: &'static str, tenure: Interval) {
         self.intervals.entry(name).or_default().push(tenure);
     }
@@ -226,11 +228,11 @@ impl World {
         match event {
             Event::RequestArrives(in_flight, delivery) => self.deliver(*in_flight, delivery),
             Event::ReplyArrives(in_flight, reply, version) => {
-                // Whoever asked may have gone.
+                // The client may have stopped waiting.
                 let is_waiting = in_flight.reply.send(*reply).is_ok();
                 if let Some(version) = version.filter(|_| is_waiting) {
                     let incarnation = (in_flight.host, in_flight.incarnation);
-                    // By then the host's tasks have run up to the end of this tick.
+                    // The tasks of the host have already run to the end of this tick.
                     let at = self.now.next_multiple_of(TICK);
                     self.recreation.shown(incarnation, &in_flight.request.name, version, at);
                 }

@@ -1,4 +1,4 @@
-//! C5: a tenure ends by its user, by a fault that met its holder, or by somebody else's write; never without a cause.
+//! C5: every tenure that its user did not end has a cause: a fault of its host, or another process's write.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use leasehold::Loss;
 
 use super::{Violation, tokens::Incarnation};
 
-/// What could end a tenure, and until when it could.
+/// The events that can end a tenure, and until when each of them can.
 #[derive(Debug, Default)]
 pub(crate) struct Causes {
-    /// What went wrong between a host and a record.
+    /// Until when a failed request can affect a host's tenure of a record.
     requests: BTreeMap<(usize, String), u64>,
-    /// What went wrong with all that a host does.
+    /// Until when a fault of a host can affect all its tenures.
     hosts: BTreeMap<usize, u64>,
-    /// Who wrote a record last when; people and programs of another make are nobody.
+    /// When each process last wrote a record. `None` stands for people and for electors that are not ours.
     writes: BTreeMap<String, BTreeMap<Option<Incarnation>, u64>>,
-    /// When the acquiring writes were stored, by version.
+    /// When each acquiring write was stored, by version.
     acquired_at: BTreeMap<u64, u64>,
-    /// When a process last gave back a record whoever of it held that.
+    /// When a process last called `unlock` for a name.
     unlocks: BTreeMap<(usize, &'static str), u64>,
 }
 
@@ -51,27 +51,28 @@ impl Causes {
         self.unlocks.insert((host, name), at);
     }
 
-    /// A tenure was stored, as this version.
+    /// An acquiring write was stored as this version.
     pub(crate) fn acquired(&mut self, version: u64, at: u64) {
         self.acquired_at.insert(version, at);
     }
 
-    /// Who wrote the record last.
+    /// The process that wrote the record last.
     pub(crate) fn last_writer(&self, name: &str) -> Option<Incarnation> {
         self.writes.get(name)?.iter().max_by_key(|(_, at)| **at).and_then(|(by, _)| *by)
     }
 
-    /// Whether anything went wrong for this host and record since then.
+    /// Whether a fault affected this host and record at `since` or later.
     pub(crate) fn had_fault(&self, host: usize, name: &str, since: u64) -> bool {
         let request = self.requests.get(&(host, name.to_owned()));
         let until = self.hosts.get(&host).into_iter().chain(request).max();
         until.is_some_and(|&until| until >= since)
     }
 
-    /// `span` is for how long after its cause a tenure may end.
+    /// Checks a lost tenure. `grace` is how long after its cause a tenure may end.
     pub(crate) fn check(&self, lost: &LostTenure, grace: u64) -> Option<Violation> {
         let LostTenure { owner, name, loss, token, since, at } = *lost;
-        // Unless somebody wrote beside it before its owner had read it.
+        // Usually the token is the version of the acquiring write. After an unrelated edit it is not, and then the
+        // time of that write is unknown.
         let from = self.acquired_at.get(&token).copied().unwrap_or(since.saturating_sub(grace));
         let written = self.writes.get(name).is_some_and(|writes| {
             writes.iter().any(|(writer, when)| *writer != Some(owner) && *when >= from)
@@ -82,7 +83,8 @@ impl Causes {
             Loss::Released => self.unlocks.get(&(owner.0, name)).is_some_and(|when| *when >= since),
             _ => false,
         };
-        (!explained).then(|| Violation::new("C5", format!("lost without a cause: {lost:?}")))
+        (!explained)
+            .then(|| Violation::new("C5", format!("a tenure was lost without a cause: {lost:?}")))
     }
 }
 
@@ -125,7 +127,7 @@ mod tests {
         assert!(!is_violation(&causes, Loss::Expired) && !is_violation(&causes, Loss::Released));
         assert!(
             is_violation(&causes, Loss::Taken),
-            "a failed request is no reason to believe that"
+            "a failed request does not explain another holder"
         );
         causes.written("a", Some((1, 1)), 150);
         assert!(!is_violation(&causes, Loss::Taken));

@@ -1,10 +1,10 @@
-//! C6: who was told that a version has gone lists before it watches again.
+//! C6: after the server reports that a version expired, the process lists before it watches again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Violation, tokens::Incarnation};
 
-/// Whose watch, and of what.
+/// The process that watches, and the selectors of the watch.
 type WatchId = (Incarnation, String);
 
 #[derive(Debug, Default)]
@@ -19,16 +19,17 @@ impl ExpiredWatches {
         self.listed.insert(watch, at);
     }
 
-    /// A watch that was asked for at `sent` is told so. One that was given up since is not heard of any more.
+    /// The server reported an expired version to a watch that was sent at `sent_at`. This is ignored if the process
+    /// has listed since, because then it has given up that watch.
     pub(crate) fn expired(&mut self, watch: WatchId, sent_at: u64) {
         if self.listed.get(&watch).is_none_or(|&listed| listed <= sent_at) {
             self.expired.insert(watch);
         }
     }
 
-    /// A watch is asked for.
+    /// Checks a new watch.
     pub(crate) fn check(&self, watch: &WatchId) -> Option<Violation> {
-        let what = || format!("{watch:?} is watched from a version that the server called expired");
+        let what = || format!("{watch:?} watches again without a list after its version expired");
         self.expired.contains(watch).then(|| Violation::new("C6", what()))
     }
 }
@@ -47,6 +48,10 @@ mod tests {
         assert_eq!(expired_watches.check(&watch()).unwrap().check, "C6");
         expired_watches.listed(watch(), 3);
         expired_watches.expired(watch(), 2);
-        assert_eq!(expired_watches.check(&watch()), None, "the first watch was given up");
+        assert_eq!(
+            expired_watches.check(&watch()),
+            None,
+            "the process listed after it sent the watch that expired"
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! C3: a resource that refuses tokens below its highest, from the first read on, loses no acknowledged update.
+//! C3: a resource that rejects tokens below its highest, from the first read on, loses no acknowledged update.
 
 use super::Violation;
 
-/// What a lock protects: a number that its holders count up by reading and writing it.
+/// The resource that a lock protects: a counter. Holders read it, and write the value plus one.
 #[derive(Debug, Default)]
 pub(crate) struct FencedResource {
     highest: u64,
@@ -12,7 +12,7 @@ pub(crate) struct FencedResource {
 }
 
 impl FencedResource {
-    /// The value, after the write if it is one; `None` if the token is refused.
+    /// Reads the value, or writes it. Returns the new value; `None` if the token is rejected.
     pub(crate) fn access(&mut self, token: u64, write: Option<u64>) -> Option<u64> {
         if token < self.highest {
             self.refused += 1;
@@ -28,7 +28,10 @@ impl FencedResource {
 
     pub(crate) fn check(&self, name: &str) -> Option<Violation> {
         let lost = self.acknowledged.abs_diff(self.value);
-        let what = format!("`{name}` lost {lost} of {} acknowledged updates", self.acknowledged);
+        let what = format!(
+            "the resource of `{name}` lost {lost} of {} acknowledged updates",
+            self.acknowledged
+        );
         (lost > 0).then(|| Violation::new("C3", what))
     }
 }

@@ -1,23 +1,29 @@
-//! C4: a write changes what is its own business, and leaves the rest of the object as it was.
+//! C4: a write changes only our own fields, and preserves the rest of the object.
 
 use serde_json::Value;
 
 use super::Violation;
 
-/// What a contender writes in the spec.
+/// The fields of the spec that the library writes.
 const OWN_SPEC_FIELDS: [&str; 5] =
     ["holderIdentity", "leaseDurationSeconds", "leaseTransitions", "acquireTime", "renewTime"];
-/// What its labels and annotations begin with.
+/// The prefix of the labels and annotations that the library writes.
 const OWN_PREFIX: &str = "leasehold.dev/";
 
-/// Looks at an object before and after a write of ours.
+/// Compares an object before and after a write by the library.
 pub(crate) fn check(before: &Value, after: &Value) -> Option<Violation> {
     let all = |lease| foreign_fields(lease).collect::<Vec<_>>();
-    let what = || format!("changes what is not its own: {:?} became {:?}", all(before), all(after));
+    let what = || {
+        format!(
+            "a write changed fields that are not ours: {:?} became {:?}",
+            all(before),
+            all(after)
+        )
+    };
     foreign_fields(before).ne(foreign_fields(after)).then(|| Violation::new("C4", what()))
 }
 
-/// What is somebody else's business: part of the object, field, content.
+/// All fields that are not ours: section, field, content.
 fn foreign_fields(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let metadata = &lease["metadata"];
     let parts = [

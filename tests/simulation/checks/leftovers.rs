@@ -1,4 +1,4 @@
-//! C6: who wants a record no more writes no tenure into it, and leaves none there.
+//! C6: a process writes no tenure that none of its tasks wants, and keeps no record that they no longer want.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,18 @@ use serde_json::Value;
 use super::{Violation, causes::Causes, tokens::Incarnation};
 use crate::{api::Request, scenario::SEC};
 
-/// How long it may take to give back a record where nothing goes wrong.
+/// How long a release may take without a fault.
 const RELEASE_TIME: u64 = 3 * SEC;
 
-/// The records that processes have ceased to want, and when.
+/// When each process ceased to want each record.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(BTreeMap<(Incarnation, &'static str), u64>);
 
 impl Leftovers {
-    /// Looks at a request of `who`, sent at `at`, whose tasks want these records. Clocks are read in whole milliseconds:
-    /// what was on its way out in the one in which it ceased to be wanted is no violation.
+    /// Checks a request that `owner` sent at `at`, while its tasks wanted the records `wanted`.
+    ///
+    /// Clocks are read in whole milliseconds, so a request in the same millisecond as the end of the demand is no
+    /// violation.
     pub(crate) fn check_request(
         &self,
         request: &Request,
@@ -28,7 +30,8 @@ impl Leftovers {
         let name = *names.iter().find(|name| **name == request.name)?;
         let just_ceased = self.0.get(&(owner, name)) == Some(&at);
         let is_unwanted = holds && !wanted.contains(&name) && !just_ceased;
-        let what = || format!("{identity} sends a tenure of `{name}`, which nobody there wants");
+        let what =
+            || format!("{identity} writes a tenure of `{name}`, which none of its tasks wants");
         is_unwanted.then(|| Violation::new("C6", what()))
     }
 
@@ -44,7 +47,10 @@ impl Leftovers {
         };
     }
 
-    /// `lives` says whether a process is there; `span` is how long what went wrong before may still keep it busy.
+    /// Checks each record that a process ceased to want.
+    ///
+    /// `is_running` says whether a process is still there. `grace` is how long an earlier fault may delay the
+    /// release.
     pub(crate) fn check_records<'a>(
         &mut self,
         now: u64,
@@ -67,7 +73,7 @@ impl Leftovers {
                 && !causes.had_fault(owner.0, name, at.saturating_sub(grace))
             {
                 let what = format!(
-                    "{owner:?} wants `{name}` no more since {at} us, and it is still its own"
+                    "{owner:?} still holds `{name}`, which none of its tasks has wanted since {at} us"
                 );
                 found = Some(Violation::new("C6", what));
             }
@@ -96,11 +102,15 @@ mod tests {
     fn a_record_left_held_is_a_violation_unless_a_fault_explains_it() {
         let mut causes = Causes::default();
         causes.written("a", Some(OWNER), SEC);
-        assert_eq!(check_lease(&causes, 2 * SEC, "me"), None, "it has time for that");
-        assert_eq!(check_lease(&causes, 5 * SEC, ""), None, "given back");
+        assert_eq!(
+            check_lease(&causes, 2 * SEC, "me"),
+            None,
+            "the time for a release has not passed"
+        );
+        assert_eq!(check_lease(&causes, 5 * SEC, ""), None, "released");
         assert_eq!(check_lease(&causes, 5 * SEC, "me").unwrap().check, "C6");
         causes.request_failed(0, "a", SEC);
-        assert_eq!(check_lease(&causes, 5 * SEC, "me"), None, "its request was lost");
+        assert_eq!(check_lease(&causes, 5 * SEC, "me"), None, "a fault explains it");
     }
 
     #[test]
@@ -117,7 +127,7 @@ mod tests {
         let free = Request { body: json!({ "spec": { "holderIdentity": "" } }), ..request.clone() };
         assert_eq!(check(&free, SEC, &[]), None);
         let other = Request { name: "b".into(), ..request };
-        assert_eq!(check(&other, SEC, &[]), None, "it ceased to be wanted in this millisecond");
+        assert_eq!(check(&other, SEC, &[]), None, "the demand ended in the same millisecond");
         assert!(check(&other, SEC + 1000, &[]).is_some());
     }
 }

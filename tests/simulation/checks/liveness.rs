@@ -1,4 +1,4 @@
-//! C5: soon after the faults have stopped, what is wanted is held.
+//! C5: soon after the faults have stopped, every wanted name is held.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use super::Violation;
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     demands: BTreeMap<&'static str, Demand>,
-    /// The longest time for which something was wanted by somebody who could have had it, and not held, in
-    /// microseconds.
+    /// The longest time in microseconds for which a name was not held, although a running and connected process
+    /// wanted it.
     pub(crate) longest_gap: u64,
 }
 
 #[derive(Debug, Default)]
 struct Demand {
     tasks: usize,
-    /// Since when it is wanted and not held.
+    /// When the name was last held, or when the demand began.
     since: Option<u64>,
 }
 
@@ -30,8 +30,8 @@ impl Liveness {
         }
     }
 
-    /// `able` says since when somebody who wants it has been running and connected.
-    /// `bound` is how long a gap may be, and since when that is asked for.
+    /// Checks every wanted name. `available_since` says since when a process that wants the name has been running and
+    /// connected. `bound` is the longest allowed gap, and the time from which gaps count.
     pub(crate) fn check(
         &mut self,
         now: u64,
@@ -53,7 +53,7 @@ impl Liveness {
                 && now - since.max(stopped_at) > bound
             {
                 let what = format!(
-                    "`{name}` is wanted by {} and not held since {since} us, and nothing goes wrong since {stopped_at} us",
+                    "`{name}` is wanted by {} tasks and not held since {since} us; faults stopped at {stopped_at} us",
                     demand.tasks
                 );
                 return Some(Violation::new("C5", what));
@@ -71,8 +71,12 @@ mod tests {
     fn a_gap_is_a_violation_only_for_a_wanted_name_after_the_faults() {
         let mut liveness = Liveness::default();
         liveness.demand_changed(0, "a", true);
-        assert_eq!(liveness.check(100, |_| false, |_| 0, None), None, "not calm");
-        assert_eq!(liveness.check(105, |_| false, |_| 0, Some((10, 100))), None, "not long");
+        assert_eq!(liveness.check(100, |_| false, |_| 0, None), None, "faults have not stopped");
+        assert_eq!(
+            liveness.check(105, |_| false, |_| 0, Some((10, 100))),
+            None,
+            "the gap is within the bound"
+        );
         assert!(liveness.check(111, |_| false, |_| 0, Some((10, 100))).is_some());
         assert_eq!(liveness.check(112, |_| true, |_| 0, Some((10, 100))), None, "held");
         liveness.demand_changed(112, "a", false);

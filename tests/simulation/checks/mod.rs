@@ -1,4 +1,4 @@
-//! What must be true, looked at in time linear in what happens.
+//! The checks C1 to C6. Each takes time linear in the number of events. C7 and C8 compare whole runs.
 
 pub(crate) mod at_rest;
 pub(crate) mod causes;

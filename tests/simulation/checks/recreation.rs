@@ -1,40 +1,40 @@
-//! C4, of rule 10: whoever knew that somebody else held a record which was then deleted waits as long as that one may
-//! believe in it, before creating it anew.
+//! C4, rule 10: a process that knew the holder of a deleted record waits a full ttl before it creates the record
+//! again, because the holder may still be running.
 
 use std::collections::BTreeMap;
 
 use super::{Violation, tokens::Incarnation};
 use crate::scenario::SEC;
 
-/// Who holds a record without a break, or last held it before it was deleted.
+/// The current holder of a record, or the last one before the record was deleted.
 #[derive(Debug)]
 struct KnownHolder {
     holder: String,
-    /// Seconds that it says it lives.
+    /// The ttl in the record, in seconds.
     ttl: u64,
-    /// The first version that said so.
+    /// The first version with this holder and this ttl.
     first_version: u64,
-    /// Who was told so in answer to a read, and when. What a watch tells later says the same.
+    /// When a read first showed this holder to each process. Later watch events add nothing.
     shown_to: BTreeMap<Incarnation, u64>,
     deleted_at: Option<u64>,
 }
 
-/// A record that is created.
+/// The creation of a record.
 #[derive(Debug)]
 pub(crate) struct Creation<'a> {
     pub(crate) name: &'a str,
     pub(crate) by: Incarnation,
     pub(crate) identity: &'a str,
-    /// The rate of its clock, in parts of a million.
+    /// The rate of the creator's clock, in millionths of true time.
     pub(crate) rate: u64,
-    /// When it was sent.
+    /// When the request was sent.
     pub(crate) sent_at: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Recreation {
     known: BTreeMap<String, KnownHolder>,
-    /// How many were created by somebody who had to wait.
+    /// How many creations were made by a process that had to wait.
     pub(crate) waited_creations: u64,
 }
 
@@ -50,9 +50,9 @@ impl Recreation {
         self.known.insert(name.to_owned(), known);
     }
 
-    /// An answer to a read reached a process, which knows of it from `at` on.
+    /// The reply to a read reached a process, which knows this version from `at` on.
     pub(crate) fn shown(&mut self, incarnation: Incarnation, name: &str, version: u64, at: u64) {
-        // What comes late may be known to have passed.
+        // A late reply may show a state that the process already knows to be over.
         let known = self.known.get_mut(name).filter(|known| known.deleted_at.is_none());
         if let Some(known) = known.filter(|known| known.first_version <= version) {
             known.shown_to.entry(incarnation).or_insert(at);
@@ -67,7 +67,7 @@ impl Recreation {
 
     pub(crate) fn created(&mut self, creation: &Creation<'_>) -> Option<Violation> {
         let known = self.known.remove(creation.name)?;
-        // Sent before it knew, it may arrive whenever the network likes.
+        // A request that was sent before the process knew may arrive at any time.
         let knew =
             known.shown_to.get(&creation.by).is_some_and(|shown_at| *shown_at < creation.sent_at);
         let at = known.deleted_at.filter(|_| knew)?;
@@ -77,8 +77,11 @@ impl Recreation {
         self.waited_creations += 1;
         let waited = creation.sent_at.saturating_sub(at) * creation.rate / 1_000_000;
         // Clocks are read in whole milliseconds.
-        let what =
-            || format!("created {waited} us after it was deleted under {known:?}: {creation:?}");
+        let what = || {
+            format!(
+                "created only {waited} us after the deletion of a record held by {known:?}: {creation:?}"
+            )
+        };
         (waited < known.ttl * SEC - 2_000).then(|| Violation::new("C4", what()))
     }
 }
@@ -87,7 +90,7 @@ impl Recreation {
 mod tests {
     use super::*;
 
-    /// `a` has the record from version 7 on, of which `life` was told; it is deleted at one second.
+    /// `a` holds the record from version 7 on. `incarnation` has read that. The record is deleted at one second.
     fn deleted(incarnation: Incarnation) -> Recreation {
         let mut recreation = Recreation::default();
         recreation.stored("x", 7, "a", 15);
@@ -119,14 +122,14 @@ mod tests {
     #[test]
     fn a_process_that_did_not_know_the_holder_need_not_wait() {
         let soon = |identity| by(identity, 1_000_000, 2 * SEC);
-        assert_eq!(deleted((1, 1)).created(&soon("a")), None, "its own");
-        assert_eq!(deleted((1, 0)).created(&soon("b")), None, "a former incarnation knew");
+        assert_eq!(deleted((1, 1)).created(&soon("a")), None, "the record was its own");
+        assert_eq!(deleted((1, 0)).created(&soon("b")), None, "only an earlier incarnation knew");
         let mut recreation = deleted((1, 1));
         recreation.stored("x", 9, "c", 15);
         recreation.deleted("x", SEC);
         recreation.shown((1, 1), "x", 9, SEC);
-        assert_eq!(recreation.created(&soon("b")), None, "told of it too late");
+        assert_eq!(recreation.created(&soon("b")), None, "the read arrived after the deletion");
         let sent_at = by("b", 1_000_000, SEC / 2);
-        assert_eq!(deleted((1, 1)).created(&sent_at), None, "sent before it was told");
+        assert_eq!(deleted((1, 1)).created(&sent_at), None, "sent before it knew");
     }
 }

@@ -1,14 +1,14 @@
-//! C6: the requests of one process stay under a bound, whatever happens; and it leaves no watch and no task behind.
+//! C6: the number of requests of one process stays below a bound, whatever faults happen.
 
 use super::Violation;
 use crate::scenario::SEC;
 
-/// How long is looked at at once.
+/// The period in which requests are counted.
 const MINUTE: u64 = 60 * SEC;
-/// What a process may ask for without doing anything new, for each record that it has to do with: cut off for the whole
-/// minute it reads about every 0.9 s, and lists now and then to watch again.
+/// Requests per record without new demand. A process that is cut off for the whole minute reads about every 0.9 s,
+/// and sometimes lists in order to watch again.
 const PER_RECORD: u64 = 66;
-/// And for each time that a task of its begins to want something.
+/// Additional requests for each time that a task begins to want a name.
 const PER_DEMAND: u64 = 14;
 
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(crate) struct RequestRate {
     started_at: u64,
     sent: u64,
     demands: u64,
-    /// The most in any minute, in parts of a thousand of what is allowed.
+    /// The most requests in any period, in thousandths of the bound.
     pub(crate) peak: u64,
 }
 
@@ -25,7 +25,7 @@ impl RequestRate {
         self.demands += 1;
     }
 
-    /// A request left a process that has to do with this many records.
+    /// Counts a request of a process that uses this many records.
     pub(crate) fn sent(&mut self, now: u64, records: u64) -> Option<Violation> {
         if now >= self.started_at + MINUTE {
             *self = Self { started_at: now, peak: self.peak, ..Self::default() };
@@ -35,7 +35,7 @@ impl RequestRate {
         self.peak = self.peak.max(self.sent * 1000 / bound);
         let what = || {
             format!(
-                "{} requests in a minute with {} beginnings: at most {bound}",
+                "{} requests in a minute with {} new demands: at most {bound} are allowed",
                 self.sent, self.demands
             )
         };

@@ -1,31 +1,31 @@
-//! C4: every change is conditional on the state before it, and takes only what is free, one's own, or was unchanged for as
-//! long as it says.
+//! C4: every write is conditional on the state before it. It takes only a record that is free, or its own, or that
+//! did not change for the ttl in it.
 
 use super::Violation;
 use crate::scenario::SEC;
 
-/// A record that somebody writes over.
+/// The record that a write replaces.
 #[derive(Clone, Debug)]
 pub(crate) struct PreviousRecord {
     pub(crate) holder: String,
-    /// Seconds that it says it lives.
+    /// The ttl in the record, in seconds.
     pub(crate) ttl: u64,
-    /// When it became what it is.
+    /// When this state was stored.
     pub(crate) since: u64,
 }
 
-/// What one of our processes wrote.
+/// A write by one of the simulated processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Write<'a> {
     pub(crate) identity: &'a str,
-    /// The rate of its clock, in parts of a million.
+    /// The rate of the writer's clock, in millionths of true time.
     pub(crate) rate: u64,
-    /// When it was sent.
+    /// When the request was sent.
     pub(crate) sent_at: u64,
-    /// Whether the request said version and uid of what it writes over.
+    /// Whether the request named the version and the uid of the record.
     pub(crate) conditional: bool,
     pub(crate) before: Option<PreviousRecord>,
-    /// The holder in what was written; empty if it was freed or deleted.
+    /// The holder after the write; empty if the record was released or deleted.
     pub(crate) holder: &'a str,
 }
 
@@ -33,7 +33,7 @@ impl Write<'_> {
     pub(crate) fn check(&self) -> Option<Violation> {
         let violation = |what: &str| Some(Violation::new("C4", format!("{what}: {self:?}")));
         if !self.holder.is_empty() && self.holder != self.identity {
-            return violation("writes another's name");
+            return violation("writes another identity");
         }
         let before = self.before.as_ref()?;
         if !self.conditional {
@@ -43,12 +43,12 @@ impl Write<'_> {
             return None;
         }
         if self.holder.is_empty() {
-            return violation("frees what another holds");
+            return violation("releases a record that another process holds");
         }
         let waited = self.sent_at.saturating_sub(before.since) * self.rate / 1_000_000;
         // Clocks are read in whole milliseconds.
         let ttl = before.ttl * SEC - 2_000;
-        if waited < ttl { violation("takes over too soon") } else { None }
+        if waited < ttl { violation("takes over before the ttl has passed") } else { None }
     }
 }
 
@@ -77,8 +77,17 @@ mod tests {
     fn a_write_against_the_takeover_rules_is_a_violation() {
         assert!(takeover(14 * SEC).check().is_some(), "too soon");
         assert!(Write { rate: 900_000, ..takeover(16 * SEC) }.check().is_some(), "a slow clock");
-        assert!(Write { conditional: false, ..takeover(20 * SEC) }.check().is_some(), "blind");
-        assert!(Write { holder: "", ..takeover(20 * SEC) }.check().is_some(), "frees another's");
-        assert!(Write { holder: "c", ..takeover(20 * SEC) }.check().is_some(), "for another");
+        assert!(
+            Write { conditional: false, ..takeover(20 * SEC) }.check().is_some(),
+            "unconditional"
+        );
+        assert!(
+            Write { holder: "", ..takeover(20 * SEC) }.check().is_some(),
+            "releases another holder's record"
+        );
+        assert!(
+            Write { holder: "c", ..takeover(20 * SEC) }.check().is_some(),
+            "writes another identity"
+        );
     }
 }

@@ -1,15 +1,15 @@
-//! C2: a token is the version of the tenure's own acquiring write, is given once, and grows.
+//! C2: a token is the version of the tenure's own acquiring write, is given to one tenure only, and grows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
 
-/// A process in one of its lives.
+/// An incarnation of a process: the host, and how often a process has started there.
 pub(crate) type Incarnation = (usize, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
-    /// Acquiring writes by version: whose, and of which name.
+    /// Who made each acquiring write and for which name, by version.
     acquisitions: BTreeMap<u64, (Incarnation, String)>,
     seen: BTreeSet<u64>,
     last: BTreeMap<(Incarnation, &'static str), u64>,
@@ -21,14 +21,15 @@ impl Tokens {
         self.acquisitions.insert(version, (by, name.to_owned()));
     }
 
-    /// Somebody wrote beside it, before its owner had read it: that is then its version.
+    /// A write to a field that is not ours followed before the owner read its own write: the token is then the later
+    /// version.
     pub(crate) fn edited(&mut self, before: u64, after: u64) {
         if let Some(acquisition) = self.acquisitions.get(&before).cloned() {
             self.acquisitions.insert(after, acquisition);
         }
     }
 
-    /// A tenure began.
+    /// Checks the token of a new tenure.
     pub(crate) fn began(
         &mut self,
         by: Incarnation,
@@ -36,19 +37,23 @@ impl Tokens {
         token: u64,
     ) -> Option<Violation> {
         let violation = |what: &str| {
-            Some(Violation::new("C2", format!("`{name}` token {token} of {by:?} {what}")))
+            Some(Violation::new("C2", format!("token {token} of `{name}`, held by {by:?}, {what}")))
         };
         match self.acquisitions.get(&token) {
             Some((owner, of)) if *owner == by && of == name => {}
             other => {
-                return violation(&format!("is not of its own acquiring write but of {other:?}"));
+                return violation(&format!(
+                    "is not the version of its own acquiring write, but of {other:?}"
+                ));
             }
         }
         if !self.seen.insert(token) {
-            return violation("was given before");
+            return violation("was given to an earlier tenure");
         }
         match self.last.insert((by, name), token) {
-            Some(last) if last >= token => violation(&format!("does not grow from {last}")),
+            Some(last) if last >= token => {
+                violation(&format!("is not above the previous token {last}"))
+            }
             _ => None,
         }
     }
@@ -77,8 +82,8 @@ mod tests {
     #[test]
     fn a_foreign_repeated_or_shrinking_token_is_a_violation() {
         assert!(acquired().began(OWNER, "a", 8).is_some(), "no such write");
-        assert!(acquired().began((1, 1), "a", 7).is_some(), "of another");
-        assert!(acquired().began(OWNER, "b", 7).is_some(), "of another name");
+        assert!(acquired().began((1, 1), "a", 7).is_some(), "the write of another process");
+        assert!(acquired().began(OWNER, "b", 7).is_some(), "the write of another name");
         let mut tokens = acquired();
         tokens.began(OWNER, "a", 9);
         assert!(tokens.began(OWNER, "a", 9).is_some(), "twice");
