@@ -126,7 +126,7 @@ impl World {
         let own = self.hosts[h].process.as_ref().map(|process| process.identity.clone());
         let preferred = if self.rng.chance(500) { own } else { Some("absent".into()) };
         self.edit_random(EditKind::Unrelated, |lease| {
-            lease["spec"]["preferredHolder"] = json!(preferred)
+            lease["spec"]["preferredHolder"] = json!(preferred);
         });
     }
 

@@ -47,12 +47,13 @@ impl World {
                 self.unanswered.push(in_flight.reply);
                 return;
             }
-            (ReplyKind::FromServer, Some(answer)) => wire::complete(answer),
+            (ReplyKind::FromServer, Some(answer)) | (ReplyKind::Replaced(answer), _) => {
+                wire::complete(answer)
+            }
             (ReplyKind::Truncated, Some(mut answer)) => {
                 answer.body.truncate(answer.body.len() / 2);
                 wire::complete(answer)
             }
-            (ReplyKind::Replaced(answer), _) => wire::complete(answer),
             _ => Err(wire::reset()),
         };
         self.send_reply(in_flight, reply, delivery.reply_delay, shown);

@@ -143,7 +143,7 @@ impl Process {
         }
         let (clock, local) = (self.clock, self.local);
         let _entered = self.runtime.enter();
-        let mut lost = Vec::new();
+        let mut ended = Vec::new();
         let mut at = 0;
         while at < self.held.len() {
             let held = &mut self.held[at];
@@ -158,10 +158,10 @@ impl Process {
                     _ => Loss::Abandoned,
                 };
                 let (name, tenure) = self.held.remove(at).close(now);
-                lost.push((name, tenure, loss));
+                ended.push((name, tenure, loss));
             }
         }
-        lost
+        ended
     }
 }
 

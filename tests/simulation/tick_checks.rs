@@ -20,11 +20,11 @@ impl World {
     ) {
         let owner = (h, self.hosts[h].incarnation);
         let Interval { token, since, until } = tenure;
-        let lost = LostTenure { owner, name, loss, token, since, at: until };
+        let lost_tenure = LostTenure { owner, name, loss, token, since, at: until };
         let stopping = self.hosts[h].process.as_ref().is_none_or(|process| process.stopping);
         // A clock that runs too fast leaves too little time for requests, so its tenures may expire.
         if !stopping && self.scenario.broken != BrokenAssumption::ClockRates {
-            let violation = self.causes.check(&lost, self.max_gap());
+            let violation = self.causes.check(&lost_tenure, self.max_gap());
             self.report_violation(violation);
         }
         self.tenure_ended(name, tenure);

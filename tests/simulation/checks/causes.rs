@@ -95,8 +95,8 @@ mod tests {
     const OWNER: Incarnation = (0, 1);
 
     fn is_violation(causes: &Causes, loss: Loss) -> bool {
-        let lost = LostTenure { owner: OWNER, name: "a", loss, token: 7, since: 100, at: 200 };
-        causes.check(&lost, 20).is_some()
+        let tenure = LostTenure { owner: OWNER, name: "a", loss, token: 7, since: 100, at: 200 };
+        causes.check(&tenure, 20).is_some()
     }
 
     #[test]
