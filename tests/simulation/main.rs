@@ -49,7 +49,10 @@ use std::{
     time::Duration,
 };
 
-use crate::batch::Batch;
+use crate::{
+    batch::Batch,
+    checks::{Violation, repetition},
+};
 
 /// Allocation is a large part of the cost of a simulated hour.
 #[global_allocator]
@@ -148,20 +151,23 @@ fn the_same_seed_gives_the_same_trace() {
     let seed = AtomicU64::new(from);
     let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
     let failed = on_all_cores(next, |seed| {
-        (!gives_one_trace(seed)).then(|| {
+        check_repetition(seed).map(|violation| {
             format!(
-                "\nseed {seed}: two runs have different traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 \
-                 cargo test -p leasehold-simulation the_same_seed_gives_the_same_trace"
+                "\nseed {seed}: {}: {}\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 \
+                 cargo test -p leasehold-simulation the_same_seed_gives_the_same_trace",
+                violation.check, violation.what
             )
         })
     });
     assert!(failed.is_empty(), "{}", failed.concat());
 }
 
-/// Whether two runs of a seed, on two threads, have equal reports.
-fn gives_one_trace(seed: u64) -> bool {
+/// C7: runs a seed twice, on two threads.
+fn check_repetition(seed: u64) -> Option<Violation> {
     let run = || world::run(seed);
-    run() == std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
+    let first = run();
+    let second = std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"));
+    repetition::check(&first, &second)
 }
 
 /// The first seed of a range that has not run before. It is derived from the current time.

@@ -29,15 +29,18 @@ mod tests {
     fn a_request_at_rest_is_a_violation() {
         assert_eq!(check_requests(10, None), None, "the process has users");
         assert_eq!(check_requests(10, Some(10)), None);
-        assert!(check_requests(11, Some(10)).is_some());
+        assert!(check_requests(11, Some(10)).is_some_and(|found| found.check == "C6"));
     }
 
     #[test]
     fn a_task_at_rest_is_a_violation() {
         assert_eq!(check_tasks(0, 1, true), None);
-        assert!(check_tasks(0, 2, true).is_some(), "a task of a watch or of a contender");
         assert!(
-            check_tasks(0, 1, false).is_some(),
+            check_tasks(0, 2, true).is_some_and(|found| found.check == "C6"),
+            "a task of a watch or of a contender"
+        );
+        assert!(
+            check_tasks(0, 1, false).is_some_and(|found| found.check == "C6"),
             "the task of the client, after the handle was dropped"
         );
     }

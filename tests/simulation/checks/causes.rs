@@ -96,7 +96,7 @@ mod tests {
 
     fn is_violation(causes: &Causes, loss: Loss) -> bool {
         let tenure = LostTenure { owner: OWNER, name: "a", loss, token: 7, since: 100, at: 200 };
-        causes.check(&tenure, 20).is_some()
+        causes.check(&tenure, 20).is_some_and(|found| found.check == "C5")
     }
 
     #[test]

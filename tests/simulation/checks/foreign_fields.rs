@@ -68,6 +68,6 @@ mod tests {
         assert_eq!(check(&lease("a", "n"), &lease("a", "m")).unwrap().check, "C4");
         let mut lost = lease("a", "n");
         lost["spec"].as_object_mut().unwrap().remove("preferredHolder");
-        assert!(check(&lease("a", "n"), &lost).is_some());
+        assert!(check(&lease("a", "n"), &lost).is_some_and(|found| found.check == "C4"));
     }
 }

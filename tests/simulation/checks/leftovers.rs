@@ -128,6 +128,6 @@ mod tests {
         assert_eq!(check(&free, SEC, &[]), None);
         let other = Request { name: "b".into(), ..request };
         assert_eq!(check(&other, SEC, &[]), None, "the demand ended in the same millisecond");
-        assert!(check(&other, SEC + 1000, &[]).is_some());
+        assert!(check(&other, SEC + 1000, &[]).is_some_and(|found| found.check == "C6"));
     }
 }

@@ -77,7 +77,11 @@ mod tests {
             None,
             "the gap is within the bound"
         );
-        assert!(liveness.check(111, |_| false, |_| 0, Some((10, 100))).is_some());
+        assert!(
+            liveness
+                .check(111, |_| false, |_| 0, Some((10, 100)))
+                .is_some_and(|found| found.check == "C5")
+        );
         assert_eq!(liveness.check(112, |_| true, |_| 0, Some((10, 100))), None, "held");
         liveness.demand_changed(112, "a", false);
         assert_eq!(liveness.check(200, |_| false, |_| 0, Some((10, 100))), None, "not wanted");

@@ -1,4 +1,4 @@
-//! The checks C1 to C6. Each takes time linear in the number of events. C7 and C8 compare whole runs.
+//! The checks C1 to C7. Each takes time linear in the number of events. C8 is `Faults::missing`.
 
 pub(crate) mod at_rest;
 pub(crate) mod causes;
@@ -9,6 +9,7 @@ pub(crate) mod leftovers;
 pub(crate) mod liveness;
 pub(crate) mod overlap;
 pub(crate) mod recreation;
+pub(crate) mod repetition;
 pub(crate) mod request_rate;
 pub(crate) mod takeover;
 pub(crate) mod tokens;

@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn a_creation_within_a_ttl_of_the_deletion_is_a_violation() {
         let found = deleted((1, 1)).created(&by("b", 1_000_000, 15 * SEC));
-        assert!(found.is_some(), "too soon");
+        assert!(found.is_some_and(|found| found.check == "C4"), "too soon");
         let found = deleted((1, 1)).created(&by("b", 900_000, 17 * SEC));
-        assert!(found.is_some(), "a slow clock");
+        assert!(found.is_some_and(|found| found.check == "C4"), "a slow clock");
     }
 
     #[test]

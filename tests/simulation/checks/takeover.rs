@@ -75,19 +75,13 @@ mod tests {
 
     #[test]
     fn a_write_against_the_takeover_rules_is_a_violation() {
-        assert!(takeover(14 * SEC).check().is_some(), "too soon");
-        assert!(Write { rate: 900_000, ..takeover(16 * SEC) }.check().is_some(), "a slow clock");
-        assert!(
-            Write { conditional: false, ..takeover(20 * SEC) }.check().is_some(),
-            "unconditional"
-        );
-        assert!(
-            Write { holder: "", ..takeover(20 * SEC) }.check().is_some(),
-            "releases another holder's record"
-        );
-        assert!(
-            Write { holder: "c", ..takeover(20 * SEC) }.check().is_some(),
-            "writes another identity"
-        );
+        let is_violation =
+            |write: Write<'_>| write.check().is_some_and(|found| found.check == "C4");
+        let late = || takeover(20 * SEC);
+        assert!(is_violation(takeover(14 * SEC)), "too soon");
+        assert!(is_violation(Write { rate: 900_000, ..takeover(16 * SEC) }), "a slow clock");
+        assert!(is_violation(Write { conditional: false, ..late() }), "unconditional");
+        assert!(is_violation(Write { holder: "", ..late() }), "releases another holder's record");
+        assert!(is_violation(Write { holder: "c", ..late() }), "writes another identity");
     }
 }

@@ -81,12 +81,21 @@ mod tests {
 
     #[test]
     fn a_foreign_repeated_or_shrinking_token_is_a_violation() {
-        assert!(acquired().began(OWNER, "a", 8).is_some(), "no such write");
-        assert!(acquired().began((1, 1), "a", 7).is_some(), "the write of another process");
-        assert!(acquired().began(OWNER, "b", 7).is_some(), "the write of another name");
+        assert!(
+            acquired().began(OWNER, "a", 8).is_some_and(|found| found.check == "C2"),
+            "no such write"
+        );
+        assert!(
+            acquired().began((1, 1), "a", 7).is_some_and(|found| found.check == "C2"),
+            "the write of another process"
+        );
+        assert!(
+            acquired().began(OWNER, "b", 7).is_some_and(|found| found.check == "C2"),
+            "the write of another name"
+        );
         let mut tokens = acquired();
         tokens.began(OWNER, "a", 9);
-        assert!(tokens.began(OWNER, "a", 9).is_some(), "twice");
-        assert!(tokens.began(OWNER, "a", 7).is_some(), "shrinks");
+        assert!(tokens.began(OWNER, "a", 9).is_some_and(|found| found.check == "C2"), "twice");
+        assert!(tokens.began(OWNER, "a", 7).is_some_and(|found| found.check == "C2"), "shrinks");
     }
 }
