@@ -73,7 +73,7 @@ impl Batch {
             let _ = write!(
                 text,
                 "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} \
-                 cargo test -p leasehold-simulation replay -- --ignored --nocapture"
+                 cargo test -p leasehold-simulation --test simulation replay -- --ignored --nocapture"
             );
         }
         assert!(self.violations.is_empty(), "{text}\n{self}");

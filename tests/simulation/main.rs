@@ -154,7 +154,7 @@ fn the_same_seed_gives_the_same_trace() {
         check_repetition(seed).map(|violation| {
             format!(
                 "\nseed {seed}: {}: {}\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 \
-                 cargo test -p leasehold-simulation the_same_seed_gives_the_same_trace",
+                 cargo test -p leasehold-simulation --test simulation the_same_seed_gives_the_same_trace",
                 violation.check, violation.what
             )
         })
@@ -175,7 +175,8 @@ fn new_seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() << 20
 }
 
-/// Repeats one run: `LEASEHOLD_SEED=n cargo test -p leasehold-simulation replay -- --ignored --nocapture`.
+/// Repeats the run of `LEASEHOLD_SEED`:
+/// `cargo test -p leasehold-simulation --test simulation replay -- --ignored --nocapture`.
 #[test]
 #[ignore = "needs a seed"]
 fn replay() {
