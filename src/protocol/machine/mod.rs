@@ -86,7 +86,7 @@ struct Held {
     nonce: Nonce,
     token: Token,
     /// When the last write known to be stored was sent.
-    sent: Moment,
+    sent_at: Moment,
     until: Moment,
     /// Whom the record preferred already when it was claimed: they had their time to take it.
     passed_over: Option<Arc<str>>,
@@ -96,12 +96,12 @@ struct Held {
 
 /// A write that may be stored, now or later.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct OpenWrite {
+struct UnresolvedWrite {
     nonce: Nonce,
-    sent: Moment,
+    sent_at: Moment,
     base: Option<Version>,
     /// It may begin a tenure: claimed for whoever wants it now.
-    claims: bool,
+    may_begin_tenure: bool,
 }
 
 /// What is known of the record.
@@ -111,43 +111,50 @@ enum View {
     /// It is not there. `free_at` is when whoever held it has stopped to believe so.
     Absent {
         free_at: Moment,
-        checked: Moment,
+        confirmed_at: Moment,
     },
     /// It has been seen like this `since` then; `checked` is when a request last said so.
     Present {
         found: Arc<Versioned>,
         since: Moment,
-        checked: Moment,
+        confirmed_at: Moment,
     },
 }
 
 /// The one request under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Flight {
+enum InFlight {
     #[default]
     None,
-    Read(Sent),
-    Write(Sent, Sending),
+    Read(SentRequest),
+    Write(SentRequest, SentWrite),
 }
 
 /// What was known when a request was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Sent {
+struct SentRequest {
     highest: u64,
     /// A watch has missed the record since: the answer may be from before that.
-    missed: bool,
+    read_again: bool,
     /// A watch has reported the record since: if this read fails, nothing is unknown.
-    heard: bool,
+    event_seen: bool,
 }
 
 /// A write under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Sending {
+struct SentWrite {
     nonce: Nonce,
     kind: WriteKind,
     ttl: Duration,
     /// The version that it is conditional on; zero for there being no record.
     base: u64,
+}
+
+/// Answers older than the highest version, none between them newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Regression {
+    first: Moment,
+    last: Moment,
 }
 
 /// The state machine of one contender. See the [module](super) for its picture and invariants.
@@ -157,7 +164,7 @@ struct Sending {
     reason = "each is a fact of its own: no two exclude each other"
 )]
 pub(crate) struct Machine {
-    me: Arc<str>,
+    identity: Arc<str>,
     /// Random per machine: its nonces and its jitter come from it.
     seed: u64,
     writes: u64,
@@ -165,50 +172,50 @@ pub(crate) struct Machine {
     /// The record is deleted when it is released.
     temporary: bool,
     wanted: bool,
-    blind: bool,
-    tenure: Option<Held>,
+    without_watch: bool,
+    held: Option<Held>,
     loss: Option<Loss>,
     view: View,
     /// The highest version processed, from any source.
     highest: u64,
-    open: Vec<OpenWrite>,
-    flight: Flight,
+    unresolved: Vec<UnresolvedWrite>,
+    in_flight: InFlight,
     /// An answer is owed by the record itself before anything is decided.
-    reread: bool,
+    must_read: bool,
     backoff: Backoff,
     /// The version, or zero for none, that a conflict has shown to be outdated: a read that shows it is from a
     /// server that lags behind.
-    refuted: Option<u64>,
+    conflicted_on: Option<u64>,
     /// The first and the last of the answers that were older than what had been seen before, none between them newer.
-    stale: Option<(Moment, Moment)>,
+    regression: Option<Regression>,
     /// When to stop clearing up and leave the rest to the time to live.
-    give_up: Moment,
+    settle_deadline: Moment,
     /// The backend stored something else than was written.
     altered: bool,
 }
 
 impl Machine {
     /// A contender named `me`. `seed` must be random: nothing else tells two machines of one name apart.
-    pub(crate) fn new(me: Arc<str>, seed: u64, timing: Durations) -> Self {
+    pub(crate) fn new(identity: Arc<str>, seed: u64, timing: Durations) -> Self {
         Self {
-            me,
+            identity,
             seed,
             writes: 0,
             timing,
             temporary: false,
             wanted: false,
-            blind: false,
-            tenure: None,
+            without_watch: false,
+            held: None,
             loss: None,
             view: View::Unknown,
             highest: 0,
-            open: Vec::new(),
-            flight: Flight::None,
-            reread: false,
+            unresolved: Vec::new(),
+            in_flight: InFlight::None,
+            must_read: false,
             backoff: Backoff::default(),
-            refuted: None,
-            stale: None,
-            give_up: Moment::default(),
+            conflicted_on: None,
+            regression: None,
+            settle_deadline: Moment::default(),
             altered: false,
         }
     }
@@ -222,87 +229,87 @@ impl Machine {
     /// Takes in what happened at `now`, and returns what to do next and what the machine then is. `now` never goes back.
     pub(crate) fn step(&mut self, now: Moment, input: Input) -> (Step, Status) {
         self.altered = false;
-        self.expire(now);
+        self.expire_tenure(now);
         match input {
             Input::Wake => {}
-            Input::Claim(timing) => self.claim(timing),
-            Input::Release => self.release(now),
+            Input::Claim(timing) => self.on_claim(timing),
+            Input::Release => self.on_release(now),
             Input::Pass(timing) => {
-                self.release(now);
-                self.claim(timing);
+                self.on_release(now);
+                self.on_claim(timing);
             }
-            Input::Read(answer) => self.read(now, answer),
-            Input::Wrote(outcome) => self.wrote(now, outcome),
-            Input::Changed(found) => self.changed(now, &found),
-            Input::Deleted(version) => self.deleted(now, version),
-            Input::Missed => self.missed(now),
-            Input::Look => self.look(now),
-            Input::Blind => self.blind = true,
+            Input::Read(answer) => self.on_read(now, answer),
+            Input::Wrote(outcome) => self.on_write(now, outcome),
+            Input::Changed(found) => self.on_changed(now, &found),
+            Input::Deleted(version) => self.on_deleted(now, version),
+            Input::Missed => self.on_missed(now),
+            Input::Look => self.on_look(now),
+            Input::Blind => self.without_watch = true,
         }
-        let step = self.plan(now);
+        let step = self.next_step(now);
         (step, self.status(now))
     }
 
-    fn expire(&mut self, now: Moment) {
-        if self.tenure.as_ref().is_some_and(|tenure| now >= tenure.until) {
-            self.end(now, Loss::Expired);
+    fn expire_tenure(&mut self, now: Moment) {
+        if self.held.as_ref().is_some_and(|held| now >= held.until) {
+            self.end_tenure(now, Loss::Expired);
         }
     }
 
-    fn claim(&mut self, timing: Durations) {
+    fn on_claim(&mut self, timing: Durations) {
         self.timing = timing;
         self.wanted = true;
         self.loss = None;
     }
 
-    fn release(&mut self, now: Moment) {
-        if self.tenure.is_some() {
-            self.end(now, Loss::Released);
+    fn on_release(&mut self, now: Moment) {
+        if self.held.is_some() {
+            self.end_tenure(now, Loss::Released);
         }
-        self.abandon(now);
+        self.withdraw(now);
         if !self.backoff.is_failing() {
-            self.backoff.resume(now);
+            self.backoff.end_pause(now);
         }
     }
 
     /// The tenure ends here and now, before anything is told to anybody.
-    fn end(&mut self, now: Moment, loss: Loss) {
-        self.tenure = None;
+    fn end_tenure(&mut self, now: Moment, loss: Loss) {
+        self.held = None;
         self.loss = Some(loss);
-        self.abandon(now);
+        self.withdraw(now);
     }
 
     /// Nobody wants the tenure: what was written for it must not begin one later.
-    fn abandon(&mut self, now: Moment) {
+    fn withdraw(&mut self, now: Moment) {
         self.wanted = false;
-        self.give_up = now + self.timing.ttl();
-        self.open.iter_mut().for_each(|attempt| attempt.claims = false);
+        self.settle_deadline = now + self.timing.ttl();
+        self.unresolved.iter_mut().for_each(|attempt| attempt.may_begin_tenure = false);
     }
 
-    fn is_me(&self, record: &Record) -> bool {
-        record.holder.as_ref() == Some(&self.me)
+    fn names_identity(&self, record: &Record) -> bool {
+        record.holder.as_ref() == Some(&self.identity)
     }
 
     /// Held by a write of this very machine, not only of its name.
-    fn is_mine(&self, record: &Record) -> bool {
-        self.is_me(record) && record.nonce.is_some_and(|nonce| nonce.machine == self.seed)
+    fn is_own(&self, record: &Record) -> bool {
+        self.names_identity(record) && record.nonce.is_some_and(|nonce| nonce.machine == self.seed)
     }
 
     fn is_foreign(&self, record: &Record) -> bool {
-        !record.is_free() && !self.is_mine(record)
+        !record.is_free() && !self.is_own(record)
     }
 
     fn prefers_other(&self, record: &Record) -> bool {
-        record.preferred.as_ref().is_some_and(|preferred| *preferred != self.me)
+        record.preferred.as_ref().is_some_and(|preferred| *preferred != self.identity)
     }
 
     /// Somebody else comes first: the holder, or whom the record prefers.
-    fn is_in_the_way(&self, record: &Record) -> bool {
+    fn blocks_claim(&self, record: &Record) -> bool {
         self.is_foreign(record) || self.prefers_other(record)
     }
 
     /// The last known state of the record.
-    fn seen(&self) -> Option<&Arc<Versioned>> {
+    fn last_seen(&self) -> Option<&Arc<Versioned>> {
         match &self.view {
             View::Present { found, .. } => Some(found),
             View::Unknown | View::Absent { .. } => None,
@@ -310,13 +317,13 @@ impl Machine {
     }
 
     /// The record still shows a write of this machine.
-    fn is_left_behind(&self) -> bool {
-        self.seen().is_some_and(|found| self.is_mine(&found.record))
+    fn still_shows_own(&self) -> bool {
+        self.last_seen().is_some_and(|found| self.is_own(&found.record))
     }
 
     /// From when on `held` is in doubt: one attempt to renew it has had its time.
     fn doubtful_at(&self, held: &Held) -> Moment {
         let overdue = self.timing.renew_interval() + self.timing.attempt_timeout();
-        if held.yielding { held.sent } else { held.sent + overdue }
+        if held.yielding { held.sent_at } else { held.sent_at + overdue }
     }
 }

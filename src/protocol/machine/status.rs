@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Flight, Machine, View};
+use super::{InFlight, Machine, View};
 use crate::{
     api::{error::Loss, token::Token},
     protocol::record::Versioned,
@@ -88,7 +88,7 @@ impl Machine {
             tenure: self.tenure_status(now),
             loss: self.loss,
             wanted: self.wanted,
-            record: self.seen().cloned(),
+            record: self.last_seen().cloned(),
             highest: self.highest,
             barred: self.is_barred(),
             waiting: self.is_waiting(),
@@ -104,7 +104,7 @@ impl Machine {
     }
 
     fn tenure_status(&self, now: Moment) -> Option<TenureStatus> {
-        let held = self.tenure.as_ref().filter(|held| now < held.until)?;
+        let held = self.held.as_ref().filter(|held| now < held.until)?;
         Some(TenureStatus {
             token: held.token,
             until: held.until,
@@ -114,14 +114,14 @@ impl Machine {
     }
 
     fn is_waiting(&self) -> bool {
-        let idle = self.flight == Flight::None && !self.reread;
-        self.tenure.is_none() && idle && self.is_barred()
+        let idle = self.in_flight == InFlight::None && !self.must_read;
+        self.held.is_none() && idle && self.is_barred()
     }
 
     pub(super) fn is_barred(&self) -> bool {
         match &self.view {
-            View::Present { found, .. } => self.is_in_the_way(&found.record),
-            View::Absent { free_at, checked } => checked < free_at,
+            View::Present { found, .. } => self.blocks_claim(&found.record),
+            View::Absent { free_at, confirmed_at } => confirmed_at < free_at,
             View::Unknown => false,
         }
     }
@@ -136,18 +136,19 @@ impl Machine {
     }
 
     fn is_regressed(&self) -> bool {
-        self.stale.is_some_and(|(first, last)| last - first >= self.timing.ttl())
+        self.regression.is_some_and(|seen| seen.last - seen.first >= self.timing.ttl())
     }
 
     fn is_done(&self, now: Moment) -> bool {
-        let settled = now >= self.give_up || self.open.is_empty() && !self.is_left_behind();
-        !self.wanted && self.tenure.is_none() && self.flight == Flight::None && settled
+        let settled =
+            now >= self.settle_deadline || self.unresolved.is_empty() && !self.still_shows_own();
+        !self.wanted && self.held.is_none() && self.in_flight == InFlight::None && settled
     }
 
     fn release_status(&self, now: Moment) -> Release {
-        let given_up = now >= self.give_up;
-        let working = self.reread || self.flight != Flight::None;
-        match (self.wanted, self.is_left_behind()) {
+        let given_up = now >= self.settle_deadline;
+        let working = self.must_read || self.in_flight != InFlight::None;
+        match (self.wanted, self.still_shows_own()) {
             (true, _) => Release::Done,
             (false, true) if given_up => Release::LeftToExpire,
             (false, true) => Release::Pending,

@@ -21,13 +21,13 @@
 //! - A late write that can never be stored, since what it is conditional on has passed, is forgotten.
 //! - States are told apart by 64 bits of a hash: that two of ten million share one has a chance of one in 300,000.
 
-mod laws;
+mod rules;
 mod world;
 
 use stateright::{Checker, Model, Property};
 
 use self::{
-    laws::Wrong,
+    rules::Violation,
     world::{Action, World},
 };
 
@@ -35,7 +35,7 @@ use self::{
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     /// How many ticks a time to live is.
-    lives: u32,
+    ttl_ticks: u32,
     /// How many ticks there are.
     ticks: u32,
     /// How many writes and deletions are stored.
@@ -45,25 +45,25 @@ struct Bounds {
     /// Whether watches tell of what is stored, at any time after.
     watched: bool,
     /// The second contender's time to live is half the first's.
-    hasty: bool,
+    short_ttl: bool,
 }
 
 /// For every test run: time enough for one takeover.
 const SMALL: Bounds =
-    Bounds { lives: 2, ticks: 2, versions: 3, mishaps: 1, watched: false, hasty: false };
+    Bounds { ttl_ticks: 2, ticks: 2, versions: 3, mishaps: 1, watched: false, short_ttl: false };
 
 /// More mishaps, other times to live and watches, or more time: enough for a takeover from a takeover.
 const FULL: [Bounds; 3] = [
     Bounds { versions: 4, mishaps: 2, watched: true, ..SMALL },
-    Bounds { ticks: 3, versions: 4, watched: true, hasty: true, ..SMALL },
+    Bounds { ticks: 3, versions: 4, watched: true, short_ttl: true, ..SMALL },
     Bounds { ticks: 4, versions: 4, ..SMALL },
 ];
 
-const ONE_BELIEVER: &str = "one believer at once";
+const ONE_HOLDER: &str = "one believer at once";
 const TOKENS: &str = "tokens are of one's own claim, and grow";
 const TAKEOVERS: &str = "what another holds is taken over only after its time to live";
 const CREATES: &str = "what was deleted is made anew only after its time to live";
-const WANTED: &str = "nobody holds what nobody wants";
+const WANTED: &str = "nobody holds what nobody wanted";
 
 impl Model for Bounds {
     type State = World;
@@ -74,31 +74,31 @@ impl Model for Bounds {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        world.offer(self, actions);
+        world.enabled_actions(self, actions);
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        Some(world.after(action))
+        Some(world.apply(action))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn is(wrong: Wrong, world: &World) -> bool {
-            world.wrong == Some(wrong)
+        fn is(violation: Violation, world: &World) -> bool {
+            world.violation == Some(violation)
         }
         vec![
-            Property::always(ONE_BELIEVER, |_, world: &World| {
-                world.deleted || world.believers() <= 1
+            Property::always(ONE_HOLDER, |_, world: &World| {
+                world.deleted || world.holder_count() <= 1
             }),
-            Property::always(TOKENS, |_, world| !is(Wrong::Token, world)),
-            Property::always(TAKEOVERS, |_, world| !is(Wrong::Takeover, world)),
-            Property::always(CREATES, |_, world| !is(Wrong::Create, world)),
-            Property::always(WANTED, |_, world| !is(Wrong::Unwanted, world)),
+            Property::always(TOKENS, |_, world| !is(Violation::Token, world)),
+            Property::always(TAKEOVERS, |_, world| !is(Violation::Takeover, world)),
+            Property::always(CREATES, |_, world| !is(Violation::Create, world)),
+            Property::always(WANTED, |_, world| !is(Violation::Unwanted, world)),
         ]
     }
 }
 
 /// Looks at every state that there is within `bounds`.
-fn prove(bounds: Bounds) {
+fn check_all_states(bounds: Bounds) {
     let checker = bounds.checker().threads(2).spawn_bfs().join();
     let (all, different, far) =
         (checker.state_count(), checker.unique_state_count(), checker.max_depth());
@@ -110,7 +110,7 @@ fn prove(bounds: Bounds) {
 
 #[test]
 fn no_interleaving_breaks_a_law() {
-    prove(SMALL);
+    check_all_states(SMALL);
 }
 
 /// `make model`: 18 million states, one to two minutes on two cores, 4 GB.
@@ -118,6 +118,6 @@ fn no_interleaving_breaks_a_law() {
 #[ignore = "needs an optimised build: `make model`"]
 fn no_interleaving_breaks_a_law_for_longer() {
     for bounds in FULL {
-        prove(bounds);
+        check_all_states(bounds);
     }
 }

@@ -1,15 +1,15 @@
 //! The rules of the protocol, one by one. Times are milliseconds on the machine's own clock.
 
+mod backoff;
 mod deletion;
 mod floors;
 mod holding;
-mod inputs;
-mod pace;
-mod pauses;
-mod preferred;
+mod pause_lengths;
+mod preferred_holder;
+mod random_inputs;
 mod releasing;
 mod speed;
-mod standing;
+mod status;
 mod unknown;
 mod waiting;
 

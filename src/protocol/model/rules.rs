@@ -5,7 +5,7 @@ use crate::protocol::record::{Record, Versioned, Write, WriteKind};
 
 /// A law that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Wrong {
+pub(super) enum Violation {
     /// A tenure begins with a token that is not the version of a claim of its own, or has begun before, or is
     /// smaller than one before.
     Token,
@@ -21,47 +21,50 @@ impl World {
     /// What this contender holds with has changed.
     pub(super) fn check_begin(&mut self, at: usize) {
         let contender = &mut self.contenders[at];
-        let Some(token) = contender.holding else { return };
-        let claim = contender.claimed.iter().position(|&claimed| claimed == token);
+        let Some(token) = contender.held_token else { return };
+        let claim =
+            contender.claim_versions.iter().position(|&claim_versions| claim_versions == token);
         let grows = token > self.last_token || self.deleted;
         self.last_token = self.last_token.max(token);
         match claim {
-            Some(claim) if grows => _ = contender.claimed.remove(claim),
-            _ => self.wrong = Some(Wrong::Token),
+            Some(claim) if grows => _ = contender.claim_versions.remove(claim),
+            _ => self.violation = Some(Violation::Token),
         }
-        if !self.contenders[at].wants {
-            self.wrong = Some(Wrong::Unwanted);
+        if !self.contenders[at].wanted {
+            self.violation = Some(Violation::Unwanted);
         }
     }
 
     /// This contender is about to learn what the record is, or was.
-    pub(super) fn inform(&mut self, at: usize, found: &Versioned) {
+    pub(super) fn note_observed(&mut self, at: usize, found: &Versioned) {
         let now = self.now(at);
         let contender = &mut self.contenders[at];
         if found.version.number.get() < contender.machine.status(now).highest {
             return;
         }
-        contender.knew = is_anothers(contender.seed, &found.record).then(|| found.record.lives());
+        contender.foreign_ttl =
+            is_anothers(contender.seed, &found.record).then(|| found.record.lives());
     }
 
     /// This write is about to be stored.
     pub(super) fn check_commit(&mut self, request: &Request, write: &Write) {
-        let waited = self.at(request.from, request.sent) - self.at(request.from, self.since);
+        let waited =
+            self.time_at(request.from, request.sent) - self.time_at(request.from, self.since);
         let claims = write.kind == WriteKind::Claim;
-        let wrong = match &self.record {
+        let violation = match &self.record {
             Some(found) if is_anothers(request.seed, &found.record) => {
-                (!claims || waited < found.record.lives()).then_some(Wrong::Takeover)
+                (!claims || waited < found.record.lives()).then_some(Violation::Takeover)
             }
             Some(_) => None,
             None => request
-                .knew
+                .foreign_ttl
                 .filter(|&lives| claims && self.deleted && waited < lives)
-                .map(|_| Wrong::Create),
+                .map(|_| Violation::Create),
         };
-        self.wrong = self.wrong.or(wrong);
+        self.violation = self.violation.or(violation);
         let contender = &mut self.contenders[request.from];
         if claims && contender.seed == request.seed {
-            contender.claimed.push(self.version + 1);
+            contender.claim_versions.push(self.version + 1);
         }
     }
 }
