@@ -1,9 +1,14 @@
-//! How often requests may be sent: whatever comes in, a contender sends a bounded number of them.
+//! How long to pause. A contender sends a bounded number of requests, whatever its inputs are.
 //!
-//! Where everything fails for good that is one write and one read in half a renewal interval at the very most, or in
-//! 2.5 s where that is less: with the default timing, and with every longer one, 2,880 requests an hour. Where nothing
-//! fails but others are always faster, it is one of each in an eighth. Where all is well it is 720 an hour for a
-//! holder, and for a waiter one read each time to live in which its watch told nothing.
+//! | situation, with a ttl of 15 s or more | requests per hour, at most |
+//! |---|---|
+//! | a holder whose renewals succeed | 720 |
+//! | a waiter with a watch | one read for each ttl without an event |
+//! | everything fails all the time | 2,880: one read and one write each 2.5 s, which is half the renewal interval |
+//! | nothing fails, but another process always wins | one read and one write each 0.6 s, an eighth of it |
+//!
+//! With a shorter ttl the renewal interval is shorter, and the rates are higher in proportion. With a longer ttl the
+//! pauses stay as for 15 s, so that a contender notices the end of an outage within seconds.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -13,32 +18,32 @@ use std::{
 use super::{Failure, Machine};
 use crate::util::clock::Moment;
 
-/// The longest pause that a backend can ask for where no tenure is at stake.
+/// The longest pause that a backend can request while no tenure is held.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// The first pause after a failure, unless the time to live is short; each following one is twice as long.
+/// The first pause after a failure, shorter with a ttl below 15 s. Each further failure doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// By how much a race lost widens the span over which the next claim is spread: about what an answer takes.
+/// How much each lost race widens the span of the delay before the next claim: about the latency of one answer.
 const SPAN_PER_LOST_RACE: Duration = Duration::from_millis(2);
-/// How wide that span may grow.
+/// The widest span of that delay.
 const MAX_RACE_SPAN: Duration = Duration::from_millis(100);
 
-/// What went wrong of late, and until when to be quiet for it.
+/// The recent failures, and how long to pause because of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Backoff {
     pause_until: Moment,
-    /// Reads in a row without a useful answer. Counted apart from writes: a backend that answers every read and
-    /// fails every write must not be asked again at once each time a read succeeds.
+    /// Reads in a row without a useful answer. Counted apart from writes, because a backend that answers every read and
+    /// fails every write must not receive a write at once after each read.
     failed_reads: u32,
     /// The last read got no useful answer, and no watch has reported anything since.
     read_failing: bool,
     /// Writes in a row without a useful answer.
     failed_writes: u32,
-    /// Conflicts in a row that nothing has explained yet.
+    /// Conflicts in a row for which no newer version has been seen.
     unexplained_conflicts: u32,
     last_conflict: Moment,
-    /// Conflicts since this machine last had its way, each explained by somebody who was faster.
+    /// Conflicts since the last stored write that were explained by the write of another process.
     lost_races: u32,
 }
 
@@ -55,19 +60,19 @@ impl Backoff {
         self.read_failing
     }
 
-    /// No more pause, at `now`.
+    /// Ends the pause.
     pub(super) fn end_pause(&mut self, now: Moment) {
         self.pause_until = now;
     }
 
-    /// What failed before somebody asked is no answer to them.
+    /// A new caller arrived: forgets the failures before its call.
     pub(super) fn reset(&mut self, now: Moment) {
         self.end_pause(now);
         self.read_succeeded();
         self.failed_writes = 0;
     }
 
-    /// A pause must end by then: a tenure that began needs its renewals.
+    /// Shortens the pause to end by then: a tenure that began needs its renewals.
     pub(super) fn end_pause_by(&mut self, latest: Moment) {
         self.pause_until = self.pause_until.min(latest);
     }
@@ -81,20 +86,20 @@ impl Backoff {
         self.read_failing = false;
     }
 
-    /// A watch reported the record: what a failed read was for is known. The count of failed reads stays, because
-    /// news must not make a contender read more often.
+    /// A watch reported the record, so the state that a failed read asked for is known. The count of failed reads
+    /// stays, because events must not make a contender read more often.
     pub(super) fn clear_read_failure(&mut self) {
         self.read_failing = false;
     }
 
-    /// A write was carried out, or one of which nobody knew turned out to be.
+    /// A write is stored, or a write of unknown outcome was recognised as stored.
     pub(super) fn write_succeeded(&mut self) {
         self.failed_writes = 0;
         self.unexplained_conflicts = 0;
         self.lost_races = 0;
     }
 
-    /// The record has moved on: whatever a write was in conflict with, it was that.
+    /// A newer version was seen, which explains the conflicts: another process was faster.
     pub(super) fn conflict_explained(&mut self) {
         if self.unexplained_conflicts > 0 {
             self.unexplained_conflicts = 0;
@@ -115,7 +120,10 @@ impl Machine {
         self.back_off(now, self.backoff.failed_writes, failure);
     }
 
-    /// The first conflict has its answer at once, each further one that nothing explains later.
+    /// Pauses from the second unexplained conflict on.
+    ///
+    /// After the first one the machine reads at once, because a conflict is normal where processes compete. A conflict
+    /// that no read explains comes from a server that lags behind or that refuses the write for another reason.
     pub(super) fn back_off_from_conflict(&mut self, now: Moment) {
         self.backoff.failed_writes = 0;
         if now - self.backoff.last_conflict > self.timing.retry() * 2 {
@@ -128,16 +136,18 @@ impl Machine {
         }
     }
 
-    /// How long to leave a free record to others: a share of a span that grows with each race lost, and so with
-    /// how many there are. The first to come then writes alone, and the others see it before they have written.
+    /// How long to wait before a claim of a free record: a share of a span that grows with each lost race.
+    ///
+    /// The more processes compete, the more races each of them loses, and the wider their claims are spread. The first
+    /// one then usually writes alone, and the others see its claim in their watch before they write.
     pub(super) fn free_record_delay(&self, version: u64) -> Duration {
         self.jitter(version, (SPAN_PER_LOST_RACE * self.backoff.lost_races).min(MAX_RACE_SPAN))
     }
 
-    /// Exponential and capped; and as long as the backend asks, if a tenure leaves that much.
+    /// Exponential and capped. A longer pause that the backend requests is honoured as far as the tenure allows.
     fn back_off(&mut self, now: Moment, count: u32, failure: Failure) {
         let most = match failure.refused {
-            // Credentials are renewed and roles mended within a hold: there must be time for three attempts in it.
+            // Expired credentials are often renewed within a hold, so three more attempts must fit into it.
             true if self.held.is_some() => {
                 let budget = self.timing.hold().saturating_sub(self.timing.renew_interval());
                 self.timing.refused().min(budget / 4)
@@ -155,23 +165,25 @@ impl Machine {
         (self.timing.ttl() / 150).min(FIRST_PAUSE).saturating_mul(1 << times.min(10))
     }
 
-    /// Half of `most` and a share of the other half.
-    fn pause_for(&mut self, now: Moment, most: Duration, asked: Option<Duration>) {
+    /// Pauses for half of `most` plus a share of the other half, so that contenders do not retry in step.
+    fn pause_for(&mut self, now: Moment, most: Duration, requested: Option<Duration>) {
         let mut pause = most / 2 + self.jitter(now.as_nanos(), most / 2);
-        if let Some(asked) = asked {
+        if let Some(requested) = requested {
             let room = self.held.as_ref().map_or(MAX_RETRY_AFTER, |held| {
                 (held.until - now).saturating_sub(self.timing.attempt_timeout() * 2)
             });
-            pause = pause.max(asked.min(room));
+            pause = pause.max(requested.min(room));
         }
         self.backoff.pause_until = now + pause;
     }
 
-    /// A share of `most`: a different one for each machine, and for each `salt`.
+    /// A share of `most`, different for each machine and for each `salt`.
+    ///
+    /// A hash instead of a random source: the same inputs must lead to the same steps.
     pub(super) fn jitter(&self, salt: u64, most: Duration) -> Duration {
         let mut hasher = DefaultHasher::new();
         (self.seed, salt).hash(&mut hasher);
-        let part = u32::try_from(hasher.finish() >> 48).unwrap_or(0);
-        most.saturating_mul(part) / (1 << 16)
+        let share = u32::try_from(hasher.finish() >> 48).unwrap_or(0);
+        most.saturating_mul(share) / (1 << 16)
     }
 }

@@ -8,22 +8,26 @@ use crate::{
     util::clock::Moment,
 };
 
-/// How many unanswered writes are remembered; an older one would be taken for a stranger's, which is safe.
+/// How many unresolved writes a machine remembers. An older one counts as foreign, which is safe: it ends a tenure or
+/// lengthens a wait.
 const MAX_UNRESOLVED: usize = 8;
-/// How much later than it could a waiter takes over, at most: so that not all of them do so at once.
+/// The longest time by which a waiter delays a takeover, so that not all waiters of a record claim it at once.
 const MAX_TAKEOVER_JITTER: Duration = Duration::from_millis(500);
 
 impl Machine {
+    /// The next step. An order of precedence: the request in flight, a pause, an owed read, then renew, claim or
+    /// settle.
     pub(super) fn next_step(&mut self, now: Moment) -> Step {
         if self.in_flight != InFlight::None {
             return self.sleep_until(now, Moment::NEVER);
         }
-        let leaving = !self.wanted && self.held.is_none();
-        if leaving && now >= self.settle_deadline {
+        let settling = !self.wanted && self.held.is_none();
+        // After one ttl other processes can claim the record, whatever is left in it.
+        if settling && now >= self.settle_deadline {
             return Step::Done;
         }
         if now < self.backoff.pause_until() {
-            let end = if leaving { self.settle_deadline } else { Moment::NEVER };
+            let end = if settling { self.settle_deadline } else { Moment::NEVER };
             return self.sleep_until(now, self.backoff.pause_until().min(end));
         }
         if self.must_read {
@@ -36,6 +40,7 @@ impl Machine {
         }
     }
 
+    /// Holding: sends a renewal once it is due, unless the tenure yields to another holder.
     fn renew_when_due(&mut self, now: Moment) -> Step {
         let Some(held) = &self.held else { return Step::Done };
         let due = held.sent_at + self.timing.renew_interval();
@@ -46,11 +51,12 @@ impl Machine {
         }
     }
 
-    /// Takes what is free, absent or this machine's own; outwaits what is not.
+    /// Contending: claims a record that is free, absent or this machine's own. Waits for the expiry of any other.
     fn claim_or_wait(&mut self, now: Moment) -> Step {
         match &self.view {
             View::Unknown => self.send_read(),
             View::Absent { free_at, .. } if now < *free_at => Step::Sleep(*free_at),
+            // Another process may have created the record during the wait.
             View::Absent { free_at, confirmed_at } if confirmed_at < free_at => self.send_read(),
             View::Present { found, since, confirmed_at } if self.blocks_claim(&found.record) => {
                 let (found, since, confirmed_at) = (Arc::clone(found), *since, *confirmed_at);
@@ -64,9 +70,9 @@ impl Machine {
         }
     }
 
-    /// The record must be seen unchanged for its own time to live, and be read once more, before it is taken.
+    /// Claims the record once it was unchanged for its own ttl and an answer after that showed it unchanged.
     ///
-    /// The same goes for a record that prefers somebody else: they have one time to live to take it.
+    /// A free record that prefers another holder is treated the same: that holder has one ttl to claim it.
     fn wait_for_expiry(
         &mut self,
         now: Moment,
@@ -74,10 +80,10 @@ impl Machine {
         since: Moment,
         confirmed_at: Moment,
     ) -> Step {
-        let lives = found.record.lives();
-        let expiry = since + lives;
+        let ttl = found.record.lives();
+        let expiry = since + ttl;
         let take =
-            expiry + self.jitter(found.version.number.get(), (lives / 30).min(MAX_TAKEOVER_JITTER));
+            expiry + self.jitter(found.version.number.get(), (ttl / 30).min(MAX_TAKEOVER_JITTER));
         let half = self.timing.retry() / 2;
         let poll = confirmed_at + half + self.jitter(confirmed_at.as_nanos(), half);
         if now >= take && confirmed_at >= expiry {
@@ -91,26 +97,31 @@ impl Machine {
         }
     }
 
-    /// Nobody wants the tenure: leave nothing of this machine behind, nor anything that may still come.
+    /// Settling: frees the record, and makes sure that no unresolved write can be stored any more.
     fn clean_up(&mut self, now: Moment) -> Step {
         if self.unresolved.is_empty() && !self.still_shows_own() {
             return Step::Done;
         }
         match &self.view {
             View::Unknown => self.send_read(),
-            // Freeing it would mean creating it: wait for the create to come, or not.
+            // An unanswered create of a candidate may still be stored. Elsewhere a create of a free record makes it
+            // impossible, but the record of a candidate must not be left in the store. So read until the create is
+            // stored, and then delete the record, or until the deadline.
             View::Absent { confirmed_at, .. } if self.temporary => {
                 self.read_after_interval(now, *confirmed_at)
             }
-            // A claim on somebody's expired record: it is settled when anybody takes or renews that.
+            // An unanswered claim on the expired record of another holder. That record must not be written to. The
+            // claim cannot be stored any more once any process has claimed or renewed the record.
             View::Present { found, confirmed_at, .. } if self.is_foreign(&found.record) => {
                 self.read_after_interval(now, *confirmed_at)
             }
-            // Frees what is held, or moves the version on so that an unanswered claim cannot be stored any more.
+            // Frees this machine's own record, or writes a free record on the same base as the unanswered claim. Only
+            // one of two writes on the same base can be stored.
             View::Present { .. } | View::Absent { .. } => self.send_write(now, WriteKind::Free),
         }
     }
 
+    /// Reads once per renewal interval.
     fn read_after_interval(&mut self, now: Moment, confirmed_at: Moment) -> Step {
         let again = confirmed_at + self.timing.renew_interval();
         if now < again { Step::Sleep(again.min(self.settle_deadline)) } else { self.send_read() }
@@ -125,6 +136,7 @@ impl Machine {
         self.writes += 1;
         let nonce = Nonce { machine: self.seed, write: self.writes };
         let base = self.last_seen().cloned();
+        // A release needs no memory: a later read shows a free record, whichever write freed it.
         if kind != WriteKind::Free {
             if self.unresolved.len() == MAX_UNRESOLVED {
                 self.unresolved.remove(0);
@@ -145,6 +157,8 @@ impl Machine {
         Step::Write(Write { base, kind, record })
     }
 
+    /// The record of the next write. The nonce differs from write to write, so each renewal changes the object and
+    /// moves its version; an identical PUT would not.
     fn record_to_write(&self, nonce: Nonce, kind: WriteKind, before: Option<&Record>) -> Record {
         Record {
             holder: (kind != WriteKind::Free).then(|| Arc::clone(&self.identity)),
@@ -156,7 +170,9 @@ impl Machine {
                 }
                 before => before.map_or(0, |before| before.transitions.max(0)),
             },
+            // Backends keep the stored value of this field, because only other programs write it.
             preferred: None,
+            // A claim has no token yet: its token is the version that the store gives it.
             token: self.held.as_ref().map(|held| held.token.number()),
         }
     }
@@ -165,10 +181,10 @@ impl Machine {
         SentRequest { highest: self.highest, read_again: false, event_seen: false }
     }
 
-    /// Sleeps, but not past what must be told of the present tenure.
+    /// Sleeps until then, or until the tenure becomes doubtful or ends, because each of them changes the status.
     fn sleep_until(&self, now: Moment, until: Moment) -> Step {
         let Some(held) = &self.held else { return Step::Sleep(until) };
-        let told = [held.until, self.doubtful_at(held)].into_iter().filter(|&at| at > now);
-        Step::Sleep(told.fold(until, Moment::min))
+        let changes = [held.until, self.doubtful_at(held)].into_iter().filter(|&at| at > now);
+        Step::Sleep(changes.fold(until, Moment::min))
     }
 }

@@ -1,4 +1,4 @@
-//! What a state of the record means, wherever it comes from.
+//! What a state of the record means, whether an answer or a watch event shows it.
 
 use std::{num::NonZeroU64, sync::Arc};
 
@@ -10,11 +10,12 @@ use crate::{
 };
 
 impl Machine {
-    /// A watch saw this state. It may tell late and twice: only what is newer is news.
+    /// A watch reported this state. Events may be late or repeated, so only a newer version has an effect.
     pub(super) fn on_changed(&mut self, now: Moment, found: &Arc<Versioned>) {
         self.without_watch = false;
         let number = found.version.number.get();
-        // The last state before the record disappeared, told once more.
+        // A repeated event of the last state before the record disappeared. An absence that was read has no version
+        // of its own, so the version alone does not show that this event is old.
         if number == self.highest && matches!(self.view, View::Absent { .. }) {
             return;
         }
@@ -26,7 +27,7 @@ impl Machine {
         }
     }
 
-    /// A watch saw the record disappear.
+    /// A watch reported that the record was deleted.
     pub(super) fn on_deleted(&mut self, now: Moment, version: NonZeroU64) {
         self.without_watch = false;
         if version.get() > self.highest {
@@ -37,7 +38,7 @@ impl Machine {
         }
     }
 
-    /// A watch reported the state of the record. A read that is under way and fails later is then no failure to report.
+    /// A watch reported the state of the record. A read that is in flight and fails later is then no failure to report.
     fn note_watch_event(&mut self) {
         self.backoff.clear_read_failure();
         if let InFlight::Read(sent) = &mut self.in_flight {
@@ -45,30 +46,36 @@ impl Machine {
         }
     }
 
-    /// Whoever asked set the backoff: a read for each who asks. An answer that is under way may be older.
+    /// A new caller wants an answer from the present state of the store.
+    ///
+    /// Its call ends the back-off, because earlier failures say nothing about the store now. One call costs one read.
     pub(super) fn on_look(&mut self, now: Moment) {
         self.backoff.reset(now);
-        // The verdict is for the next answer to pronounce again.
+        // The caller must not fail because of old answers: the next answer decides again.
         self.regression =
             self.regression.map(|Regression { first, .. }| Regression { first, last: first });
         if !self.is_barred() {
             return;
         }
         match &mut self.in_flight {
+            // The answer in flight may be older than the call.
             InFlight::Read(sent) | InFlight::Write(sent, ..) => sent.read_again = true,
             InFlight::None => self.must_read = true,
         }
     }
 
-    /// A new watch does not find the record. It has no version to tell by: the answer that is under way may be
-    /// older, so another read must tell.
+    /// A new watch did not list the record.
+    ///
+    /// That has no version to compare, and an answer in flight may be older, so only another read shows whether the
+    /// record is gone.
     pub(super) fn on_missed(&mut self, now: Moment) {
         self.without_watch = false;
         self.backoff.clear_read_failure();
         match (&mut self.in_flight, &self.view) {
             (InFlight::Read(sent) | InFlight::Write(sent, ..), _) => sent.read_again = true,
             (InFlight::None, View::Present { confirmed_at, .. }) => {
-                // However often a watch is set up anew.
+                // A watch that is set up again and again must not cause a read each time. A holder reads at once,
+                // because it has lost if the record is gone.
                 let earliest = *confirmed_at + self.timing.retry() / 2;
                 self.must_read = true;
                 if self.held.is_none() && earliest > now {
@@ -79,12 +86,15 @@ impl Machine {
         }
     }
 
-    /// Takes in a state of the record; false if it is older than one already known.
+    /// Processes a state of the record. Returns false, and does nothing, if the state is older than the highest
+    /// version.
+    ///
+    /// `answered` is true if the state comes from an answer, so that it was current after the request was sent.
     pub(super) fn observe_record(
         &mut self,
         now: Moment,
         found: &Arc<Versioned>,
-        asked: bool,
+        answered: bool,
     ) -> bool {
         let number = found.version.number.get();
         if number < self.highest {
@@ -96,21 +106,21 @@ impl Machine {
         }
         self.highest = number;
         self.regression = None;
-        let written = |attempt: &&UnresolvedWrite| Some(attempt.nonce) == found.record.nonce;
-        let mine = self.unresolved.iter().find(written).cloned();
-        // Every other write was conditional on what has passed: it cannot be stored any more.
+        let wrote_it = |attempt: &&UnresolvedWrite| Some(attempt.nonce) == found.record.nonce;
+        let own_write = self.unresolved.iter().find(wrote_it).cloned();
+        // A write on any other version cannot be stored any more, because the record is past that version.
         self.unresolved.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
-        if newer && mine.is_some() {
+        if newer && own_write.is_some() {
             self.backoff.write_succeeded();
         }
         match &self.held {
-            Some(_) => self.confirm_tenure(now, found, mine.as_ref()),
-            None => self.begin_tenure(now, found, mine.as_ref()),
+            Some(_) => self.confirm_tenure(now, found, own_write.as_ref()),
+            None => self.begin_tenure(now, found, own_write.as_ref()),
         }
         self.update_yielding(found);
         match &mut self.view {
             View::Present { found: known, confirmed_at, .. } if known.version == found.version => {
-                if asked {
+                if answered {
                     *confirmed_at = now;
                 }
             }
@@ -121,15 +131,21 @@ impl Machine {
         true
     }
 
-    /// A tenure begins if, and only if, `found` is what a claim of this machine stored.
-    fn begin_tenure(&mut self, now: Moment, found: &Versioned, mine: Option<&UnresolvedWrite>) {
-        let Some(attempt) = mine.filter(|attempt| attempt.may_begin_tenure && self.wanted) else {
+    /// Begins a tenure if, and only if, `found` is what an unresolved claim of this machine stored.
+    fn begin_tenure(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        own_write: Option<&UnresolvedWrite>,
+    ) {
+        let Some(attempt) = own_write.filter(|attempt| attempt.may_begin_tenure && self.wanted)
+        else {
             return;
         };
         let until = attempt.sent_at + self.timing.hold();
-        let kept =
+        let as_written =
             self.names_identity(&found.record) && found.record.ttl == Some(self.timing.ttl());
-        if !kept || now >= until {
+        if !as_written || now >= until {
             return;
         }
         self.held = Some(Held {
@@ -141,15 +157,20 @@ impl Machine {
             passed_over: found.record.preferred.clone(),
             yielding: false,
         });
-        // What failed before it was asked for a longer pause than a tenure has time for.
+        // A pause from before the tenure may be longer than the hold. Two attempts must fit after it.
         let budget = self.timing.hold().saturating_sub(self.timing.attempt_timeout() * 2);
         self.backoff.end_pause_by(attempt.sent_at + budget);
     }
 
-    /// The tenure goes on if `found` is what this machine wrote, last confirmed or recognised just now.
+    /// Ends the tenure unless `found` is a write of this machine: the last confirmed one, or one recognised just now.
     ///
-    /// What others edit beside holder, nonce and time to live does not concern it.
-    fn confirm_tenure(&mut self, now: Moment, found: &Versioned, mine: Option<&UnresolvedWrite>) {
+    /// An edit of any field but the holder, the nonce and the ttl keeps the tenure.
+    fn confirm_tenure(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        own_write: Option<&UnresolvedWrite>,
+    ) {
         let Some(held) = &mut self.held else { return };
         if found.version.uid != held.version.uid {
             return self.end_tenure(now, Loss::Deleted);
@@ -161,29 +182,33 @@ impl Machine {
             return self.end_tenure(now, Loss::Taken);
         }
         let known = found.record.nonce == Some(held.nonce);
-        if found.record.ttl != Some(self.timing.ttl()) || !known && mine.is_none() {
+        if found.record.ttl != Some(self.timing.ttl()) || !known && own_write.is_none() {
             return self.end_tenure(now, Loss::Altered);
         }
         held.version = found.version.clone();
-        if let Some(attempt) = mine {
+        if let Some(attempt) = own_write {
             held.nonce = attempt.nonce;
             held.sent_at = held.sent_at.max(attempt.sent_at);
             held.until = held.until.max(attempt.sent_at + self.timing.hold());
         }
     }
 
-    /// Whoever is newly preferred is to have the record: the tenure runs out instead of being renewed.
+    /// Starts or stops yielding. A tenure that yields to the preferred holder runs out instead of being renewed.
     fn update_yielding(&mut self, found: &Versioned) {
         let Some(held) = &mut self.held else { return };
         let preferred =
             found.record.preferred.as_ref().filter(|&preferred| *preferred != self.identity);
+        // If the same holder is preferred again later, that is a new request.
         if preferred.is_none() {
             held.passed_over = None;
         }
         held.yielding = preferred.is_some() && preferred != held.passed_over.as_ref();
     }
 
-    /// There is no record. Whoever knew one that somebody else held waits as long as that holder may believe in it.
+    /// Processes the absence of the record.
+    ///
+    /// If another process held the record, it may not have noticed the deletion and may trust its tenure for the rest
+    /// of its hold. So the record must not be created before one ttl of that record has passed.
     pub(super) fn observe_absence(&mut self, now: Moment) {
         if self.held.is_some() {
             self.end_tenure(now, Loss::Deleted);
@@ -191,6 +216,7 @@ impl Machine {
         self.regression = None;
         self.unresolved.retain(|attempt| attempt.base.is_none());
         let free_at = match &self.view {
+            // Still absent: the wait goes on and does not start again.
             View::Absent { free_at, .. } => *free_at,
             View::Present { found, .. } if self.is_foreign(&found.record) => {
                 now + found.record.lives()

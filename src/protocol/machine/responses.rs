@@ -1,4 +1,6 @@
-//! What the answers to a machine's own requests mean.
+//! What an answer to the machine's own request means.
+//!
+//! An answer without a request in flight is ignored: its request was given up before.
 
 use std::{mem::take, sync::Arc};
 
@@ -9,6 +11,7 @@ use crate::{
 };
 
 impl Machine {
+    /// The read in flight is answered, or failed.
     pub(super) fn on_read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
         let InFlight::Read(sent) = self.in_flight else { return };
         self.in_flight = InFlight::None;
@@ -29,7 +32,8 @@ impl Machine {
                     self.read_confirmed(now, found.version.number.get());
                 }
             }
-            // An absence has no version: if something newer came in between, only another read can tell.
+            // An absence has no version. If a newer state was processed since the read was sent, only another read
+            // shows which of the two is older.
             Ok(None) if sent.highest != self.highest => {
                 self.must_read = true;
                 self.read_failed(now, Failure::default());
@@ -42,7 +46,11 @@ impl Machine {
         }
     }
 
-    /// A read shows this version, or zero for none. What a conflict has refuted is no reason to write at once again.
+    /// A read showed this version, or zero for no record.
+    ///
+    /// A conflict has proved that the record moved on from `conflicted_on`, so a read that still shows it comes from a
+    /// server that lags behind. It counts as a failure: a write on that version would conflict again, and without a
+    /// pause the machine would read and write as fast as the store answers.
     fn read_confirmed(&mut self, now: Moment, version: u64) {
         if self.conflicted_on == Some(version) {
             self.read_failed(now, Failure::default());
@@ -51,20 +59,23 @@ impl Machine {
         }
     }
 
+    /// The write in flight is answered, or failed.
     pub(super) fn on_write(&mut self, now: Moment, outcome: Outcome) {
         let InFlight::Write(sent, write) = take(&mut self.in_flight) else { return };
         self.must_read |= sent.read_again;
         match outcome {
-            // What is stored has a newer version: only a read can tell what was done.
+            // A stored write has a newer version than its base. This answer is wrong, so the outcome is unknown.
             Outcome::Stored(found) if found.version.number.get() <= write.base => {
                 self.write_unconfirmed(now, write.nonce, Failure::default());
             }
             Outcome::Stored(found) => {
-                let kept = self.names_identity(&found.record)
+                let as_written = self.names_identity(&found.record)
                     && found.record.nonce == Some(write.nonce)
                     && found.record.ttl == Some(write.ttl);
                 self.write_stored(now, sent, &found);
-                if !kept && write.kind != WriteKind::Free {
+                // A webhook changed the write. A claim or renewal that is not as written begins or extends nothing. The
+                // next one would be changed too, so retry slowly. A release only has to end the tenure.
+                if !as_written && write.kind != WriteKind::Free {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
                 }
@@ -78,6 +89,7 @@ impl Machine {
         }
     }
 
+    /// The store carried out the write.
     fn write_stored(&mut self, now: Moment, sent: SentRequest, found: &Arc<Versioned>) {
         self.backoff.write_succeeded();
         if !self.observe_record(now, found, true) && sent.highest == self.highest {
@@ -85,15 +97,22 @@ impl Machine {
         }
     }
 
+    /// The record was not in the state that the write was conditional on.
+    ///
+    /// That alone ends no tenure: after a lost answer and a silent retry of the HTTP client, the conflict is with this
+    /// machine's own write.
     fn write_refuted(&mut self, now: Moment, write: SentWrite) {
         self.back_off_from_conflict(now);
         self.conflicted_on = Some(write.base);
-        // A watch may have told already what the record is now.
-        let told = self.last_seen().is_some_and(|found| found.version.number.get() > write.base);
-        self.must_read |= !(told && write.kind == WriteKind::Claim);
+        // A watch event may have shown the newer state already; then a claim needs no read. A holder always reads,
+        // because the conflict may be with its own earlier write.
+        let known = self.last_seen().is_some_and(|found| found.version.number.get() > write.base);
+        self.must_read |= !(known && write.kind == WriteKind::Claim);
     }
 
+    /// The write has no useful answer.
     fn write_unconfirmed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {
+        // A refused write is known not to be stored. Any other failure leaves the outcome unknown.
         if failure.refused {
             self.unresolved.retain(|attempt| attempt.nonce != nonce);
         }
@@ -101,7 +120,7 @@ impl Machine {
         self.write_failed(now, failure);
     }
 
-    /// The answer is older than what was known when it was asked for: the server itself is behind.
+    /// The answer is older than the state that was known when its request was sent: the server lags behind.
     fn response_outdated(&mut self, now: Moment) {
         self.regression.get_or_insert(Regression { first: now, last: now }).last = now;
         self.must_read = true;

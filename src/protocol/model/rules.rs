@@ -1,29 +1,29 @@
-//! What must be true of each belief that begins and of each write that is stored.
+//! The rules that each tenure that begins and each write that is stored must follow.
 
 use super::world::{Request, World};
 use crate::protocol::record::{Record, Versioned, Write, WriteKind};
 
-/// A law that is broken.
+/// A violated rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Violation {
-    /// A tenure begins with a token that is not the version of a claim of its own, or has begun before, or is
-    /// smaller than one before.
+    /// A tenure began with a token that is not the version of its own claim, is not new, or is smaller than an earlier
+    /// one.
     Token,
-    /// A record that another holds is freed, or taken before it was unchanged for its own time to live.
+    /// The record of another holder was freed, or claimed before it was unchanged for its own ttl.
     Takeover,
-    /// Whoever knew that another held the record makes a new one sooner than that one's time to live after its deletion.
+    /// A contender that knew the record of another holder created it sooner than the ttl of that record after its
+    /// deletion.
     Create,
-    /// A tenure begins that nobody wants.
+    /// A tenure began for a contender that does not want one.
     Unwanted,
 }
 
 impl World {
-    /// What this contender holds with has changed.
+    /// The token of this contender has changed: checks the tenure that began, if any.
     pub(super) fn check_begin(&mut self, at: usize) {
         let contender = &mut self.contenders[at];
         let Some(token) = contender.held_token else { return };
-        let claim =
-            contender.claim_versions.iter().position(|&claim_versions| claim_versions == token);
+        let claim = contender.claim_versions.iter().position(|&version| version == token);
         let grows = token > self.last_token || self.deleted;
         self.last_token = self.last_token.max(token);
         match claim {
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    /// This contender is about to learn what the record is, or was.
+    /// This contender is about to see a state of the record: notes the ttl if another process holds it.
     pub(super) fn note_observed(&mut self, at: usize, found: &Versioned) {
         let now = self.now(at);
         let contender = &mut self.contenders[at];
@@ -43,22 +43,22 @@ impl World {
             return;
         }
         contender.foreign_ttl =
-            is_anothers(contender.seed, &found.record).then(|| found.record.lives());
+            is_foreign(contender.seed, &found.record).then(|| found.record.lives());
     }
 
-    /// This write is about to be stored.
+    /// This write is about to be stored: checks that it may be.
     pub(super) fn check_commit(&mut self, request: &Request, write: &Write) {
         let waited =
             self.time_at(request.from, request.sent) - self.time_at(request.from, self.since);
         let claims = write.kind == WriteKind::Claim;
         let violation = match &self.record {
-            Some(found) if is_anothers(request.seed, &found.record) => {
+            Some(found) if is_foreign(request.seed, &found.record) => {
                 (!claims || waited < found.record.lives()).then_some(Violation::Takeover)
             }
             Some(_) => None,
             None => request
                 .foreign_ttl
-                .filter(|&lives| claims && self.deleted && waited < lives)
+                .filter(|&ttl| claims && self.deleted && waited < ttl)
                 .map(|_| Violation::Create),
         };
         self.violation = self.violation.or(violation);
@@ -69,7 +69,7 @@ impl World {
     }
 }
 
-/// Held, and not by a write of this life of this process.
-fn is_anothers(seed: u64, record: &Record) -> bool {
+/// The record is held, and no machine with this seed wrote it.
+fn is_foreign(seed: u64, record: &Record) -> bool {
     !record.is_free() && record.nonce.is_none_or(|nonce| nonce.machine != seed)
 }

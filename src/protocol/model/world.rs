@@ -1,4 +1,4 @@
-//! Two contenders, the record, and the requests between them.
+//! The state of the model, and how each action changes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,35 +12,36 @@ use crate::{
     util::clock::Moment,
 };
 
-/// Hours, so that no jitter counts.
+/// Some hours, so that jitter is shorter than a tick.
 const TTL: Duration = Duration::from_secs(9000);
 /// The longest hold that is accepted.
 const HOLD: Duration = Duration::from_secs(8100);
 const RENEW: Duration = Duration::from_secs(2700);
-/// What jitter may add to a wait.
+/// The longest time that jitter adds to a wait.
 const JITTER: Duration = Duration::from_millis(500);
 
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
 
-/// One thing that may happen, to the contender of this index.
+/// One event. The index is that of a contender, unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
+    /// Time passes, for both contenders.
     Tick,
-    /// Its timer goes off.
+    /// The timer of the contender fires.
     Wake(usize),
-    /// Its request reaches the store.
+    /// The request of the contender reaches the store.
     ReachStore(usize),
-    /// It is told the reply.
+    /// The answer reaches the contender.
     Deliver(usize),
-    /// It gives its request up, answered or not. If that was a write, it may still come.
+    /// The contender gives its request up, answered or not. A write may still reach the store later.
     GiveUp(usize),
-    /// The write of this index, whose sender no longer waits, reaches the store.
+    /// The late write with this index reaches the store. Its sender does not wait for it any more.
     ReachStoreLate(usize),
-    /// A watch tells it what is there now.
+    /// A watch reports the present state to the contender.
     WatchEvent(usize),
     Release(usize),
     Claim(usize),
-    /// It ends, and its next life begins.
+    /// The process crashes and starts again with the same identity.
     Crash(usize),
     Delete,
 }
@@ -51,19 +52,19 @@ impl Action {
     }
 }
 
-/// A request on its way.
+/// A request that has not reached the store yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Request {
     pub(super) from: usize,
     pub(super) seed: u64,
     pub(super) sent: u32,
-    /// The time to live of the last record that its sender knew, if that was another's.
+    /// The ttl of the last record that the sender saw, if another process held it.
     pub(super) foreign_ttl: Option<Duration>,
-    /// What to write; `None` is a read.
+    /// The write; `None` for a read.
     pub(super) write: Option<Write>,
 }
 
-/// The one request of a contender.
+/// The request of a contender, or its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum InFlight {
     None,
@@ -81,13 +82,13 @@ pub(super) struct Contender {
     wake: Moment,
     in_flight: InFlight,
     pub(super) foreign_ttl: Option<Duration>,
-    /// The versions of its claims, until a tenure has begun with them.
+    /// The versions of its stored claims with which no tenure has begun yet.
     pub(super) claim_versions: Vec<u64>,
-    /// The token that it held with when it was last looked at.
+    /// The token of its tenure after its last step.
     pub(super) held_token: Option<u64>,
 }
 
-/// How many of each there may still be.
+/// What is left of the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Remaining {
     ticks: u32,
@@ -95,7 +96,7 @@ struct Remaining {
     mishaps: u8,
 }
 
-/// Everything there is.
+/// A state of the model: two contenders, the record, and the requests between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     ttl_ticks: u32,
@@ -134,7 +135,7 @@ impl World {
         world
     }
 
-    /// Everything that may happen next.
+    /// Adds every action that is possible next.
     pub(super) fn enabled_actions(&self, bounds: &Bounds, actions: &mut Vec<Action>) {
         if self.violation.is_some() {
             return;
@@ -149,14 +150,15 @@ impl World {
         }
         for (at, contender) in self.contenders.iter().enumerate() {
             let idle = contender.in_flight == InFlight::None;
-            let asked = matches!(&contender.in_flight, InFlight::Sent(request) if versions > 0 || request.write.is_none());
+            let storable = |request: &Request| versions > 0 || request.write.is_none();
+            let sent = matches!(&contender.in_flight, InFlight::Sent(request) if storable(request));
             add(idle && contender.wake <= self.now(at), Action::Wake(at));
-            add(asked, Action::ReachStore(at));
+            add(sent, Action::ReachStore(at));
             add(!idle && !matches!(contender.in_flight, InFlight::Sent(_)), Action::Deliver(at));
             add(mishaps && !idle, Action::GiveUp(at));
             let status = contender.machine.status(self.now(at));
-            let news = bounds.watched && self.version > status.highest;
-            add(news && status.contending() && status.barred, Action::WatchEvent(at));
+            let unseen = bounds.watched && self.version > status.highest;
+            add(unseen && status.contending() && status.barred, Action::WatchEvent(at));
             add(mishaps && contender.wanted, Action::Release(at));
             add(!contender.wanted, Action::Claim(at));
             add(mishaps, Action::Crash(at));
@@ -194,14 +196,14 @@ impl World {
         world
     }
 
-    /// How many believe that they hold the record.
+    /// How many contenders hold the record, each by its own clock.
     pub(super) fn holder_count(&self) -> usize {
         (0..2)
             .filter(|&at| self.contenders[at].machine.status(self.now(at)).tenure.is_some())
             .count()
     }
 
-    /// What the clock of this contender shows: the first one's is slow, the second one's fast.
+    /// What the clock of this contender shows. The first clock is slow, the second one fast.
     pub(super) fn time_at(&self, at: usize, tick: u32) -> Moment {
         let span = if at == 0 { HOLD / self.ttl_ticks } else { TTL / self.ttl_ticks + JITTER };
         Moment::from_nanos(7_000_000_000) + span * tick
@@ -228,11 +230,11 @@ impl World {
         };
         if let Some(write) = write {
             let (seed, foreign_ttl) = (contender.seed, contender.foreign_ttl);
-            assert_eq!(contender.in_flight, InFlight::None, "one request at once");
+            assert_eq!(contender.in_flight, InFlight::None, "at most one request is in flight");
             contender.in_flight =
                 InFlight::Sent(Request { from: at, seed, sent: self.tick, foreign_ttl, write });
         }
-        // A tenure that was lost is wanted again only once that is said.
+        // After a loss the contender wants no tenure until a `Claim` action.
         contender.wanted &= status.wanted;
         let token = status.tenure.map(|held| held.token.get());
         if token != contender.held_token {
@@ -279,7 +281,7 @@ impl World {
         self.step(at, if read { Input::Read(Err(UNKNOWN)) } else { failed });
     }
 
-    /// Nobody waits for this request any more.
+    /// The sender does not wait for this request any more. A write may still be stored later.
     fn abandon_request(&mut self, flight: InFlight) {
         if let InFlight::Sent(request) = flight
             && self.may_store(&request)
@@ -294,7 +296,7 @@ impl World {
                 self.note_observed(at, &found);
                 Input::Changed(found)
             }
-            None => Input::Deleted(self.version.try_into().expect("counts from one")),
+            None => Input::Deleted(self.version.try_into().expect("a version is not zero")),
         };
         self.step(at, input);
     }
@@ -316,7 +318,7 @@ impl World {
     fn store(&mut self, request: &Request) -> Option<Arc<Versioned>> {
         let write = request.write.as_ref().filter(|_| self.may_store(request))?;
         self.check_commit(request, write);
-        let number = (self.version + 1).try_into().expect("counts from one");
+        let number = (self.version + 1).try_into().expect("a version is not zero");
         let uid = write
             .base
             .as_ref()
