@@ -15,7 +15,7 @@
 //!                           └──────────┘    deleted, taken, altered        └──────────┘ ◀─┘ stored
 //! ```
 //!
-//! The states are not an enum. They follow from three fields, so that no two of them can contradict each other:
+//! The states are not an enum. They follow from `wanted`, `held` and `unresolved`, so that no field repeats them:
 //!
 //! | state | `wanted` | `held` | it does |
 //! |---|---|---|---|
@@ -41,7 +41,8 @@
 //! 5. The answer says that the claim is stored. The tenure begins: its token is the version of the claim, and its
 //!    deadline is the instant at which the claim was *sent*, plus 13 s.
 //! 6. If the answer is lost, the machine reads. Its nonce in the record means that the claim was stored, and the tenure
-//!    begins with the same deadline. Another nonce means that another process won, and the wait restarts.
+//!    begins with the same deadline. Another nonce means that another process won, and the wait restarts. A record that
+//!    is still the same is claimed again, with a new nonce; the first claim may still be stored and is remembered.
 //! 7. A renewal is sent 5 s after the claim was sent. Each stored renewal moves the deadline. A renewal that is not
 //!    confirmed after 1.5 s puts the tenure in doubt; it is not lost before its deadline.
 //! 8. The tenure ends at its deadline, or earlier: with `Release`, or when the record is found deleted, taken or
