@@ -4,7 +4,6 @@
 
 mod backoff;
 mod deletion;
-mod floors;
 mod holding;
 mod pause_lengths;
 mod preferred_holder;
