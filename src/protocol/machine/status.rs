@@ -144,15 +144,13 @@ impl Machine {
     }
 
     fn release_status(&self, now: Moment) -> Release {
-        let given_up = now >= self.settle_deadline;
         let working = self.must_read || self.in_flight != InFlight::None;
-        match (self.wanted, self.still_shows_own()) {
-            (true, _) => Release::Done,
-            (false, true) if given_up => Release::LeftToExpire,
-            (false, true) => Release::Pending,
-            (false, false) if !working => Release::Done,
-            (false, false) if given_up => Release::LeftToExpire,
-            (false, false) => Release::Pending,
+        if self.wanted || !self.still_shows_own() && !working {
+            Release::Done
+        } else if now >= self.settle_deadline {
+            Release::LeftToExpire
+        } else {
+            Release::Pending
         }
     }
 }
