@@ -1,0 +1,112 @@
+//! The embedded backend: the same protocol over a map in this process.
+
+mod faults;
+mod store;
+
+use std::{fmt, sync::Arc};
+
+use futures::future::BoxFuture;
+
+pub use self::faults::Fault;
+use self::{faults::Link, store::World};
+use crate::{
+    Clock, ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
+    Options, Result, WatchElectOptions,
+    api::name::{LeaseName, Name},
+    runtime::handle::Handle,
+    store::Store,
+};
+
+/// The embedded backend's name.
+const BACKEND: &str = "memory";
+
+/// Locks and elections within one process: for tests, for demonstrations, and for programs that may run without a cluster.
+///
+/// Handles made by [`another`](Self::another) share one store and exclude each other as processes do.
+/// The protocol is the one that runs on Kubernetes; only the store is a map. Time is the async
+/// runtime's, so `tokio::time::pause` works.
+///
+/// ```
+/// use std::time::Duration;
+/// use leasehold::{Error, LockOptions, Memory, Options, Sync as _};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> leasehold::Result<()> {
+/// let a = Memory::default();
+/// let b = a.another(Options::default())?;
+///
+/// let held = a.lock("orders", LockOptions::default()).await?;
+/// let busy = b.lock("orders", LockOptions::default().try_once()).await;
+/// assert!(matches!(busy, Err(Error::Timeout { .. })));
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Memory {
+    handle: Arc<Handle>,
+    link: Arc<Link>,
+}
+
+impl Memory {
+    /// A handle to a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
+    pub fn new(options: Options) -> Result<Self> {
+        Self::over(Arc::new(World::new()), options)
+    }
+
+    /// Another handle to the same store, as another process would have one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
+    pub fn another(&self, options: Options) -> Result<Self> {
+        Self::over(Arc::clone(&self.link.world), options)
+    }
+
+    /// Makes `fault` happen to the next request of this handle; those injected before come first.
+    pub fn inject(&self, fault: Fault) {
+        self.link.inject(fault);
+    }
+
+    /// Makes `fault` happen to every request of this handle, and its watches silent, until this is called with `None`.
+    pub fn disturb(&self, fault: Option<Fault>) {
+        self.link.disturb(fault);
+    }
+
+    /// Deletes the record of the lock or election `name`, as somebody with `kubectl` might; false if there is none.
+    #[expect(clippy::must_use_candidate, reason = "done whether or not anybody asks")]
+    pub fn delete_record(&self, name: &str) -> bool {
+        let options = self.handle.options();
+        let Ok(name) = Name::parse("lock name", name) else { return false };
+        let lease = LeaseName::of(&options.prefix, &name);
+        options
+            .namespace
+            .as_deref()
+            .is_some_and(|namespace| self.link.world.delete(namespace, &lease))
+    }
+
+    /// How many requests this handle has sent so far, watches apart: for a bound in a test.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.link.requests()
+    }
+
+    fn over(world: Arc<World>, options: Options) -> Result<Self> {
+        let link = Arc::new(Link::new(world));
+        let store = Arc::clone(&link) as Arc<dyn Store>;
+        let handle = Handle::new(store, options.clock(Clock::Runtime), "default")?;
+        Ok(Self { handle, link })
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Options::default()).expect("default options are valid")
+    }
+}
+
+crate::runtime::implement::implement_sync!(Memory);

@@ -1,0 +1,211 @@
+//! The records.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+};
+
+use futures::{stream, stream::BoxStream};
+use tokio::sync::{broadcast, watch};
+
+use super::Fault;
+use crate::{
+    Clock,
+    api::name::{LeaseName, Namespace},
+    protocol::record::{Record, Version, Versioned, Write, WriteKind},
+    store::{Entry, Kind, RecordKey, Scope, WatchEvent, Written},
+    util::{clock::Moment, mutex::lock},
+};
+
+/// How many changes a watch may lag behind before it is told the whole state again.
+const BACKLOG: usize = 256;
+
+/// The records, shared by all handles.
+pub(super) struct World {
+    records: Mutex<Records>,
+    changes: broadcast::Sender<WatchEvent>,
+}
+
+#[derive(Default)]
+struct Records {
+    map: BTreeMap<(Namespace, LeaseName), Stored>,
+    /// The version of the last change of anything.
+    version: u64,
+}
+
+struct Stored {
+    entry: Entry,
+    written: Moment,
+}
+
+impl Records {
+    fn next_version(&mut self) -> NonZeroU64 {
+        self.version += 1;
+        NonZeroU64::new(self.version).expect("counts from one")
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self { records: Mutex::default(), changes: broadcast::Sender::new(BACKLOG) }
+    }
+
+    pub(super) fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
+        lock(&self.records)
+            .map
+            .get(&(namespace.clone(), lease.clone()))
+            .map(|stored| Arc::clone(&stored.entry.found))
+    }
+
+    pub(super) fn write(&self, key: &RecordKey, write: &Write) -> Written {
+        let mut records = lock(&self.records);
+        let place = (key.namespace.clone(), key.lease.clone());
+        let stored = records.map.get(&place).map(|stored| &stored.entry.found);
+        let now = stored.map(|found| found.version.clone());
+        let preferred = stored.and_then(|found| found.record.preferred.clone());
+        if now.as_ref() != write.base.as_ref().map(|base| &base.version) {
+            return Written::Conflict;
+        }
+        if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+            self.remove(&mut records, &place);
+            return Written::Gone;
+        }
+        let number = records.next_version();
+        let uid = now.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
+        let found = Arc::new(Versioned {
+            version: Version { number, uid },
+            // Whose it is not to say stays as it was.
+            record: Record { preferred, ..write.record.clone() },
+            age: None,
+            whole: Arc::new(serde_json::Value::Null),
+        });
+        let (name, kind) = (key.name.to_string(), Some(key.kind.clone()));
+        let (namespace, lease) = place.clone();
+        let entry = Entry { namespace, lease, kind, name, found: Arc::clone(&found) };
+        records.map.insert(place, Stored { entry: entry.clone(), written: Clock::Runtime.now() });
+        // Nobody may be watching.
+        let _ = self.changes.send(WatchEvent::Set(entry));
+        Written::Stored(found)
+    }
+
+    /// Deletes a record; false if there is none.
+    pub(super) fn delete(&self, namespace: &str, lease: &LeaseName) -> bool {
+        let mut records = lock(&self.records);
+        let found = records
+            .map
+            .keys()
+            .find(|(within, found)| within.as_str() == namespace && found == lease);
+        let Some(place) = found.cloned() else { return false };
+        self.remove(&mut records, &place);
+        true
+    }
+
+    fn remove(&self, records: &mut Records, place: &(Namespace, LeaseName)) {
+        let version = records.next_version();
+        if records.map.remove(place).is_some() {
+            let (namespace, lease) = place.clone();
+            let _ = self.changes.send(WatchEvent::Gone(namespace, lease, version));
+        }
+    }
+
+    pub(super) fn watch(
+        this: &Arc<Self>,
+        scope: &Scope,
+        lasting: watch::Receiver<Option<Fault>>,
+    ) -> BoxStream<'static, WatchEvent> {
+        let watch = Watch {
+            world: Arc::clone(this),
+            changes: this.changes.subscribe(),
+            lasting,
+            scope: scope.clone(),
+            whole: true,
+        };
+        Box::pin(stream::unfold(
+            watch,
+            |mut watch| async move { Some((watch.next().await, watch)) },
+        ))
+    }
+
+    pub(super) fn list(&self, scope: &Scope) -> Vec<Entry> {
+        let now = Clock::Runtime.now();
+        let aged = |stored: &Stored| {
+            let found =
+                Versioned { age: Some(now - stored.written), ..(*stored.entry.found).clone() };
+            Entry { found: Arc::new(found), ..stored.entry.clone() }
+        };
+        let records = lock(&self.records);
+        let inside = records.map.values().filter(|stored| holds(scope, &stored.entry));
+        inside.map(aged).collect()
+    }
+}
+
+fn holds(scope: &Scope, entry: &Entry) -> bool {
+    let namespace = &entry.namespace;
+    match scope {
+        // There are no labels here to select by.
+        Scope::Records(within, labels) => {
+            labels.is_none() && within.as_ref().is_none_or(|within| within == namespace)
+        }
+        Scope::Record(within, lease) => within == namespace && *lease == entry.lease,
+        Scope::Elections(within, only) => {
+            let election = match &entry.kind {
+                Some(Kind::Election) => Some(&entry.lease),
+                Some(Kind::Candidate(election)) => Some(election),
+                Some(Kind::Lock) | None => None,
+            };
+            within == namespace
+                && election
+                    .is_some_and(|election| only.as_ref().is_none_or(|only| only == election))
+        }
+    }
+}
+
+struct Watch {
+    world: Arc<World>,
+    changes: broadcast::Receiver<WatchEvent>,
+    lasting: watch::Receiver<Option<Fault>>,
+    scope: Scope,
+    /// What is told next is the whole state.
+    whole: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> WatchEvent {
+        loop {
+            if self.lasting.borrow_and_update().is_some() {
+                self.whole = true;
+                if self.lasting.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            if std::mem::take(&mut self.whole) {
+                self.changes = self.changes.resubscribe();
+                return WatchEvent::All(self.world.list(&self.scope));
+            }
+            match self.changes.recv().await {
+                Ok(change) if self.concerns(&change) => {
+                    if self.lasting.borrow().is_none() {
+                        return change;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => self.whole = true,
+            }
+        }
+    }
+
+    fn concerns(&self, change: &WatchEvent) -> bool {
+        match change {
+            WatchEvent::Set(entry) => holds(&self.scope, entry),
+            // A deletion of something never seen is no news, and harmless.
+            WatchEvent::Gone(namespace, lease, _) => match &self.scope {
+                Scope::Record(within, only) => within == namespace && only == lease,
+                Scope::Elections(within, _) => within == namespace,
+                Scope::Records(within, _) => within.as_ref().is_none_or(|one| one == namespace),
+            },
+            WatchEvent::All(_) | WatchEvent::Blind(_) => true,
+        }
+    }
+}
