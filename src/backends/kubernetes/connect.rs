@@ -28,7 +28,7 @@ pub(super) async fn infer() -> Result<Config> {
 }
 
 /// Takes the one address in `nodes`, if there is one, in place of the configured server.
-pub(super) fn point_at(config: &mut Config, nodes: &[String]) -> Result<()> {
+pub(super) fn set_server(config: &mut Config, nodes: &[String]) -> Result<()> {
     let [node] = nodes else {
         return match nodes {
             [] => Ok(()),

@@ -10,7 +10,7 @@ use crate::api::error::Error;
 
 /// What was asked, for the error to name it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct RequestContext<'a> {
     /// In the server's terms: `get`, `create`, `update`, `delete`, `list`, `watch`.
     pub(super) verb: &'static str,
     /// `leases.coordination.k8s.io`, or another.
@@ -22,7 +22,7 @@ pub(super) struct Asked<'a> {
 
 /// An answer that is no success, sorted by what follows from it.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum RequestFailure {
     /// The object is not there.
     NotFound,
     /// The object is not what the write was conditional on.
@@ -33,16 +33,16 @@ pub(super) enum Failed {
     Other(Error),
 }
 
-impl Failed {
+impl RequestFailure {
     /// For requests where no failure is expected.
-    pub(super) fn into_error(self, asked: &Asked<'_>) -> Error {
+    pub(super) fn into_error(self, context: &RequestContext<'_>) -> Error {
         match self {
             Self::Other(error) => error,
-            Self::NotFound => asked.rejected("the server has no such object or resource"),
-            Self::Conflict => asked.rejected("the object is in conflict"),
+            Self::NotFound => context.rejected("the server has no such object or resource"),
+            Self::Conflict => context.rejected("the object is in conflict"),
             Self::Expired => Error::unavailable(
                 BACKEND,
-                Answer { status: StatusCode::GONE, message: "the list has expired".into() },
+                ServerStatus { status: StatusCode::GONE, message: "the list has expired".into() },
             ),
         }
     }
@@ -51,54 +51,59 @@ impl Failed {
 /// The server's own words, as the cause of an [`Error::Unavailable`].
 #[derive(Debug, thiserror::Error)]
 #[error("the API server answered {status}: {message}")]
-struct Answer {
+struct ServerStatus {
     status: StatusCode,
     message: String,
 }
 
-impl Asked<'_> {
+impl RequestContext<'_> {
     /// What an answer of `status` means. The body is a `Status` object, or whatever a proxy made of it.
-    pub(super) fn failed(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failed {
-        let said: Option<Status> = serde_json::from_slice(body).ok();
-        let message = match &said {
-            Some(said) if !said.message.is_empty() => said.message.clone(),
-            _ => shown(body),
+    pub(super) fn classify(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> RequestFailure {
+        let status_body: Option<Status> = serde_json::from_slice(body).ok();
+        let message = match &status_body {
+            Some(status_body) if !status_body.message.is_empty() => status_body.message.clone(),
+            _ => first_line(body),
         };
-        let details = said.as_ref().and_then(|said| said.details.as_ref());
+        let details = status_body.as_ref().and_then(|status_body| status_body.details.as_ref());
         let about_namespace = details.is_some_and(|details| details.kind == "namespaces");
         let terminating = details.is_some_and(|details| {
             details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
         });
         // A proxy that does not know the way knows nothing of the object either.
-        let not_found = said.as_ref().is_some_and(|said| said.code == 404);
+        let not_found = status_body.as_ref().is_some_and(|status_body| status_body.code == 404);
         match status {
             StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
                 let reason = "it does not exist: create it, or choose another with the namespace option".into();
-                Failed::Other(Error::Namespace { namespace: self.namespace.into(), reason })
+                RequestFailure::Other(Error::Namespace { namespace: self.namespace.into(), reason })
             }
-            StatusCode::NOT_FOUND if not_found => Failed::NotFound,
-            StatusCode::CONFLICT => Failed::Conflict,
-            StatusCode::GONE => Failed::Expired,
-            StatusCode::UNAUTHORIZED => Failed::Other(self.refused(
+            StatusCode::NOT_FOUND if not_found => RequestFailure::NotFound,
+            StatusCode::CONFLICT => RequestFailure::Conflict,
+            StatusCode::GONE => RequestFailure::Expired,
+            StatusCode::UNAUTHORIZED => RequestFailure::Other(self.refused(
                 "the server does not accept the credentials: has the token expired? Renew the kubeconfig's user, or mount a fresh service account token".into(),
             )),
             StatusCode::FORBIDDEN if terminating => {
                 let reason = "it is being deleted: wait until it has gone and create it again, or choose another".into();
-                Failed::Other(Error::Namespace { namespace: self.namespace.into(), reason })
+                RequestFailure::Other(Error::Namespace { namespace: self.namespace.into(), reason })
             }
-            StatusCode::FORBIDDEN => Failed::Other(self.refused(format!("{message}. Grant the verb with a Role and a RoleBinding in this namespace"))),
+            StatusCode::FORBIDDEN => RequestFailure::Other(self.refused(format!("{message}. Grant the verb with a Role and a RoleBinding in this namespace"))),
             StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::NOT_ACCEPTABLE
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Failed::Other(self.rejected(&message)),
+            | StatusCode::UNPROCESSABLE_ENTITY => RequestFailure::Other(self.rejected(&message)),
             _ => {
                 let in_body = details.map(|details| u64::from(details.retry_after_seconds)).filter(|&secs| secs > 0);
                 let in_header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
                 let retry_after = in_header.or(in_body).map(Duration::from_secs);
-                let source = std::sync::Arc::new(Answer { status, message });
-                Failed::Other(Error::Unavailable { backend: BACKEND, source, retry_after })
+                let source = std::sync::Arc::new(ServerStatus { status, message });
+                RequestFailure::Other(Error::Unavailable { backend: BACKEND, source, retry_after })
             }
         }
     }
@@ -130,7 +135,7 @@ impl Asked<'_> {
 }
 
 /// The beginning of a body that is no `Status`.
-fn shown(body: &[u8]) -> String {
+fn first_line(body: &[u8]) -> String {
     const SHOWN: usize = 200;
     let text = String::from_utf8_lossy(body);
     let line = text.trim().lines().next().unwrap_or_default();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     BACKEND,
     codec::{self, ELECTION, KIND},
-    error::{Asked, Failed},
+    error::{RequestContext, RequestFailure},
 };
 use crate::{
     api::{
@@ -29,22 +29,22 @@ const GROUP: &str = "/apis/coordination.k8s.io/v1";
 const PAGE: usize = 500;
 
 /// A change that a watch tells of.
-pub(super) type News = WatchEvent<Value>;
+pub(super) type LeaseEvent = WatchEvent<Value>;
 
 /// The client, and nothing but requests.
 #[derive(Clone)]
-pub(super) struct Api(pub(super) Client);
+pub(super) struct Http(pub(super) Client);
 
-impl Api {
+impl Http {
     /// Sends one request and reads its whole answer.
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
-        asked: &Asked<'_>,
-    ) -> Result<Value, Failed> {
-        let lost = |error| Failed::Other(error);
+        context: &RequestContext<'_>,
+    ) -> Result<Value, RequestFailure> {
+        let lost = |error| RequestFailure::Other(error);
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -62,25 +62,25 @@ impl Api {
             .map_err(|error| lost(Error::unavailable(BACKEND, error)))?
             .to_bytes();
         if !head.status.is_success() {
-            return Err(asked.failed(head.status, &head.headers, &body));
+            return Err(context.classify(head.status, &head.headers, &body));
         }
         // Cut short or garbled: what was asked may well have been done.
         serde_json::from_slice(&body).map_err(|error| lost(codec::malformed(error)))
     }
 }
 
-impl Api {
+impl Http {
     /// Everything in `scope`, and the version from which to watch it.
     pub(super) async fn list(&self, scope: &Scope) -> Result<(Vec<Entry>, String)> {
-        let asked = asked("list", scope);
+        let context = context("list", scope);
         let mut entries = Vec::new();
         let mut next = String::new();
         loop {
             let query = format!("{}&limit={PAGE}{next}", selection(scope));
             let mut page = self
-                .send(Method::GET, &query, None, &asked)
+                .send(Method::GET, &query, None, &context)
                 .await
-                .map_err(|failed| failed.into_error(&asked))?;
+                .map_err(|failure| failure.into_error(&context))?;
             entries.extend(items(&mut page)?);
             let metadata = &page["metadata"];
             let more = metadata["continue"].as_str().filter(|token| !token.is_empty());
@@ -99,7 +99,7 @@ impl Api {
         scope: &Scope,
         version: &str,
         length: Duration,
-    ) -> Result<impl Stream<Item = Result<News>> + Send + Unpin + use<>> {
+    ) -> Result<impl Stream<Item = Result<LeaseEvent>> + Send + Unpin + use<>> {
         let query = format!(
             "{}&watch=true&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}",
             selection(scope),
@@ -107,26 +107,29 @@ impl Api {
             escaped(version)
         );
         let request = Request::get(query).body(Vec::new()).map_err(codec::malformed)?;
-        let events = self.0.request_events(request).await.map_err(|error| failure(error, scope))?;
+        let events =
+            self.0.request_events(request).await.map_err(|error| watch_error(error, scope))?;
         let scope = scope.clone();
-        let told = move |event: kube::Result<News>| event.map_err(|error| failure(error, &scope));
+        let told = move |event: kube::Result<LeaseEvent>| {
+            event.map_err(|error| watch_error(error, &scope))
+        };
         Ok(Box::pin(events.map(told)))
     }
 }
 
 /// What a watch that failed means.
-pub(super) fn failure(error: kube::Error, scope: &Scope) -> Error {
+pub(super) fn watch_error(error: kube::Error, scope: &Scope) -> Error {
     let kube::Error::Api(status) = error else { return Error::unavailable(BACKEND, error) };
-    let asked = asked("watch", scope);
+    let context = context("watch", scope);
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(&status).unwrap_or_default();
-    asked.failed(code, &HeaderMap::new(), &body).into_error(&asked)
+    context.classify(code, &HeaderMap::new(), &body).into_error(&context)
 }
 
-fn asked<'a>(verb: &'static str, scope: &'a Scope) -> Asked<'a> {
+fn context<'a>(verb: &'static str, scope: &'a Scope) -> RequestContext<'a> {
     // As `kubectl` and the rules of a role call all of them.
     let namespace = namespace(scope).map_or("*", Namespace::as_str);
-    Asked { verb, resource: LEASES, name: None, namespace }
+    RequestContext { verb, resource: LEASES, name: None, namespace }
 }
 
 const fn namespace(scope: &Scope) -> Option<&Namespace> {
@@ -136,9 +139,9 @@ const fn namespace(scope: &Scope) -> Option<&Namespace> {
     }
 }
 
-impl std::fmt::Debug for Api {
+impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Api")
+        f.write_str("Http")
     }
 }
 
@@ -148,18 +151,18 @@ pub(super) fn items(page: &mut Value) -> Result<impl Iterator<Item = Entry> + us
         Some(Value::Array(items)) => items,
         // An empty list of a server that leaves it out.
         None | Some(Value::Null) if page["metadata"].is_object() => Vec::new(),
-        _ => return Err(codec::malformed(NoList)),
+        _ => return Err(codec::malformed(NotAList)),
     };
-    Ok(items.into_iter().filter_map(readable))
+    Ok(items.into_iter().filter_map(decode_entry))
 }
 
 /// A proxy or a server that answers with something else.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is no list")]
-struct NoList;
+struct NotAList;
 
 /// A listed object, unless it cannot be read: one bad object must not hide the others.
-pub(super) fn readable(object: Value) -> Option<Entry> {
+pub(super) fn decode_entry(object: Value) -> Option<Entry> {
     codec::decode(object)
         .map(codec::entry)
         .inspect_err(|error| tracing::warn!(%error, "passing over a Lease"))

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     BACKEND, Kubernetes, codec,
-    error::{Asked, Failed},
+    error::{RequestContext, RequestFailure},
     http::{LEASES, path},
     record_watch::RecordWatch,
 };
@@ -127,7 +127,7 @@ impl Kubernetes {
     /// It only reads.
     pub async fn records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
         let scope = self.scope(options)?;
-        Ok(self.handle.list(&scope).await?.into_iter().filter_map(record).collect())
+        Ok(self.handle.list(&scope).await?.into_iter().filter_map(lease_record).collect())
     }
 
     /// Follows what [`records`](Self::records) lists, and judges whether who holds it is alive as a contender
@@ -175,7 +175,7 @@ impl Kubernetes {
     ///
     /// Dropping the future leaves open whether it was done.
     pub async fn free(&self, record: &LeaseRecord) -> Result<bool> {
-        let asked = Asked {
+        let context = RequestContext {
             verb: "update",
             resource: LEASES,
             name: Some(&record.lease),
@@ -184,28 +184,28 @@ impl Kubernetes {
         let namespace = Namespace::parse(&record.namespace)?;
         let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
-        let object = codec::freed(&record.whole);
-        match self.answered(&path, Method::PUT, Some(&object), &asked).await? {
+        let object = codec::released(&record.whole);
+        match self.send_in_time(&path, Method::PUT, Some(&object), &context).await? {
             Ok(_) => Ok(true),
-            Err(Failed::Conflict | Failed::NotFound) => Ok(false),
-            Err(other) => Err(other.into_error(&asked)),
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(false),
+            Err(other) => Err(other.into_error(&context)),
         }
     }
 
     /// One request, given up after a while.
-    async fn answered(
+    async fn send_in_time(
         &self,
         path: &str,
         method: Method,
         body: Option<&Value>,
-        asked: &Asked<'_>,
-    ) -> Result<Result<Value, Failed>> {
-        let request = self.api.send(method, path, body, asked);
+        context: &RequestContext<'_>,
+    ) -> Result<Result<Value, RequestFailure>> {
+        let request = self.http.send(method, path, body, context);
         timeout(PATIENCE, request).await.map_err(|late| Error::unavailable(BACKEND, late))
     }
 }
 
-pub(super) fn record(entry: Entry) -> Option<LeaseRecord> {
+pub(super) fn lease_record(entry: Entry) -> Option<LeaseRecord> {
     let Entry { namespace, lease, kind, name, found } = entry;
     let (kind, election) = match kind? {
         Kind::Lock => (RecordKind::Lock, None),

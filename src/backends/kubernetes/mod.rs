@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 
 #[cfg(fuzzing)]
 pub use self::codec::check::check_lease;
-use self::{codec::Pod, http::Api, store::Leases};
+use self::{codec::Pod, http::Http, store::Leases};
 pub use self::{
     inspect::{LeaseRecord, RecordKind, RecordOptions},
     record_watch::RecordWatch,
@@ -68,7 +68,7 @@ const BACKEND: &str = "kubernetes";
 #[derive(Debug)]
 pub struct Kubernetes {
     handle: Arc<Handle>,
-    api: Api,
+    http: Http,
 }
 
 impl Kubernetes {
@@ -90,9 +90,9 @@ impl Kubernetes {
             ));
         }
         let namespace = client.default_namespace().to_owned();
-        let api = Api(client.clone());
+        let http = Http(client.clone());
         let store = Arc::new(Leases::new(client, pod(&namespace)));
-        Ok(Self { handle: Handle::new(store as Arc<dyn Store>, options, &namespace)?, api })
+        Ok(Self { handle: Handle::new(store as Arc<dyn Store>, options, &namespace)?, http })
     }
 
     /// A handle from the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or from the pod it runs in.
@@ -113,7 +113,7 @@ impl Kubernetes {
     ///
     /// [`Error::Config`] if no client can be built of it; [`Error::Invalid`] if an option cannot be used.
     pub fn from_config(mut config: kube::Config, mut options: Options) -> Result<Self> {
-        connect::point_at(&mut config, &std::mem::take(&mut options.nodes))?;
+        connect::set_server(&mut config, &std::mem::take(&mut options.nodes))?;
         Self::new(connect::client(config)?, options)
     }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    error::Asked,
-    http::{Api, LEASES},
+    error::RequestContext,
+    http::{Http, LEASES},
 };
 use crate::api::{
     error::{Error, Result},
@@ -14,19 +14,19 @@ use crate::api::{
 };
 
 /// Without these nothing works.
-const NEEDED: [&str; 3] = ["get", "create", "update"];
+const REQUIRED: [&str; 3] = ["get", "create", "update"];
 /// Without these something works less well, and what.
-const USEFUL: [(&str, &str); 3] = [
+const RECOMMENDED: [(&str, &str); 3] = [
     ("list", "waiters poll, and members and events of elections cannot be listed"),
     ("watch", "waiters poll, and events of elections come late"),
     ("delete", "candidates that resign stay listed until their record lapses"),
 ];
 
 /// Reaches the server, finds the namespace, and finds each verb granted, be it for some names only.
-pub(super) async fn check(api: &Api, namespace: &Namespace) -> Result<()> {
-    let rules = rules(api, namespace).await?;
-    for verb in NEEDED {
-        if !rules.grant(verb) {
+pub(super) async fn check(http: &Http, namespace: &Namespace) -> Result<()> {
+    let rules = rules(http, namespace).await?;
+    for verb in REQUIRED {
+        if !rules.allow(verb) {
             let reason = format!(
                 "no rule grants it: add {verb:?} on \"leases\" in apiGroup \"coordination.k8s.io\" to a Role bound to this user"
             );
@@ -38,20 +38,24 @@ pub(super) async fn check(api: &Api, namespace: &Namespace) -> Result<()> {
             });
         }
     }
-    for (verb, without) in USEFUL {
-        if !rules.grant(verb) {
+    for (verb, without) in RECOMMENDED {
+        if !rules.allow(verb) {
             tracing::warn!(%namespace, verb, "not granted on leases: {without}");
         }
     }
     // Carried out in every respect but storing: does the namespace exist, does admission let a Lease pass?
-    let asked =
-        Asked { verb: "create", resource: LEASES, name: None, namespace: namespace.as_str() };
+    let context = RequestContext {
+        verb: "create",
+        resource: LEASES,
+        name: None,
+        namespace: namespace.as_str(),
+    };
     let name = format!("leasehold-check-{}", Uuid::new_v4().simple());
     let lease = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {} });
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases?dryRun=All");
-    api.send(Method::POST, &path, Some(&lease), &asked)
+    http.send(Method::POST, &path, Some(&lease), &context)
         .await
-        .map_err(|failed| failed.into_error(&asked))?;
+        .map_err(|failure| failure.into_error(&context))?;
     Ok(())
 }
 
@@ -62,8 +66,8 @@ struct Rules {
     incomplete: bool,
 }
 
-async fn rules(api: &Api, namespace: &Namespace) -> Result<Rules> {
-    let asked = Asked {
+async fn rules(http: &Http, namespace: &Namespace) -> Result<Rules> {
+    let context = RequestContext {
         verb: "create",
         resource: "selfsubjectrulesreviews.authorization.k8s.io",
         name: None,
@@ -73,16 +77,16 @@ async fn rules(api: &Api, namespace: &Namespace) -> Result<Rules> {
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": { "namespace": namespace.as_str() },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-    let answer = api
-        .send(Method::POST, path, Some(&review), &asked)
+    let answer = http
+        .send(Method::POST, path, Some(&review), &context)
         .await
-        .map_err(|failed| failed.into_error(&asked))?;
+        .map_err(|failure| failure.into_error(&context))?;
     let rules = answer["status"]["resourceRules"].as_array().cloned().unwrap_or_default();
     Ok(Rules { rules, incomplete: answer["status"]["incomplete"].as_bool().unwrap_or(false) })
 }
 
 impl Rules {
-    fn grant(&self, verb: &str) -> bool {
+    fn allow(&self, verb: &str) -> bool {
         let has = |rule: &Value, field: &str, wanted: &str| {
             rule[field]
                 .as_array()

@@ -1,6 +1,6 @@
 //! Records as an operator watches them.
 
-use super::inspect::{LeaseRecord, record};
+use super::inspect::{LeaseRecord, lease_record};
 use crate::runtime::observer::Observer;
 
 /// Every lock, election and candidate of a scope, kept up to date: see [`Kubernetes::watch_records`](super::Kubernetes::watch_records).
@@ -20,8 +20,8 @@ use crate::runtime::observer::Observer;
 pub struct RecordWatch(Observer);
 
 impl RecordWatch {
-    pub(super) const fn new(sightings: Observer) -> Self {
-        Self(sightings)
+    pub(super) const fn new(observer: Observer) -> Self {
+        Self(observer)
     }
 
     /// Returns when a record may have changed, or expired. Never ends by itself.
@@ -38,7 +38,7 @@ impl RecordWatch {
     pub fn records(&self) -> Vec<LeaseRecord> {
         let now = self.0.clock().now();
         let judged = |seen: &crate::runtime::observer::Seen| {
-            let mut record = record(seen.entry.clone())?;
+            let mut record = lease_record(seen.entry.clone())?;
             let unchanged = now - seen.since;
             record.unchanged_for = Some(unchanged);
             record.expired = seen.expired;

@@ -18,8 +18,8 @@ use tokio::{
 
 use super::{
     BACKEND,
-    http::{Api, News, failure, readable},
-    shared_watch::Watch,
+    http::{Http, LeaseEvent, decode_entry, watch_error},
+    shared_watch::SharedWatch,
 };
 use crate::{
     api::error::{Error, Result},
@@ -41,19 +41,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Follows `scope` until nobody listens any more. Holds no share in `watch` while it waits: the last listener ends it.
-pub(super) async fn follow(api: Api, scope: Scope, watch: Weak<Watch>, doubted: Arc<Notify>) {
+pub(super) async fn reflect(
+    http: Http,
+    scope: Scope,
+    watch: Weak<SharedWatch>,
+    restart: Arc<Notify>,
+) {
     let mut failures = 0;
     loop {
         let begun = Clock::Runtime.now();
         let broken = tokio::select! {
             biased;
-            () = doubted.notified() => continue,
-            broken = tell(&api, &scope, &watch) => broken,
+            () = restart.notified() => continue,
+            broken = list_and_watch(&http, &scope, &watch) => broken,
         };
         let Err(error) = broken else { return };
-        let Some(following) = watch.upgrade() else { return };
-        following.tell(WatchEvent::Blind(why(&error)));
-        drop(following);
+        let Some(listening) = watch.upgrade() else { return };
+        listening.publish(WatchEvent::Blind(with_cause(&error)));
+        drop(listening);
         if Clock::Runtime.now() - begun >= LONGEST_PAUSE {
             failures = 0;
         }
@@ -63,22 +68,22 @@ pub(super) async fn follow(api: Api, scope: Scope, watch: Weak<Watch>, doubted: 
 }
 
 /// Tells what there is and what changes; `Ok` when nobody listens any more.
-async fn tell(api: &Api, scope: &Scope, watch: &Weak<Watch>) -> Result<()> {
-    let (entries, mut version) = in_time(PATIENCE, api.list(scope)).await?;
+async fn list_and_watch(http: &Http, scope: &Scope, watch: &Weak<SharedWatch>) -> Result<()> {
+    let (entries, mut version) = within(PATIENCE, http.list(scope)).await?;
     let Some(listening) = watch.upgrade() else { return Ok(()) };
-    listening.tell(WatchEvent::All(entries));
+    listening.publish(WatchEvent::All(entries));
     drop(listening);
     loop {
         let begun = Clock::Runtime.now();
-        let mut news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await?;
-        while let Some(event) = in_time(SILENCE, news.next().map(Ok)).await? {
+        let mut events = within(PATIENCE, http.watch(scope, &version, LENGTH)).await?;
+        while let Some(event) = within(SILENCE, events.next().map(Ok)).await? {
             let Some(listening) = watch.upgrade() else { return Ok(()) };
             let (change, seen) = change(event?, scope)?;
             if !seen.is_empty() {
                 version = seen;
             }
             if let Some(change) = change {
-                listening.tell(change);
+                listening.publish(change);
             }
         }
         // Each ends after some minutes, and goes on from where it was.
@@ -88,27 +93,27 @@ async fn tell(api: &Api, scope: &Scope, watch: &Weak<Watch>) -> Result<()> {
     }
 }
 
-async fn in_time<T>(limit: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
+async fn within<T>(limit: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
     let answer = timeout(limit, request).await;
     answer.unwrap_or_else(|late| Err(Error::unavailable(BACKEND, late)))
 }
 
 /// What an event says, and the version after it.
-fn change(event: News, scope: &Scope) -> Result<(Option<WatchEvent>, String)> {
+fn change(event: LeaseEvent, scope: &Scope) -> Result<(Option<WatchEvent>, String)> {
     match event {
         KubeEvent::Added(lease) | KubeEvent::Modified(lease) => {
             let version = version(&lease);
-            Ok((readable(lease).map(WatchEvent::Set), version))
+            Ok((decode_entry(lease).map(WatchEvent::Set), version))
         }
         KubeEvent::Deleted(lease) => {
             let version = version(&lease);
             let gone = |entry: Entry| {
                 WatchEvent::Gone(entry.namespace, entry.lease, entry.found.version.number)
             };
-            Ok((readable(lease).map(gone), version))
+            Ok((decode_entry(lease).map(gone), version))
         }
         KubeEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),
-        KubeEvent::Error(status) => Err(failure(kube::Error::Api(status), scope)),
+        KubeEvent::Error(status) => Err(watch_error(kube::Error::Api(status), scope)),
     }
 }
 
@@ -116,7 +121,7 @@ fn version(lease: &Value) -> String {
     lease["metadata"]["resourceVersion"].as_str().unwrap_or_default().into()
 }
 
-fn why(error: &Error) -> String {
+fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

@@ -11,7 +11,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{http::Api, reflector::follow};
+use super::{http::Http, reflector::reflect};
 use crate::{
     api::name::{LeaseName, Namespace},
     store::{Entry, Scope, WatchEvent},
@@ -22,38 +22,38 @@ use crate::{
 const BACKLOG: usize = 32;
 
 /// The watches of one handle.
-pub(super) struct Watches {
-    api: Api,
-    open: Mutex<HashMap<Scope, Weak<Watch>>>,
+pub(super) struct SharedWatches {
+    http: Http,
+    open: Mutex<HashMap<Scope, Weak<SharedWatch>>>,
 }
 
 /// A running watch; it ends with the last of those who follow it.
-pub(super) struct Watch {
+pub(super) struct SharedWatch {
     changes: broadcast::Sender<WatchEvent>,
-    known: Mutex<Known>,
-    doubted: Arc<Notify>,
+    cache: Mutex<Cache>,
+    restart: Arc<Notify>,
     task: Mutex<Option<AbortHandle>>,
 }
 
 /// The set as last told.
 #[derive(Default)]
-struct Known {
+struct Cache {
     entries: BTreeMap<(Namespace, LeaseName), Entry>,
     complete: bool,
-    blind: Option<String>,
+    unavailable: Option<String>,
 }
 
-impl Watches {
-    pub(super) fn new(api: Api) -> Self {
-        Self { api, open: Mutex::default() }
+impl SharedWatches {
+    pub(super) fn new(http: Http) -> Self {
+        Self { http, open: Mutex::default() }
     }
 
     pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let watch = self.watch(scope);
         let (first, changes) = {
             // Under one lock: nothing is told between the set and what changes it.
-            let known = lock(&watch.known);
-            (known.first(), watch.changes.subscribe())
+            let cache = lock(&watch.cache);
+            (cache.initial_event(), watch.changes.subscribe())
         };
         let start = (watch, changes, first);
         Box::pin(stream::unfold(start, |(watch, mut changes, first)| async move {
@@ -65,42 +65,46 @@ impl Watches {
             }
             // Too slow for the backlog: all of it anew.
             let (all, changes) = {
-                let known = lock(&watch.known);
-                (known.all(), watch.changes.subscribe())
+                let cache = lock(&watch.cache);
+                (cache.snapshot(), watch.changes.subscribe())
             };
             Some((all, (watch, changes, None)))
         }))
     }
 
     /// A read showed what this watch should have told long ago: begin it anew.
-    pub(super) fn doubt(&self, scope: &Scope) {
+    pub(super) fn restart(&self, scope: &Scope) {
         if let Some(watch) = lock(&self.open).get(scope).and_then(Weak::upgrade) {
-            watch.doubted.notify_one();
+            watch.restart.notify_one();
         }
     }
 
-    fn watch(&self, scope: &Scope) -> Arc<Watch> {
+    fn watch(&self, scope: &Scope) -> Arc<SharedWatch> {
         let mut open = lock(&self.open);
         if let Some(watch) = open.get(scope).and_then(Weak::upgrade) {
             return watch;
         }
         open.retain(|_, watch| watch.strong_count() > 0);
-        let watch = Arc::new(Watch {
+        let watch = Arc::new(SharedWatch {
             changes: broadcast::Sender::new(BACKLOG),
-            known: Mutex::default(),
-            doubted: Arc::default(),
+            cache: Mutex::default(),
+            restart: Arc::default(),
             task: Mutex::default(),
         });
-        let doubted = Arc::clone(&watch.doubted);
-        let task =
-            tokio::spawn(follow(self.api.clone(), scope.clone(), Arc::downgrade(&watch), doubted));
+        let restart = Arc::clone(&watch.restart);
+        let task = tokio::spawn(reflect(
+            self.http.clone(),
+            scope.clone(),
+            Arc::downgrade(&watch),
+            restart,
+        ));
         *lock(&watch.task) = Some(task.abort_handle());
         open.insert(scope.clone(), Arc::downgrade(&watch));
         watch
     }
 }
 
-impl Drop for Watch {
+impl Drop for SharedWatch {
     fn drop(&mut self) {
         if let Some(task) = lock(&self.task).take() {
             task.abort();
@@ -108,17 +112,17 @@ impl Drop for Watch {
     }
 }
 
-impl Watch {
-    pub(super) fn tell(&self, change: WatchEvent) {
-        let mut known = lock(&self.known);
-        known.take(&change);
+impl SharedWatch {
+    pub(super) fn publish(&self, change: WatchEvent) {
+        let mut cache = lock(&self.cache);
+        cache.apply(&change);
         // Nobody may be listening at this moment.
         let _ = self.changes.send(change);
     }
 }
 
-impl Known {
-    fn take(&mut self, change: &WatchEvent) {
+impl Cache {
+    fn apply(&mut self, change: &WatchEvent) {
         match change {
             WatchEvent::All(entries) => {
                 self.entries = entries.iter().map(|entry| (entry.place(), entry.clone())).collect();
@@ -132,27 +136,29 @@ impl Known {
             }
             WatchEvent::Blind(_) => {}
         }
-        self.blind = match change {
+        self.unavailable = match change {
             WatchEvent::Blind(why) => Some(why.clone()),
             _ => None,
         };
     }
 
     /// What somebody new is told at once, if there is anything to tell.
-    fn first(&self) -> Option<WatchEvent> {
-        match &self.blind {
+    fn initial_event(&self) -> Option<WatchEvent> {
+        match &self.unavailable {
             Some(why) => Some(WatchEvent::Blind(why.clone())),
-            None => self.complete.then(|| self.all()),
+            None => self.complete.then(|| self.snapshot()),
         }
     }
 
-    fn all(&self) -> WatchEvent {
+    fn snapshot(&self) -> WatchEvent {
         WatchEvent::All(self.entries.values().cloned().collect())
     }
 }
 
-impl std::fmt::Debug for Watches {
+impl std::fmt::Debug for SharedWatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watches").field("open", &lock(&self.open).len()).finish_non_exhaustive()
+        f.debug_struct("SharedWatches")
+            .field("open", &lock(&self.open).len())
+            .finish_non_exhaustive()
     }
 }

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::{
     BACKEND,
     codec::{self, Pod},
-    error::{Asked, Failed},
-    http::{Api, LEASES, path},
+    error::{RequestContext, RequestFailure},
+    http::{Http, LEASES, path},
     permissions,
-    shared_watch::Watches,
+    shared_watch::SharedWatches,
 };
 use crate::{
     api::{error::Result, name::Namespace},
@@ -24,31 +24,31 @@ use crate::{
 /// One attempt for each call, whatever comes of it; the caller has the timeouts.
 #[derive(Debug)]
 pub(super) struct Leases {
-    api: Api,
+    http: Http,
     pod: Option<Pod>,
-    watches: Watches,
+    watches: SharedWatches,
 }
 
 impl Leases {
     pub(super) fn new(client: Client, pod: Option<Pod>) -> Self {
-        Self { api: Api(client.clone()), pod, watches: Watches::new(Api(client)) }
+        Self { http: Http(client.clone()), pod, watches: SharedWatches::new(Http(client)) }
     }
 
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
-        let asked = asked("delete", key);
+        let context = context("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
         let body = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": { "resourceVersion": base.version.number.to_string(), "uid": &*base.version.uid },
         });
         match self
-            .api
-            .send(Method::DELETE, &path(&key.namespace, Some(&key.lease)), Some(&body), &asked)
+            .http
+            .send(Method::DELETE, &path(&key.namespace, Some(&key.lease)), Some(&body), &context)
             .await
         {
-            Ok(_) | Err(Failed::NotFound) => Ok(Written::Gone),
-            Err(Failed::Conflict) => Ok(Written::Conflict),
-            Err(other) => Err(other.into_error(&asked)),
+            Ok(_) | Err(RequestFailure::NotFound) => Ok(Written::Gone),
+            Err(RequestFailure::Conflict) => Ok(Written::Conflict),
+            Err(other) => Err(other.into_error(&context)),
         }
     }
 }
@@ -59,20 +59,22 @@ impl Store for Leases {
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {
-        Box::pin(permissions::check(&self.api, namespace))
+        Box::pin(permissions::check(&self.http, namespace))
     }
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
-            let asked = asked("get", key);
+            let context = context("get", key);
             match self
-                .api
-                .send(Method::GET, &path(&key.namespace, Some(&key.lease)), None, &asked)
+                .http
+                .send(Method::GET, &path(&key.namespace, Some(&key.lease)), None, &context)
                 .await
             {
-                Ok(object) => codec::answer(key, object).map(|found| Some(Arc::new(found))),
-                Err(Failed::NotFound) => Ok(None),
-                Err(other) => Err(other.into_error(&asked)),
+                Ok(object) => {
+                    codec::decode_response(key, object).map(|found| Some(Arc::new(found)))
+                }
+                Err(RequestFailure::NotFound) => Ok(None),
+                Err(other) => Err(other.into_error(&context)),
             }
         })
     }
@@ -83,26 +85,25 @@ impl Store for Leases {
                 return self.delete(key, write).await;
             }
             let object = codec::encode(key, write, self.pod.as_ref());
-            let (method, path, asked) = match &write.base {
-                None => (Method::POST, path(&key.namespace, None), asked("create", key)),
+            let (method, path, context) = match &write.base {
+                None => (Method::POST, path(&key.namespace, None), context("create", key)),
                 Some(_) => {
-                    (Method::PUT, path(&key.namespace, Some(&key.lease)), asked("update", key))
+                    (Method::PUT, path(&key.namespace, Some(&key.lease)), context("update", key))
                 }
             };
-            match self.api.send(method, &path, Some(&object), &asked).await {
-                Ok(object) => {
-                    codec::answer(key, object).map(|found| Written::Stored(Arc::new(found)))
-                }
+            match self.http.send(method, &path, Some(&object), &context).await {
+                Ok(object) => codec::decode_response(key, object)
+                    .map(|found| Written::Stored(Arc::new(found))),
                 // The object that the write was conditional on has gone.
-                Err(Failed::Conflict | Failed::NotFound) => Ok(Written::Conflict),
-                Err(other) => Err(other.into_error(&asked)),
+                Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Written::Conflict),
+                Err(other) => Err(other.into_error(&context)),
             }
         })
     }
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (entries, _) = self.api.list(scope).await?;
+            let (entries, _) = self.http.list(scope).await?;
             Ok(entries)
         })
     }
@@ -112,12 +113,12 @@ impl Store for Leases {
     }
 
     fn doubt(&self, scope: &Scope) {
-        self.watches.doubt(scope);
+        self.watches.restart(scope);
     }
 }
 
-fn asked<'a>(verb: &'static str, key: &'a RecordKey) -> Asked<'a> {
-    Asked {
+fn context<'a>(verb: &'static str, key: &'a RecordKey) -> RequestContext<'a> {
+    RequestContext {
         verb,
         resource: LEASES,
         name: Some(key.lease.as_str()),

@@ -13,7 +13,7 @@ use std::{
 use futures::{future::BoxFuture, stream::BoxStream};
 use tokio::{sync::watch, time::sleep};
 
-use super::{BACKEND, store::World};
+use super::{BACKEND, store::Records};
 use crate::{
     Error, Result,
     api::name::Namespace,
@@ -37,29 +37,29 @@ pub enum Fault {
 }
 
 /// One handle's way to the store, with what goes wrong on it.
-pub(super) struct Link {
-    pub(super) world: Arc<World>,
-    next: Mutex<VecDeque<Fault>>,
-    lasting: watch::Sender<Option<Fault>>,
+pub(super) struct Connection {
+    pub(super) records: Arc<Records>,
+    injected: Mutex<VecDeque<Fault>>,
+    permanent_fault: watch::Sender<Option<Fault>>,
     requests: AtomicU64,
 }
 
-impl Link {
-    pub(super) fn new(world: Arc<World>) -> Self {
+impl Connection {
+    pub(super) fn new(records: Arc<Records>) -> Self {
         Self {
-            world,
-            next: Mutex::default(),
-            lasting: watch::Sender::new(None),
+            records,
+            injected: Mutex::default(),
+            permanent_fault: watch::Sender::new(None),
             requests: AtomicU64::new(0),
         }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        lock(&self.next).push_back(fault);
+        lock(&self.injected).push_back(fault);
     }
 
     pub(super) fn disturb(&self, fault: Option<Fault>) {
-        self.lasting.send_replace(fault);
+        self.permanent_fault.send_replace(fault);
     }
 
     pub(super) fn requests(&self) -> u64 {
@@ -71,24 +71,24 @@ impl Link {
         &self,
         verb: &'static str,
         key: Option<&RecordKey>,
-        request: impl FnOnce(&World) -> T + Send + 'static,
+        request: impl FnOnce(&Records) -> T + Send + 'static,
     ) -> Result<T> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let next = lock(&self.next).pop_front();
-        match next.or_else(|| *self.lasting.borrow()) {
-            None => Ok(request(&self.world)),
+        let next = lock(&self.injected).pop_front();
+        match next.or_else(|| *self.permanent_fault.borrow()) {
+            None => Ok(request(&self.records)),
             Some(Fault::Delay(by)) => {
-                let world = Arc::clone(&self.world);
+                let records = Arc::clone(&self.records);
                 // Its own task: a request under way arrives also if its sender has given up.
                 let late = tokio::spawn(async move {
                     sleep(by).await;
-                    request(&world)
+                    request(&records)
                 });
                 late.await.map_err(|error| Error::unavailable(BACKEND, error))
             }
             Some(Fault::LoseRequest) => std::future::pending().await,
             Some(Fault::LoseReply) => {
-                request(&self.world);
+                request(&self.records);
                 std::future::pending().await
             }
             Some(Fault::Refuse) => Err(Error::Refused {
@@ -101,7 +101,7 @@ impl Link {
     }
 }
 
-impl Store for Link {
+impl Store for Connection {
     fn backend(&self) -> &'static str {
         BACKEND
     }
@@ -112,27 +112,29 @@ impl Store for Link {
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         let (namespace, lease) = (key.namespace.clone(), key.lease.clone());
-        Box::pin(self.send("get", Some(key), move |world| world.read(&namespace, &lease)))
+        Box::pin(self.send("get", Some(key), move |records| records.read(&namespace, &lease)))
     }
 
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         let verb = if write.base.is_some() { "update" } else { "create" };
         let (owned, write) = (key.clone(), write.clone());
-        Box::pin(self.send(verb, Some(key), move |world| world.write(&owned, &write)))
+        Box::pin(self.send(verb, Some(key), move |records| records.write(&owned, &write)))
     }
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         let scope = scope.clone();
-        Box::pin(self.send("list", None, move |world| world.list(&scope)))
+        Box::pin(self.send("list", None, move |records| records.list(&scope)))
     }
 
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
-        World::watch(&self.world, scope, self.lasting.subscribe())
+        Records::watch(&self.records, scope, self.permanent_fault.subscribe())
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("fault", &*self.lasting.borrow()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("fault", &*self.permanent_fault.borrow())
+            .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 
 pub use self::faults::Fault;
-use self::{faults::Link, store::World};
+use self::{faults::Connection, store::Records};
 use crate::{
     Clock, ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, WatchElectOptions,
@@ -45,7 +45,7 @@ const BACKEND: &str = "memory";
 #[derive(Debug)]
 pub struct Memory {
     handle: Arc<Handle>,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 impl Memory {
@@ -55,7 +55,7 @@ impl Memory {
     ///
     /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
     pub fn new(options: Options) -> Result<Self> {
-        Self::over(Arc::new(World::new()), options)
+        Self::with_records(Arc::new(Records::new()), options)
     }
 
     /// Another handle to the same store, as another process would have one.
@@ -64,17 +64,17 @@ impl Memory {
     ///
     /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
     pub fn another(&self, options: Options) -> Result<Self> {
-        Self::over(Arc::clone(&self.link.world), options)
+        Self::with_records(Arc::clone(&self.connection.records), options)
     }
 
     /// Makes `fault` happen to the next request of this handle; those injected before come first.
     pub fn inject(&self, fault: Fault) {
-        self.link.inject(fault);
+        self.connection.inject(fault);
     }
 
     /// Makes `fault` happen to every request of this handle, and its watches silent, until this is called with `None`.
     pub fn disturb(&self, fault: Option<Fault>) {
-        self.link.disturb(fault);
+        self.connection.disturb(fault);
     }
 
     /// Deletes the record of the lock or election `name`, as somebody with `kubectl` might; false if there is none.
@@ -86,20 +86,20 @@ impl Memory {
         options
             .namespace
             .as_deref()
-            .is_some_and(|namespace| self.link.world.delete(namespace, &lease))
+            .is_some_and(|namespace| self.connection.records.delete(namespace, &lease))
     }
 
     /// How many requests this handle has sent so far, watches apart: for a bound in a test.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.link.requests()
+        self.connection.requests()
     }
 
-    fn over(world: Arc<World>, options: Options) -> Result<Self> {
-        let link = Arc::new(Link::new(world));
-        let store = Arc::clone(&link) as Arc<dyn Store>;
+    fn with_records(records: Arc<Records>, options: Options) -> Result<Self> {
+        let connection = Arc::new(Connection::new(records));
+        let store = Arc::clone(&connection) as Arc<dyn Store>;
         let handle = Handle::new(store, options.clock(Clock::Runtime), "default")?;
-        Ok(Self { handle, link })
+        Ok(Self { handle, connection })
     }
 }
 

@@ -22,56 +22,56 @@ use crate::{
 const BACKLOG: usize = 256;
 
 /// The records, shared by all handles.
-pub(super) struct World {
-    records: Mutex<Records>,
+pub(super) struct Records {
+    state: Mutex<State>,
     changes: broadcast::Sender<WatchEvent>,
 }
 
 #[derive(Default)]
-struct Records {
-    map: BTreeMap<(Namespace, LeaseName), Stored>,
+struct State {
+    map: BTreeMap<(Namespace, LeaseName), StoredRecord>,
     /// The version of the last change of anything.
     version: u64,
 }
 
-struct Stored {
+struct StoredRecord {
     entry: Entry,
     written: Moment,
 }
 
-impl Records {
+impl State {
     fn next_version(&mut self) -> NonZeroU64 {
         self.version += 1;
         NonZeroU64::new(self.version).expect("counts from one")
     }
 }
 
-impl World {
+impl Records {
     pub(super) fn new() -> Self {
-        Self { records: Mutex::default(), changes: broadcast::Sender::new(BACKLOG) }
+        Self { state: Mutex::default(), changes: broadcast::Sender::new(BACKLOG) }
     }
 
     pub(super) fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
-        lock(&self.records)
+        lock(&self.state)
             .map
             .get(&(namespace.clone(), lease.clone()))
             .map(|stored| Arc::clone(&stored.entry.found))
     }
 
     pub(super) fn write(&self, key: &RecordKey, write: &Write) -> Written {
-        let mut records = lock(&self.records);
-        let place = (key.namespace.clone(), key.lease.clone());
-        let stored = records.map.get(&place).map(|stored| &stored.entry.found);
+        let mut state = lock(&self.state);
+        let map_key = (key.namespace.clone(), key.lease.clone());
+        let stored = state.map.get(&map_key).map(|stored| &stored.entry.found);
         let now = stored.map(|found| found.version.clone());
         let preferred = stored.and_then(|found| found.record.preferred.clone());
         if now.as_ref() != write.base.as_ref().map(|base| &base.version) {
             return Written::Conflict;
         }
         if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
-            self.remove(&mut records, &place);
+            self.remove(&mut state, &map_key);
             return Written::Gone;
         }
-        let number = records.next_version();
+        let number = state.next_version();
         let uid = now.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
         let found = Arc::new(Versioned {
             version: Version { number, uid },
@@ -81,9 +81,11 @@ impl World {
             whole: Arc::new(serde_json::Value::Null),
         });
         let (name, kind) = (key.name.to_string(), Some(key.kind.clone()));
-        let (namespace, lease) = place.clone();
+        let (namespace, lease) = map_key.clone();
         let entry = Entry { namespace, lease, kind, name, found: Arc::clone(&found) };
-        records.map.insert(place, Stored { entry: entry.clone(), written: Clock::Runtime.now() });
+        state
+            .map
+            .insert(map_key, StoredRecord { entry: entry.clone(), written: Clock::Runtime.now() });
         // Nobody may be watching.
         let _ = self.changes.send(WatchEvent::Set(entry));
         Written::Stored(found)
@@ -91,20 +93,18 @@ impl World {
 
     /// Deletes a record; false if there is none.
     pub(super) fn delete(&self, namespace: &str, lease: &LeaseName) -> bool {
-        let mut records = lock(&self.records);
-        let found = records
-            .map
-            .keys()
-            .find(|(within, found)| within.as_str() == namespace && found == lease);
-        let Some(place) = found.cloned() else { return false };
-        self.remove(&mut records, &place);
+        let mut state = lock(&self.state);
+        let found =
+            state.map.keys().find(|(within, found)| within.as_str() == namespace && found == lease);
+        let Some(map_key) = found.cloned() else { return false };
+        self.remove(&mut state, &map_key);
         true
     }
 
-    fn remove(&self, records: &mut Records, place: &(Namespace, LeaseName)) {
-        let version = records.next_version();
-        if records.map.remove(place).is_some() {
-            let (namespace, lease) = place.clone();
+    fn remove(&self, state: &mut State, map_key: &(Namespace, LeaseName)) {
+        let version = state.next_version();
+        if state.map.remove(map_key).is_some() {
+            let (namespace, lease) = map_key.clone();
             let _ = self.changes.send(WatchEvent::Gone(namespace, lease, version));
         }
     }
@@ -112,14 +112,14 @@ impl World {
     pub(super) fn watch(
         this: &Arc<Self>,
         scope: &Scope,
-        lasting: watch::Receiver<Option<Fault>>,
+        permanent_fault: watch::Receiver<Option<Fault>>,
     ) -> BoxStream<'static, WatchEvent> {
         let watch = Watch {
-            world: Arc::clone(this),
+            records: Arc::clone(this),
             changes: this.changes.subscribe(),
-            lasting,
+            permanent_fault,
             scope: scope.clone(),
-            whole: true,
+            send_all: true,
         };
         Box::pin(stream::unfold(
             watch,
@@ -129,18 +129,18 @@ impl World {
 
     pub(super) fn list(&self, scope: &Scope) -> Vec<Entry> {
         let now = Clock::Runtime.now();
-        let aged = |stored: &Stored| {
+        let with_age = |stored: &StoredRecord| {
             let found =
                 Versioned { age: Some(now - stored.written), ..(*stored.entry.found).clone() };
             Entry { found: Arc::new(found), ..stored.entry.clone() }
         };
-        let records = lock(&self.records);
-        let inside = records.map.values().filter(|stored| holds(scope, &stored.entry));
-        inside.map(aged).collect()
+        let state = lock(&self.state);
+        let inside = state.map.values().filter(|stored| contains(scope, &stored.entry));
+        inside.map(with_age).collect()
     }
 }
 
-fn holds(scope: &Scope, entry: &Entry) -> bool {
+fn contains(scope: &Scope, entry: &Entry) -> bool {
     let namespace = &entry.namespace;
     match scope {
         // There are no labels here to select by.
@@ -162,43 +162,43 @@ fn holds(scope: &Scope, entry: &Entry) -> bool {
 }
 
 struct Watch {
-    world: Arc<World>,
+    records: Arc<Records>,
     changes: broadcast::Receiver<WatchEvent>,
-    lasting: watch::Receiver<Option<Fault>>,
+    permanent_fault: watch::Receiver<Option<Fault>>,
     scope: Scope,
     /// What is told next is the whole state.
-    whole: bool,
+    send_all: bool,
 }
 
 impl Watch {
     async fn next(&mut self) -> WatchEvent {
         loop {
-            if self.lasting.borrow_and_update().is_some() {
-                self.whole = true;
-                if self.lasting.changed().await.is_err() {
+            if self.permanent_fault.borrow_and_update().is_some() {
+                self.send_all = true;
+                if self.permanent_fault.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 continue;
             }
-            if std::mem::take(&mut self.whole) {
+            if std::mem::take(&mut self.send_all) {
                 self.changes = self.changes.resubscribe();
-                return WatchEvent::All(self.world.list(&self.scope));
+                return WatchEvent::All(self.records.list(&self.scope));
             }
             match self.changes.recv().await {
-                Ok(change) if self.concerns(&change) => {
-                    if self.lasting.borrow().is_none() {
+                Ok(change) if self.is_in_scope(&change) => {
+                    if self.permanent_fault.borrow().is_none() {
                         return change;
                     }
                 }
                 Ok(_) => {}
-                Err(_) => self.whole = true,
+                Err(_) => self.send_all = true,
             }
         }
     }
 
-    fn concerns(&self, change: &WatchEvent) -> bool {
+    fn is_in_scope(&self, change: &WatchEvent) -> bool {
         match change {
-            WatchEvent::Set(entry) => holds(&self.scope, entry),
+            WatchEvent::Set(entry) => contains(&self.scope, entry),
             // A deletion of something never seen is no news, and harmless.
             WatchEvent::Gone(namespace, lease, _) => match &self.scope {
                 Scope::Record(within, only) => within == namespace && only == lease,

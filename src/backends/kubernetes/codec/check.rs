@@ -32,7 +32,7 @@ pub fn check_lease(whole: &Value) -> bool {
     let preferred = base.record.preferred.clone();
     let write = claim(Some(base));
     let written = encode(&key(Kind::Election, "orders"), &write, None);
-    assert_eq!(others(written.clone()), others(whole.clone()));
+    assert_eq!(foreign_fields(written.clone()), foreign_fields(whole.clone()));
     let read = decode(written).expect("it has the version of what it was written over");
     assert_eq!(read.record, Record { preferred, ..write.record });
     true
@@ -56,7 +56,7 @@ pub(super) fn claim(base: Option<Versioned>) -> Write {
 }
 
 /// What of `lease` is not this crate's to write. Where it has to write, what is no object becomes one.
-fn others(mut lease: Value) -> Value {
+fn foreign_fields(mut lease: Value) -> Value {
     map(&mut lease, "spec").retain(|name, _| !SPEC[..5].contains(&name.as_str()));
     let metadata = map(&mut lease, "metadata");
     metadata.retain(|name, _| name != "resourceVersion" && name != "uid");

@@ -58,12 +58,12 @@ pub(super) struct Pod {
 /// # Errors
 ///
 /// [`Error::Unavailable`] if it is about something else: a version of that would outlast every true one.
-pub(super) fn answer(key: &RecordKey, whole: Value) -> Result<Versioned> {
+pub(super) fn decode_response(key: &RecordKey, whole: Value) -> Result<Versioned> {
     let metadata = &whole["metadata"];
     let other = |field: &str, own: &str| metadata[field].as_str().filter(|said| *said != own);
     let named = metadata["name"].is_string() && other("name", key.lease.as_str()).is_none();
     if !named || other("namespace", key.namespace.as_str()).is_some() {
-        return Err(malformed(OtherObject));
+        return Err(malformed(WrongObject));
     }
     decode(whole)
 }
@@ -71,7 +71,7 @@ pub(super) fn answer(key: &RecordKey, whole: Value) -> Result<Versioned> {
 /// A proxy or a server that answers somebody else's question.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is about another object")]
-struct OtherObject;
+struct WrongObject;
 
 /// Reads an object as a record.
 ///
@@ -115,7 +115,7 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
             .map(Into::into),
         token: mark.as_ref().and_then(|mark| mark.token),
     };
-    let age = renewed.map(ago);
+    let age = renewed.map(elapsed_since);
     Ok(Versioned { version, record, age, whole: Arc::new(whole) })
 }
 
@@ -151,7 +151,7 @@ pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value
         metadata.insert("resourceVersion".into(), base.version.number.to_string().into());
         metadata.insert("uid".into(), (*base.version.uid).into());
     }
-    describe(metadata, key);
+    set_labels_and_annotations(metadata, key);
     let mark = Mark {
         holder: record.holder.as_deref().unwrap_or_default().into(),
         renewed: now.clone(),
@@ -174,7 +174,7 @@ pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value
 }
 
 /// The object to send so that nobody holds it, whatever else it says.
-pub(super) fn freed(whole: &Value) -> Value {
+pub(super) fn released(whole: &Value) -> Value {
     let mut object = whole.clone();
     map(&mut object, "spec").insert("holderIdentity".into(), "".into());
     object
@@ -198,7 +198,7 @@ fn new_object(key: &RecordKey, pod: Option<&Pod>) -> Value {
 }
 
 /// Labels to select by, and the names that do not fit into the Lease's own.
-fn describe(metadata: &mut Map<String, Value>, key: &RecordKey) {
+fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key: &RecordKey) {
     let (kind, election) = match &key.kind {
         Kind::Lock => ("lock", None),
         Kind::Election => ("election", Some(&key.lease)),
@@ -240,11 +240,11 @@ fn time(text: &str) -> Option<Timestamp> {
 
 /// How long ago the tenure began, as its holder wrote.
 pub(super) fn acquired_ago(found: &Versioned) -> Option<Duration> {
-    found.whole["spec"]["acquireTime"].as_str().and_then(time).map(ago)
+    found.whole["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
 }
 
 /// Zero if it is yet to come.
-fn ago(then: Timestamp) -> Duration {
+fn elapsed_since(then: Timestamp) -> Duration {
     Duration::try_from(wall_clock().duration_since(then)).unwrap_or_default()
 }
 
