@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Method;
+use kube::api::PostParams;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use super::{
     BACKEND, Kubernetes, codec,
     error::{RequestContext, RequestFailure},
-    http::{LEASES, path},
+    http::{BuiltRequest, LEASES, leases},
     record_watch::RecordWatch,
 };
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::Namespace,
     },
     store::{Entry, Kind, Scope},
 };
@@ -182,10 +182,11 @@ impl Kubernetes {
             namespace: &record.namespace,
         };
         let namespace = Namespace::parse(&record.namespace)?;
-        let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
-        let object = codec::released(&record.whole);
-        match self.send_in_time(&path, Method::PUT, Some(&object), &context).await? {
+        let object = codec::released(&record.whole).to_string().into_bytes();
+        let request =
+            leases(Some(&namespace)).replace(&record.lease, &PostParams::default(), object);
+        match self.send_in_time(request, &context).await? {
             Ok(_) => Ok(true),
             Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(false),
             Err(other) => Err(other.into_error(&context)),
@@ -195,13 +196,11 @@ impl Kubernetes {
     /// One request, given up after a while.
     async fn send_in_time(
         &self,
-        path: &str,
-        method: Method,
-        body: Option<&Value>,
+        request: BuiltRequest,
         context: &RequestContext<'_>,
     ) -> Result<Result<Value, RequestFailure>> {
-        let request = self.http.send(method, path, body, context);
-        timeout(PATIENCE, request).await.map_err(|late| Error::unavailable(BACKEND, late))
+        let response = timeout(PATIENCE, self.http.send(request, context)).await;
+        response.map_err(|late| Error::unavailable(BACKEND, late))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Whether a handle may do what it will need to do, asked before it needs it.
 
-use http::Method;
+use k8s_openapi::api::authorization::v1::SelfSubjectRulesReview;
+use kube::{Resource as _, api::PostParams, core::Request};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     error::RequestContext,
-    http::{Http, LEASES},
+    http::{Http, LEASES, leases},
 };
 use crate::api::{
     error::{Error, Result},
@@ -52,10 +53,9 @@ pub(super) async fn check(http: &Http, namespace: &Namespace) -> Result<()> {
     };
     let name = format!("leasehold-check-{}", Uuid::new_v4().simple());
     let lease = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {} });
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases?dryRun=All");
-    http.send(Method::POST, &path, Some(&lease), &context)
-        .await
-        .map_err(|failure| failure.into_error(&context))?;
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let request = leases(Some(namespace)).create(&dry_run, lease.to_string().into_bytes());
+    http.send(request, &context).await.map_err(|failure| failure.into_error(&context))?;
     Ok(())
 }
 
@@ -76,11 +76,10 @@ async fn rules(http: &Http, namespace: &Namespace) -> Result<Rules> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": { "namespace": namespace.as_str() },
     });
-    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-    let answer = http
-        .send(Method::POST, path, Some(&review), &context)
-        .await
-        .map_err(|failure| failure.into_error(&context))?;
+    let request = Request::new(SelfSubjectRulesReview::url_path(&(), None))
+        .create(&PostParams::default(), review.to_string().into_bytes());
+    let answer =
+        http.send(request, &context).await.map_err(|failure| failure.into_error(&context))?;
     let rules = answer["status"]["resourceRules"].as_array().cloned().unwrap_or_default();
     Ok(Rules { rules, incomplete: answer["status"]["incomplete"].as_bool().unwrap_or(false) })
 }

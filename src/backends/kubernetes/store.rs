@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use futures::{future::BoxFuture, stream::BoxStream};
-use http::Method;
-use kube::Client;
-use serde_json::json;
+use kube::{
+    Client,
+    api::{DeleteParams, GetParams, PostParams, Preconditions},
+};
 
 use super::{
     BACKEND,
     codec::{self, Pod},
     error::{RequestContext, RequestFailure},
-    http::{Http, LEASES, path},
+    http::{Http, LEASES, leases},
     permissions,
     shared_watch::SharedWatches,
 };
@@ -37,15 +38,12 @@ impl Leases {
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
         let context = context("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
-        let body = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": { "resourceVersion": base.version.number.to_string(), "uid": &*base.version.uid },
+        let params = DeleteParams::default().preconditions(Preconditions {
+            resource_version: Some(base.version.number.to_string()),
+            uid: Some(base.version.uid.to_string()),
         });
-        match self
-            .http
-            .send(Method::DELETE, &path(&key.namespace, Some(&key.lease)), Some(&body), &context)
-            .await
-        {
+        let request = leases(Some(&key.namespace)).delete(key.lease.as_str(), &params);
+        match self.http.send(request, &context).await {
             Ok(_) | Err(RequestFailure::NotFound) => Ok(Written::Gone),
             Err(RequestFailure::Conflict) => Ok(Written::Conflict),
             Err(other) => Err(other.into_error(&context)),
@@ -65,11 +63,9 @@ impl Store for Leases {
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
             let context = context("get", key);
-            match self
-                .http
-                .send(Method::GET, &path(&key.namespace, Some(&key.lease)), None, &context)
-                .await
-            {
+            let request =
+                leases(Some(&key.namespace)).get(key.lease.as_str(), &GetParams::default());
+            match self.http.send(request, &context).await {
                 Ok(object) => {
                     codec::decode_response(key, object).map(|found| Some(Arc::new(found)))
                 }
@@ -84,14 +80,15 @@ impl Store for Leases {
             if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
                 return self.delete(key, write).await;
             }
-            let object = codec::encode(key, write, self.pod.as_ref());
-            let (method, path, context) = match &write.base {
-                None => (Method::POST, path(&key.namespace, None), context("create", key)),
+            let object = codec::encode(key, write, self.pod.as_ref()).to_string().into_bytes();
+            let (leases, params) = (leases(Some(&key.namespace)), PostParams::default());
+            let (request, context) = match &write.base {
+                None => (leases.create(&params, object), context("create", key)),
                 Some(_) => {
-                    (Method::PUT, path(&key.namespace, Some(&key.lease)), context("update", key))
+                    (leases.replace(key.lease.as_str(), &params, object), context("update", key))
                 }
             };
-            match self.http.send(method, &path, Some(&object), &context).await {
+            match self.http.send(request, &context).await {
                 Ok(object) => codec::decode_response(key, object)
                     .map(|found| Written::Stored(Arc::new(found))),
                 // The object that the write was conditional on has gone.
