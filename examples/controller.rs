@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sync = Kubernetes::connect(Options::default()).await?;
     let client = Client::try_default().await?; // a second one, so that renewals never queue behind the work
     let leader = sync.leader(ELECTION, LeaderOptions::default()).await?;
-    println!("{} is a candidate in `{ELECTION}`", leader.id());
+    println!("{} is a candidate in `{ELECTION}`", leader.candidate_id());
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         end = leader.run(|tenure| control(Api::default_namespaced(client.clone()), tenure)) => end?,

@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let second = backend.handle().await?;
     first.init().await?;
 
-    let mut events = first.watch_elect(WatchElectOptions::default().id(ELECTION)).await?;
+    let mut events = first.watch_elect(WatchElectOptions::default().election(ELECTION)).await?;
     let watching = tokio::spawn(async move {
         while let Some(event) = events.next().await {
             println!("watch    {}", described(&event));
@@ -37,16 +37,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Returns when the candidate leads, or is listed as a follower.
     let options = LeaderOptions::default().ttl(Duration::from_secs(10));
-    let one = first.leader(ELECTION, options.clone().id("node-1")).await?;
+    let one = first.leader(ELECTION, options.clone().candidate_id("node-1")).await?;
     let lead = one.elected().await?;
-    println!("{}   leads, token {}", one.id(), lead.token());
-    let two = second.leader(ELECTION, options.id("node-2")).await?;
+    println!("{}   leads, token {}", one.candidate_id(), lead.token());
+    let two = second.leader(ELECTION, options.candidate_id("node-2")).await?;
     list(&*first).await?;
 
-    let mut seen = two.observe();
+    let mut seen = two.watch();
     let observing = tokio::spawn(async move {
         while let Some(leader) = seen.next().await {
-            let leader = leader.map_or_else(|| "none".into(), |leader| leader.id);
+            let leader = leader.primary.map_or_else(|| "none".into(), |leader| leader.candidate_id);
             println!("node-2   sees the leader: {leader}");
         }
     });
@@ -54,11 +54,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Before each step that must not happen twice: does this candidate still lead?
     lead.check()?;
-    println!("{}   resigns", one.id());
+    println!("{}   resigns", one.candidate_id());
     one.resign().await?;
 
     let lead_of_two = two.elected().await?;
-    println!("{}   leads, token {}", two.id(), lead_of_two.token());
+    println!("{}   leads, token {}", two.candidate_id(), lead_of_two.token());
     if lead_of_two.token() <= lead.token() {
         return Err("a later tenure has the larger token".into());
     }
@@ -72,14 +72,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn list(sync: &DynSync) -> leasehold::Result<()> {
     let members = sync.list_members(ListMembersOptions::default().election(ELECTION)).await?;
-    for Member { id, role, namespace, .. } in members {
+    for Member { candidate_id: id, role, namespace, .. } in members {
         println!("members  {id} is {role:?} in namespace `{namespace}`");
     }
     Ok(())
 }
 
 fn described(event: &ElectEvent) -> String {
-    let id = &event.member().id;
+    let id = &event.member().candidate_id;
     match event {
         ElectEvent::Elected(_) => format!("{id} was elected"),
         ElectEvent::Lost(_) => format!("{id} no longer leads"),

@@ -30,8 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Another handle to the same store, as another process would have one.
     let two = one.another(Options::default())?;
     let options = LeaderOptions::default().ttl(Duration::from_secs(2));
-    let first = one.leader(ELECTION, options.clone().id("first")).await?;
-    let second = two.leader(ELECTION, options.id("second")).await?;
+    let first = one.leader(ELECTION, options.clone().candidate_id("first")).await?;
+    let second = two.leader(ELECTION, options.candidate_id("second")).await?;
 
     let add = |text| texts.lock().unwrap_or_else(PoisonError::into_inner).push((text, None));
     let story = async {

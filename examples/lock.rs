@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // A single try does not wait. Its error names the holder.
     match second.lock(LOCK, options.try_once()).await {
-        Err(error @ leasehold::Error::Timeout { .. }) => println!("second   {error}"),
+        Err(error @ leasehold::Error::Held { .. }) => println!("second   {error}"),
         other => return Err(format!("expected the lock to be held, got {other:?}").into()),
     }
     // A handle can only unlock what it has locked itself.

@@ -1,5 +1,8 @@
 #![cfg_attr(feature = "kubernetes", doc = include_str!("docs/crate.md"))]
-#![cfg_attr(not(feature = "kubernetes"), doc = "Distributed locks and leader election, embedded: see [`Memory`].")]
+#![cfg_attr(
+    not(feature = "kubernetes"),
+    doc = "Distributed locks and leader election, embedded: see [`Memory`]."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
@@ -15,12 +18,13 @@ mod util;
 pub use api::{
     error::{Cause, Error, Loss, Result},
     guard::Guard,
-    leader::{Leader, Status},
+    leader::{Leader, Observation, Status},
     member::{ElectEvent, ElectWatcher, Member, Role},
     options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions},
     sync::{DynSync, Sync},
+    sync_ext::SyncExt,
     tenure::{Tenure, TenureState},
-    timing::Timing,
+    timing::{Durations, Timing},
     token::Token,
 };
 #[cfg(all(fuzzing, feature = "kubernetes"))]

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A cause, shared so that one failure can be told to all who wait for its outcome.
+/// A cause. Shared, because several callers may wait for the outcome of one request.
 pub type Cause = Arc<dyn StdError + Send + Sync + 'static>;
 
 /// Why an operation did not succeed.
@@ -23,7 +23,16 @@ pub enum Error {
         bound: String,
     },
 
-    /// Somebody else held the lock for as long as the caller was ready to wait.
+    /// A single try found the lock held.
+    #[error("lock `{name}` is held by `{holder}`")]
+    Held {
+        /// The lock's name.
+        name: String,
+        /// The identity that holds it.
+        holder: String,
+    },
+
+    /// Another holder held the lock for as long as the caller was ready to wait.
     #[error("lock `{name}` is still held by `{holder}` after {waited:?}")]
     Timeout {
         /// The lock's name.
@@ -34,38 +43,38 @@ pub enum Error {
         waited: Duration,
     },
 
-    /// The tenure has ended: the work it guards must not go on.
+    /// The tenure has ended: the work that it guards must stop.
     #[error("`{name}` is no longer held: {why}")]
     Lost {
-        /// The lock's or election's name.
+        /// The name of the lock or election.
         name: String,
         /// What ended the tenure.
         why: Loss,
     },
 
-    /// This handle does not hold the lock, so there is nothing that it could unlock.
+    /// This handle does not hold the lock, so it cannot unlock it.
     #[error(
-        "lock `{name}` is not held through this handle: it can only unlock what it locked itself"
+        "lock `{name}` is not held through this handle: a handle can only unlock what it locked itself"
     )]
     NotHeld {
         /// The lock's name.
         name: String,
     },
 
-    /// The same candidate stands already in this election, through this handle.
+    /// This id is already a candidate in the election, through the same handle.
     #[error(
-        "`{id}` is already a candidate in election `{election}` through this handle: resign it first, or choose another id"
+        "`{candidate_id}` is already a candidate in election `{election}` through this handle: resign it first, or choose another id"
     )]
     AlreadyCandidate {
         /// The election's name.
         election: String,
         /// The candidate's id.
-        id: String,
+        candidate_id: String,
     },
 
-    /// The backend answered that the caller may not do this.
+    /// The backend does not allow this to the caller.
     #[error("not allowed to {verb} {resource} in namespace `{namespace}`: {reason}")]
-    Refused {
+    PermissionDenied {
         /// The verb in the backend's terms, for example `update`.
         verb: &'static str,
         /// The resource in the backend's terms, for example `leases.coordination.k8s.io/orders`.
@@ -85,7 +94,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// The backend answered that the request itself is wrong, or stored something else than was asked.
+    /// The backend rejected the request as wrong, or stored something else than was sent.
     #[error("the {backend} backend rejected the record of `{name}`: {reason}")]
     Rejected {
         /// The backend's name.
@@ -96,24 +105,24 @@ pub enum Error {
         reason: String,
     },
 
-    /// The record's version went backwards, as after a restore from backup, or is not a number:
-    /// no fencing token can be drawn from it.
+    /// The record's version cannot serve as a fencing token: it is not a number, or it went backwards, as after a
+    /// restore from a backup.
     #[error("the version of `{name}` cannot serve as a fencing token: {reason}")]
-    Version {
+    InvalidRecord {
         /// The record's name.
         name: String,
         /// What was seen, and the next step.
         reason: String,
     },
 
-    /// The backend did not answer, or not usefully. The outcome of a write is unknown.
+    /// The backend did not answer, or its answer was unusable. The outcome of a write is unknown.
     #[error("the {backend} backend is unavailable")]
     Unavailable {
         /// The backend's name.
         backend: &'static str,
         /// What happened.
         source: Cause,
-        /// How long the backend asked to be left alone.
+        /// How long the backend asked clients to wait.
         retry_after: Option<Duration>,
     },
 
@@ -128,27 +137,30 @@ pub enum Error {
         source: Option<Cause>,
     },
 
-    /// The handle, or the async runtime that drove it, has shut down.
+    /// The handle, or the async runtime that it ran on, has shut down.
     #[error("the handle that drove `{name}` has shut down")]
     Closed {
-        /// The lock's or election's name.
+        /// The name of the lock or election.
         name: String,
     },
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anything being changed by a person.
+    /// Whether the same call may succeed later without a change by a person.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Lost { .. } | Self::Unavailable { .. } => true,
+            Self::Held { .. }
+            | Self::Timeout { .. }
+            | Self::Lost { .. }
+            | Self::Unavailable { .. } => true,
             Self::Invalid { .. }
             | Self::NotHeld { .. }
             | Self::AlreadyCandidate { .. }
-            | Self::Refused { .. }
+            | Self::PermissionDenied { .. }
             | Self::Namespace { .. }
             | Self::Rejected { .. }
-            | Self::Version { .. }
+            | Self::InvalidRecord { .. }
             | Self::Config { .. }
             | Self::Closed { .. } => false,
         }
@@ -172,7 +184,7 @@ impl Error {
     }
 }
 
-/// Whether two errors say the same.
+/// Whether two errors have the same text.
 pub(crate) fn same(a: Option<&Error>, b: Option<&Error>) -> bool {
     a.map(ToString::to_string) == b.map(ToString::to_string)
 }
@@ -181,20 +193,21 @@ pub(crate) fn same(a: Option<&Error>, b: Option<&Error>) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The holder gave it back.
+    /// The holder released it.
     #[error("it was released")]
     Released,
     /// No renewal was confirmed in time.
     #[error("no renewal was confirmed within the hold")]
     Expired,
-    /// The record disappeared from the backend, or was deleted and made anew.
+    /// The record was deleted, or deleted and created again.
     #[error("its record was deleted")]
     Deleted,
-    /// The record names another holder, or none: an operator took it away, or an elector that knows no tenures.
+    /// The record names another holder, or none: an operator changed it, or another elector that ignores tenures.
     #[error("the record names another holder, or none")]
     Taken,
-    /// The record was changed in a way that the holder did not write: an operator, or a second process with this identity.
-    #[error("its record was changed by somebody else")]
+    /// The record was changed by a write that is not the holder's: an operator's, or that of a second process with
+    /// the same identity.
+    #[error("its record was changed by another client")]
     Altered,
     /// The task or the runtime that renewed it has ended.
     #[error("the task that renewed it has ended")]
@@ -206,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_value_is_shown_short() {
+    fn a_long_value_is_cut_short() {
         let error = Error::invalid("lock name", &"x".repeat(5000), "at most 253 bytes");
         assert!(error.to_string().len() < 150, "{error}");
     }

@@ -1,4 +1,4 @@
-//! The guard of a tenure: whoever drops it gives back.
+//! The guard of a tenure: dropping it releases the record.
 
 use std::{
     fmt,
@@ -11,57 +11,57 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::{
+use super::{
     error::{Error, Loss, Result},
     tenure::Tenure,
 };
 
-/// What the user of a guard asks of the task that renews it.
+/// What the user of a guard asks of the contender that renews it.
 #[derive(Debug)]
 pub(crate) struct Release {
     /// Which tenure.
     pub(crate) tenure: u64,
-    /// Who wants to hear of its end.
+    /// Gets the outcome.
     pub(crate) done: Option<oneshot::Sender<Result<()>>>,
 }
 
-/// Names none: whoever is told of it only wakes and looks.
+/// No tenure has this number: such a release only wakes the contender.
 pub(crate) const NO_TENURE: u64 = 0;
 
 /// A tenure that ends when this is dropped.
 ///
-/// Everything that can be asked of a [`Tenure`] can be asked of its guard. Dropping the guard ends the
-/// tenure at once and frees the record in the background; [`release`](Self::release) waits for that and
-/// says how it went; [`keep`](Self::keep) leaves the lock held.
+/// A guard dereferences to its [`Tenure`]. Dropping the guard ends the tenure at once and releases the record in the
+/// background; [`release`](Self::release) waits for that and returns the outcome; [`keep`](Self::keep) leaves the
+/// lock held.
 #[must_use = "dropping the guard releases the lock"]
 pub struct Guard(Arc<Owner>);
 
 struct Owner {
     tenure: Tenure,
     kept: AtomicBool,
-    driver: mpsc::UnboundedSender<Release>,
+    contender: mpsc::UnboundedSender<Release>,
 }
 
 impl Guard {
-    pub(crate) fn new(tenure: Tenure, driver: mpsc::UnboundedSender<Release>) -> Self {
-        Self(Arc::new(Owner { tenure, kept: AtomicBool::new(false), driver }))
+    pub(crate) fn new(tenure: Tenure, contender: mpsc::UnboundedSender<Release>) -> Self {
+        Self(Arc::new(Owner { tenure, kept: AtomicBool::new(false), contender }))
     }
 
-    /// The tenure, to hand to code that may ask but must not release.
+    /// The tenure, for code that may look at it but must not release it.
     #[must_use]
     pub fn tenure(&self) -> Tenure {
         self.0.tenure.clone()
     }
 
-    /// Ends the tenure, then frees the record, and returns when that is done.
+    /// Ends the tenure, then releases the record, and returns when that is done.
     ///
     /// End the guarded work first: from the call on the lock is not held any more.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if the backend could not be told: the record is then free when its time
-    /// to live has passed. What the backend refuses is told at once, and tried on in the background. A tenure
-    /// that had been lost before is no error.
+    /// [`Error::Unavailable`] if the backend could not be reached: the record is then free when its time to live
+    /// has passed. A refusal by the backend is returned at once, and the release is retried in the background. A
+    /// tenure that was lost before is not an error.
     ///
     /// # Cancel safety
     ///
@@ -71,10 +71,10 @@ impl Guard {
         self.0.kept.store(true, Ordering::Release);
         let over = !self.is_held();
         self.0.tenure.end(Loss::Released);
-        let told = self.0.driver.send(Release { tenure: self.id(), done: Some(done) });
+        let sent = self.0.contender.send(Release { tenure: self.id(), done: Some(done) });
         let tenure = self.tenure();
         async move {
-            let answer = match told {
+            let answer = match sent {
                 Ok(()) => end.await.ok(),
                 Err(_) => None,
             };
@@ -83,18 +83,35 @@ impl Guard {
                 Loss::Released | Loss::Abandoned => {
                     Err(Error::Closed { name: tenure.name().into() })
                 }
-                // It was over before, so that nobody is left who could give it back.
+                // The tenure was over before, so that its contender may have ended: nothing is left to release.
                 Loss::Expired | Loss::Deleted | Loss::Taken | Loss::Altered => Ok(()),
             })
         }
     }
 
-    /// Leaves the lock held and renewed, for as long as the handle lives or until
-    /// [`unlock`](crate::Sync::unlock).
-    #[expect(clippy::must_use_candidate, reason = "the tenure is there for who wants to ask it")]
+    /// Leaves the lock held and renewed, for as long as the handle lives or until [`unlock`](crate::Sync::unlock).
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the tenure is for callers that want to look at it"
+    )]
     pub fn keep(self) -> Tenure {
         self.0.kept.store(true, Ordering::Release);
         self.tenure()
+    }
+
+    /// Runs `work` until it returns or the tenure is lost; `None` if it is lost first.
+    pub(crate) async fn run<T, F, W>(&self, work: F) -> Option<T>
+    where
+        F: FnOnce(Tenure) -> W + Send,
+        W: Future<Output = T> + Send,
+    {
+        // `work` lives inside this future and the guard outside: when the caller drops both, `work` is dropped first.
+        let (tenure, lost) = (self.tenure(), self.tenure());
+        tokio::select! {
+            biased;
+            _ = lost.lost() => None,
+            done = work(tenure) => Some(done),
+        }
     }
 
     /// Another guard of the same tenure, which ends when the last of them is dropped.
@@ -106,28 +123,28 @@ impl Guard {
         WeakGuard {
             owner: Arc::downgrade(&self.0),
             tenure: self.tenure(),
-            driver: self.0.driver.clone(),
+            contender: self.0.contender.clone(),
         }
     }
 }
 
-/// A guard that does not keep its tenure from ending.
+/// A reference to a guard that does not keep the tenure from ending.
 #[derive(Debug)]
 pub(crate) struct WeakGuard {
     owner: Weak<Owner>,
     tenure: Tenure,
-    driver: mpsc::UnboundedSender<Release>,
+    contender: mpsc::UnboundedSender<Release>,
 }
 
 impl WeakGuard {
-    /// A guard of the tenure, if it goes on: shared with its owners, or kept as they left it.
+    /// A guard of the tenure, if that still runs: shared with its owners, or kept if they kept it.
     pub(crate) fn upgrade(&self) -> Option<Guard> {
         if let Some(owner) = self.owner.upgrade() {
             return Some(Guard(owner));
         }
         self.tenure.is_held().then(|| {
-            let (tenure, driver) = (self.tenure.clone(), self.driver.clone());
-            Guard(Arc::new(Owner { tenure, kept: AtomicBool::new(true), driver }))
+            let (tenure, contender) = (self.tenure.clone(), self.contender.clone());
+            Guard(Arc::new(Owner { tenure, kept: AtomicBool::new(true), contender }))
         })
     }
 
@@ -136,7 +153,7 @@ impl WeakGuard {
         self.tenure.clone()
     }
 
-    /// Whether somebody will end the tenure; not so if it was kept.
+    /// Whether a guard exists that will end the tenure; false if it was kept.
     pub(crate) fn is_owned(&self) -> bool {
         self.owner.upgrade().is_some_and(|owner| !owner.kept.load(Ordering::Acquire))
     }
@@ -158,8 +175,9 @@ impl Drop for Owner {
             self.tenure.end(Loss::Released);
             self.tenure.id()
         };
-        // A driver that is gone has nothing left to free; one whose handle is gone does not keep what was kept.
-        let _ = self.driver.send(Release { tenure, done: None });
+        // Sent for a kept tenure too, because a contender whose handle is gone then releases it. An error means that
+        // the contender has ended: then nothing is left to release.
+        let _ = self.contender.send(Release { tenure, done: None });
     }
 }
 

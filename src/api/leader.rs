@@ -6,43 +6,51 @@ use futures::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    api::{
-        error::{Error, Result},
-        guard::{Guard, WeakGuard},
-        member::Member,
-        tenure::{Tenure, TenureState},
-    },
-    util::watched::Watched,
+use super::{
+    error::{Error, Result},
+    guard::{Guard, WeakGuard},
+    member::Member,
+    tenure::{Tenure, TenureState},
 };
+use crate::util::watched::Watched;
 
-/// How a candidacy stands.
+/// The state of one candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub enum Status {
-    /// Somebody else leads, or nobody does yet.
+    /// Another candidate leads, or none does yet.
     #[default]
     Follower,
     /// This candidate leads.
     Leading,
-    /// It leads still, but a renewal is overdue.
+    /// This candidate still leads, but a renewal is overdue.
     InDoubt,
-    /// It has just lost the lead, and does not yet know who has it; it campaigns on.
+    /// This candidate has just lost the lead and does not know the new leader yet. It goes on competing.
     Lost,
-    /// It has resigned, or its handle has gone.
+    /// This candidate has resigned, or its handle is gone.
     Resigned,
 }
 
-/// What the campaign in the background shows to its [`Leader`].
+/// What a candidate sees at one moment: its own state, and the leader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Observation {
+    /// The state of this candidate.
+    pub status: Status,
+    /// The member that leads, as far as this candidate knows; `None` while there is none.
+    pub primary: Option<Member>,
+}
+
+/// What the task of a candidate shares with its [`Leader`].
 #[derive(Debug, Default)]
 pub(crate) struct LeaderState {
     pub(crate) status: Status,
-    pub(crate) leader: Option<Member>,
-    pub(crate) guard: Lead,
+    pub(crate) primary: Option<Member>,
+    pub(crate) lead: Lead,
     pub(crate) error: Option<Error>,
-    /// It has been asked to end, or has ended.
+    /// The candidate was asked to resign, or has ended.
     pub(crate) leaving: bool,
 }
 
@@ -51,15 +59,15 @@ pub(crate) struct LeaderState {
 pub(crate) enum Lead {
     #[default]
     None,
-    /// Nobody has asked for it.
+    /// The user has not taken it.
     Ready(Guard),
-    /// With the user.
+    /// The user has taken it.
     Taken(WeakGuard),
 }
 
-/// A candidate in one election. Dropping it withdraws the candidacy in the background.
+/// A candidate in one election. Dropping it resigns in the background.
 pub struct Leader {
-    id: Arc<str>,
+    candidate_id: Arc<str>,
     election: Arc<str>,
     state: Arc<Watched<LeaderState>>,
     resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
@@ -67,18 +75,18 @@ pub struct Leader {
 
 impl Leader {
     pub(crate) const fn new(
-        id: Arc<str>,
+        candidate_id: Arc<str>,
         election: Arc<str>,
         state: Arc<Watched<LeaderState>>,
         resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
     ) -> Self {
-        Self { id, election, state, resign }
+        Self { candidate_id, election, state, resign }
     }
 
     /// The candidate's id.
     #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
+    pub fn candidate_id(&self) -> &str {
+        &self.candidate_id
     }
 
     /// The election's name.
@@ -89,8 +97,8 @@ impl Leader {
 
     /// Waits until this candidate leads, and takes the guard of that tenure.
     ///
-    /// Dropping the guard steps down, and the candidacy goes on. Who asks again during the same tenure
-    /// shares its guard: the tenure ends when the last is dropped.
+    /// Dropping the guard steps down; the candidate then competes again. A second call during the same tenure
+    /// returns a guard that shares it: the tenure ends when the last guard is dropped.
     ///
     /// # Errors
     ///
@@ -102,27 +110,31 @@ impl Leader {
     pub async fn elected(&self) -> Result<Guard> {
         loop {
             let changed = self.state.changed();
-            let taken = self.state.borrow().guard.take();
+            let taken = self.state.borrow().lead.take();
             if let Some(guard) = taken.filter(|guard| guard.is_held()) {
                 return Ok(guard);
             }
-            if self.status_now() == Status::Resigned {
-                return Err(self.closed());
+            if self.state.borrow().status == Status::Resigned {
+                return Err(Error::Closed { name: self.election.to_string() });
             }
             changed.await;
         }
     }
 
-    /// Runs `work` while this candidate leads: started with each tenure, dropped on its loss, started
-    /// again when re-elected. Resigns and returns when `work` returns.
+    /// Runs `work` while this candidate leads. `work` starts with each tenure, is dropped when the tenure is lost,
+    /// and starts again after the next election. When `work` returns, the candidate resigns.
     ///
-    /// `work` is dropped at its next `.await` once the tenure is lost. Code that blocks or computes for long
-    /// must ask [`check`](crate::Tenure::check) itself.
+    /// `work` is dropped at its next `.await` after the loss. Code that blocks or computes for long must call
+    /// [`check`](crate::Tenure::check) itself.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] if resigned meanwhile. The result of `work` is returned also if the release
-    /// after it could not be told to the backend.
+    /// [`Error::Closed`] if the candidate is resigned meanwhile. The result of `work` is returned also if the backend
+    /// could not be reached for the release after it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops `work` first, and steps down after that.
     ///
     /// # Examples
     ///
@@ -148,37 +160,31 @@ impl Leader {
     {
         loop {
             let guard = self.elected().await?;
-            let (tenure, lost) = (guard.tenure(), guard.tenure());
-            // The guard stays outside the `select!`: when this future is dropped, the work is dropped before the guard.
-            let done = tokio::select! {
-                biased;
-                _ = lost.lost() => None,
-                done = work(tenure) => Some(done),
-            };
+            let done = guard.run(&mut work).await;
             if let Some(done) = done {
                 drop(guard);
                 if let Err(error) = self.resign().await {
-                    tracing::warn!(election = %self.election, %error, "the lead lapses by itself");
+                    tracing::warn!(election = %self.election, %error, "not released: the record is left to expire");
                 }
                 return Ok(done);
             }
         }
     }
 
-    /// Steps down if it leads, withdraws the candidacy, and returns when the backend has been told.
+    /// Steps down if this candidate leads, leaves the election, and returns when the backend has been updated.
     ///
-    /// End the led work first: from the call on this candidate does not lead any more. Resigning twice is no error.
+    /// End the led work first: from the call on this candidate does not lead. Resigning twice is not an error.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if the backend could not be told: the record lapses by itself.
+    /// [`Error::Unavailable`] if the backend could not be reached: the record expires by itself.
     ///
     /// # Cancel safety
     ///
     /// Once polled it goes on in the background.
     pub async fn resign(&self) -> Result<()> {
         let (done, end) = oneshot::channel();
-        // Nothing to tell anybody of as yet.
+        // Wakes no subscriber: nothing that they can see has changed yet.
         self.state.borrow().leaving = true;
         if self.resign.send(done).is_err() {
             return Ok(());
@@ -186,87 +192,74 @@ impl Leader {
         end.await.unwrap_or(Ok(()))
     }
 
-    /// Who leads, as far as this candidate knows.
-    #[must_use]
-    pub fn primary(&self) -> Option<Member> {
-        self.state.borrow().leader.clone()
-    }
-
-    /// Who leads, from now on: begins with the present leader, `None` while there is none.
-    pub fn observe(&self) -> impl Stream<Item = Option<Member>> + Send + Unpin + 'static {
-        self.follow(|campaign| campaign.leader.clone())
-    }
-
-    /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes the guard.
-    #[must_use]
-    pub fn tenure(&self) -> Option<Tenure> {
-        self.state.borrow().guard.tenure().filter(Tenure::is_held)
-    }
-
-    /// How this candidacy stands, now.
+    /// The state of this candidate now.
     ///
     /// # Guarantees
     ///
-    /// Asks the clock, as [`Tenure::is_held`] does: never [`Status::Leading`] or [`Status::InDoubt`] past the
+    /// Reads the clock, as [`Tenure::is_held`] does: never [`Status::Leading`] or [`Status::InDoubt`] past the
     /// deadline, also where the task that renews had no time to run.
     #[must_use]
-    pub fn standing(&self) -> Status {
-        let campaign = self.state.borrow();
-        match (campaign.status, campaign.guard.tenure().as_ref().map(Tenure::state)) {
+    pub fn status(&self) -> Status {
+        self.state.borrow().status_now()
+    }
+
+    /// The member that leads, as far as this candidate knows.
+    #[must_use]
+    pub fn primary(&self) -> Option<Member> {
+        self.state.borrow().primary.clone()
+    }
+
+    /// The state of this candidate together with the leader: first as they are, then each change. Ends after
+    /// [`Status::Resigned`].
+    ///
+    /// A reader that is slower than the changes sees the latest, not each.
+    pub fn watch(&self) -> impl Stream<Item = Observation> + Send + Unpin + 'static {
+        let start = (Arc::clone(&self.state), None::<Observation>);
+        Box::pin(stream::unfold(start, |(state, last)| async move {
+            if last.as_ref().is_some_and(|last| last.status == Status::Resigned) {
+                return None;
+            }
+            let now = loop {
+                let changed = state.changed();
+                let now = state.borrow().observation();
+                if last.as_ref() != Some(&now) {
+                    break now;
+                }
+                changed.await;
+            };
+            Some((now.clone(), (state, Some(now))))
+        }))
+    }
+
+    /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes
+    /// the guard.
+    #[must_use]
+    pub fn tenure(&self) -> Option<Tenure> {
+        self.state.borrow().lead.tenure().filter(Tenure::is_held)
+    }
+
+    /// The last error of the candidate's task in the background; `None` once it is over.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Error> {
+        self.state.borrow().error.clone()
+    }
+}
+
+impl LeaderState {
+    fn observation(&self) -> Observation {
+        let status = self.status_now();
+        // The task that clears the leader may not have run since the deadline.
+        let primary = self.primary.clone().filter(|_| status != Status::Lost);
+        Observation { status, primary }
+    }
+
+    fn status_now(&self) -> Status {
+        match (self.status, self.lead.tenure().as_ref().map(Tenure::state)) {
             (Status::Leading | Status::InDoubt, Some(TenureState::Held)) => Status::Leading,
             (Status::Leading | Status::InDoubt, Some(TenureState::InDoubt)) => Status::InDoubt,
             (Status::Leading | Status::InDoubt, _) => Status::Lost,
             (status, _) => status,
         }
-    }
-
-    /// How this candidacy stands, from now on. Ends after [`Status::Resigned`].
-    ///
-    /// A reader that is slower than the changes sees the latest, not each.
-    pub fn status(&self) -> impl Stream<Item = Status> + Send + Unpin + 'static {
-        self.follow(|campaign| campaign.status)
-    }
-
-    /// The last failure of the campaign in the background, until something succeeds.
-    #[must_use]
-    pub fn last_error(&self) -> Option<Error> {
-        self.state.borrow().error.clone()
-    }
-
-    fn status_now(&self) -> Status {
-        self.state.borrow().status
-    }
-
-    fn follow<T, F>(&self, look: F) -> impl Stream<Item = T> + Send + Unpin + 'static + use<T, F>
-    where
-        T: Clone + PartialEq + Send + 'static,
-        F: Fn(&LeaderState) -> T + Send + 'static,
-    {
-        let start = (Arc::clone(&self.state), None::<T>, look, false);
-        Box::pin(stream::unfold(start, |(shown, last, look, mut ended)| async move {
-            let now = loop {
-                if ended {
-                    return None;
-                }
-                let changed = shown.changed();
-                let now = {
-                    let campaign = shown.borrow();
-                    ended = campaign.status == Status::Resigned;
-                    look(&campaign)
-                };
-                if last.as_ref() != Some(&now) {
-                    break now;
-                }
-                if !ended {
-                    changed.await;
-                }
-            };
-            Some((now.clone(), (shown, Some(now), look, ended)))
-        }))
-    }
-
-    fn closed(&self) -> Error {
-        Error::Closed { name: self.election.to_string() }
     }
 }
 
@@ -280,7 +273,7 @@ impl Lead {
         }
     }
 
-    /// The guard for a user, leaving behind what is needed to share it.
+    /// The guard for the user. A weak guard stays behind, so that a second caller can share the tenure.
     pub(crate) fn take(&mut self) -> Option<Guard> {
         let guard = match self {
             Self::None => None,
@@ -296,8 +289,8 @@ impl fmt::Debug for Leader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leader")
             .field("election", &self.election)
-            .field("id", &self.id)
-            .field("status", &self.status_now())
+            .field("candidate_id", &self.candidate_id)
+            .field("status", &self.status())
             .finish_non_exhaustive()
     }
 }

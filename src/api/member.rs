@@ -1,4 +1,4 @@
-//! Who takes part in an election, and what changes in it.
+//! The members of an election, and what changes among them.
 
 use std::{
     fmt,
@@ -9,7 +9,9 @@ use std::{
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use serde::Serialize;
 
-/// What a candidate is at present.
+use super::token::Token;
+
+/// The part of a member in its election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -17,7 +19,7 @@ use serde::Serialize;
 pub enum Role {
     /// It leads.
     Leader,
-    /// It stands by.
+    /// It competes and does not lead.
     Follower,
 }
 
@@ -29,16 +31,16 @@ pub struct Member {
     /// The election's name.
     pub election: String,
     /// The candidate's id.
-    pub id: String,
+    pub candidate_id: String,
     /// Whether it leads.
     pub role: Role,
     /// The namespace of the election.
     pub namespace: String,
-    /// The fencing token of its tenure, if it leads; `None` also where another program leads, which writes none.
-    pub token: Option<u64>,
+    /// The fencing token of its tenure, if it leads. `None` also where another program leads, which writes no token.
+    pub token: Option<Token>,
 }
 
-/// What changed in an election.
+/// A change in an election.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "event", content = "member", rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -46,16 +48,16 @@ pub struct Member {
 pub enum ElectEvent {
     /// This member leads now.
     Elected(Member),
-    /// This member leads no more.
+    /// This member no longer leads.
     Lost(Member),
     /// This candidate is new.
     Joined(Member),
-    /// This candidate has left, or was not heard of for its time to live.
+    /// This candidate has left, or its record has expired.
     Left(Member),
 }
 
 impl ElectEvent {
-    /// Whom the event is about.
+    /// The member that the event is about.
     #[must_use]
     pub const fn member(&self) -> &Member {
         match self {
@@ -69,7 +71,8 @@ impl ElectEvent {
 
 /// A stream of [`ElectEvent`]s that begins with the present state and never ends by itself.
 ///
-/// While the backend cannot be watched it is silent; when it can again, what changed meanwhile is told.
+/// While the backend cannot be watched the stream is silent. When it can be watched again, the stream reports what
+/// has changed meanwhile.
 pub struct ElectWatcher(BoxStream<'static, ElectEvent>);
 
 impl ElectWatcher {

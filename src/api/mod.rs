@@ -7,6 +7,7 @@ pub(crate) mod member;
 pub(crate) mod name;
 pub(crate) mod options;
 pub(crate) mod sync;
+pub(crate) mod sync_ext;
 pub(crate) mod tenure;
 pub(crate) mod timing;
 pub(crate) mod token;

@@ -1,11 +1,11 @@
-//! What a caller can choose, and what happens if it does not.
+//! What a caller can choose, and the defaults.
 //!
-//! Fields are there to be read; the setters of the same names are how they are set. They are checked once,
-//! at the door of the handle that they are given to.
+//! Every option is a public field, set by the method of the same name. The handle checks options once, when it gets them.
 
 use std::time::Duration;
 
-use crate::{api::timing::Timing, util::clock::Clock};
+use super::timing::Timing;
+use crate::util::clock::Clock;
 
 /// Options of a handle.
 ///
@@ -16,55 +16,55 @@ use crate::{api::timing::Timing, util::clock::Clock};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// What every record's name begins with.
+    /// The prefix of every record's name.
     pub prefix: String,
-    /// The namespace of the records; in a handle's own options always the one in use.
+    /// The namespace of the records. In the options of a handle it is always the one in use.
     pub namespace: Option<String>,
-    /// Who holds what this handle holds; in a handle's own options always the one in use.
+    /// The holder that this handle's records name. In the options of a handle it is always the one in use.
     pub identity: Option<String>,
-    /// Addresses of the backend in place of the configured ones.
+    /// Addresses of the backend that replace the configured ones.
     pub nodes: Vec<String>,
-    /// Which clock deadlines are measured on.
+    /// The clock that deadlines are measured on.
     pub clock: Clock,
 }
 
 impl Options {
-    /// What every record's name begins with. Defaults to nothing, so that a Lease has exactly the
-    /// lock's name and `kubectl get lease NAME` finds it.
+    /// The prefix of every record's name. Defaults to nothing, so that a Lease has exactly the lock's name and
+    /// `kubectl get lease NAME` finds it.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// The namespace of the records. Defaults to the backend's own: that of the kubeconfig's context
-    /// or of the pod, else `default`.
+    /// The namespace of the records. Defaults to the namespace of the kubeconfig's context or of the pod, else
+    /// `default`.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
     }
 
-    /// Who holds what this handle holds. Defaults to the pod's or host's name and a random uuid.
+    /// The holder that this handle's records name. Defaults to the name of the pod or host and a random uuid.
     ///
-    /// It must be another one in each life of each process: a fixed identity makes a restarted process
-    /// look like the one that died, and it then waits as a stranger would.
+    /// Choose a new one whenever a process starts. A restarted process with a fixed identity gains nothing: it does not
+    /// trust a record of its own name and waits for its time to live, as every other process does.
     #[must_use]
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
         self
     }
 
-    /// Addresses of the backend in place of the configured ones. The Kubernetes backend takes one API
-    /// server URL, in place of the kubeconfig's; the embedded backend has no use for any.
+    /// Addresses of the backend that replace the configured ones. The Kubernetes backend takes one API server URL. The
+    /// embedded backend ignores them.
     #[must_use]
     pub fn nodes<N: Into<String>>(mut self, nodes: impl IntoIterator<Item = N>) -> Self {
         self.nodes = nodes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Which clock deadlines are measured on. Defaults to [`Clock::Host`], for the embedded backend
-    /// always [`Clock::Runtime`].
+    /// The clock that deadlines are measured on. Defaults to [`Clock::Host`]. The embedded backend always uses
+    /// [`Clock::Runtime`].
     #[must_use]
     pub const fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -87,35 +87,36 @@ impl Options {
 pub struct LockOptions {
     /// The durations of the tenure.
     pub timing: Timing,
-    /// How long to wait for the lock; `None` is for ever, zero is one try.
+    /// How long to wait for the lock. `None` waits without a limit; zero is a single try.
     pub wait: Option<Duration>,
 }
 
 impl LockOptions {
-    /// How long others must see no renewal before they may take the lock.
+    /// How long other processes must see no renewal before they may take the lock. Leaves the other durations as they are.
     ///
     /// Defaults to 15 s. Longer survives a longer API outage; shorter fails over sooner.
     /// Rounded up to whole seconds, at most a day.
     #[must_use]
-    pub fn ttl(self, ttl: Duration) -> Self {
-        self.timing(Timing::new(ttl))
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.timing = self.timing.ttl(ttl);
+        self
     }
 
-    /// All durations of the tenure, where [`ttl`](Self::ttl) alone does not fit.
+    /// All durations of the tenure.
     #[must_use]
     pub const fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
     }
 
-    /// How long to wait for the lock. Defaults to for ever; zero tries once.
+    /// How long to wait for the lock. By default there is no limit; zero is a single try.
     #[must_use]
     pub const fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
     }
 
-    /// Takes the lock if it is free now, and does not wait.
+    /// Acquires the lock if it is free now, and does not wait.
     #[must_use]
     pub const fn try_once(self) -> Self {
         self.wait(Duration::ZERO)
@@ -131,7 +132,7 @@ pub struct LeaderOptions {
     /// The durations of the tenure.
     pub timing: Timing,
     /// The candidate's id; `None` is the handle's identity.
-    pub id: Option<String>,
+    pub candidate_id: Option<String>,
 }
 
 impl LeaderOptions {
@@ -142,13 +143,14 @@ impl LeaderOptions {
         self
     }
 
-    /// How long others must see no renewal before they may take over. See [`LockOptions::ttl`].
+    /// How long other processes must see no renewal before they may take over. See [`LockOptions::ttl`].
     #[must_use]
-    pub fn ttl(self, ttl: Duration) -> Self {
-        self.timing(Timing::new(ttl))
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.timing = self.timing.ttl(ttl);
+        self
     }
 
-    /// All durations of the tenure, where [`ttl`](Self::ttl) alone does not fit.
+    /// All durations of the tenure.
     #[must_use]
     pub const fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
@@ -157,8 +159,8 @@ impl LeaderOptions {
 
     /// The candidate's id. Defaults to the handle's identity.
     #[must_use]
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
+    pub fn candidate_id(mut self, candidate_id: impl Into<String>) -> Self {
+        self.candidate_id = Some(candidate_id.into());
         self
     }
 }
@@ -196,7 +198,7 @@ pub struct WatchElectOptions {
     /// The namespace to watch; `None` is the handle's.
     pub namespace: Option<String>,
     /// The election to watch; `None` is all.
-    pub id: Option<String>,
+    pub election: Option<String>,
 }
 
 impl WatchElectOptions {
@@ -209,8 +211,8 @@ impl WatchElectOptions {
 
     /// The election to watch. Defaults to all of the namespace.
     #[must_use]
-    pub fn id(mut self, election: impl Into<String>) -> Self {
-        self.id = Some(election.into());
+    pub fn election(mut self, election: impl Into<String>) -> Self {
+        self.election = Some(election.into());
         self
     }
 }

@@ -1,4 +1,4 @@
-//! A tenure: a deadline that is pulled, never pushed.
+//! A tenure: a deadline that its holder compares with the clock, so that no message is needed to end it.
 
 use std::{
     fmt,
@@ -23,23 +23,23 @@ use crate::{
     },
 };
 
-/// How a tenure stands.
+/// The state of a tenure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TenureState {
     /// Held, and renewals are on time.
     Held,
-    /// Held still, but a renewal is overdue, or the record asks for another holder: a good time to
-    /// begin nothing new. Becomes held again with the next confirmed renewal.
+    /// Still held, but a renewal is overdue, or the record asks for another holder: begin no new work. The next
+    /// confirmed renewal makes it `Held` again.
     InDoubt,
-    /// Over, for good.
+    /// Over. It is never held again.
     Lost(Loss),
 }
 
-/// One tenure, seen from inside it: is it still held, for how long, and with which token.
+/// One tenure of a lock or an election: whether it is still held, for how long, and with which token.
 ///
-/// Cheap to clone and to ask. Asking reads a clock and nothing else, so the answer is right also after
-/// the process was paused, with a blocked executor, and with the network gone.
+/// Cheap to clone and to read. Its methods read a clock and nothing else, so their answers are right also after a pause
+/// of the process, with a blocked executor, and without a network.
 #[derive(Clone)]
 pub struct Tenure(Arc<Inner>);
 
@@ -52,7 +52,7 @@ struct Inner {
     /// Nanoseconds of a [`Moment`]; zero once lost.
     until: AtomicU64,
     doubtful: AtomicU64,
-    /// Told by the driver: changes of the deadline, and the end.
+    /// Set by the contender. Subscribers are woken by a change of the deadline too.
     loss: Watched<Option<Loss>>,
 }
 
@@ -84,7 +84,7 @@ impl Tenure {
         &self.0.name
     }
 
-    /// The identity that stands in the record.
+    /// The identity that the record names as its holder: the handle's identity, or the candidate's id.
     #[must_use]
     pub fn holder(&self) -> &str {
         &self.0.holder
@@ -96,19 +96,19 @@ impl Tenure {
         self.0.token
     }
 
-    /// Whether it is still held, now, on this process's own clock.
+    /// Whether the tenure is still held now, on this process's own clock.
     ///
     /// # Guarantees
     ///
-    /// While this is true no other guard of the same record is held anywhere, provided that no two clocks
-    /// run apart by more than the [`Timing`](crate::Timing) leaves, and that nobody deletes or edits the
-    /// record by hand. Once it was false it is never true again.
+    /// While this is true no other guard of the same record is held anywhere, provided that no two clocks run apart by
+    /// more than the margin of the [`Timing`](crate::Timing), and that the record is not deleted or edited by hand.
+    /// Once it was false it is never true again.
     #[must_use]
     pub fn is_held(&self) -> bool {
         !self.remaining().is_zero()
     }
 
-    /// For how long it is still held if no renewal succeeds; zero once lost.
+    /// How long the tenure is still held if no renewal succeeds; zero once lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         let now = self.0.clock.now();
@@ -116,14 +116,14 @@ impl Tenure {
         if now.as_nanos() < until {
             return Moment::from_nanos(until) - now;
         }
-        // Seen as lost is lost for good: a renewal confirmed late must not bring it back.
+        // Once a caller has seen the tenure as lost, a renewal that is confirmed late must not bring it back.
         match self.0.until.compare_exchange(until, 0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Duration::ZERO,
             Err(other) => Moment::from_nanos(other) - now,
         }
     }
 
-    /// The token if it is still held: for a line before each step that must not happen twice.
+    /// The token if the tenure is still held. Call it before each step that must not happen twice.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Tenure {
         }
     }
 
-    /// Whether it is held, in doubt or lost, now.
+    /// Whether the tenure is held, in doubt or lost now.
     #[must_use]
     pub fn state(&self) -> TenureState {
         if !self.is_held() {
@@ -148,7 +148,7 @@ impl Tenure {
         }
     }
 
-    /// Each change of the state, beginning with the present one, ending after `Lost`.
+    /// The state of the tenure: first as it is, then each change. Ends after `Lost`.
     pub fn states(&self) -> impl Stream<Item = TenureState> + Send + Unpin + 'static {
         Box::pin(stream::unfold((self.clone(), None), |(tenure, last)| async move {
             if matches!(last, Some(TenureState::Lost(_))) {
@@ -160,13 +160,13 @@ impl Tenure {
                 if Some(state) != last {
                     break state;
                 }
-                tenure.news(changed).await;
+                tenure.may_have_changed(changed).await;
             };
             Some((state, (tenure, Some(state))))
         }))
     }
 
-    /// Returns when the tenure is over, and why.
+    /// Waits until the tenure is over, and returns the reason.
     ///
     /// # Cancel safety
     ///
@@ -177,12 +177,12 @@ impl Tenure {
             if !self.is_held() {
                 return self.why();
             }
-            self.news(changed).await;
+            self.may_have_changed(changed).await;
         }
     }
 
-    /// Returns when the state may have changed, by what the driver says or by the mere passing of time.
-    async fn news(&self, changed: Notified<'_>) {
+    /// Waits until the state may have changed: the contender has changed it, or a deadline has passed.
+    async fn may_have_changed(&self, changed: Notified<'_>) {
         let doubtful =
             Moment::from_nanos(self.0.doubtful.load(Ordering::Acquire)).since(self.0.clock.now());
         let left = self.remaining();
@@ -198,13 +198,13 @@ impl Tenure {
         self.0.loss.borrow().unwrap_or(Loss::Expired)
     }
 
-    // ---- what the driver says ----
+    // ---- called by the contender ----
 
     pub(crate) fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// Moves the deadline; false if the holder has seen the tenure end already.
+    /// Moves the deadline; false if a caller has seen the tenure as lost already.
     pub(crate) fn extend(&self, until: Moment, doubtful: Moment) -> bool {
         let before = self.0.until.load(Ordering::Acquire);
         let until = until.as_nanos();
@@ -226,7 +226,7 @@ impl Tenure {
         self.0.until.load(Ordering::Acquire) == until.as_nanos()
     }
 
-    /// Ends it, before anything is told to the backend. The first reason stays.
+    /// Ends the tenure, before the backend is updated. The first reason stays.
     pub(crate) fn end(&self, loss: Loss) {
         let loss = if self.is_held() { loss } else { Loss::Expired };
         self.0.loss.modify(|why| {

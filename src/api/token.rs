@@ -6,14 +6,14 @@ use serde::Serialize;
 
 /// A number that grows with every tenure of one name: the `resourceVersion` of the write that acquired it.
 ///
-/// Hand it to whatever the lock protects, and let that refuse any token smaller than the largest it
-/// has seen, *from the first read on*: then work of a holder that does not yet know that it lost is refused.
+/// Send it along to the resource that the lock protects, from the first read on. The resource remembers the largest token
+/// and refuses any smaller one: then it refuses the work of a holder that has lost the lock and does not know it yet.
 ///
 /// # Guarantees
 ///
-/// Strictly grows from tenure to tenure of one name, also across deletion and re-creation of the
-/// Lease, and is the same for the whole of one tenure. Not dense, and not comparable between
-/// clusters or after the cluster's store was restored from a backup.
+/// Grows strictly from tenure to tenure of one name, also across deletion and re-creation of the Lease, and is the
+/// same for the whole of one tenure. Tokens have gaps. They are not comparable between clusters, nor after the
+/// cluster's store was restored from a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -28,7 +28,7 @@ impl Token {
         self.0
     }
 
-    /// The number, to store beside the data or to send along.
+    /// The number, to store with the data or to send along.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0.get()

@@ -14,7 +14,8 @@ async fn members(sync: &DynSync, election: &str) -> Vec<Member> {
 }
 
 fn roles(members: &[Member]) -> Vec<(&str, Role)> {
-    let mut roles: Vec<_> = members.iter().map(|member| (&*member.id, member.role)).collect();
+    let mut roles: Vec<_> =
+        members.iter().map(|member| (&*member.candidate_id, member.role)).collect();
     roles.sort_unstable_by_key(|&(id, role)| (role != Role::Leader, id));
     roles
 }
@@ -44,7 +45,7 @@ pub(super) async fn members_are_listed_with_their_roles(pair: Pair<'_>) {
         for member in &listed {
             assert_eq!(member.election, name, "a member names its election");
             assert_eq!(Some(&member.namespace), pair.a.options().namespace.as_ref());
-            let token = (member.role == Role::Leader).then(|| lead.token().get());
+            let token = (member.role == Role::Leader).then(|| lead.token());
             assert_eq!(member.token, token, "a leader is listed with its token");
         }
     }
@@ -105,16 +106,16 @@ pub(super) async fn members_are_listed_by_namespace(pair: Pair<'_>) {
 
 pub(super) async fn a_candidate_has_the_id_it_chose(pair: Pair<'_>) {
     let name = unique("id");
-    let chosen = |id: &str| LeaderOptions::default().id(id);
+    let chosen = |id: &str| LeaderOptions::default().candidate_id(id);
     let first = must(pair.a.leader(&name, chosen("one")).await, "anybody can stand");
     let lead = must(first.elected().await, "who stands alone leads");
     let second =
         must(pair.a.leader(&name, chosen("two")).await, "one handle can stand under two ids");
 
-    assert_eq!((first.id(), lead.holder(), second.id()), ("one", "one", "two"));
+    assert_eq!((first.candidate_id(), lead.holder(), second.candidate_id()), ("one", "one", "two"));
     let listed = members(pair.b, &name).await;
     assert_eq!(roles(&listed), [("one", Role::Leader), ("two", Role::Follower)]);
-    assert_eq!(second.primary().map(|member| member.id).as_deref(), Some("one"));
+    assert_eq!(second.primary().map(|member| member.candidate_id).as_deref(), Some("one"));
     must(first.resign().await, "a leader can resign");
     assert_eq!(must(second.elected().await, "the next one leads").holder(), "two");
     must(second.resign().await, "a leader can resign");
@@ -126,7 +127,7 @@ pub(super) async fn a_candidate_stands_once(pair: Pair<'_>) {
     let lead = must(leader.elected().await, "who stands alone leads");
 
     match pair.a.leader(&name, LeaderOptions::default()).await {
-        Err(Error::AlreadyCandidate { election, id }) => {
+        Err(Error::AlreadyCandidate { election, candidate_id: id }) => {
             assert_eq!((&*election, &*id), (&*name, identity(pair.a)), "it says who stands where");
         }
         other => panic!("a candidate does not stand twice through one handle: {other:?}"),
@@ -174,7 +175,7 @@ pub(super) async fn a_candidacy_dropped_before_it_stands_leaves_nobody(pair: Pai
 }
 
 async fn watch(sync: &DynSync, election: &str) -> ElectWatcher {
-    let options = WatchElectOptions::default().id(election);
+    let options = WatchElectOptions::default().election(election);
     must(sync.watch_elect(options).await, "elections can be watched")
 }
 
@@ -188,7 +189,7 @@ async fn next(events: &mut ElectWatcher, election: &str) -> (&'static str, Strin
         ElectEvent::Left(_) => "left",
     };
     assert_eq!(event.member().election, election, "a watch of one election heeds no other");
-    (what, event.member().id.clone())
+    (what, event.member().candidate_id.clone())
 }
 
 pub(super) async fn a_watch_begins_with_the_present_state(pair: Pair<'_>) {

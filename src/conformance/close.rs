@@ -63,8 +63,10 @@ pub(super) async fn closing_waits_until_a_dropped_candidacy_is_withdrawn(pair: P
         must(pair.a.close().await, "a candidacy can be withdrawn");
 
         let listed = pair.b.list_members(ListMembersOptions::default().election(&name)).await;
-        let listed: Vec<_> =
-            must(listed, "members can be listed").into_iter().map(|member| member.id).collect();
+        let listed: Vec<_> = must(listed, "members can be listed")
+            .into_iter()
+            .map(|member| member.candidate_id)
+            .collect();
         assert_eq!(listed, [identity(pair.b)], "nobody is left of a candidacy dropped {dropped}");
     }
     must(first.resign().await, "a leader can resign");

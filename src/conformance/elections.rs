@@ -20,10 +20,10 @@ pub(super) async fn the_first_candidate_leads(pair: Pair<'_>) {
 
     let token = must(guard.check(), "who was elected holds the lead");
     assert_eq!((guard.name(), guard.holder()), (&*name, identity(pair.a)));
-    assert_eq!((leader.election(), leader.id()), (&*name, identity(pair.a)));
+    assert_eq!((leader.election(), leader.candidate_id()), (&*name, identity(pair.a)));
     let primary = leader.primary().expect("a leader knows who leads");
-    assert_eq!((&*primary.id, primary.role), (identity(pair.a), Role::Leader));
-    assert_eq!(primary.token, Some(token.get()), "the primary has the token of its tenure");
+    assert_eq!((&*primary.candidate_id, primary.role), (identity(pair.a), Role::Leader));
+    assert_eq!(primary.token, Some(token), "the primary has the token of its tenure");
     must(leader.resign().await, "a leader can resign");
 }
 
@@ -35,8 +35,8 @@ pub(super) async fn a_second_candidate_follows(pair: Pair<'_>) {
     let second = stand(pair.b, &name).await;
 
     let primary = second.primary().expect("a follower that stands knows who leads");
-    assert_eq!(primary.id, identity(pair.a), "a follower knows who leads");
-    assert_eq!(second.status().next().await, Some(Status::Follower));
+    assert_eq!(primary.candidate_id, identity(pair.a), "a follower knows who leads");
+    assert_eq!(second.status(), Status::Follower);
     assert!(lead.is_held(), "a second candidate does not end the first one's lead");
     must(second.resign().await, "a follower can resign");
     must(first.resign().await, "a leader can resign");
@@ -122,7 +122,7 @@ pub(super) async fn work_is_run_while_leading_and_its_end_resigns(pair: Pair<'_>
     let led = first.run(|tenure| async move { tenure.check().map(Token::get) }).await;
 
     let token = must(must(led, "work is run to its end"), "work is run while leading");
-    assert_eq!(first.status().next().await, Some(Status::Resigned), "the end of the work resigns");
+    assert_eq!(first.status(), Status::Resigned, "the end of the work resigns");
     let next = must(second.elected().await, "the end of the work frees the lead");
     assert!(next.token().get() > token, "tokens grow");
     must(second.resign().await, "a leader can resign");
@@ -241,11 +241,11 @@ pub(super) async fn the_primary_can_be_observed(pair: Pair<'_>) {
     let first = stand(pair.a, &name).await;
     let lead = must(first.elected().await, "who stands alone leads").keep();
     let second = stand(pair.b, &name).await;
-    let shown = |member: Member| (member.id, member.token);
-    let mut seen = second.observe().filter_map(async |member| member.map(shown)).boxed();
+    let shown = |member: Member| (member.candidate_id, member.token);
+    let mut seen = second.watch().filter_map(async |seen| seen.primary.map(shown)).boxed();
     assert_eq!(
         seen.next().await,
-        Some((identity(pair.a).into(), Some(lead.token().get()))),
+        Some((identity(pair.a).into(), Some(lead.token()))),
         "it begins with who leads now, and its token"
     );
 
@@ -254,7 +254,7 @@ pub(super) async fn the_primary_can_be_observed(pair: Pair<'_>) {
     let next = must(second.elected().await, "the other leads then").keep();
     assert_eq!(
         seen.next().await,
-        Some((identity(pair.b).into(), Some(next.token().get()))),
+        Some((identity(pair.b).into(), Some(next.token()))),
         "and goes on with who is next"
     );
     must(second.resign().await, "a leader can resign");
@@ -267,7 +267,7 @@ pub(super) async fn the_status_can_be_followed_to_its_end(pair: Pair<'_>) {
     let first = stand(pair.a, &name).await;
     let lead = must(first.elected().await, "who stands alone leads");
     let second = stand(pair.b, &name).await;
-    let mut status = second.status();
+    let mut status = second.watch().map(|seen| seen.status);
     assert_eq!(status.next().await, Some(Status::Follower), "it begins with the present");
 
     drop(first);

@@ -54,7 +54,7 @@ pub(super) async fn names_that_cannot_be_used_are_refused(pair: Pair<'_>) {
         refused(pair.a.leader(&name, LeaderOptions::default()).await, &name, bound);
         let list = ListMembersOptions::default().election(&*name);
         refused(pair.a.list_members(list).await, &name, bound);
-        let watch = WatchElectOptions::default().id(&*name);
+        let watch = WatchElectOptions::default().election(&*name);
         refused(pair.a.watch_elect(watch).await, &name, bound);
     }
 }
@@ -62,7 +62,11 @@ pub(super) async fn names_that_cannot_be_used_are_refused(pair: Pair<'_>) {
 pub(super) async fn ids_that_cannot_be_used_are_refused(pair: Pair<'_>) {
     let name = unique("ids");
     for (id, bound) in bad_names() {
-        refused(pair.a.leader(&name, LeaderOptions::default().id(&*id)).await, &id, bound);
+        refused(
+            pair.a.leader(&name, LeaderOptions::default().candidate_id(&*id)).await,
+            &id,
+            bound,
+        );
     }
     let list = ListMembersOptions::default().election(&*name);
     let listed = must(pair.a.list_members(list).await, "members can be listed");
@@ -89,8 +93,8 @@ pub(super) async fn times_to_live_that_cannot_be_used_are_refused(pair: Pair<'_>
         (Timing::new(Duration::ZERO), "0ns", "1s"),
         (Timing::new(years), "315360000s", "86400s"),
         (Timing::new(Duration::MAX), "s", "86400s"),
-        (Timing::new(secs(15)).hold_for(secs(15)), "15s", "13.5s"),
-        (Timing::new(secs(15)).renew_every(secs(14)), "14s", "13s"),
+        (Timing::new(secs(15)).hold(secs(15)), "15s", "13.5s"),
+        (Timing::new(secs(15)).renew_interval(secs(14)), "14s", "13s"),
         (Timing::new(secs(15)).attempt_timeout(secs(9)), "9s", "too much"),
     ];
     for (timing, value, bound) in timings {
@@ -108,7 +112,11 @@ pub(super) async fn what_was_refused_leaves_nothing(pair: Pair<'_>) {
     let nowhere = LeaderOptions::default().namespace("NOWHERE");
     refused(pair.a.leader(&name, nowhere).await, "NOWHERE", "63");
     for (bad, bound) in bad_names() {
-        refused(pair.a.leader(&name, LeaderOptions::default().id(&*bad)).await, &bad, bound);
+        refused(
+            pair.a.leader(&name, LeaderOptions::default().candidate_id(&*bad)).await,
+            &bad,
+            bound,
+        );
     }
 
     let all =
@@ -173,7 +181,7 @@ pub(super) async fn any_other_name_can_be_led_and_is_listed(pair: Pair<'_>) {
     let names = odd_names();
     let mut leaders = Vec::new();
     for (name, id) in names.iter().zip(names.iter().rev()).step_by(4) {
-        let options = LeaderOptions::default().id(&**id);
+        let options = LeaderOptions::default().candidate_id(&**id);
         let leader = must(pair.a.leader(name, options).await, "any name can be led, under any id");
         must(leader.elected().await, "who stands alone leads").keep();
         leaders.push(leader);
@@ -183,10 +191,10 @@ pub(super) async fn any_other_name_can_be_led_and_is_listed(pair: Pair<'_>) {
         let list = ListMembersOptions::default().election(leader.election());
         let listed = must(pair.b.list_members(list).await, "members can be listed");
         assert_eq!(listed.len(), 1, "an election lists its own members: {listed:?}");
-        let shown = (&*listed[0].election, &*listed[0].id);
+        let shown = (&*listed[0].election, &*listed[0].candidate_id);
         assert_eq!(
             shown,
-            (leader.election(), leader.id()),
+            (leader.election(), leader.candidate_id()),
             "with names and ids as they were given"
         );
         must(leader.resign().await, "a leader can resign");
@@ -201,7 +209,7 @@ pub(super) async fn the_longest_name_can_be_used(pair: Pair<'_>) {
         let guard = must(pair.a.lock(&name, once()).await, "a name of 253 bytes can be used");
         held_by(identity(pair.a), pair.b.lock(&name, once()).await, "and excludes others");
         must(guard.release().await, "a held lock can be released");
-        let options = LeaderOptions::default().id(&*name);
+        let options = LeaderOptions::default().candidate_id(&*name);
         let leader = must(pair.a.leader(&name, options).await, "and led");
         must(leader.resign().await, "a leader can resign");
     }

@@ -1,6 +1,6 @@
 //! The task behind a `Leader`: follows, leads, follows again, until it is resigned.
 
-use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use tokio::{
@@ -22,7 +22,8 @@ use crate::{
         member::{Member, Role},
         name::Name,
         tenure::TenureState,
-        timing::Timing,
+        timing::Durations,
+        token::Token,
     },
     store::RecordKey,
     util::watched::Watched,
@@ -41,7 +42,7 @@ pub(crate) struct Candidate {
     pub(crate) contenders: Arc<Contenders>,
     pub(crate) election: Arc<RecordKey>,
     pub(crate) candidate_id: Name,
-    pub(crate) timing: Timing,
+    pub(crate) timing: Durations,
     pub(crate) state: Arc<Watched<LeaderState>>,
     pub(crate) resign: mpsc::UnboundedReceiver<Resign>,
     /// Answered once: the candidate takes part, or why it cannot.
@@ -85,7 +86,7 @@ impl Candidate {
                 End::Lost(loss) => {
                     self.set_status(Status::Lost);
                     let pause = if loss == Loss::Released {
-                        STEPPED_DOWN.min(self.timing.renew())
+                        STEPPED_DOWN.min(self.timing.renew_interval())
                     } else {
                         Duration::ZERO
                     };
@@ -120,16 +121,15 @@ impl Candidate {
     async fn lead(&mut self, guard: Guard) -> End {
         self.warned.remove(RETRYING_SLOWLY);
         self.membership = Membership::None;
-        let member =
-            self.member(Role::Leader, &self.candidate_id.to_arc(), Some(guard.token().get()));
+        let member = self.member(Role::Leader, &self.candidate_id.to_arc(), Some(guard.token()));
         let (election, candidate_id) = (&self.election.name, &self.candidate_id);
         tracing::debug!(%election, %candidate_id, token = %guard.token(), "elected");
         let mut states = guard.states();
         // From now on the guard belongs to the user, who may take it, and steps down by dropping it.
         self.state.modify(|state| {
             state.status = Status::Leading;
-            state.leader = Some(member);
-            state.guard = Lead::Ready(guard);
+            state.primary = Some(member);
+            state.lead = Lead::Ready(guard);
             state.error = None;
             true
         });
@@ -150,12 +150,12 @@ impl Candidate {
 
     /// Publishes who leads, and lists this candidate once it waits for another's tenure to end.
     fn observe(&mut self, contender: &ContenderStatus) {
-        let token = contender.token.map(NonZeroU64::get);
-        let leader = contender.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
+        let token = contender.token.map(Token::new);
+        let primary = contender.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
         self.state.modify(|state| {
-            let changed = state.leader != leader
+            let changed = state.primary != primary
                 || !error::same(state.error.as_ref(), contender.error.as_ref());
-            state.leader = leader;
+            state.primary = primary;
             state.error.clone_from(&contender.error);
             changed
         });
@@ -201,7 +201,7 @@ impl Candidate {
 
     /// The guard of the present tenure, if there is one.
     fn guard(&self) -> Option<Guard> {
-        self.state.borrow().guard.take()
+        self.state.borrow().lead.take()
     }
 
     fn start(&mut self, outcome: Result<()>) {
@@ -250,8 +250,8 @@ impl Candidate {
         self.state.modify(|state| {
             state.status = Status::Resigned;
             state.leaving = true;
-            state.guard = Lead::None;
-            state.leader.take_if(|leader| leader.id == self.candidate_id.as_str());
+            state.lead = Lead::None;
+            state.primary.take_if(|primary| primary.candidate_id == self.candidate_id.as_str());
             true
         });
     }
@@ -267,17 +267,17 @@ impl Candidate {
     fn set_status(&self, status: Status) {
         self.state.modify(|state| {
             if matches!(status, Status::Lost) {
-                state.guard = Lead::None;
-                state.leader = None;
+                state.lead = Lead::None;
+                state.primary = None;
             }
             std::mem::replace(&mut state.status, status) != status
         });
     }
 
-    fn member(&self, role: Role, id: &Arc<str>, token: Option<u64>) -> Member {
+    fn member(&self, role: Role, candidate_id: &Arc<str>, token: Option<Token>) -> Member {
         Member {
             election: self.election.name.to_string(),
-            id: id.to_string(),
+            candidate_id: candidate_id.to_string(),
             role,
             namespace: self.election.namespace.to_string(),
             token,

@@ -143,7 +143,7 @@ impl Contender {
             },
             Woken::Answer(input, error) => {
                 self.report_renewal(now, &input);
-                self.note(error);
+                self.note(&input, error);
                 if watched {
                     self.doubt_watch(now, status, &input);
                 }
@@ -194,7 +194,7 @@ impl Contender {
                 Err(error) => {
                     let mut failure = failure(&error);
                     // Stored, under a version that cannot be read: not a refusal.
-                    failure.refused &= !matches!(error, Error::Version { .. });
+                    failure.refused &= !matches!(error, Error::InvalidRecord { .. });
                     (Input::Wrote(Outcome::Failed(failure)), Some(error))
                 }
             }
@@ -259,14 +259,13 @@ impl Contender {
         self.queue.telemetry.renewal(outcome, now - sent);
     }
 
-    fn note(&mut self, error: Option<Error>) {
-        match error {
-            None => self.queue.succeeded(),
-            Some(error) => {
-                let cause = std::error::Error::source(&error);
-                tracing::debug!(name = %self.key.name, %error, ?cause, "request failed");
-                self.queue.failed(error);
-            }
+    fn note(&mut self, answer: &Input, error: Option<Error>) {
+        let Some(error) = error else { return self.queue.succeeded() };
+        let cause = std::error::Error::source(&error);
+        tracing::debug!(name = %self.key.name, %error, ?cause, "request failed");
+        match answer {
+            Input::Read(_) => self.queue.read_failed(error),
+            _ => self.queue.failed(error),
         }
     }
 
@@ -286,7 +285,7 @@ impl Contender {
                 "it was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
                 status.highest
             );
-            self.queue.failed(Error::Version { name: name(), reason });
+            self.queue.failed(Error::InvalidRecord { name: name(), reason });
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         error::{Error, Result},
         guard::{NO_TENURE, Release},
         name::Name,
-        timing::Timing,
+        timing::Durations,
     },
     protocol::machine::Machine,
     store::{Kind, RecordKey, Store},
@@ -97,7 +97,7 @@ impl Contenders {
         self: &Arc<Self>,
         key: &Arc<RecordKey>,
         identity: &Name,
-        timing: Timing,
+        timing: Durations,
         wait: Option<Duration>,
     ) -> Pending {
         let asked_at = self.clock.now();
@@ -232,7 +232,7 @@ impl Slot {
 }
 
 fn new_machine(key: &RecordKey, identity: &Name) -> Machine {
-    let machine = Machine::new(identity.to_arc(), environment::random(), Timing::default());
+    let machine = Machine::new(identity.to_arc(), environment::random(), Durations::default());
     if matches!(key.kind, Kind::Candidate(_)) { machine.temporary() } else { machine }
 }
 

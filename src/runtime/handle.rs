@@ -85,10 +85,9 @@ impl Handle {
 
     pub(crate) async fn lock(&self, name: &str, options: LockOptions) -> Result<Guard> {
         require_runtime()?;
-        options.timing.check()?;
+        let timing = options.timing.check()?;
         let key = self.key("lock name", Kind::Lock, name, None)?;
-        let LockOptions { timing, wait, .. } = options;
-        self.contenders.claim(&key, &self.identity, timing, wait).granted().await
+        self.contenders.claim(&key, &self.identity, timing, options.wait).granted().await
     }
 
     pub(crate) async fn unlock(&self, name: &str) -> Result<()> {
@@ -98,10 +97,10 @@ impl Handle {
 
     pub(crate) async fn leader(&self, name: &str, options: LeaderOptions) -> Result<Leader> {
         require_runtime()?;
-        options.timing.check()?;
+        let timing = options.timing.check()?;
         let election =
             self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
-        let candidate_id = match &options.id {
+        let candidate_id = match &options.candidate_id {
             Some(id) => Name::parse("candidate id", id)?,
             None => self.identity.clone(),
         };
@@ -111,8 +110,8 @@ impl Handle {
         let Some(registration) =
             self.candidates.register(place, Arc::clone(&state), resign.downgrade())
         else {
-            let id = candidate_id.to_string();
-            return Err(Error::AlreadyCandidate { election: name.to_owned(), id });
+            let candidate_id = candidate_id.to_string();
+            return Err(Error::AlreadyCandidate { election: name.to_owned(), candidate_id });
         };
         let (started, joined) = oneshot::channel();
         let leader =
@@ -121,7 +120,7 @@ impl Handle {
             contenders: Arc::clone(&self.contenders),
             election,
             candidate_id,
-            timing: options.timing,
+            timing,
             state,
             resign: resigned,
             started: Some(started),
@@ -150,7 +149,7 @@ impl Handle {
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         require_runtime()?;
-        let scope = self.elections(options.namespace.as_deref(), options.id.as_deref())?;
+        let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
         Ok(members::watch(self.observe(scope).await?, self.options.prefix.clone()))
     }
 

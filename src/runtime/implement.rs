@@ -36,14 +36,14 @@ macro_rules! implement_sync {
 
             fn lock<'a>(
                 &'a self,
-                id: &'a str,
+                name: &'a str,
                 options: LockOptions,
             ) -> BoxFuture<'a, Result<Guard>> {
-                Box::pin(self.handle.lock(id, options))
+                Box::pin(self.handle.lock(name, options))
             }
 
-            fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
-                Box::pin(self.handle.unlock(id))
+            fn unlock<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+                Box::pin(self.handle.unlock(name))
             }
 
             fn close(&self) -> BoxFuture<'_, Result<()>> {

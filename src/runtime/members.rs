@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use futures::stream;
 
 use crate::{
+    Token,
     api::{
         member::{ElectEvent, ElectWatcher, Member, Role},
         name::{LeaseName, Name},
@@ -45,14 +46,14 @@ fn present<'a>(
             Some(Kind::Candidate(_)) => Role::Follower,
             Some(Kind::Lock) | None => continue,
         };
-        let Some(id) = entry.found.record.holder.as_ref().map(ToString::to_string) else {
+        let Some(candidate_id) = entry.found.record.holder.as_ref().map(ToString::to_string) else {
             continue;
         };
-        let token = entry.found.token().filter(|_| role == Role::Leader).map(Into::into);
-        let key = (entry.name.clone(), id.clone());
+        let token = entry.found.token().filter(|_| role == Role::Leader).map(Token::new);
+        let key = (entry.name.clone(), candidate_id.clone());
         if role == Role::Leader || !members.contains_key(&key) {
             let (election, namespace) = (entry.name.clone(), entry.namespace.to_string());
-            members.insert(key, Member { election, id, role, namespace, token });
+            members.insert(key, Member { election, candidate_id, role, namespace, token });
         }
     }
     members

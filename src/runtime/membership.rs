@@ -45,7 +45,7 @@ pub(crate) enum MembershipChange {
 impl Membership {
     /// Begins to write the record `key`.
     pub(crate) fn join(contenders: &Arc<Contenders>, key: RecordKey, candidate_id: &Name) -> Self {
-        let timing = Timing::new(TTL).renew_every(RENEW_INTERVAL);
+        let timing = Timing::new(TTL).renew_interval(RENEW_INTERVAL).durations();
         let mut pending = contenders.claim(&Arc::new(key), candidate_id, timing, None);
         Self::Joining {
             status: Arc::clone(&pending.status),

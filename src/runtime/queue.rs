@@ -14,7 +14,7 @@ use crate::{
         error::{Error, Loss, Result},
         guard::{Guard, Release, WeakGuard},
         tenure::{Tenure, TenureState},
-        timing::Timing,
+        timing::Durations,
         token::Token,
     },
     protocol::machine::{self, Input, Status, TenureStatus},
@@ -46,7 +46,7 @@ pub(crate) struct Queue {
     /// The next caller does not claim before then, because other processes come first.
     courtesy: Moment,
     /// The timing of the last claim.
-    claimed: Option<Timing>,
+    claimed: Option<Durations>,
     /// The last known holder in another process.
     other: Option<Arc<str>>,
     /// Callers that wait until the record is released.
@@ -54,6 +54,8 @@ pub(crate) struct Queue {
     contender: mpsc::UnboundedSender<Release>,
     published: Arc<Watched<ContenderStatus>>,
     failure: Option<Error>,
+    /// The failure is that of a read.
+    failed_read: bool,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -83,6 +85,7 @@ impl Queue {
             contender,
             published,
             failure: None,
+            failed_read: false,
             telemetry,
         }
     }
@@ -100,6 +103,13 @@ impl Queue {
     /// A request to the store failed. Callers get this error if waiting longer cannot help.
     pub(crate) fn failed(&mut self, error: Error) {
         self.failure = Some(error);
+        self.failed_read = false;
+    }
+
+    /// The same for a read, which news from a watch can make up for.
+    pub(crate) fn read_failed(&mut self, error: Error) {
+        self.failure = Some(error);
+        self.failed_read = true;
     }
 
     /// A request to the store succeeded.
@@ -164,7 +174,7 @@ impl Queue {
         }
     }
 
-    fn pass(&mut self, timing: Timing) -> Input {
+    fn pass(&mut self, timing: Durations) -> Input {
         self.claimed = Some(timing);
         Input::Pass(timing)
     }
@@ -177,6 +187,10 @@ impl Queue {
                 Some(held) if !self.extend(now, held) => return Some(self.end(now)),
                 Some(_) => {}
             }
+        }
+        if self.failed_read && !status.read_failing {
+            // A watch has reported the record since: the error is over, although no read has succeeded.
+            self.succeeded();
         }
         self.drop_cancelled();
         if let (Some(held), None) = (status.tenure, &self.tenure) {
@@ -286,12 +300,13 @@ impl Queue {
                         None => self.other.as_ref().unwrap_or(&self.identity).to_string(),
                         Some(_) => self.identity.to_string(),
                     };
-                    let waited = now - request.asked_at;
-                    let _ = request.reply.send(Err(Error::Timeout {
-                        name: self.name.to_string(),
-                        holder,
-                        waited,
-                    }));
+                    let name = self.name.to_string();
+                    let error = if request.is_single_try() {
+                        Error::Held { name, holder }
+                    } else {
+                        Error::Timeout { name, holder, waited: now - request.asked_at }
+                    };
+                    let _ = request.reply.send(Err(error));
                 }
                 _ => kept.push_back(request),
             }

@@ -9,7 +9,7 @@ use crate::{
     api::{
         error::{Error, Result},
         guard::{Guard, NO_TENURE, Release},
-        timing::Timing,
+        timing::Durations,
     },
     util::{clock::Moment, watched::Watched},
 };
@@ -17,11 +17,18 @@ use crate::{
 /// A caller that wants the tenure, as the queue keeps it.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) timing: Timing,
+    pub(crate) timing: Durations,
     pub(crate) asked_at: Moment,
     /// When the caller stops waiting. Equal to `asked_at` for a single try.
     pub(crate) deadline: Option<Moment>,
     pub(crate) reply: oneshot::Sender<Result<Guard>>,
+}
+
+impl Request {
+    /// The caller does not wait.
+    pub(crate) fn is_single_try(&self) -> bool {
+        self.deadline == Some(self.asked_at)
+    }
 }
 
 /// The caller's end of a [`Request`]. Dropping it leaves the queue.

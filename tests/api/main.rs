@@ -104,8 +104,7 @@ async fn futures_are_send_and_streams_own_their_data() {
     sent(&leader.elected());
     sent(&leader.resign());
     sent(&leader.run(|_| async {}));
-    stream(&leader.observe());
-    stream(&leader.status());
+    stream(&leader.watch());
 
     let guard = leader.elected().await.unwrap();
     sent(&guard.lost());
@@ -151,7 +150,7 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
             false,
         ),
         (
-            Error::Refused {
+            Error::PermissionDenied {
                 verb: "update",
                 resource: text("leases/x"),
                 namespace: text("n"),
@@ -171,7 +170,7 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
             false,
         ),
         (
-            Error::Version { name: text("x"), reason: text("no") },
+            Error::InvalidRecord { name: text("x"), reason: text("no") },
             "the version of `x` cannot serve as a fencing token: no",
             false,
         ),

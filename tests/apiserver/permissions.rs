@@ -15,12 +15,16 @@ async fn a_missing_permission_is_an_error_with_verb_resource_and_namespace() {
     let init = alice.init().await.unwrap_err();
     let lock = alice.lock("orders", LockOptions::default()).await.unwrap_err();
 
-    let Error::Refused { verb, resource, namespace, .. } = init else { panic!("{init:?}") };
+    let Error::PermissionDenied { verb, resource, namespace, .. } = init else {
+        panic!("{init:?}")
+    };
     assert_eq!(
         (verb, resource.as_str(), namespace.as_str()),
         ("create", "leases.coordination.k8s.io", &*place.namespace)
     );
-    let Error::Refused { verb, resource, namespace, .. } = &lock else { panic!("{lock:?}") };
+    let Error::PermissionDenied { verb, resource, namespace, .. } = &lock else {
+        panic!("{lock:?}")
+    };
     assert_eq!(
         (*verb, resource.as_str(), &**namespace),
         ("create", "leases.coordination.k8s.io/orders", &*place.namespace)
@@ -123,6 +127,6 @@ async fn an_expired_token_is_a_permission_error() {
 
     let error = handle.lock("orders", LockOptions::default()).await.unwrap_err();
 
-    assert!(matches!(error, Error::Refused { verb: "get", .. }), "{error:?}");
+    assert!(matches!(error, Error::PermissionDenied { verb: "get", .. }), "{error:?}");
     assert!(error.to_string().contains("expired"), "{error}");
 }

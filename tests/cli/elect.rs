@@ -121,7 +121,8 @@ async fn until(program: &mut super::program::Running, so: impl Fn(&Value) -> boo
 async fn a_signal_to_a_follower_leaves_no_candidate() {
     let place = Place::new().await;
     let sync = place.handle();
-    let leader = sync.leader("billing", LeaderOptions::default().id("other")).await.unwrap();
+    let leader =
+        sync.leader("billing", LeaderOptions::default().candidate_id("other")).await.unwrap();
     let _lead = leader.elected().await.unwrap();
     let follower = place.leasehold(["elect", "--id", "me", "billing", "echo", "in"]).start();
     place.until_member("me").await;
@@ -140,6 +141,6 @@ impl Place {
 
         let options = leasehold::WatchElectOptions::default();
         let mut events = self.handle().watch_elect(options).await.unwrap();
-        while events.next().await.unwrap().member().id != id {}
+        while events.next().await.unwrap().member().candidate_id != id {}
     }
 }

@@ -23,9 +23,10 @@ async fn status_shows_locks_and_elections_with_holder_and_token() {
     let place = Place::new().await;
     let (sync, other) = (place.handle(), place.handle());
     let guard = sync.lock("jobs/nightly", brief()).await.unwrap();
-    let leader = sync.leader("billing", LeaderOptions::default().id("me")).await.unwrap();
+    let leader = sync.leader("billing", LeaderOptions::default().candidate_id("me")).await.unwrap();
     let lead = leader.elected().await.unwrap();
-    let _follower = other.leader("billing", LeaderOptions::default().id("you")).await.unwrap();
+    let _follower =
+        other.leader("billing", LeaderOptions::default().candidate_id("you")).await.unwrap();
 
     let all = objects(&place.leasehold(["status", "-o", "json"]).end().await);
     let one = objects(&place.leasehold(["status", "-o", "json", "jobs/nightly"]).end().await);
@@ -56,7 +57,7 @@ async fn status_shows_locks_and_elections_with_holder_and_token() {
 async fn members_and_watch_show_who_stands_and_who_leads() {
     let place = Place::new().await;
     let sync = place.handle();
-    let leader = sync.leader("billing", LeaderOptions::default().id("me")).await.unwrap();
+    let leader = sync.leader("billing", LeaderOptions::default().candidate_id("me")).await.unwrap();
     let lead = leader.elected().await.unwrap();
 
     let members = objects(&place.leasehold(["members", "-o", "json", "billing"]).end().await);

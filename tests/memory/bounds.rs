@@ -143,7 +143,7 @@ async fn no_valid_timing_causes_a_storm_of_failing_requests() {
         let _held = hold(&a).await;
         b.disturb(Some(Fault::LoseRequest));
         let timing = leasehold::Timing::new(secs(15))
-            .renew_every(renew)
+            .renew_interval(renew)
             .attempt_timeout(std::time::Duration::from_millis(1));
         let wait = LockOptions::default().timing(timing).wait(secs(60));
 

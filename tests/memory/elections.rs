@@ -67,7 +67,7 @@ async fn a_candidate_that_was_denied_can_join_again_at_once() {
     let (a, _b) = pair();
     a.inject(Fault::Refuse);
     let error = a.leader("e", LeaderOptions::default()).await.unwrap_err();
-    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
 
     a.leader("e", LeaderOptions::default()).await.unwrap();
 }
@@ -76,7 +76,7 @@ async fn a_candidate_that_was_denied_can_join_again_at_once() {
 async fn a_restarted_candidate_joins_under_its_id_although_its_old_record_exists() {
     let (a, b) = pair();
     let _leads = b.leader("e", LeaderOptions::default()).await.unwrap();
-    let fixed = LeaderOptions::default().id("pod-0");
+    let fixed = LeaderOptions::default().candidate_id("pod-0");
     let _crashed = a.leader("e", fixed.clone()).await.unwrap();
     a.disturb(Some(Fault::LoseRequest));
     let restarted = a.another(Options::default().identity("c")).unwrap();
@@ -87,7 +87,7 @@ async fn a_restarted_candidate_joins_under_its_id_although_its_old_record_exists
     let members = b.list_members(ListMembersOptions::default()).await.unwrap();
     let listed = members
         .iter()
-        .find(|member| member.id == "pod-0")
+        .find(|member| member.candidate_id == "pod-0")
         .expect("the restarted candidate is listed under its id");
     assert_eq!(listed.role, Role::Follower);
     again.resign().await.unwrap();
@@ -112,7 +112,7 @@ async fn a_candidate_that_lost_does_not_report_itself_as_leader() {
     let (a, _b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let guard = leader.elected().await.unwrap();
-    assert_eq!(leader.primary().map(|member| member.id), Some("a".into()));
+    assert_eq!(leader.primary().map(|member| member.candidate_id), Some("a".into()));
 
     a.disturb(Some(Fault::LoseRequest));
     guard.lost().await;
@@ -130,7 +130,7 @@ async fn the_status_shows_doubt_loss_and_a_new_lead() {
     let (a, _b) = pair();
     let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
     let _guard = leader.elected().await.unwrap();
-    let mut status = leader.status();
+    let mut status = leader.watch().map(|seen| seen.status);
     assert_eq!(status.next().await, Some(Status::Leading));
 
     a.disturb(Some(Fault::LoseRequest));
@@ -182,7 +182,7 @@ async fn applications_with_different_prefixes_do_not_see_each_others_members() {
 
     let listed = async |sync: &Memory| {
         let members = sync.list_members(ListMembersOptions::default()).await.unwrap();
-        members.into_iter().map(|member| (member.election, member.id)).collect::<Vec<_>>()
+        members.into_iter().map(|member| (member.election, member.candidate_id)).collect::<Vec<_>>()
     };
 
     assert_eq!(listed(&one).await, [("leader".into(), "a".into())]);
@@ -190,7 +190,7 @@ async fn applications_with_different_prefixes_do_not_see_each_others_members() {
     let mut events = two.watch_elect(WatchElectOptions::default()).await.unwrap();
     first.resign().await.unwrap();
     for _ in 0..2 {
-        assert_eq!(events.next().await.unwrap().member().id, "b");
+        assert_eq!(events.next().await.unwrap().member().candidate_id, "b");
     }
 }
 
@@ -227,22 +227,40 @@ async fn a_candidate_shows_its_status_and_tenure_without_a_guard() {
     let untaken = leader.tenure().unwrap().token();
     let guard = leader.elected().await.unwrap();
 
-    assert_eq!((untaken, leader.standing()), (guard.token(), Status::Leading));
-    assert!(follower.tenure().is_none() && follower.standing() == Status::Follower);
+    assert_eq!((untaken, leader.status()), (guard.token(), Status::Leading));
+    assert!(follower.tenure().is_none() && follower.status() == Status::Follower);
     a.disturb(Some(Fault::LoseRequest));
     sleep(secs(8)).await;
     assert_eq!(leader.tenure().unwrap().token(), guard.token());
-    assert_eq!(leader.standing(), Status::InDoubt);
+    assert_eq!(leader.status(), Status::InDoubt);
     guard.lost().await;
     assert!(
         leader.tenure().is_none(),
         "the loss shows at once, before the background task has noticed"
     );
-    assert_ne!(leader.standing(), Status::InDoubt);
+    assert_ne!(leader.status(), Status::InDoubt);
     sleep(secs(3)).await;
     assert!(leader.last_error().unwrap().is_transient());
     soon(follower.elected()).await.unwrap().keep();
-    assert_eq!(follower.standing(), Status::Leading);
+    assert_eq!(follower.status(), Status::Leading);
     follower.resign().await.unwrap();
-    assert!(follower.tenure().is_none() && follower.standing() == Status::Resigned);
+    assert!(follower.tenure().is_none() && follower.status() == Status::Resigned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_a_follower_is_over_once_its_watch_works_again() {
+    let (a, b) = pair();
+    let leads = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let _guard = leads.elected().await.unwrap();
+    let follows = b.leader("e", LeaderOptions::default()).await.unwrap();
+    b.disturb(Some(Fault::LoseRequest));
+    while follows.last_error().is_none() {
+        sleep(Duration::from_millis(100)).await;
+    }
+
+    b.disturb(None);
+    sleep(secs(2)).await;
+
+    assert_eq!(follows.last_error().map(|error| error.to_string()), None);
+    assert_eq!(follows.status(), Status::Follower);
 }

@@ -59,7 +59,7 @@ async fn a_denied_lock_returns_the_error_and_leaves_no_holder() {
 
         let error = soon(a.lock("x", LockOptions::default())).await.unwrap_err();
 
-        assert!(matches!(error, Error::Refused { .. }), "{error}");
+        assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
         drop(b.lock("x", LockOptions::default().try_once()).await.unwrap());
     }
 }
@@ -103,7 +103,7 @@ async fn a_release_that_keeps_failing_returns_the_reason() {
         assert!(!tenure.is_held(), "the holder steps down before the release is sent");
         let error = soon(release).await.unwrap_err();
 
-        let reason = matches!(error, Error::Unavailable { .. } | Error::Refused { .. });
+        let reason = matches!(error, Error::Unavailable { .. } | Error::PermissionDenied { .. });
         assert!(reason, "{error}");
         drop(soon(hold(&b)).await);
     }

@@ -113,7 +113,7 @@ async fn doubt_and_loss_are_logged_as_warnings() {
     for line in [doubt, again] {
         assert!(line.contains("WARN") && line.contains("in doubt: a renewal is overdue"), "{line}");
     }
-    assert!(fine.contains("INFO") && fine.contains("in doubt no more"), "{fine}");
+    assert!(fine.contains("INFO") && fine.contains("no longer in doubt"), "{fine}");
     assert!(lost.contains("WARN") && lost.contains("lost") && lost.contains("within the hold"));
 }
 

@@ -106,7 +106,7 @@ async fn a_record_without_a_numeric_version_is_an_error_and_gives_no_token() {
 
         let refused = a.lock("orders", wait(secs(60))).await;
 
-        assert!(matches!(refused, Err(Error::Version { .. })), "{version}: {refused:?}");
+        assert!(matches!(refused, Err(Error::InvalidRecord { .. })), "{version}: {refused:?}");
         assert_eq!(cluster.count(crate::server::Request::is_write), 0);
         assert!(cluster.now() < secs(1), "the error must come at once");
     }
@@ -122,7 +122,7 @@ async fn an_acquiring_write_answered_without_a_numeric_version_fails_and_others_
         let (a, b) = (cluster.handle("a"), cluster.handle("b"));
 
         let refused = a.lock("orders", wait(secs(60))).await;
-        assert!(matches!(refused, Err(Error::Version { .. })), "{version}: {refused:?}");
+        assert!(matches!(refused, Err(Error::InvalidRecord { .. })), "{version}: {refused:?}");
         cluster.heal();
 
         let guard = take(&b).await;
@@ -154,7 +154,7 @@ async fn a_lease_without_a_uid_is_an_error() {
 
     let refused = a.lock("orders", wait(secs(60))).await;
 
-    assert!(matches!(refused, Err(Error::Version { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InvalidRecord { .. })), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]

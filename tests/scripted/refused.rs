@@ -17,7 +17,7 @@ async fn a_forbidden_acquire_fails_at_once_with_verb_resource_and_namespace() {
         let refused = a.lock("orders", LockOptions::default()).await;
 
         match refused {
-            Err(Error::Refused { verb, resource, namespace, reason }) => {
+            Err(Error::PermissionDenied { verb, resource, namespace, reason }) => {
                 assert_eq!(verb, denied);
                 assert_eq!(resource, "leases.coordination.k8s.io/orders");
                 assert_eq!(namespace, "default");
@@ -40,7 +40,7 @@ async fn an_unauthorized_request_fails_with_a_hint_about_the_token() {
 
     let refused = a.lock("orders", LockOptions::default()).await.unwrap_err();
 
-    assert!(matches!(refused, Error::Refused { verb: "get", .. }), "{refused:?}");
+    assert!(matches!(refused, Error::PermissionDenied { verb: "get", .. }), "{refused:?}");
     assert!(refused.to_string().contains("token"), "{refused}");
 }
 
@@ -182,7 +182,7 @@ async fn init_names_the_missing_verb_and_its_resource() {
         let refused = cluster.handle("a").init().await;
 
         match refused {
-            Err(Error::Refused { verb, resource, namespace, .. }) => assert_eq!(
+            Err(Error::PermissionDenied { verb, resource, namespace, .. }) => assert_eq!(
                 (verb, resource.as_str(), namespace.as_str()),
                 (denied, "leases.coordination.k8s.io", "default")
             ),
@@ -247,7 +247,10 @@ async fn a_forbidden_release_fails_at_once_and_is_retried_in_the_background() {
 
     let released = guard.release().await;
 
-    assert!(matches!(released, Err(Error::Refused { verb: "update", .. })), "{released:?}");
+    assert!(
+        matches!(released, Err(Error::PermissionDenied { verb: "update", .. })),
+        "{released:?}"
+    );
     assert!(cluster.now() < secs(1), "{:?}", cluster.now());
     cluster.grant_all();
     cluster.until(secs(6)).await;
@@ -265,6 +268,9 @@ async fn resign_fails_at_once_if_the_candidate_may_not_delete_its_record() {
 
     let resigned = follows.resign().await;
 
-    assert!(matches!(resigned, Err(Error::Refused { verb: "delete", .. })), "{resigned:?}");
+    assert!(
+        matches!(resigned, Err(Error::PermissionDenied { verb: "delete", .. })),
+        "{resigned:?}"
+    );
     assert!(cluster.now() - sent < secs(1), "{:?}", cluster.now() - sent);
 }

@@ -182,7 +182,7 @@ async fn a_restored_backup_is_an_error_and_never_a_smaller_token() {
 
         let refused = a.lock("orders", wait(secs(120))).await;
 
-        assert!(matches!(refused, Err(Error::Version { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::InvalidRecord { .. })), "{refused:?}");
         assert!(refused.unwrap_err().to_string().contains("backup"));
         assert!(cluster.now() - begun <= secs(40), "{:?}", cluster.now() - begun);
     }

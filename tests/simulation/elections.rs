@@ -87,12 +87,12 @@ pub(crate) async fn observer(program: Program, mut rng: Rng) {
             post.send(Letter::Saw(listed.map_or(20, |members| 100 + members.len() as u64)));
             continue;
         }
-        let options = WatchElectOptions::default().id(ELECTION);
+        let options = WatchElectOptions::default().election(ELECTION);
         let Ok(mut events) = program.sync.watch_elect(options).await else { continue };
         let long = Program::up_to(&mut rng, Duration::from_secs(120));
         let look = async {
             while let Some(event) = events.next().await {
-                let seen = event.member().token.unwrap_or(u64::MAX);
+                let seen = event.member().token.map_or(u64::MAX, leasehold::Token::get);
                 post.send(Letter::Saw(seen));
             }
         };

@@ -134,11 +134,11 @@ pub(crate) fn kind(error: &Error) -> u64 {
         Error::Timeout { .. } => 1,
         Error::Lost { .. } => 2,
         Error::NotHeld { .. } => 3,
-        Error::Refused { .. } => 4,
+        Error::PermissionDenied { .. } => 4,
         Error::Unavailable { .. } => 5,
         Error::Closed { .. } => 6,
         Error::Rejected { .. } => 9,
-        Error::Version { .. } => 10,
+        Error::InvalidRecord { .. } => 10,
         _ => 11,
     }
 }

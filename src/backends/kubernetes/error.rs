@@ -109,7 +109,7 @@ impl RequestContext<'_> {
     }
 
     fn refused(&self, reason: String) -> Error {
-        Error::Refused {
+        Error::PermissionDenied {
             verb: self.verb,
             resource: self.object(),
             namespace: self.namespace.into(),

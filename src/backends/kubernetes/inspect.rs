@@ -14,6 +14,7 @@ use super::{
     record_watch::RecordWatch,
 };
 use crate::{
+    Token,
     api::{
         error::{Error, Result},
         name::Namespace,
@@ -45,9 +46,9 @@ pub struct RecordOptions {
     /// The namespace to look at; `None` is the handle's.
     pub namespace: Option<String>,
     /// Every namespace, whatever `namespace` says.
-    pub everywhere: bool,
+    pub all_namespaces: bool,
     /// A label selector on top, as `kubectl -l` takes it.
-    pub labels: Option<String>,
+    pub label_selector: Option<String>,
 }
 
 impl RecordOptions {
@@ -60,15 +61,15 @@ impl RecordOptions {
 
     /// Every namespace of the cluster, which a `ClusterRole` must allow.
     #[must_use]
-    pub const fn everywhere(mut self) -> Self {
-        self.everywhere = true;
+    pub const fn all_namespaces(mut self) -> Self {
+        self.all_namespaces = true;
         self
     }
 
     /// Only Leases with these labels: a selector as `kubectl -l` takes it, for example `team=shop`.
     #[must_use]
-    pub fn labels(mut self, selector: impl Into<String>) -> Self {
-        self.labels = Some(selector.into());
+    pub fn label_selector(mut self, selector: impl Into<String>) -> Self {
+        self.label_selector = Some(selector.into());
         self
     }
 }
@@ -92,7 +93,7 @@ pub struct LeaseRecord {
     /// Who holds it; `None` is free.
     pub holder: Option<String>,
     /// The fencing token of the tenure; `None` where free, or where another program wrote it.
-    pub token: Option<u64>,
+    pub token: Option<Token>,
     /// How long it lives unrenewed.
     pub ttl: Duration,
     /// How long ago it was renewed, by the wall clocks of writer and reader; `None` where it does not say.
@@ -125,12 +126,12 @@ impl Kubernetes {
     /// # Cancel safety
     ///
     /// It only reads.
-    pub async fn records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
+    pub async fn list_records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
         let scope = self.scope(options)?;
         Ok(self.handle.list(&scope).await?.into_iter().filter_map(lease_record).collect())
     }
 
-    /// Follows what [`records`](Self::records) lists, and judges whether who holds it is alive as a contender
+    /// Follows what [`list_records`](Self::list_records) lists, and judges whether who holds it is alive as a contender
     /// would: on its own clock, by how long it has seen a record unchanged.
     ///
     /// Needs `watch` on leases as well, or lists every 5 s.
@@ -154,9 +155,9 @@ impl Kubernetes {
     }
 
     fn scope(&self, options: RecordOptions) -> Result<Scope> {
-        let RecordOptions { namespace, everywhere, labels } = options;
+        let RecordOptions { namespace, all_namespaces, label_selector } = options;
         let namespace = self.handle.namespace(namespace.as_deref())?;
-        Ok(Scope::Records((!everywhere).then_some(namespace), labels.map(Into::into)))
+        Ok(Scope::Records((!all_namespaces).then_some(namespace), label_selector.map(Into::into)))
     }
 
     /// Takes a lock or an election away from whoever holds it, provided that its record is exactly as it was read.
@@ -174,7 +175,7 @@ impl Kubernetes {
     /// # Cancel safety
     ///
     /// Dropping the future leaves open whether it was done.
-    pub async fn free(&self, record: &LeaseRecord) -> Result<bool> {
+    pub async fn force_release(&self, record: &LeaseRecord) -> Result<bool> {
         let context = RequestContext {
             verb: "update",
             resource: LEASES,
@@ -218,7 +219,7 @@ pub(super) fn lease_record(entry: Entry) -> Option<LeaseRecord> {
         kind,
         election,
         holder: found.record.holder.as_ref().map(ToString::to_string),
-        token: found.token().map(Into::into),
+        token: found.token().map(Token::new),
         ttl: found.record.lives(),
         renewed_ago: found.age,
         acquired_ago: codec::acquired_ago(&found),

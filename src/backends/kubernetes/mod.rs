@@ -65,7 +65,7 @@ const BACKEND: &str = "kubernetes";
 /// guard.release().await
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kubernetes {
     handle: Arc<Handle>,
     http: Http,

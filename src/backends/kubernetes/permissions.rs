@@ -31,7 +31,7 @@ pub(super) async fn check(http: &Http, namespace: &Namespace) -> Result<()> {
             let reason = format!(
                 "no rule grants it: add {verb:?} on \"leases\" in apiGroup \"coordination.k8s.io\" to a Role bound to this user"
             );
-            return Err(Error::Refused {
+            return Err(Error::PermissionDenied {
                 verb,
                 resource: LEASES.into(),
                 namespace: namespace.to_string(),

@@ -9,7 +9,7 @@ use crate::runtime::observer::Observer;
 /// # async fn example(sync: &leasehold::Kubernetes) -> leasehold::Result<()> {
 /// let mut watch = sync.watch_records(leasehold::RecordOptions::default()).await?;
 /// loop {
-///     for record in watch.records().iter().filter(|record| record.expired) {
+///     for record in watch.current().iter().filter(|record| record.expired) {
 ///         println!("nobody is left who holds {}", record.name);
 ///     }
 ///     watch.changed().await;
@@ -35,7 +35,7 @@ impl RecordWatch {
 
     /// The records as they are now, as far as this process knows, by namespace and name of the Lease.
     #[must_use]
-    pub fn records(&self) -> Vec<LeaseRecord> {
+    pub fn current(&self) -> Vec<LeaseRecord> {
         let now = self.0.clock().now();
         let judged = |seen: &crate::runtime::observer::Seen| {
             let mut record = lease_record(seen.entry.clone())?;
@@ -51,7 +51,7 @@ impl RecordWatch {
 
     /// Why there is no news at present, if there is none. What has not been renewed meanwhile is not called expired.
     #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
+    pub fn last_error(&self) -> Option<&str> {
         self.0.trouble()
     }
 }

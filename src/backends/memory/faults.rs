@@ -62,7 +62,7 @@ impl Connection {
         self.permanent_fault.send_replace(fault);
     }
 
-    pub(super) fn requests(&self) -> u64 {
+    pub(super) fn request_count(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
@@ -91,7 +91,7 @@ impl Connection {
                 request(&self.records);
                 std::future::pending().await
             }
-            Some(Fault::Refuse) => Err(Error::Refused {
+            Some(Fault::Refuse) => Err(Error::PermissionDenied {
                 verb,
                 resource: format!("record/{}", key.map_or("*", |key| key.lease.as_str())),
                 namespace: key.map_or("*", |key| key.namespace.as_str()).into(),

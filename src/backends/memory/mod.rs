@@ -37,12 +37,12 @@ const BACKEND: &str = "memory";
 ///
 /// let held = a.lock("orders", LockOptions::default()).await?;
 /// let busy = b.lock("orders", LockOptions::default().try_once()).await;
-/// assert!(matches!(busy, Err(Error::Timeout { .. })));
+/// assert!(matches!(busy, Err(Error::Held { .. })));
 /// # drop(held);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     handle: Arc<Handle>,
     connection: Arc<Connection>,
@@ -91,8 +91,8 @@ impl Memory {
 
     /// How many requests this handle has sent so far, watches apart: for a bound in a test.
     #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.connection.requests()
+    pub fn request_count(&self) -> u64 {
+        self.connection.request_count()
     }
 
     fn with_records(records: Arc<Records>, options: Options) -> Result<Self> {

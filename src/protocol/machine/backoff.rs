@@ -31,6 +31,8 @@ pub(super) struct Backoff {
     /// Reads in a row without a useful answer. Counted apart from writes: a backend that answers every read and
     /// fails every write must not be asked again at once each time a read succeeds.
     reads: u32,
+    /// The last read got no useful answer, and no watch has reported anything since.
+    unread: bool,
     /// Writes in a row without a useful answer.
     writes: u32,
     /// Conflicts in a row that nothing has explained yet.
@@ -46,7 +48,11 @@ impl Backoff {
     }
 
     pub(super) const fn is_failing(&self) -> bool {
-        self.reads > 0 || self.writes > 0
+        self.unread || self.writes > 0
+    }
+
+    pub(super) const fn is_read_failing(&self) -> bool {
+        self.unread
     }
 
     /// No more pause, at `now`.
@@ -57,7 +63,7 @@ impl Backoff {
     /// What failed before somebody asked is no answer to them.
     pub(super) fn forget(&mut self, now: Moment) {
         self.resume(now);
-        self.reads = 0;
+        self.read_answered();
         self.writes = 0;
     }
 
@@ -72,6 +78,13 @@ impl Backoff {
 
     pub(super) fn read_answered(&mut self) {
         self.reads = 0;
+        self.unread = false;
+    }
+
+    /// A watch reported the record: what a failed read was for is known. The count of failed reads stays, because
+    /// news must not make a contender read more often.
+    pub(super) fn heard(&mut self) {
+        self.unread = false;
     }
 
     /// A write was carried out, or one of which nobody knew turned out to be.
@@ -93,6 +106,7 @@ impl Backoff {
 impl Machine {
     pub(super) fn read_failed(&mut self, now: Moment, failure: Failure) {
         self.backoff.reads = self.backoff.reads.saturating_add(1);
+        self.backoff.unread = true;
         self.back_off(now, self.backoff.reads, failure);
     }
 
@@ -125,11 +139,13 @@ impl Machine {
         let most = match failure.refused {
             // Credentials are renewed and roles mended within a hold: there must be time for three attempts in it.
             true if self.tenure.is_some() => {
-                let budget = self.timing.hold().saturating_sub(self.timing.renew());
+                let budget = self.timing.hold().saturating_sub(self.timing.renew_interval());
                 self.timing.refused().min(budget / 4)
             }
             true => self.timing.refused(),
-            false if self.tenure.is_some() => self.doubled(count - 1).min(self.timing.attempt()),
+            false if self.tenure.is_some() => {
+                self.doubled(count - 1).min(self.timing.attempt_timeout())
+            }
             false => self.doubled(count - 1).min(self.timing.retry()),
         };
         self.pause(now, most, failure.retry_after);
@@ -144,7 +160,7 @@ impl Machine {
         let mut pause = most / 2 + self.spread(now.as_nanos(), most / 2);
         if let Some(asked) = asked {
             let room = self.tenure.as_ref().map_or(LONGEST_PAUSE, |held| {
-                (held.until - now).saturating_sub(self.timing.attempt() * 2)
+                (held.until - now).saturating_sub(self.timing.attempt_timeout() * 2)
             });
             pause = pause.max(asked.min(room));
         }

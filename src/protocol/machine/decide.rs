@@ -38,7 +38,7 @@ impl Machine {
 
     fn renew(&mut self, now: Moment) -> Step {
         let Some(tenure) = &self.tenure else { return Step::Done };
-        let due = tenure.sent + self.timing.renew();
+        let due = tenure.sent + self.timing.renew_interval();
         match tenure.yielding {
             true => self.sleep(now, Moment::NEVER),
             false if now < due => self.sleep(now, due),
@@ -103,7 +103,7 @@ impl Machine {
     }
 
     fn look_again(&mut self, now: Moment, checked: Moment) -> Step {
-        let again = checked + self.timing.renew();
+        let again = checked + self.timing.renew_interval();
         if now < again { Step::Sleep(again.min(self.give_up)) } else { self.ask() }
     }
 
@@ -148,7 +148,7 @@ impl Machine {
     }
 
     const fn sent(&self) -> Sent {
-        Sent { highest: self.highest, missed: false }
+        Sent { highest: self.highest, missed: false, heard: false }
     }
 
     /// Sleeps, but not past what must be told of the present tenure.

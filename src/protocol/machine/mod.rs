@@ -10,7 +10,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::record::{Nonce, Record, Version, Versioned, Write, WriteKind};
 use crate::{
-    api::{error::Loss, timing::Timing, token::Token},
+    api::{error::Loss, timing::Durations, token::Token},
     util::clock::Moment,
 };
 
@@ -23,11 +23,11 @@ pub(crate) enum Input {
     /// The time that the last step asked for has come, or nothing in particular.
     Wake,
     /// Somebody wants the tenure.
-    Claim(Timing),
+    Claim(Durations),
     /// Nobody wants it any more.
     Release,
     /// The present tenure ends and the next one, of somebody else in this process, begins.
-    Pass(Timing),
+    Pass(Durations),
     /// The answer to the read that was asked for.
     Read(Result<Option<Arc<Versioned>>, Failure>),
     /// The answer to the write that was asked for.
@@ -136,6 +136,8 @@ struct Sent {
     highest: u64,
     /// A watch has missed the record since: the answer may be from before that.
     missed: bool,
+    /// A watch has reported the record since: if this read fails, nothing is unknown.
+    heard: bool,
 }
 
 /// A write under way.
@@ -159,7 +161,7 @@ pub(crate) struct Machine {
     /// Random per machine: its nonces and its jitter come from it.
     seed: u64,
     writes: u64,
-    timing: Timing,
+    timing: Durations,
     /// The record is deleted when it is released.
     temporary: bool,
     wanted: bool,
@@ -187,7 +189,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A contender named `me`. `seed` must be random: nothing else tells two machines of one name apart.
-    pub(crate) fn new(me: Arc<str>, seed: u64, timing: Timing) -> Self {
+    pub(crate) fn new(me: Arc<str>, seed: u64, timing: Durations) -> Self {
         Self {
             me,
             seed,
@@ -247,7 +249,7 @@ impl Machine {
         }
     }
 
-    fn claim(&mut self, timing: Timing) {
+    fn claim(&mut self, timing: Durations) {
         self.timing = timing;
         self.wanted = true;
         self.loss = None;
@@ -314,7 +316,7 @@ impl Machine {
 
     /// From when on `held` is in doubt: one attempt to renew it has had its time.
     fn doubtful_at(&self, held: &Held) -> Moment {
-        let overdue = self.timing.renew() + self.timing.attempt();
+        let overdue = self.timing.renew_interval() + self.timing.attempt_timeout();
         if held.yielding { held.sent } else { held.sent + overdue }
     }
 }

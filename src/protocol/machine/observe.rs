@@ -21,7 +21,9 @@ impl Machine {
         if number > self.highest {
             self.reread = false;
         }
-        self.observe(now, found, false);
+        if self.observe(now, found, false) {
+            self.heard();
+        }
     }
 
     /// A watch saw the record disappear.
@@ -31,6 +33,15 @@ impl Machine {
             self.highest = version.get();
             self.reread = false;
             self.absent(now);
+            self.heard();
+        }
+    }
+
+    /// A watch reported the state of the record. A read that is under way and fails later is then no failure to report.
+    fn heard(&mut self) {
+        self.backoff.heard();
+        if let Flight::Read(sent) = &mut self.flight {
+            sent.heard = true;
         }
     }
 
@@ -52,6 +63,7 @@ impl Machine {
     /// older, so another read must tell.
     pub(super) fn missed(&mut self, now: Moment) {
         self.blind = false;
+        self.backoff.heard();
         match (&mut self.flight, &self.view) {
             (Flight::Read(sent) | Flight::Write(sent, ..), _) => sent.missed = true,
             (Flight::None, View::Present { checked, .. }) => {
@@ -119,7 +131,7 @@ impl Machine {
             yielding: false,
         });
         // What failed before it was asked for a longer pause than a tenure has time for.
-        let budget = self.timing.hold().saturating_sub(self.timing.attempt() * 2);
+        let budget = self.timing.hold().saturating_sub(self.timing.attempt_timeout() * 2);
         self.backoff.resume_by(attempt.sent + budget);
     }
 

@@ -16,6 +16,9 @@ impl Machine {
             Err(failure) => {
                 self.reread |= sent.missed;
                 self.read_failed(now, failure);
+                if sent.heard && !sent.missed {
+                    self.backoff.heard();
+                }
             }
             Ok(Some(found)) => {
                 self.reread = sent.missed;

@@ -36,6 +36,8 @@ pub(crate) struct Status {
     pub(crate) overdue_at: Option<Moment>,
     /// The last read or the last write got no useful answer.
     pub(crate) failing: bool,
+    /// The last read got no useful answer, and no watch has reported the record since.
+    pub(crate) read_failing: bool,
     /// In this step an answer showed that the backend stored something else than was written.
     pub(crate) altered: bool,
     /// Every answer for longer than a time to live was older than the highest version: the store was restored
@@ -92,11 +94,12 @@ impl Machine {
             waiting: self.is_waiting(),
             overdue_at: self.overdue_at(),
             failing: self.backoff.is_failing(),
+            read_failing: self.backoff.is_read_failing(),
             altered: self.altered,
             regressed: self.is_regressed(),
             release: self.release_status(now),
             done: self.is_done(now),
-            attempt_timeout: self.timing.attempt(),
+            attempt_timeout: self.timing.attempt_timeout(),
         }
     }
 

@@ -74,7 +74,7 @@ fn whoever_held_it_creates_it_at_once() {
     let (mut a, _) = holder();
     assert_eq!(a.step(at(1000), Input::Deleted(number(11))), Step::Done);
 
-    let create = write_for(a.step(at(1001), Input::Claim(Timing::default())), WriteKind::Claim);
+    let create = write_for(a.step(at(1001), Input::Claim(Durations::default())), WriteKind::Claim);
 
     assert_eq!(create.base, None);
 }

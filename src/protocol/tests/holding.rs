@@ -121,12 +121,12 @@ fn three_attempts_fit_between_a_due_renewal_and_the_deadline() {
             Step::Sleep(until) => until,
             Step::Write(_) => {
                 sent += 1;
-                let until = now + Timing::default().attempt();
+                let until = now + Durations::default().attempt_timeout();
                 wake_after(&mut a, until, unknown())
             }
             Step::Read => {
                 sent += 1;
-                let until = now + Timing::default().attempt();
+                let until = now + Durations::default().attempt_timeout();
                 wake_after(&mut a, until, Input::Read(Err(UNKNOWN)))
             }
             Step::Done => panic!("a tenure is held"),
@@ -208,7 +208,7 @@ fn what_a_webhook_stored_instead_is_no_tenure_and_is_told() {
 fn tokens_grow_from_tenure_to_tenure() {
     let (mut a, _) = holder();
 
-    let write = write_for(a.step(at(1000), Input::Pass(Timing::default())), WriteKind::Claim);
+    let write = write_for(a.step(at(1000), Input::Pass(Durations::default())), WriteKind::Claim);
     assert_eq!(token(&a, 1000), None, "the first has ended, the next has not begun");
     a.step(at(1001), stored(&after(&write, 11)));
 

@@ -85,7 +85,7 @@ proptest! {
         let (mut now, mut flight, mut last) = (at(0), Flight::default(), None);
         let (mut level, mut called): (f64, Moment) = (0.0, now);
         let mut wake = None;
-        let _ = take(&mut a, now, Input::Claim(Timing::default()), &mut flight, &mut last);
+        let _ = take(&mut a, now, Input::Claim(Durations::default()), &mut flight, &mut last);
 
         for happening in story.iter().cycle().take(600) {
             let due = wake.filter(|wake| *wake < now + happening.after);
@@ -108,7 +108,7 @@ proptest! {
                 _ => false,
             };
             let lost = !a.status.wanted;
-            let input = if lost { Input::Claim(Timing::default()) } else { input };
+            let input = if lost { Input::Claim(Durations::default()) } else { input };
             let asked = matches!(input, Input::Look);
             // What a new watch does not find may be gone since the read that is under way, or have come.
             level -= f64::from(u8::from(matches!(input, Input::Missed) && flight.reads));

@@ -19,7 +19,7 @@ use super::{
     machine::{self, Failure, Input, Outcome, Release, Status, Step},
     record::{Nonce, Record, Version, Versioned, Write, WriteKind},
 };
-use crate::{api::timing::Timing, util::clock::Moment};
+use crate::{api::timing::Durations, util::clock::Moment};
 
 const SEED: u64 = 0xa;
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
@@ -33,7 +33,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(identity: Arc<str>, seed: u64, timing: Timing) -> Self {
+    fn new(identity: Arc<str>, seed: u64, timing: Durations) -> Self {
         let machine = machine::Machine::new(identity, seed, timing);
         Self { status: machine.status(at(0)), machine }
     }
@@ -144,13 +144,13 @@ fn stored(found: &Arc<Versioned>) -> Input {
 
 /// A machine named `a` with the default timing: 15 s to live, 13 s of hold, renewed every 5 s.
 fn machine() -> Machine {
-    Machine::new("a".into(), SEED, Timing::default())
+    Machine::new("a".into(), SEED, Durations::default())
 }
 
 /// One that wants the tenure, and reads.
 fn contender() -> Machine {
     let mut machine = machine();
-    assert_eq!(machine.step(at(0), Input::Claim(Timing::default())), Step::Read);
+    assert_eq!(machine.step(at(0), Input::Claim(Durations::default())), Step::Read);
     machine
 }
 

@@ -182,7 +182,7 @@ fn who_has_lost_many_races_stands_back_until_it_has_won_one() {
     let freed = written(a.step(then, Input::Release));
     a.step(then, stored(&after(&freed, 62)));
     a.step(then, changed(&held(63)));
-    a.step(then, Input::Claim(Timing::default()));
+    a.step(then, Input::Claim(Durations::default()));
 
     assert!(matches!(a.step(then, changed(&free(64))), Step::Write(_)), "at once");
 }
@@ -191,8 +191,8 @@ fn who_has_lost_many_races_stands_back_until_it_has_won_one() {
 fn those_who_wait_do_not_come_all_at_once() {
     let takes: std::collections::BTreeSet<Moment> = (0..200)
         .map(|seed| {
-            let mut a = Machine::new("a".into(), seed, Timing::default());
-            a.step(at(0), Input::Claim(Timing::default()));
+            let mut a = Machine::new("a".into(), seed, Durations::default());
+            a.step(at(0), Input::Claim(Durations::default()));
             assert_sleeps(&a.step(at(0), read(&held(10))))
         })
         .collect();
@@ -204,7 +204,7 @@ fn those_who_wait_do_not_come_all_at_once() {
 /// One for whom everything takes long.
 fn patient() -> Machine {
     let mut a = machine();
-    assert_eq!(a.step(at(20_000), Input::Claim(Timing::new(secs(86_400)))), Step::Read);
+    assert_eq!(a.step(at(20_000), Input::Claim(Timing::new(secs(86_400)).durations())), Step::Read);
     a
 }
 
@@ -239,7 +239,7 @@ fn what_failed_before_somebody_asked_is_no_answer_to_them() {
     a.step(at(2), Input::Look);
 
     assert!(!a.status.failing);
-    assert_eq!(a.step(at(2), Input::Claim(Timing::default())), Step::Read, "at once");
+    assert_eq!(a.step(at(2), Input::Claim(Durations::default())), Step::Read, "at once");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
     a.step(at(20), Input::Release);
 
     a.step(at(60_000), Input::Look);
-    assert_eq!(a.step(at(60_000), Input::Claim(Timing::default())), Step::Read);
+    assert_eq!(a.step(at(60_000), Input::Claim(Durations::default())), Step::Read);
     write_for(a.step(at(60_001), absent()), WriteKind::Claim);
 }
 
@@ -272,7 +272,7 @@ fn a_state_that_was_known_before_explains_no_conflict() {
 fn who_has_lost_a_race_stands_back_from_what_is_free_and_not_from_its_own() {
     let (mut a, now) = holder();
     write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
-    a.step(at(13_000), Input::Claim(Timing::default()));
+    a.step(at(13_000), Input::Claim(Durations::default()));
     assert_eq!(a.step(at(13_001), conflict()), Step::Read);
 
     let step = a.step(at(13_002), read(&found("u", 11, now.record.clone())));

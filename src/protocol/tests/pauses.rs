@@ -10,9 +10,10 @@ fn assert_about(pause: Duration, most: Duration) {
 
 #[test]
 fn each_failure_doubles_the_pause_up_to_the_renewal_interval() {
-    for (timing, first, longest) in
-        [(Timing::default(), ms(100), secs(5)), (Timing::new(secs(3)), ms(20), secs(1))]
-    {
+    for (timing, first, longest) in [
+        (Durations::default(), ms(100), secs(5)),
+        (Timing::new(secs(3)).durations(), ms(20), secs(1)),
+    ] {
         let mut a = machine();
         a.step(at(0), Input::Claim(timing));
         let mut now = at(0);
@@ -97,8 +98,8 @@ fn each_conflict_that_nothing_explains_doubles_the_pause_up_to_a_quarter_of_the_
 
 /// How long a machine of this seed leaves a free record to others, once it has lost that many races.
 fn stands_back(seed: u64, races: u64) -> Duration {
-    let mut a = Machine::new("a".into(), seed, Timing::default());
-    a.step(at(0), Input::Claim(Timing::default()));
+    let mut a = Machine::new("a".into(), seed, Durations::default());
+    a.step(at(0), Input::Claim(Durations::default()));
     a.step(at(0), read(&held(10)));
     for race in 1..=races {
         let step = a.step(at(race * 1000), changed(&free(10 + 2 * race)));
@@ -127,8 +128,8 @@ fn who_has_lost_races_stands_back_by_a_share_of_two_milliseconds_each_and_a_hund
 #[test]
 fn those_who_wait_are_spread_evenly_and_differently_each_time() {
     let part = |seed: u64, version: u64| {
-        let mut a = Machine::new("a".into(), seed, Timing::default());
-        a.step(at(0), Input::Claim(Timing::default()));
+        let mut a = Machine::new("a".into(), seed, Durations::default());
+        a.step(at(0), Input::Claim(Durations::default()));
         let take = assert_sleeps(&a.step(at(0), read(&held(version))));
         usize::try_from((take - at(15_000)).as_nanos() * 16 / ms(500).as_nanos()).unwrap()
     };

@@ -24,7 +24,7 @@ fn what_runs_out_is_freed_and_left_to_whoever_is_preferred() {
     a.step(at(1000), changed(&preferring("b", 11, &now.record)));
     let freeing = write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
     assert_eq!(a.status.loss, Some(Loss::Expired));
-    a.step(at(13_001), Input::Claim(Timing::default()));
+    a.step(at(13_001), Input::Claim(Durations::default()));
 
     let step = a.step(at(13_010), stored(&preferring("b", 12, &freeing.record)));
 

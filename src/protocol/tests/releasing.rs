@@ -139,7 +139,7 @@ fn a_claim_that_was_withdrawn_begins_nothing_for_whoever_comes_next() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
     a.step(at(1), Input::Release);
-    a.step(at(2), Input::Claim(Timing::default()));
+    a.step(at(2), Input::Claim(Durations::default()));
 
     let step = a.step(at(3), stored(&after(&write, 10)));
 
@@ -182,7 +182,7 @@ fn a_withdrawn_takeover_that_may_still_come_is_watched_until_it_cannot() {
 #[test]
 fn a_candidate_that_leaves_waits_for_a_create_that_may_still_come() {
     let mut a = machine().temporary();
-    a.step(at(0), Input::Claim(Timing::default()));
+    a.step(at(0), Input::Claim(Durations::default()));
     let create = written(a.step(at(0), absent()));
     let pause = a.step(at(1500), unknown());
     a.step(at(1501), Input::Release);
@@ -200,7 +200,7 @@ fn a_candidate_that_leaves_waits_for_a_create_that_may_still_come() {
 #[test]
 fn a_tenure_that_is_passed_on_ends_first_and_the_next_has_a_token_of_its_own() {
     let (mut a, now) = holder();
-    let slow = Timing::new(secs(30));
+    let slow = Timing::new(secs(30)).durations();
 
     let claim = write_for(a.step(at(1000), Input::Pass(slow)), WriteKind::Claim);
     assert_eq!((token(&a, 1000), &claim.base), (None, &Some(now)));

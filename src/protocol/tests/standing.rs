@@ -191,3 +191,44 @@ fn whether_a_withdrawn_takeover_has_left_is_unknown_while_it_is_under_way_or_to_
     a.step(then, read(&held(11)));
     assert_eq!(a.status(then).release, Release::Done);
 }
+
+#[test]
+fn news_from_a_watch_ends_a_failure_of_reads() {
+    for news in [changed(&held(11)), changed(&held(10)), Input::Deleted(number(11)), Input::Missed]
+    {
+        let mut a = waiter();
+        assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
+        a.step(at(17_500), Input::Read(Err(UNKNOWN)));
+        assert!(a.status.failing && a.status.read_failing);
+
+        a.step(at(17_501), news.clone());
+
+        assert!(!a.status.failing && !a.status.read_failing, "{news:?}");
+    }
+}
+
+#[test]
+fn a_read_that_fails_after_news_from_a_watch_is_no_failure() {
+    let mut a = waiter();
+    assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
+    a.step(at(16_001), changed(&held(11)));
+
+    a.step(at(17_500), Input::Read(Err(UNKNOWN)));
+
+    assert!(!a.status.failing, "the record is known");
+}
+
+#[test]
+fn news_from_a_watch_neither_ends_a_failure_of_writes_nor_hides_a_restored_backup() {
+    let mut a = contender();
+    written(a.step(at(0), read(&free(9))));
+    a.step(at(1), Input::Wrote(Outcome::Failed(REFUSED)));
+    a.step(at(2), changed(&free(10)));
+    assert!(a.status.failing);
+
+    let mut b = waiter();
+    assert_eq!(b.step(at(16_000), Input::Wake), Step::Read);
+    b.step(at(16_001), Input::Read(Err(UNKNOWN)));
+    b.step(at(16_002), changed(&held(9)));
+    assert!(b.status.failing, "an older state is no news");
+}

@@ -155,7 +155,7 @@ fn a_twin_that_takes_over_ends_the_tenure() {
 fn ones_own_record_is_claimed_again_and_never_adopted() {
     let (mut a, now) = holder();
     write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
-    a.step(at(13_001), Input::Claim(Timing::default()));
+    a.step(at(13_001), Input::Claim(Durations::default()));
     let pause = a.step(at(14_500), unknown());
     let (then, step) = sleep_on(&mut a, pause);
     assert_eq!(step, Step::Read);

@@ -134,8 +134,8 @@ fn a_silent_watch_delays_but_does_not_deceive() {
 fn without_a_watch_it_polls_and_not_all_at_once() {
     let polls: Vec<Moment> = (0..50)
         .map(|seed| {
-            let mut a = Machine::new("a".into(), seed, Timing::default());
-            a.step(at(0), Input::Claim(Timing::default()));
+            let mut a = Machine::new("a".into(), seed, Durations::default());
+            a.step(at(0), Input::Claim(Durations::default()));
             a.step(at(0), read(&held(10)));
             assert_sleeps(&a.step(at(0), Input::Blind))
         })

@@ -23,7 +23,7 @@ pub(super) const SPEC: [&str; 6] = [
 pub fn check_lease(whole: &Value) -> bool {
     let base = match decode(whole.clone()) {
         Ok(base) => base,
-        Err(Error::Version { .. }) => return false,
+        Err(Error::InvalidRecord { .. }) => return false,
         Err(error) => panic!("refused for more than its version: {error}"),
     };
     assert_ne!(base.record.ttl, Some(Duration::ZERO), "a record that does not live");

@@ -77,17 +77,20 @@ struct WrongObject;
 ///
 /// # Errors
 ///
-/// [`Error::Version`] if the object has no version that could serve as a fencing token.
+/// [`Error::InvalidRecord`] if the object has no version that could serve as a fencing token.
 pub(super) fn decode(whole: Value) -> Result<Versioned> {
     let metadata = &whole["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
-    let number = version.parse().map_err(|_| Error::Version {
+    let number = version.parse().map_err(|_| Error::InvalidRecord {
         name: name.into(),
         reason: format!("resourceVersion {version:?} is not a positive whole number below 2^64"),
     })?;
     let Some(uid) = metadata["uid"].as_str().filter(|uid| !uid.is_empty()) else {
-        return Err(Error::Version { name: name.into(), reason: "the object has no uid".into() });
+        return Err(Error::InvalidRecord {
+            name: name.into(),
+            reason: "the object has no uid".into(),
+        });
     };
     let version = Version { number, uid: uid.into() };
     let spec = &whole["spec"];

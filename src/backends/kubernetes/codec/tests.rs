@@ -99,7 +99,7 @@ fn a_version_that_is_no_number_is_an_error_and_never_token_zero() {
     ] {
         let mut object = stored(encode(&key(Kind::Lock, "orders"), &claim(None), None));
         object["metadata"]["resourceVersion"] = version;
-        assert!(matches!(decode(object), Err(Error::Version { .. })));
+        assert!(matches!(decode(object), Err(Error::InvalidRecord { .. })));
     }
 }
 
