@@ -1,4 +1,4 @@
-//! One watch for each set of records, shared by all of a handle who wait for news of it.
+//! One watch for each scope, shared by all subscribers of a handle.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +18,7 @@ use crate::{
     util::mutex::lock,
 };
 
-/// How many changes a slow reader may lag behind before it is told the whole set again.
+/// How many events a slow subscriber may lag behind before it gets the whole set again.
 const BACKLOG: usize = 32;
 
 /// The watches of one handle.
@@ -27,19 +27,22 @@ pub(super) struct SharedWatches {
     open: Mutex<HashMap<Scope, Weak<SharedWatch>>>,
 }
 
-/// A running watch; it ends with the last of those who follow it.
+/// A running watch. It ends when the last subscriber has gone.
 pub(super) struct SharedWatch {
     changes: broadcast::Sender<WatchEvent>,
     cache: Mutex<Cache>,
+    /// Tells the task to list again.
     restart: Arc<Notify>,
     task: Mutex<Option<AbortHandle>>,
 }
 
-/// The set as last told.
+/// The set of records, as the events so far describe it.
 #[derive(Default)]
 struct Cache {
     entries: BTreeMap<(Namespace, LeaseName), Entry>,
+    /// The first list has succeeded.
     complete: bool,
+    /// Why the watch is interrupted, if it is.
     unavailable: Option<String>,
 }
 
@@ -51,7 +54,7 @@ impl SharedWatches {
     pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let watch = self.watch(scope);
         let (first, changes) = {
-            // Under one lock: nothing is told between the set and what changes it.
+            // Under one lock, so that no event is published between the snapshot and the subscription.
             let cache = lock(&watch.cache);
             (cache.initial_event(), watch.changes.subscribe())
         };
@@ -63,7 +66,7 @@ impl SharedWatches {
             if let Ok(change) = changes.recv().await {
                 return Some((change, (watch, changes, None)));
             }
-            // Too slow for the backlog: all of it anew.
+            // The subscriber lagged behind the backlog and missed events: send the whole set again.
             let (all, changes) = {
                 let cache = lock(&watch.cache);
                 (cache.snapshot(), watch.changes.subscribe())
@@ -72,7 +75,7 @@ impl SharedWatches {
         }))
     }
 
-    /// A read showed what this watch should have told long ago: begin it anew.
+    /// Starts the watch of `scope` again, because a read returned a change that the watch has not reported.
     pub(super) fn restart(&self, scope: &Scope) {
         if let Some(watch) = lock(&self.open).get(scope).and_then(Weak::upgrade) {
             watch.restart.notify_one();
@@ -113,10 +116,11 @@ impl Drop for SharedWatch {
 }
 
 impl SharedWatch {
+    /// Records an event and sends it to every subscriber.
     pub(super) fn publish(&self, change: WatchEvent) {
         let mut cache = lock(&self.cache);
         cache.apply(&change);
-        // Nobody may be listening at this moment.
+        // It is not an error that there is no subscriber at this moment.
         let _ = self.changes.send(change);
     }
 }
@@ -142,7 +146,7 @@ impl Cache {
         };
     }
 
-    /// What somebody new is told at once, if there is anything to tell.
+    /// The first event of a new subscriber; `None` before the first list has succeeded or failed.
     fn initial_event(&self) -> Option<WatchEvent> {
         match &self.unavailable {
             Some(why) => Some(WatchEvent::Blind(why.clone())),

@@ -1,4 +1,4 @@
-//! Lease objects as a [`Store`].
+//! The [`Store`] on Lease objects.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     store::{Entry, Kind, RecordKey, Scope, Store, WatchEvent, Written},
 };
 
-/// One attempt for each call, whatever comes of it; the caller has the timeouts.
+/// The Leases of a cluster. Each call is one attempt; the caller sets the timeout.
 #[derive(Debug)]
 pub(super) struct Leases {
     http: Http,
@@ -91,7 +91,7 @@ impl Store for Leases {
             match self.http.send(request, &context).await {
                 Ok(object) => codec::decode_response(key, object)
                     .map(|found| Written::Stored(Arc::new(found))),
-                // The object that the write was conditional on has gone.
+                // 404 to an update: the object that the write was conditional on was deleted.
                 Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Written::Conflict),
                 Err(other) => Err(other.into_error(&context)),
             }

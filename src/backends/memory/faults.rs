@@ -1,4 +1,4 @@
-//! One handle's way to the records.
+//! The connection of one handle to the records, and the faults that a test can put on it.
 
 use std::{
     collections::VecDeque,
@@ -22,25 +22,28 @@ use crate::{
     util::mutex::lock,
 };
 
-/// What goes wrong between one handle and its store.
+/// A fault on the connection between one handle and its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The request arrives, and is answered with a refusal.
+    /// The store refuses the request with [`Error::PermissionDenied`](crate::Error::PermissionDenied).
     Refuse,
-    /// The request arrives late by this much, also if it was given up meanwhile, and its answer at once.
+    /// The store carries out the request after this delay, even if the caller has given up by then.
+    /// The response is not delayed further.
     Delay(Duration),
-    /// The request never arrives, and there is no answer.
+    /// The request is lost: the store does not carry it out, and there is no response.
     LoseRequest,
-    /// The request is carried out, and its answer never arrives.
+    /// The response is lost: the store carries out the request, and the caller never learns of it.
     LoseReply,
 }
 
-/// One handle's way to the store, with what goes wrong on it.
+/// The connection of one handle to the records.
 pub(super) struct Connection {
     pub(super) records: Arc<Records>,
-    injected: Mutex<VecDeque<Fault>>,
-    permanent_fault: watch::Sender<Option<Fault>>,
+    /// The faults of the next requests, in order.
+    next_faults: Mutex<VecDeque<Fault>>,
+    /// The fault of every other request.
+    current_fault: watch::Sender<Option<Fault>>,
     requests: AtomicU64,
 }
 
@@ -48,25 +51,25 @@ impl Connection {
     pub(super) fn new(records: Arc<Records>) -> Self {
         Self {
             records,
-            injected: Mutex::default(),
-            permanent_fault: watch::Sender::new(None),
+            next_faults: Mutex::default(),
+            current_fault: watch::Sender::new(None),
             requests: AtomicU64::new(0),
         }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        lock(&self.injected).push_back(fault);
+        lock(&self.next_faults).push_back(fault);
     }
 
     pub(super) fn disturb(&self, fault: Option<Fault>) {
-        self.permanent_fault.send_replace(fault);
+        self.current_fault.send_replace(fault);
     }
 
     pub(super) fn request_count(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Carries out `request` with whatever is to go wrong.
+    /// Carries out `request`, or the fault that comes next.
     async fn send<T: Send + 'static>(
         &self,
         verb: &'static str,
@@ -74,12 +77,12 @@ impl Connection {
         request: impl FnOnce(&Records) -> T + Send + 'static,
     ) -> Result<T> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let next = lock(&self.injected).pop_front();
-        match next.or_else(|| *self.permanent_fault.borrow()) {
+        let next = lock(&self.next_faults).pop_front();
+        match next.or_else(|| *self.current_fault.borrow()) {
             None => Ok(request(&self.records)),
             Some(Fault::Delay(by)) => {
                 let records = Arc::clone(&self.records);
-                // Its own task: a request under way arrives also if its sender has given up.
+                // In a task of its own, because a request that was sent arrives even if the caller has given up.
                 let late = tokio::spawn(async move {
                     sleep(by).await;
                     request(&records)
@@ -95,7 +98,7 @@ impl Connection {
                 verb,
                 resource: format!("record/{}", key.map_or("*", |key| key.lease.as_str())),
                 namespace: key.map_or("*", |key| key.namespace.as_str()).into(),
-                reason: "a fault was injected".into(),
+                reason: "the test injected Fault::Refuse".into(),
             }),
         }
     }
@@ -127,14 +130,14 @@ impl Store for Connection {
     }
 
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
-        Records::watch(&self.records, scope, self.permanent_fault.subscribe())
+        Records::watch(&self.records, scope, self.current_fault.subscribe())
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("fault", &*self.permanent_fault.borrow())
+            .field("fault", &*self.current_fault.borrow())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded backend: the same protocol over a map in this process.
+//! The embedded backend: the protocol over a map in this process.
 
 mod faults;
 mod store;
@@ -17,14 +17,16 @@ use crate::{
     store::Store,
 };
 
-/// The embedded backend's name.
+/// The name of this backend.
 const BACKEND: &str = "memory";
 
-/// Locks and elections within one process: for tests, for demonstrations, and for programs that may run without a cluster.
+/// Locks and elections within one process: for tests, for demonstrations, and for programs that also run without a
+/// cluster.
 ///
-/// Handles made by [`another`](Self::another) share one store and exclude each other as processes do.
-/// The protocol is the one that runs on Kubernetes; only the store is a map. Time is the async
-/// runtime's, so `tokio::time::pause` works.
+/// Handles made by [`another`](Self::another) share one store and exclude each other, as handles in different
+/// processes do. A clone is the same handle. The protocol is the one that runs on Kubernetes; only the store differs.
+///
+/// Time is the time of the async runtime, so that tests can use `tokio::time::pause`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,7 +51,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A handle to a store of its own.
+    /// A handle to a new, empty store.
     ///
     /// # Errors
     ///
@@ -58,7 +60,7 @@ impl Memory {
         Self::with_records(Arc::new(Records::new()), options)
     }
 
-    /// Another handle to the same store, as another process would have one.
+    /// Another handle to the same store, with an identity of its own, as a second process would have it.
     ///
     /// # Errors
     ///
@@ -67,18 +69,19 @@ impl Memory {
         Self::with_records(Arc::clone(&self.connection.records), options)
     }
 
-    /// Makes `fault` happen to the next request of this handle; those injected before come first.
+    /// Puts `fault` on the next request of this handle. Faults that were injected before come first.
     pub fn inject(&self, fault: Fault) {
         self.connection.inject(fault);
     }
 
-    /// Makes `fault` happen to every request of this handle, and its watches silent, until this is called with `None`.
+    /// Puts `fault` on every request of this handle, and silences its watches, until a call with `None`.
     pub fn disturb(&self, fault: Option<Fault>) {
         self.connection.disturb(fault);
     }
 
-    /// Deletes the record of the lock or election `name`, as somebody with `kubectl` might; false if there is none.
-    #[expect(clippy::must_use_candidate, reason = "done whether or not anybody asks")]
+    /// Deletes the record of the lock or election `name`, as an operator can do with `kubectl delete`.
+    /// Returns false if there is no such record.
+    #[expect(clippy::must_use_candidate, reason = "callers may ignore whether there was a record")]
     pub fn delete_record(&self, name: &str) -> bool {
         let options = self.handle.options();
         let Ok(name) = Name::parse("lock name", name) else { return false };
@@ -89,12 +92,13 @@ impl Memory {
             .is_some_and(|namespace| self.connection.records.delete(namespace, &lease))
     }
 
-    /// How many requests this handle has sent so far, watches apart: for a bound in a test.
+    /// The number of requests that this handle has sent so far, without watches. Use it to test an upper bound.
     #[must_use]
     pub fn request_count(&self) -> u64 {
         self.connection.request_count()
     }
 
+    /// A handle to `records`.
     fn with_records(records: Arc<Records>, options: Options) -> Result<Self> {
         let connection = Arc::new(Connection::new(records));
         let store = Arc::clone(&connection) as Arc<dyn Store>;

@@ -1,4 +1,4 @@
-//! The records.
+//! The records of one store, and the watches on them.
 
 use std::{
     collections::BTreeMap,
@@ -18,10 +18,10 @@ use crate::{
     util::{clock::Moment, mutex::lock},
 };
 
-/// How many changes a watch may lag behind before it is told the whole state again.
+/// How many events a watch may lag behind before it gets the whole state again.
 const BACKLOG: usize = 256;
 
-/// The records, shared by all handles.
+/// The records of one store, which all its handles share.
 pub(super) struct Records {
     state: Mutex<State>,
     changes: broadcast::Sender<WatchEvent>,
@@ -30,19 +30,21 @@ pub(super) struct Records {
 #[derive(Default)]
 struct State {
     map: BTreeMap<(Namespace, LeaseName), StoredRecord>,
-    /// The version of the last change of anything.
+    /// The version of the latest change of any record. One counter for all records, as in a cluster: versions of
+    /// one name grow across a deletion too.
     version: u64,
 }
 
 struct StoredRecord {
     entry: Entry,
+    /// When this process wrote the record, on the clock of the runtime.
     written: Moment,
 }
 
 impl State {
     fn next_version(&mut self) -> NonZeroU64 {
         self.version += 1;
-        NonZeroU64::new(self.version).expect("counts from one")
+        NonZeroU64::new(self.version).expect("the counter starts at one")
     }
 }
 
@@ -62,9 +64,9 @@ impl Records {
         let mut state = lock(&self.state);
         let map_key = (key.namespace.clone(), key.lease.clone());
         let stored = state.map.get(&map_key).map(|stored| &stored.entry.found);
-        let now = stored.map(|found| found.version.clone());
+        let current = stored.map(|found| found.version.clone());
         let preferred = stored.and_then(|found| found.record.preferred.clone());
-        if now.as_ref() != write.base.as_ref().map(|base| &base.version) {
+        if current.as_ref() != write.base.as_ref().map(|base| &base.version) {
             return Written::Conflict;
         }
         if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
@@ -72,10 +74,10 @@ impl Records {
             return Written::Gone;
         }
         let number = state.next_version();
-        let uid = now.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
+        let uid = current.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
         let found = Arc::new(Versioned {
             version: Version { number, uid },
-            // Whose it is not to say stays as it was.
+            // `preferredHolder` is not ours to write: keep it.
             record: Record { preferred, ..write.record.clone() },
             age: None,
             whole: Arc::new(serde_json::Value::Null),
@@ -86,12 +88,12 @@ impl Records {
         state
             .map
             .insert(map_key, StoredRecord { entry: entry.clone(), written: Clock::Runtime.now() });
-        // Nobody may be watching.
+        // It is not an error that no watch is open.
         let _ = self.changes.send(WatchEvent::Set(entry));
         Written::Stored(found)
     }
 
-    /// Deletes a record; false if there is none.
+    /// Deletes a record. Returns false if there is none.
     pub(super) fn delete(&self, namespace: &str, lease: &LeaseName) -> bool {
         let mut state = lock(&self.state);
         let found =
@@ -109,15 +111,16 @@ impl Records {
         }
     }
 
+    /// Watches `scope`. The watch is silent as long as `current_fault` is set.
     pub(super) fn watch(
         this: &Arc<Self>,
         scope: &Scope,
-        permanent_fault: watch::Receiver<Option<Fault>>,
+        current_fault: watch::Receiver<Option<Fault>>,
     ) -> BoxStream<'static, WatchEvent> {
         let watch = Watch {
             records: Arc::clone(this),
             changes: this.changes.subscribe(),
-            permanent_fault,
+            current_fault,
             scope: scope.clone(),
             send_all: true,
         };
@@ -135,15 +138,16 @@ impl Records {
             Entry { found: Arc::new(found), ..stored.entry.clone() }
         };
         let state = lock(&self.state);
-        let inside = state.map.values().filter(|stored| contains(scope, &stored.entry));
-        inside.map(with_age).collect()
+        let entries = state.map.values().filter(|stored| contains(scope, &stored.entry));
+        entries.map(with_age).collect()
     }
 }
 
+/// Whether `scope` contains `entry`.
 fn contains(scope: &Scope, entry: &Entry) -> bool {
     let namespace = &entry.namespace;
     match scope {
-        // There are no labels here to select by.
+        // These records have no labels, so a label selector selects none.
         Scope::Records(within, labels) => {
             labels.is_none() && within.as_ref().is_none_or(|within| within == namespace)
         }
@@ -161,21 +165,22 @@ fn contains(scope: &Scope, entry: &Entry) -> bool {
     }
 }
 
+/// One watch of one handle.
 struct Watch {
     records: Arc<Records>,
     changes: broadcast::Receiver<WatchEvent>,
-    permanent_fault: watch::Receiver<Option<Fault>>,
+    current_fault: watch::Receiver<Option<Fault>>,
     scope: Scope,
-    /// What is told next is the whole state.
+    /// The next event is the whole state, because the watch is new or missed events.
     send_all: bool,
 }
 
 impl Watch {
     async fn next(&mut self) -> WatchEvent {
         loop {
-            if self.permanent_fault.borrow_and_update().is_some() {
+            if self.current_fault.borrow_and_update().is_some() {
                 self.send_all = true;
-                if self.permanent_fault.changed().await.is_err() {
+                if self.current_fault.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 continue;
@@ -186,7 +191,7 @@ impl Watch {
             }
             match self.changes.recv().await {
                 Ok(change) if self.is_in_scope(&change) => {
-                    if self.permanent_fault.borrow().is_none() {
+                    if self.current_fault.borrow().is_none() {
                         return change;
                     }
                 }
@@ -199,7 +204,7 @@ impl Watch {
     fn is_in_scope(&self, change: &WatchEvent) -> bool {
         match change {
             WatchEvent::Set(entry) => contains(&self.scope, entry),
-            // A deletion of something never seen is no news, and harmless.
+            // The kind of a deleted record is unknown. An extra event of a record never reported does no harm.
             WatchEvent::Gone(namespace, lease, _) => match &self.scope {
                 Scope::Record(within, only) => within == namespace && only == lease,
                 Scope::Elections(within, _) => within == namespace,
