@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e package deny minimal semver
 
 CARGO ?= cargo
-# Feature sets that must each build and pass clippy without the others.
+# Feature sets of the library that must each build and pass clippy without the others.
 FEATURES := "--no-default-features" "" "--all-features"
 # Resets all signals to their default action. Under nohup, and in the background of a script, some signals are ignored,
 # and every child inherits that: programs under test would rightly ignore them too, and tests of signals would fail.
@@ -17,7 +17,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it at work without a cluster, in under 15 seconds once built
-	@$(CARGO) run --quiet --locked --no-default-features --example demo
+	@$(CARGO) run --quiet --locked --package leasehold-demo
 
 test: tools tools-go check-fmt lint docs unit chart ## Run all checks: formatting, lints, docs, tests on a real API server, the chart
 	$(call say,all passed)
@@ -29,9 +29,9 @@ check-fmt: tools
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
-		$(CARGO) clippy --quiet --locked --all-targets $$features -- -D warnings || exit 1; \
+		$(CARGO) clippy --quiet --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
 	done
-	@$(CARGO) clippy --quiet --locked --workspace --exclude leasehold --tests -- -D warnings
+	@$(CARGO) clippy --quiet --locked --workspace --exclude leasehold --all-targets -- -D warnings
 
 docs: tools
 	$(call say,documentation)
@@ -44,7 +44,7 @@ unit: tools tools-go
 
 controlplane: tools tools-go ## Start a real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
-	@$(CARGO) test --quiet --locked --test controlplane
+	@$(CARGO) test --quiet --locked --package leasehold --test controlplane
 
 image: tools ## Build the container image target/image/leasehold.tar, without a container engine
 	@image/build.sh
@@ -53,18 +53,18 @@ chart: tools ## Check the Helm chart: lint it, compare its schema with the progr
 	$(call say,chart)
 	@helm=$$(tests/cluster/helm.sh) && \
 		$$helm lint --strict --quiet charts/leasehold && \
-		$(CARGO) test --quiet --locked --all-features --bin leasehold chart && \
-		HELM=$$helm $(CARGO) test --quiet --locked --all-features --test chart -- --ignored
+		$(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart && \
+		HELM=$$helm $(CARGO) test --quiet --locked --package leasehold --all-features --test chart -- --ignored
 
 chart-schema: tools ## Write charts/leasehold/values.schema.json again, from the program's options
-	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --all-features --bin leasehold chart
+	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart
 
 page: tools ## Test the page of the demonstration in a headless browser: mouse, keyboard, narrow screen
 	@for tool in chromium chromedriver; do \
 		command -v $$tool >/dev/null || { \
 			echo "make: $$tool is missing. On Debian: apt-get install --no-install-recommends chromium chromium-driver" >&2; exit 1; }; \
 	done
-	@$(CARGO) test --quiet --locked --all-features --test page -- --ignored --test-threads 2
+	@$(CARGO) test --quiet --locked --package leasehold-cli --test page -- --ignored --test-threads 2
 
 cluster: ## Start a one-node cluster to play with, of kind or of programs on this machine: prints the KUBECONFIG line
 	@tests/cluster/up.sh
@@ -80,9 +80,9 @@ e2e: tools ## Test the image and the chart on a cluster that is started for it; 
 
 bench: tools tools-go ## Measure a release build on a real API server: about ten minutes
 	@tests/controlplane/build.sh
-	@$(CARGO) build --quiet --locked --release --example player
-	@$(CARGO) build --quiet --locked --release --features cli --bin leasehold
-	@$(CARGO) bench --quiet --locked --bench kubernetes
+	@$(CARGO) build --quiet --locked --release --package leasehold --example player
+	@$(CARGO) build --quiet --locked --release --package leasehold-cli
+	@$(CARGO) bench --quiet --locked --package leasehold --bench kubernetes
 
 binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary
@@ -96,7 +96,7 @@ chaos: tools tools-go ## Inject random faults into five processes on a real API 
 		$(DEFAULT_SIGNALS) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 model: tools ## Visit every state that two contenders can reach, within bounds: two minutes, 4 GB
-	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --no-default-features --lib protocol::model -- --ignored --nocapture
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --package leasehold --no-default-features --lib protocol::model -- --ignored --nocapture
 
 fuzz: ## Feed random input to the codec of Leases for SECONDS seconds (60); needs a nightly Rust
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }

@@ -12,7 +12,7 @@ fn program() -> PathBuf {
     let program = built.parent().unwrap().parent().unwrap().join("leasehold");
     assert!(
         program.exists(),
-        "build it first: cargo build --release --features cli (`make bench` does)"
+        "build it first: cargo build --release --package leasehold-cli (`make bench` does)"
     );
     program
 }

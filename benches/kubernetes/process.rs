@@ -17,7 +17,7 @@ fn program() -> PathBuf {
     let program = built.parent().unwrap().parent().unwrap().join("examples/player");
     assert!(
         program.exists(),
-        "build it first: cargo build --release --example player (`make bench` does)"
+        "build it first: cargo build --release --package leasehold --example player (`make bench` does)"
     );
     program
 }

@@ -235,8 +235,8 @@ fn must<T>(result: Result<T>, guarantee: &str) -> T {
 #[track_caller]
 fn held_by(holder: &str, result: Result<Guard>, guarantee: &str) {
     match result {
-        Err(Error::Timeout { holder: named, .. }) => {
-            assert_eq!(named, holder, "a timeout names the holder");
+        Err(Error::Held { holder: named, .. } | Error::Timeout { holder: named, .. }) => {
+            assert_eq!(named, holder, "the error names the holder");
         }
         other => panic!("{guarantee}: {other:?}"),
     }

@@ -129,6 +129,7 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
             "lock name \"a\\nb\" cannot be used: no",
             false,
         ),
+        (Error::Held { name: text("x"), holder: text("h") }, "lock `x` is held by `h`", true),
         (
             Error::Timeout { name: text("x"), holder: text("h"), waited: Duration::from_secs(2) },
             "lock `x` is still held by `h` after 2s",
@@ -141,11 +142,11 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
         ),
         (
             Error::NotHeld { name: text("x") },
-            "lock `x` is not held through this handle: it can only unlock what it locked itself",
+            "lock `x` is not held through this handle: a handle can only unlock what it locked itself",
             false,
         ),
         (
-            Error::AlreadyCandidate { election: text("e"), id: text("i") },
+            Error::AlreadyCandidate { election: text("e"), candidate_id: text("i") },
             "`i` is already a candidate in election `e` through this handle: resign it first, or choose another id",
             false,
         ),
@@ -214,7 +215,7 @@ fn every_loss_has_a_message() {
         (Loss::Expired, "no renewal was confirmed within the hold"),
         (Loss::Deleted, "its record was deleted"),
         (Loss::Taken, "the record names another holder, or none"),
-        (Loss::Altered, "its record was changed by somebody else"),
+        (Loss::Altered, "its record was changed by another client"),
         (Loss::Abandoned, "the task that renewed it has ended"),
     ];
     for (loss, text) in losses {
@@ -238,17 +239,20 @@ fn options_hold_the_values_that_were_set() {
     let timing = Timing::new(Duration::from_secs(30));
     let lock = LockOptions::default().timing(timing).wait(Duration::from_secs(9));
     assert_eq!((lock.timing, lock.wait), (timing, Some(Duration::from_secs(9))));
-    assert_eq!(LockOptions::default().ttl(timing.ttl()).timing, timing);
+    assert_eq!(LockOptions::default().ttl(timing.ttl).timing, timing);
     assert_eq!(LockOptions::default().wait, None, "waits without limit by default");
     assert_eq!(lock.try_once().wait, Some(Duration::ZERO));
 
-    let leader = LeaderOptions::default().namespace("n").id("i").ttl(timing.ttl());
-    assert_eq!((leader.namespace.as_deref(), leader.id.as_deref()), (Some("n"), Some("i")));
+    let leader = LeaderOptions::default().namespace("n").candidate_id("i").ttl(timing.ttl);
+    assert_eq!(
+        (leader.namespace.as_deref(), leader.candidate_id.as_deref()),
+        (Some("n"), Some("i"))
+    );
     assert_eq!(leader.timing, timing);
     let list = ListMembersOptions::default().namespace("n").election("e");
     assert_eq!((list.namespace.as_deref(), list.election.as_deref()), (Some("n"), Some("e")));
-    let watch = WatchElectOptions::default().namespace("n").id("e");
-    assert_eq!((watch.namespace.as_deref(), watch.id.as_deref()), (Some("n"), Some("e")));
+    let watch = WatchElectOptions::default().namespace("n").election("e");
+    assert_eq!((watch.namespace.as_deref(), watch.election.as_deref()), (Some("n"), Some("e")));
 }
 
 #[test]
@@ -321,7 +325,7 @@ async fn reported_values_have_a_stable_json_form() {
     let json = serde_json::to_string(&ElectEvent::Elected(member)).unwrap();
 
     let expected = format!(
-        r#"{{"event":"elected","member":{{"election":"e","id":"i","role":"leader","namespace":"default","token":{token}}}}}"#
+        r#"{{"event":"elected","member":{{"election":"e","candidate_id":"i","role":"leader","namespace":"default","token":{token}}}}}"#
     );
     assert_eq!(json, expected);
     assert_eq!(serde_json::to_string(&Status::InDoubt).unwrap(), r#""in_doubt""#);

@@ -129,7 +129,7 @@ impl Member {
         };
         match outcome {
             Ok(guard) => Some(guard),
-            Err(Error::Timeout { .. }) => None,
+            Err(Error::Held { .. } | Error::Timeout { .. }) => None,
             Err(error) => {
                 self.failed(if kind < 15 { "lock with a limited wait" } else { "lock" }, &error);
                 sleep(Duration::from_millis(200)).await;

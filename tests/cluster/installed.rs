@@ -31,7 +31,10 @@ async fn of_three_pods_one_leads_and_all_are_ready() {
     for pod in release.lives().await.into_keys() {
         let (status, body) = release.ask(&pod, "/").await.unwrap();
         assert_eq!(status, 200);
-        assert!(body["leader"]["id"].as_str().unwrap().starts_with(&leader), "{pod}: {body}");
+        assert!(
+            body["leader"]["candidate_id"].as_str().unwrap().starts_with(&leader),
+            "{pod}: {body}"
+        );
         let (_, metrics) = release.ask(&pod, "/metrics").await.unwrap();
         assert!(metrics.as_str().is_some_and(|text| text.contains("leasehold_")), "{metrics}");
     }

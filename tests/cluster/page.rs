@@ -44,7 +44,7 @@ async fn a_follower_forwards_a_resign_request_to_the_leader() {
     let change =
         until("another leader", async || release.history.changes().get(before).cloned()).await;
     assert_eq!(pod_of(&change.from), leader);
-    let resigned = format!("{} has resigned, and stands again\n", change.from);
+    let resigned = format!("{} has resigned, and is a candidate again\n", change.from);
     assert_eq!((status, answer), (200, Value::String(resigned)));
     assert_ne!(pod_of(&change.to), leader);
     assert!(change.freed, "released, not expired: {change:?}");
@@ -94,7 +94,7 @@ async fn in_a_browser_the_page_shows_the_leader_and_its_button_changes_the_leade
         browser.until(&shown).await;
         browser.until("return document.getElementById('answer').textContent !== 'asked …'").await;
         let answered = browser.text("#answer").await;
-        assert_eq!(answered, format!("{} has resigned, and stands again", change.from));
+        assert_eq!(answered, format!("{} has resigned, and is a candidate again", change.from));
         until("the Service to reach the next leader", async || {
             through(&address).await.filter(|pod| *pod == pod_of(&change.to))
         })

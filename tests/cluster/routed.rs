@@ -33,8 +33,8 @@ pub(crate) async fn through(address: &str) -> Option<String> {
     let script = format!("curl --silent --fail --max-time 1 http://{address}/");
     let answer = tokio::task::spawn_blocking(move || on_node(&script)).await.unwrap().ok()?;
     let body: Value = serde_json::from_str(&answer).expect("JSON");
-    let id = body["id"].as_str().expect("an id");
-    (body["leader"]["id"] == id).then(|| pod_of(id).to_owned())
+    let id = body["candidate_id"].as_str().expect("an id");
+    (body["leader"]["candidate_id"] == id).then(|| pod_of(id).to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

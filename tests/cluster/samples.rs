@@ -110,7 +110,7 @@ fn read(leading: &str, state: &str) -> Answer {
             token: lead["token"].as_u64().expect("a leader has a token"),
             id: split(state)
                 .filter(|(_, status, connections)| (*status, *connections) == ("200", "0"))
-                .map(|(state, ..)| state["id"].as_str().expect("an id").to_owned()),
+                .map(|(state, ..)| state["candidate_id"].as_str().expect("an id").to_owned()),
         },
         Some((lead, "503", _)) => {
             assert_eq!(lead["leading"], false, "{leading}");

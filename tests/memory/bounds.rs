@@ -42,7 +42,7 @@ async fn requests_of_a_waiter_are_bounded_under_every_fault() {
         let wait = LockOptions::default().wait(secs(3600));
         soon_hour(b.lock("x", wait)).await.unwrap_err();
 
-        assert!(b.requests() <= AN_HOUR, "{fault:?}: {} in an hour", b.requests());
+        assert!(b.request_count() <= AN_HOUR, "{fault:?}: {} in an hour", b.request_count());
     }
 }
 
@@ -56,11 +56,11 @@ async fn requests_of_a_candidate_are_bounded_under_every_fault() {
                 if leads { None } else { b.leader("e", LeaderOptions::default()).await.ok() };
             let _leader = a.leader("e", LeaderOptions::default()).await.unwrap();
             a.disturb(fault);
-            let before = a.requests();
+            let before = a.request_count();
 
             sleep(secs(3600)).await;
 
-            let sent = a.requests() - before;
+            let sent = a.request_count() - before;
             assert!(sent <= 2 * AN_HOUR, "{fault:?}, leading {leads}: {sent} in an hour");
             assert!(sent > 0);
         }
@@ -74,7 +74,7 @@ async fn an_undisturbed_holder_sends_only_renewals() {
 
     sleep(secs(3600)).await;
 
-    assert!((700..=740).contains(&a.requests()), "{}", a.requests());
+    assert!((700..=740).contains(&a.request_count()), "{}", a.request_count());
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,6 +149,6 @@ async fn no_valid_timing_causes_a_storm_of_failing_requests() {
 
         soon_hour(b.lock("x", wait)).await.unwrap_err();
 
-        assert!(b.requests() <= 60 * 20, "{renew:?}: {} in a minute", b.requests());
+        assert!(b.request_count() <= 60 * 20, "{renew:?}: {} in a minute", b.request_count());
     }
 }

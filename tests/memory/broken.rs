@@ -68,7 +68,7 @@ impl leasehold::Sync for Broken {
             Defect::TimeToLiveOfLeadsIsIgnored => {
                 options = options.timing(LockOptions::default().timing);
             }
-            Defect::IdIsIgnored => options.id = None,
+            Defect::IdIsIgnored => options.candidate_id = None,
             _ => {}
         }
         async move { self.0.leader(&self.name(name), options).await }.boxed()
@@ -86,7 +86,7 @@ impl leasehold::Sync for Broken {
 
     fn watch_elect(&self, mut options: WatchElectOptions) -> BoxFuture<'_, Result<ElectWatcher>> {
         if self.1 == Defect::WatchOfAllElections {
-            options.id = None;
+            options.election = None;
         }
         self.0.watch_elect(options)
     }
@@ -94,7 +94,7 @@ impl leasehold::Sync for Broken {
     fn lock<'a>(&'a self, id: &'a str, mut options: LockOptions) -> BoxFuture<'a, Result<Guard>> {
         let mut id = self.name(id);
         match self.1 {
-            Defect::EveryLockIsFree => id = format!("{id}{}", self.0.requests()),
+            Defect::EveryLockIsFree => id = format!("{id}{}", self.0.request_count()),
             Defect::WaitIsIgnored => options.wait = None,
             Defect::TimeToLiveOfLocksIsIgnored => options.timing = LockOptions::default().timing,
             _ => {}

@@ -177,8 +177,8 @@ async fn applications_with_different_prefixes_do_not_see_each_others_members() {
     let one = Memory::new(Options::default().prefix("one-")).unwrap();
     let two = one.another(Options::default().prefix("two-")).unwrap();
     let options = || LeaderOptions::default().ttl(Duration::from_secs(3));
-    let first = one.leader("leader", options().id("a")).await.unwrap();
-    let _second = two.leader("leader", options().id("b")).await.unwrap();
+    let first = one.leader("leader", options().candidate_id("a")).await.unwrap();
+    let _second = two.leader("leader", options().candidate_id("b")).await.unwrap();
 
     let listed = async |sync: &Memory| {
         let members = sync.list_members(ListMembersOptions::default()).await.unwrap();
@@ -203,11 +203,11 @@ async fn a_watch_that_is_denied_reports_no_loss_and_sends_few_requests() {
     for _ in ["joined", "elected"] {
         events.next().await.unwrap();
     }
-    let before = b.requests();
+    let before = b.request_count();
 
     b.disturb(Some(Fault::Refuse));
     let while_cut_off = tokio::time::timeout(secs(120), events.next()).await;
-    let asked = b.requests() - before;
+    let asked = b.request_count() - before;
     b.disturb(None);
     let after = tokio::time::timeout(secs(60), events.next()).await;
     drop(guard);

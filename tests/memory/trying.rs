@@ -27,7 +27,7 @@ async fn each_try_during_an_outage_sends_one_request_and_returns_its_error() {
         let tried = soon(a.lock("x", LockOptions::default().try_once())).await;
 
         assert!(matches!(tried, Err(Error::Unavailable { .. })), "{tried:?}");
-        assert_eq!(a.requests(), tries);
+        assert_eq!(a.request_count(), tries);
     }
 }
 

@@ -23,7 +23,7 @@ async fn an_answer_of_another_shape_causes_no_panic() {
         cluster.on(When::any(), Play::carried_out(Reply::Is(Answer::text(200, shape))));
 
         let _ = a.list_members(ListMembersOptions::default()).await;
-        let _ = a.records(RecordOptions::default()).await;
+        let _ = a.list_records(RecordOptions::default()).await;
         let _ = a.init().await;
         let _ = a.lock("orders", wait(secs(20))).await;
         let watching = a.watch_elect(WatchElectOptions::default()).await;
@@ -59,10 +59,10 @@ async fn freeing_a_lease_with_a_malformed_spec_causes_no_panic() {
     let _guard = take(&a).await;
     cluster.on(When::verb("list"), Play::carried_out(Reply::Is(listed_with_spec(&json!([1])))));
 
-    let records = a.records(RecordOptions::default()).await.unwrap();
+    let records = a.list_records(RecordOptions::default()).await.unwrap();
 
     assert_eq!(records.len(), 1);
-    let _ = a.free(&records[0]).await;
+    let _ = a.force_release(&records[0]).await;
 }
 
 fn listed_with_spec(spec: &Value) -> Answer {
@@ -118,16 +118,17 @@ async fn a_renewal_answered_with_another_object_does_not_end_the_tenure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn listing_and_freeing_records_without_an_answer_fails_within_a_minute() {
+async fn listing_and_releasing_records_without_an_answer_fails_within_a_minute() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let _guard = take(&a).await;
-    let records = a.records(RecordOptions::default()).await.unwrap();
+    let records = a.list_records(RecordOptions::default()).await.unwrap();
     cluster.on(When::any(), Play::lost());
 
-    let listed =
-        timeout(secs(60), a.records(RecordOptions::default())).await.expect("the call must end");
-    let freed = timeout(secs(60), a.free(&records[0])).await.expect("the call must end");
+    let listed = timeout(secs(60), a.list_records(RecordOptions::default()))
+        .await
+        .expect("the call must end");
+    let freed = timeout(secs(60), a.force_release(&records[0])).await.expect("the call must end");
 
     assert!(matches!(listed, Err(Error::Unavailable { .. })), "{listed:?}");
     assert!(matches!(freed, Err(Error::Unavailable { .. })), "{freed:?}");

@@ -131,7 +131,7 @@ async fn hold(program: &Program, rng: &mut Rng, name: &'static str, guard: Guard
 /// Which error, for the trace.
 pub(crate) fn kind(error: &Error) -> u64 {
     match error {
-        Error::Timeout { .. } => 1,
+        Error::Held { .. } | Error::Timeout { .. } => 1,
         Error::Lost { .. } => 2,
         Error::NotHeld { .. } => 3,
         Error::PermissionDenied { .. } => 4,

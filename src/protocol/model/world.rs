@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Bounds, laws::Wrong};
 use crate::{
-    api::timing::Durations,
+    api::timing::{Durations, Timing},
     protocol::{
         machine::{Failure, Input, Machine, Outcome, Step},
         record::{Version, Versioned, Write},
@@ -354,5 +354,5 @@ fn contender(at: usize, seed: u64, hasty: bool) -> Contender {
 
 fn timing(at: usize, hasty: bool) -> Durations {
     let share = if hasty && at == 1 { 2 } else { 1 };
-    Timing::new(TTL / share).hold(HOLD / share).renew_interval(RENEW / share)
+    Timing::new(TTL / share).hold(HOLD / share).renew_interval(RENEW / share).durations()
 }

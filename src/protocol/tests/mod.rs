@@ -19,7 +19,10 @@ use super::{
     machine::{self, Failure, Input, Outcome, Release, Status, Step},
     record::{Nonce, Record, Version, Versioned, Write, WriteKind},
 };
-use crate::{api::timing::Durations, util::clock::Moment};
+use crate::{
+    api::timing::{Durations, Timing},
+    util::clock::Moment,
+};
 
 const SEED: u64 = 0xa;
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };

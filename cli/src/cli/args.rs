@@ -1,0 +1,325 @@
+//! The subcommands and their options.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{
+    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{help, plugin};
+use crate::{
+    cluster::target::Target,
+    output::format::Format,
+    sidecar::{http::Address, options::SidecarArgs},
+};
+
+/// Locks and leader election on Kubernetes Leases.
+#[derive(Debug, Parser)]
+#[command(name = "leasehold", version, after_help = help::AFTER, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Args {
+    /// Parses the command line. An option on the command line overrides the environment.
+    ///
+    /// # Errors
+    ///
+    /// The text to print: a usage error, or the help that was requested.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = plugin::named(Self::command(), words.first());
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        if let (Command::Lock(lock), Some((_, given))) = (&mut args.command, matches.subcommand()) {
+            let is_on_command_line = |id| given.value_source(id) == Some(ValueSource::CommandLine);
+            match (is_on_command_line("try_once"), is_on_command_line("wait")) {
+                (true, true) => {
+                    let line = "--try does not wait: remove --try or --wait";
+                    let lock = command.find_subcommand_mut("lock");
+                    let lock = lock.expect("`lock` was parsed");
+                    return Err(lock.error(ErrorKind::ArgumentConflict, line));
+                }
+                (false, true) => lock.try_once = false,
+                _ => {}
+            }
+        }
+        Ok(args)
+    }
+
+    pub(crate) const fn quiet(&self) -> bool {
+        self.command.report().quiet
+    }
+
+    pub(crate) const fn verbose(&self) -> u8 {
+        self.command.report().verbose
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Lock(LockArgs),
+    Elect(ElectArgs),
+    /// Lists the candidates of elections, including leaders.
+    #[command(
+        after_help = help::MEMBERS,
+        mut_arg("name", |name| name.help("List only the candidates of this election. Default: all elections"))
+    )]
+    Members(ListArgs),
+    /// Lists locks and elections: the holder, its token, and when it acquired them.
+    #[command(after_help = help::STATUS)]
+    Status(ListArgs),
+    /// Prints the present state, then every change: locks, leaders and candidates.
+    #[command(after_help = help::WATCH)]
+    Watch(QueryArgs),
+    Release(ReleaseArgs),
+    Install(InstallArgs),
+    Demo(DemoArgs),
+    /// Prints the JSON Schemas of the output of `-o json`.
+    Schema,
+    /// Prints the completion script for a shell.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    #[command(after_help = help::MAN)]
+    Man,
+}
+
+impl Command {
+    const fn report(&self) -> ReportArgs {
+        match self {
+            Self::Lock(args) => args.report,
+            Self::Elect(args) => args.report,
+            Self::Members(args) | Self::Status(args) => args.query.report,
+            Self::Watch(args) => args.report,
+            Self::Release(args) => args.report,
+            Self::Install(_)
+            | Self::Demo(_)
+            | Self::Schema
+            | Self::Completions { .. }
+            | Self::Man => ReportArgs { output: Format::Text, quiet: false, verbose: 0 },
+        }
+    }
+}
+
+/// Runs a command while holding a lock; without a command, holds it until a signal.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = help::LOCK,
+    override_usage = "leasehold lock [OPTIONS] NAME [--] [CMD [ARG]...]"
+)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) tenure: TenureArgs,
+    /// Wait at most this long for the lock, for example 90s, 5m or 1h30m. Default: no limit.
+    #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+    /// Do not wait: exit at once if the lock is held.
+    #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
+    pub(crate) try_once: bool,
+    /// The exit code if the lock is held with --try, or if --wait has passed.
+    #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::exit::code::BUSY)]
+    pub(crate) busy_code: u8,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// The lock's name, and the command with its arguments.
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
+    words: Vec<OsString>,
+}
+
+/// Runs a command while this process leads an election, and again each time it is elected.
+///
+/// When the lead is lost, the command is stopped before another candidate leads. When the command ends by
+/// itself, the candidate resigns. Without a command, prints the leader and the status of this candidate.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = help::ELECT,
+    override_usage = "leasehold elect [OPTIONS] NAME [--] [CMD [ARG]...]"
+)]
+pub(crate) struct ElectArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) tenure: TenureArgs,
+    /// Exit with code 79 when the lead is lost, instead of becoming a candidate again.
+    #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) sidecar: SidecarArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// The election's name, and the command with its arguments.
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
+    words: Vec<OsString>,
+}
+
+/// Which locks and elections to read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Read all namespaces. Overrides -n.
+    #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
+    pub(crate) all_namespaces: bool,
+    /// Read only Leases with these labels, for example team=shop. Candidates have Leases of their own.
+    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// Read only the lock or election of this name, or the Lease of this name. Default: all.
+    pub(crate) name: Option<String>,
+}
+
+/// Which locks and elections to list, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) query: QueryArgs,
+    /// Keep watching. A terminal is redrawn in place; other outputs get a line for each change except renewals.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// Takes a lock or an election away from its holder.
+///
+/// For a holder that hangs or cannot be reached. The holder stops its command when it sees the change, by
+/// default within 5 s. Until then two processes may hold the lock. Nothing is done if the record
+/// changes after it was shown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::RELEASE)]
+pub(crate) struct ReleaseArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Required, because a lock is normally released by its holder.
+    #[arg(long, required = true)]
+    pub(crate) force: bool,
+    /// Do not ask for confirmation.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// The name of the lock or election, or of its Lease.
+    pub(crate) name: String,
+}
+
+/// Copies this program to a file or into a directory.
+///
+/// For an image that contains no other program, not even `cp`. The chart copies the program into other
+/// containers this way.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::INSTALL)]
+pub(crate) struct InstallArgs {
+    /// The target file or directory.
+    pub(crate) path: PathBuf,
+}
+
+/// Shows locks and elections in 15 seconds, without a cluster: contenders, a crash, a hand-over, a lost network.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::DEMO)]
+pub(crate) struct DemoArgs {
+    /// Serve a web page on this address instead, until Ctrl-C: three candidates, and a button that makes the
+    /// leader resign. For example 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
+}
+
+/// The timing and the identity of a holder.
+#[derive(Clone, Debug, clap::Args, JsonSchema)]
+pub(crate) struct TenureArgs {
+    /// How long other processes must see no renewal before they may take over; whole seconds.
+    #[schemars(schema_with = "written_duration")]
+    #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
+    pub(crate) ttl: Duration,
+    /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of the ttl.
+    #[schemars(schema_with = "written_duration_or_none")]
+    #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
+    grace: Option<Duration>,
+    /// The identity of this holder. Default: the name of the pod or host, and a random UUID.
+    #[schemars(skip)]
+    #[arg(long, env = "LEASEHOLD_ID")]
+    pub(crate) id: Option<String>,
+}
+
+/// What the program prints, and in which format.
+#[derive(Clone, Copy, Debug, clap::Args, JsonSchema)]
+pub(crate) struct ReportArgs {
+    /// The format of the output.
+    #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Print no warnings and no errors: only the exit code reports a failure.
+    #[schemars(skip)]
+    #[arg(short, long, env = "LEASEHOLD_QUIET", value_parser = BoolishValueParser::new())]
+    pub(crate) quiet: bool,
+    /// Log to stderr; twice for more detail.
+    #[schemars(range(max = 2))]
+    #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl LockArgs {
+    /// The name and the command, which is empty if there is none.
+    pub(crate) fn name_and_command(&self) -> Result<(&str, &[OsString]), String> {
+        split(&self.words)
+    }
+}
+
+impl ElectArgs {
+    /// The name and the command, which is empty if there is none.
+    pub(crate) fn name_and_command(&self) -> Result<(&str, &[OsString]), String> {
+        split(&self.words)
+    }
+}
+
+impl TenureArgs {
+    /// The time between TERM and KILL.
+    pub(crate) fn grace(&self) -> Result<Duration, String> {
+        // The library rounds the ttl up to whole seconds.
+        let ttl = Duration::from_secs(self.ttl.as_secs() + u64::from(self.ttl.subsec_nanos() > 0));
+        let grace = self.grace.unwrap_or(ttl / 5);
+        // The time left just before a renewal is due, minus one attempt. A longer grace would stop a healthy command.
+        let most = ttl / 5 * 2;
+        if grace > most {
+            return Err(format!(
+                "--grace {grace:?} is too long for a ttl of {ttl:?}: pass at most {most:?}, or a longer --ttl"
+            ));
+        }
+        Ok(grace)
+    }
+}
+
+fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
+    let [name, command @ ..] = words else { return Err("NAME is missing".into()) };
+    let name = name.to_str().ok_or_else(|| format!("the name {} is not UTF-8", name.display()))?;
+    let command = match command {
+        [dashes, command @ ..] if dashes == "--" => command,
+        command => command,
+    };
+    Ok((name, command))
+}
+
+/// Parses `90`, `90s`, `1h30m` or `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(secs) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(secs));
+    }
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write it like 90s, 5m, 1h30m or 500ms".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
+}
+
+/// The schema of the texts that [`duration`] parses.
+fn written_duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)$" })
+}
+
+fn written_duration_or_none(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)?$" })
+}

@@ -1,0 +1,234 @@
+//! The values of the Helm chart, as types. Tests check that the chart has the same values.
+//!
+//! `LEASEHOLD_WRITE_SCHEMA=1 cargo test -p leasehold-cli --bin leasehold chart` writes `values.schema.json`.
+
+#![expect(dead_code, reason = "used for its schema only")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments become descriptions of a schema, which has no Markdown"
+)]
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use clap::CommandFactory as _;
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::args::{Args, ReportArgs, TenureArgs};
+
+/// A Kubernetes object, which the API server checks.
+type Object = Map<String, Value>;
+type Labels = BTreeMap<String, String>;
+
+/// Values of the chart leasehold.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a chart")]
+struct Values {
+    /// What runs: leasehold alone, leasehold next to your container, or leasehold around the command of your container.
+    mode: Mode,
+    /// Number of pods. Each is a candidate.
+    #[schemars(range(max = 100))]
+    replicas: u32,
+    /// Image of leasehold, without a tag.
+    #[schemars(length(min = 1))]
+    image: String,
+    /// Tag of the image. Defaults to the chart's appVersion.
+    image_tag: String,
+    /// Pull policy of leasehold's image.
+    image_pull_policy: PullPolicy,
+    /// Names of the Secrets for pulling images.
+    image_pull_secrets: Vec<String>,
+    /// Name of all objects. Defaults to `<release>-<chart>`, or `<release>` if that already contains the chart's name.
+    #[schemars(regex(pattern = r"^([a-z]([-a-z0-9]{0,50}[a-z0-9])?)?$"))]
+    fullname_override: String,
+
+    /// Name of the election and of its Lease. Defaults to the name of all objects.
+    #[schemars(length(max = 253), regex(pattern = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$"))]
+    election: String,
+    #[schemars(flatten)]
+    tenure: TenureArgs,
+    #[schemars(flatten)]
+    report: ReportArgs,
+    /// Writes a Kubernetes Event for each change of the leader.
+    events: bool,
+    /// Sets the label leasehold.dev/leader on the leader's pod, so that the Service can select it.
+    label_leader: bool,
+    /// Serves a web page with a button that makes the leader resign. null: in mode demo only.
+    page: Option<bool>,
+    /// Gives each candidate a record, so that members can be listed. null: in mode demo only.
+    list_members: Option<bool>,
+
+    /// Your image, with its tag.
+    app_image: String,
+    /// Pull policy of your image.
+    app_image_pull_policy: PullPolicy,
+    /// Command of your container, one entry per word.
+    app_command: Vec<String>,
+    /// Arguments of the command.
+    app_args: Vec<String>,
+    /// Environment variables of your container.
+    app_env: Vec<Object>,
+    /// Port of your container. The Service forwards to it. 0: the Service forwards to leasehold's port.
+    #[schemars(range(max = 65535))]
+    app_port: u32,
+    /// Resources of your container.
+    app_resources: Object,
+    /// Readiness probe of your container, in mode sidecar.
+    app_readiness_probe: Object,
+    /// Liveness probe of your container, in mode sidecar.
+    app_liveness_probe: Object,
+    /// Fields that override the restricted security context of your container.
+    app_security_context: Object,
+    /// Volume mounts of your container.
+    app_volume_mounts: Vec<Object>,
+    /// Mounts the service account's token into your container, in mode sidecar.
+    app_token: bool,
+
+    /// Port of the Service that selects the leader.
+    #[schemars(range(min = 1, max = 65535))]
+    service_port: u32,
+    /// Port of leasehold in each pod. Ports below 1024 would need a privilege.
+    #[schemars(range(min = 1024, max = 65535))]
+    serve_port: u32,
+
+    /// Resources of leasehold.
+    resources: Object,
+    /// Time for a pod to end, in seconds. With less than 5, leasehold may not release the lead in time.
+    #[schemars(range(min = 5))]
+    termination_grace_period_seconds: u32,
+    /// Topology keys over which the pods are spread, if possible.
+    topology_spread_keys: Vec<String>,
+    /// Makes a PodDisruptionBudget that lets a drain evict one pod at a time.
+    pod_disruption_budget: bool,
+    /// Additional labels of the pods.
+    pod_labels: Labels,
+    /// Annotations of the pods.
+    pod_annotations: Labels,
+    /// Node selector of the pods.
+    node_selector: Labels,
+    /// Tolerations of the pods.
+    tolerations: Vec<Object>,
+    /// Affinity rules of the pods.
+    affinity: Object,
+    /// Priority class of the pods.
+    priority_class_name: String,
+    /// Additional volumes of the pods.
+    volumes: Vec<Object>,
+
+    /// Name of an existing service account. Empty: the chart makes one.
+    service_account_name: String,
+    /// Annotations of the service account that the chart makes.
+    service_account_annotations: Labels,
+    /// Makes the Role and its binding.
+    rbac: bool,
+
+    /// Makes a ServiceMonitor for the Prometheus operator.
+    service_monitor: bool,
+    /// Scrape interval, in the format of Prometheus.
+    #[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    service_monitor_interval: String,
+    /// Labels by which Prometheus selects the ServiceMonitor.
+    service_monitor_labels: Labels,
+    /// Makes a NetworkPolicy.
+    network_policy: bool,
+    /// Peers that may reach the pods, as in a NetworkPolicy's `from`. Empty: all peers.
+    network_policy_from: Vec<Object>,
+    /// Ports of the API server.
+    network_policy_api_server_ports: Vec<u16>,
+
+    /// Values that Helm passes to a subchart.
+    global: Option<Object>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Mode {
+    Demo,
+    Sidecar,
+    Wrapper,
+}
+
+#[derive(JsonSchema)]
+enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// Options of `elect` that are not values of the chart, with the reason.
+const LEFT_OUT: [(&str, &str); 8] = [
+    ("LEASEHOLD_NAMESPACE", "the namespace of the pod"),
+    ("LEASEHOLD_KUBECONFIG", "a pod has a service account"),
+    ("LEASEHOLD_CONTEXT", "a pod has a service account"),
+    ("LEASEHOLD_POD", "POD_NAME has it"),
+    ("LEASEHOLD_LABEL_KEY", "the Service selects by the default key"),
+    ("LEASEHOLD_ID", "each start of each pod needs a new id"),
+    ("LEASEHOLD_ONCE", "a container that has ended is restarted"),
+    ("LEASEHOLD_QUIET", "the log of the pod must show errors"),
+];
+
+fn schema() -> Value {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<Values>();
+    schema.insert("additionalProperties".into(), json!(false));
+    schema.to_value()
+}
+
+fn chart(file: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "../charts/leasehold", file].iter().collect()
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(chart(file)).expect("a file of the chart")
+}
+
+#[test]
+fn the_schema_of_the_chart_is_generated_from_the_values() {
+    let wanted = format!("{:#}\n", schema());
+    if std::env::var_os("LEASEHOLD_WRITE_SCHEMA").is_some() {
+        fs::write(chart("values.schema.json"), &wanted).expect("written");
+    }
+    assert!(
+        read("values.schema.json") == wanted,
+        "charts/leasehold/values.schema.json is outdated: `make chart-schema` generates it again"
+    );
+}
+
+#[test]
+fn every_value_is_in_the_schema_has_a_default_and_a_comment() {
+    let schema = schema();
+    let known = schema["properties"].as_object().expect("properties");
+    let text = read("values.yaml");
+    let mut defaults = Vec::new();
+    let mut before = "";
+    for line in text.lines() {
+        let key = line.split(':').next().unwrap_or_default();
+        if !line.starts_with(['#', ' ']) && !line.is_empty() {
+            assert!(before.starts_with("# "), "{key} has no comment");
+            assert!(known.contains_key(key), "{key} is not in the schema");
+            defaults.push(key);
+        }
+        before = line;
+    }
+    for key in known.keys().filter(|key| *key != "global") {
+        assert!(defaults.contains(&key.as_str()), "{key} has no default in values.yaml");
+    }
+}
+
+#[test]
+fn every_option_of_elect_is_a_value_or_is_left_out_for_a_reason() {
+    let templates = read("templates/_helpers.tpl");
+    let command = Args::command();
+    let elect = command.find_subcommand("elect").expect("a command elect");
+    for argument in elect.get_arguments() {
+        let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else { continue };
+        let set = templates.contains(&format!("name: {variable}\n"));
+        let left_out = LEFT_OUT.iter().any(|(name, _)| *name == variable);
+        assert!(
+            set != left_out,
+            "{variable} must be a value of the chart, or be left out for a reason"
+        );
+    }
+}

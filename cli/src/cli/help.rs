@@ -1,0 +1,118 @@
+//! The notes that `--help` prints after the options. A paragraph is one line here: the terminal's width breaks it.
+
+/// Of the whole program.
+pub(crate) const AFTER: &str = "\
+Exit codes: the exit code of CMD; 128+n if signal n ended CMD; 126 CMD is not executable; 127 CMD was not found; \
+75 the lock is held (see --busy-code); 79 the lock was lost while CMD ran; 69 the API server \
+cannot be used; 64 the command line is wrong; 1 the named object does not exist; 70 an internal or system error.
+
+An option that shows [env: …] can be set in the environment instead.
+
+Examples:
+  leasehold lock nightly -- ./backup.sh     run a job that must not run twice
+  leasehold elect billing -- ./scheduler    keep one of several running
+  leasehold status -A                       list locks and holders";
+
+/// Of `lock`.
+pub(crate) const LOCK: &str = "\
+Everything after NAME is the command, word for word, without a shell. CMD finds LEASEHOLD_NAME, \
+LEASEHOLD_NAMESPACE, LEASEHOLD_HOLDER, LEASEHOLD_TOKEN and LEASEHOLD_EXPIRES_AT in its environment, and in \
+LEASEHOLD_CHAIN all locks that are held around it. CMD runs in its own process group. When the lock is lost, or is \
+about to expire, the group gets TERM, and KILL before another process can acquire the lock. Processes that CMD \
+leaves running in this group are stopped before the lock is released.
+
+Examples:
+  leasehold lock nightly -- ./backup.sh --full   must not run twice at once
+  leasehold lock --try nightly ./backup.sh       exit with 75 if it runs already
+  leasehold lock --wait 5m -n shop deploy make deploy
+  leasehold lock maintenance                     hold the lock until Ctrl-C";
+
+/// Of `elect`.
+pub(crate) const ELECT: &str = "\
+With --serve:
+  GET /         the leader and the status of this candidate, as JSON
+  GET /leading  200 while this process leads, otherwise 503; with the token
+  GET /events   server-sent events: the same as /, once for each change
+  GET /healthz  200 while this process can compete, leading or not
+  GET /metrics  for Prometheus
+Each request checks the deadline of the lead: the answer is never 200 after it. In / `leader` is null while no \
+candidate leads. /healthz stays 200 while the API server is away, because a restart would not help; a missing \
+permission is 503. On SIGTERM the server first answers 503, then the candidate resigns, then the server closes. With \
+a CMD, all this happens after CMD has ended. Port 0 selects a free port, which is printed to stderr.
+
+With --label-leader this pod has the label while it leads. The label is set after the lead is won, and removed \
+before the lead is released and when the program starts. A pod that is cut off keeps the label until it is connected \
+again, so the label may route requests but does not protect data. Needs `patch` on pods. If a pod takes part in two \
+elections, give the second another --label-key.
+
+With --events the program records LeaderElected and LeaderLost, shown by `kubectl events`: at most six at once, \
+then one per minute. Needs `create` on events in events.k8s.io. An Event that cannot be recorded is reported to \
+stderr and has no other effect.
+
+Examples:
+  leasehold elect billing -- ./scheduler --config prod.toml
+  leasehold elect --once --ttl 30s billing ./migrate.sh
+  leasehold elect -o json billing                  each change, until Ctrl-C
+  leasehold elect --serve 127.0.0.1:8080 billing   a sidecar
+  leasehold elect --label-leader --events billing  in a pod";
+
+/// Of `members`.
+pub(crate) const MEMBERS: &str = "\
+Examples:
+  leasehold members                the candidates of all elections
+  leasehold members -w billing     of one election, and keep watching
+  leasehold members -o json billing | jq -r 'select(.role == \"leader\").id'";
+
+/// Of `status`.
+pub(crate) const STATUS: &str = "\
+Without --watch, the table shows the records as written: RENEWED is the time since the last renewal, next to the ttl. \
+It compares the clocks of the holder and of this host. `overdue` means that it is longer than the ttl: the holder is \
+dead, or a clock is wrong. With --watch, a record is judged as a contender judges it: by how long this process has \
+seen it unchanged. LEFT is then how long no other process may take the record if it is not renewed. `expired` means \
+that any process may take it, confirmed by a fresh list.
+
+A waiter for a lock has no record, so WAITING is known for elections only. All Leases of leasehold are \
+listed, with any prefix. NAME may also be the name of the Lease.
+
+Examples:
+  leasehold status -A               in all namespaces
+  leasehold status -w billing       keep watching
+  leasehold status -o json | jq -r 'select(.state == \"overdue\").name'";
+
+/// Of `watch`.
+pub(crate) const WATCH: &str = "\
+The event `lost` has a reason: `released`; `expired`, not renewed for its ttl by the clock of this process; \
+`succeeded`, another tenure has begun; `deleted`, the record was deleted.
+
+Examples:
+  leasehold watch -A                in all namespaces
+  leasehold watch -o json billing | jq -c 'select(.event == \"elected\")'";
+
+/// Of `release`.
+pub(crate) const RELEASE: &str = "\
+Examples:
+  leasehold release --force orders            shows the holder and asks
+  leasehold release --force --yes -n shop orders";
+
+/// Of `demo`.
+pub(crate) const DEMO: &str = "\
+Examples:
+  leasehold demo
+  leasehold demo --serve 127.0.0.1:8080";
+
+/// Of `completions`.
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  leasehold completions bash > /etc/bash_completion.d/leasehold
+  leasehold completions zsh > \"${fpath[1]}/_leasehold\"
+  leasehold completions fish > ~/.config/fish/completions/leasehold.fish";
+
+/// Of `man`.
+pub(crate) const MAN: &str = "\
+Examples:
+  leasehold man > leasehold.1 && man ./leasehold.1";
+
+/// Of `install`.
+pub(crate) const INSTALL: &str = "\
+Examples:
+  leasehold install /shared     as /shared/leasehold";

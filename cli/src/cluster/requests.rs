@@ -1,0 +1,73 @@
+//! Writes besides those of the library, each with a time limit, and the meaning of the answers.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+use kube::Client;
+use leasehold::Error;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::cluster::wait::no_answer;
+
+/// Time limit of a request. No tenure depends on these requests.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// A write: its verb and resource as in RBAC rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApiRequest<'a> {
+    pub(crate) verb: &'static str,
+    pub(crate) resource: &'a str,
+    pub(crate) namespace: &'a str,
+}
+
+impl ApiRequest<'_> {
+    /// Sends `request` once.
+    ///
+    /// # Errors
+    ///
+    /// After [`Error::Unavailable`] the outcome of the write is unknown.
+    pub(crate) async fn send(
+        &self,
+        client: &Client,
+        request: Request<Vec<u8>>,
+    ) -> Result<(), Error> {
+        match timeout(LIMIT, client.request::<Value>(request)).await {
+            Ok(Ok(_)) => Ok(()),
+            // An earlier attempt succeeded, but its answer was lost. No other process uses this name.
+            Ok(Err(kube::Error::Api(status)))
+                if self.verb == "create" && status.is_already_exists() =>
+            {
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.to_error(error)),
+            Err(_) => Err(no_answer()),
+        }
+    }
+
+    fn to_error(self, error: kube::Error) -> Error {
+        let kube::Error::Api(status) = error else { return unavailable(error) };
+        let Self { verb, resource, namespace } = self;
+        let message = &status.message;
+        match status.code {
+            401 | 403 => Error::PermissionDenied {
+                verb,
+                resource: resource.into(),
+                namespace: namespace.into(),
+                reason: format!(
+                    "{message}. Grant the verb with a Role and a RoleBinding in this namespace"
+                ),
+            },
+            400 | 404 | 405 | 409 | 422 => Error::Rejected {
+                backend: "kubernetes",
+                name: resource.into(),
+                reason: format!("{verb} in namespace `{namespace}`: {message}"),
+            },
+            _ => unavailable(kube::Error::Api(status)),
+        }
+    }
+}
+
+fn unavailable(error: kube::Error) -> Error {
+    Error::Unavailable { backend: "kubernetes", source: Arc::new(error), retry_after: None }
+}

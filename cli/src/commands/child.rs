@@ -1,0 +1,77 @@
+//! CMD under a lock or in an election: its environment, and the meaning of its end.
+
+use std::ffi::OsString;
+
+use jiff::Timestamp;
+use leasehold::{Error, Tenure};
+
+use crate::{
+    exec::{
+        nesting::{self, Nesting},
+        supervise::End,
+    },
+    exit::{Failure, Outcome, Subject, code},
+    output::lines::Held,
+};
+
+/// The exit code of the command, or the failure.
+pub(crate) fn conclude(
+    end: std::io::Result<End>,
+    tenure: &Tenure,
+    command: &[OsString],
+    subject: &Subject<'_>,
+) -> Outcome {
+    let program = command.first().map(|program| program.display().to_string()).unwrap_or_default();
+    match end {
+        Err(error) => Err(Failure::internal(&format!("cannot start `{program}`"), &error)),
+        Ok(End { lost: true, .. }) => Err(lost(tenure, Some(&program), subject)),
+        Ok(End { code: Some(code), .. }) => Ok(code),
+        Ok(End { code: None, .. }) => Err(Failure::new(
+            code::INTERNAL,
+            format!(
+                "`{program}` still runs after SIGKILL. Check for processes that hang in the kernel"
+            ),
+        )),
+    }
+}
+
+/// The failure for a lost tenure. `program` was running, if given.
+pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>) -> Failure {
+    let why = match tenure.check() {
+        Err(Error::Lost { why, .. }) => why.to_string(),
+        _ => "renewals failed for too long".into(),
+    };
+    let (object, namespace) = (subject.object, subject.namespace);
+    let stopped = program.map(|program| format!(" while `{program}` ran; it was stopped"));
+    let stopped = stopped.unwrap_or_default();
+    let line = format!(
+        "{object} in namespace `{namespace}` was lost{stopped}: {why}. Check how far the work got before you \
+            run it again"
+    );
+    Failure::new(code::LOST, line)
+}
+
+/// The lock or election that this process holds.
+#[expect(clippy::disallowed_methods, reason = "printed, and passed to CMD: no decision uses it")]
+pub(crate) fn held(tenure: &Tenure, namespace: &str) -> Held {
+    let expires_at = Timestamp::now() + tenure.remaining();
+    Held {
+        name: tenure.name().into(),
+        namespace: namespace.into(),
+        holder: tenure.holder().into(),
+        token: tenure.token().get(),
+        expires_at: format!("{expires_at:.3}"),
+    }
+}
+
+/// The environment variables for CMD. They replace inherited ones.
+pub(crate) fn variables(held: &Held, nesting: &Nesting) -> Vec<(&'static str, String)> {
+    vec![
+        ("LEASEHOLD_NAME", held.name.clone()),
+        ("LEASEHOLD_NAMESPACE", held.namespace.clone()),
+        ("LEASEHOLD_HOLDER", held.holder.clone()),
+        ("LEASEHOLD_TOKEN", held.token.to_string()),
+        ("LEASEHOLD_EXPIRES_AT", held.expires_at.clone()),
+        (nesting::VARIABLE, nesting.variable()),
+    ]
+}

@@ -1,0 +1,20 @@
+//! `leasehold demo`: scenes on a terminal, or candidates on a web page.
+
+mod scenes;
+mod stage;
+
+use crate::{
+    cli::args::DemoArgs,
+    exit::{Failure, Outcome, code},
+};
+
+/// Plays the scenes, or serves the page until a signal.
+pub(crate) async fn run(args: DemoArgs) -> Outcome {
+    match args.serve {
+        Some(address) => stage::run(address).await,
+        None => scenes::play()
+            .await
+            .map(|()| code::SUCCESS)
+            .map_err(|what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"))),
+    }
+}

@@ -1,0 +1,53 @@
+//! Locks and elections in twelve seconds: holders, waiters, a crash, a broken network and a paused process. All of it
+//! runs in one process and in real time, with the same protocol as on Kubernetes.
+//!
+//! `leasehold demo` plays these scenes, and so does `examples/demo`, which builds without a Kubernetes client.
+//! Every printed number is measured. The demonstration fails if an event does not happen as described.
+
+#![expect(clippy::print_stdout, reason = "the demonstration prints to standard output")]
+
+mod election;
+mod lock;
+mod network;
+mod pause;
+mod process;
+mod timeline;
+
+use std::time::Duration;
+
+pub(crate) use timeline::Outcome;
+use timeline::{Timeline, scene};
+
+/// How long a holder may be silent before another process may take over. Short, to keep the demonstration short.
+const TTL: Duration = Duration::from_secs(2);
+/// How long a piece of work takes.
+const WORK: Duration = Duration::from_millis(700);
+/// Time limit of the demonstration.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Plays every scene.
+///
+/// # Errors
+///
+/// The event that did not happen as described.
+pub(crate) async fn play() -> Outcome {
+    println!(
+        "leasehold: locks and leader election on Kubernetes Leases, here on the embedded backend."
+    );
+    println!(
+        "Each name below is a process. A holder renews its lock. If it is silent for the time to live"
+    );
+    println!("(TTL, here {TTL:?}), another process may take over.");
+    println!("Each tenure has a token, which is larger than the token of every earlier tenure.");
+    let line = Timeline::begin();
+    tokio::time::timeout(LIMIT, async {
+        lock::play(&line).await?;
+        election::play(&line).await?;
+        network::play(&line).await?;
+        pause::play(&line).await
+    })
+    .await
+    .map_err(|_| format!("not finished after {LIMIT:?}"))??;
+    scene("SUMMARY");
+    line.summary()
+}

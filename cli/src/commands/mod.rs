@@ -1,0 +1,13 @@
+//! The subcommands, a file each.
+
+mod child;
+pub(crate) mod demo;
+pub(crate) mod elect;
+pub(crate) mod events;
+pub(crate) mod install;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod manual;
+mod prepare;
+mod query;
+pub(crate) mod release;

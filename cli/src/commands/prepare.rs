@@ -1,0 +1,51 @@
+//! The steps before a lock or an election is requested.
+
+use std::{ffi::OsString, time::Duration};
+
+use crate::{
+    cli::args::TenureArgs,
+    cluster::{connect::Connection, target::Target},
+    exec::{lookup, nesting::Nesting, signals::Signals},
+    exit::{Failure, Outcome, Subject, code},
+};
+
+/// The name and the command. The command is empty if there is none.
+pub(crate) type NameAndCommand<'a> = Result<(&'a str, &'a [OsString]), String>;
+
+/// The checked input of `lock` and `elect`. Nothing has been written to the server yet.
+pub(crate) struct Prepared<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) command: &'a [OsString],
+    pub(crate) grace: Duration,
+    pub(crate) connection: Connection,
+    /// Includes this lock or election.
+    pub(crate) nesting: Nesting,
+    /// Signals are handled from now on.
+    pub(crate) signals: Signals,
+    /// For example ``lock `orders` ``.
+    pub(crate) object: String,
+}
+
+impl<'a> Prepared<'a> {
+    /// Checks the input. `what` is "lock" or "election"; `busy_code` is the exit code if it is held.
+    pub(crate) async fn prepare(
+        what: &str,
+        name_and_command: NameAndCommand<'a>,
+        target: &Target,
+        tenure: &TenureArgs,
+        busy_code: u8,
+    ) -> Outcome<Self> {
+        let usage = |line| Failure::new(code::USAGE, line);
+        let (name, command) = name_and_command.map_err(usage)?;
+        let grace = tenure.grace().map_err(usage)?;
+        if let Some(program) = command.first() {
+            lookup::check(program)?;
+        }
+        let object = format!("{what} `{name}`");
+        let connection = Connection::open(target, tenure.id.as_deref(), &object).await?;
+        let Subject { namespace, server, .. } = connection.subject(&object);
+        let nesting = Nesting::inherited().with(&object, name, namespace, server, busy_code)?;
+        let signals = Signals::listen()?;
+        Ok(Self { name, command, grace, connection, nesting, signals, object })
+    }
+}

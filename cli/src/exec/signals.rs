@@ -1,0 +1,80 @@
+//! All signals that can be caught.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt as _, stream};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{Signal as Source, SignalKind, signal};
+
+use crate::exit::{Failure, Outcome};
+
+/// Signals without a handler: those that cannot be caught, those that only faults of this process raise, and
+/// those of the terminal, because after a handler the interrupted call would raise them again.
+const UNHANDLED: [Signal; 11] = [
+    Signal::KILL,
+    Signal::STOP,
+    Signal::ILL,
+    Signal::TRAP,
+    Signal::BUS,
+    Signal::FPE,
+    Signal::SEGV,
+    Signal::SYS,
+    Signal::PIPE,
+    Signal::TTIN,
+    Signal::TTOU,
+];
+/// Signals that end no process by default.
+const HARMLESS: [Signal; 4] = [Signal::CHILD, Signal::CONT, Signal::URG, Signal::WINCH];
+
+/// A stream of the signals that arrive, from its creation on.
+pub(crate) struct Signals(Pin<Box<dyn Stream<Item = Signal> + Send>>);
+
+impl Signals {
+    /// Installs the handlers. A signal that the parent process ignored, as `nohup` does, stays ignored.
+    pub(crate) fn listen() -> Outcome<Self> {
+        let ignored = ignored();
+        let wanted = (1..32).filter_map(Signal::from_named_raw).filter(|signal| {
+            let is_ignored = ignored >> (signal.as_raw() - 1) & 1 == 1;
+            !UNHANDLED.contains(signal) && (!is_ignored || *signal == Signal::CHILD)
+        });
+        let mut sources = Vec::new();
+        for number in wanted {
+            let source = signal(SignalKind::from_raw(number.as_raw()))
+                .map_err(|error| Failure::internal("cannot handle signals", &error))?;
+            sources.push(Box::pin(arrivals(number, source)));
+        }
+        Ok(Self(Box::pin(stream::select_all(sources))))
+    }
+
+    pub(crate) async fn next(&mut self) -> Signal {
+        match self.0.next().await {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next signal that ends this process. Used while there is no command to forward signals to.
+    pub(crate) async fn fatal(&mut self) -> Signal {
+        loop {
+            let signal = self.next().await;
+            if signal == Signal::TSTP {
+                let _ = kill_process(getpid(), Signal::STOP);
+            } else if !HARMLESS.contains(&signal) {
+                return signal;
+            }
+        }
+    }
+}
+
+fn arrivals(number: Signal, source: Source) -> impl Stream<Item = Signal> {
+    stream::unfold(source, move |mut source| async move {
+        source.recv().await.map(|()| (number, source))
+    })
+}
+
+/// The signals that were ignored when this process started, one bit each; 0 if the system does not report them.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}

@@ -1,0 +1,135 @@
+//! How the program ends: the exit code, and one line on stderr if it failed.
+
+use std::{error::Error as StdError, fmt::Write as _, io, time::Duration};
+
+use leasehold::Error;
+
+/// The exit code or other result, or the failure.
+pub(crate) type Outcome<T = u8> = Result<T, Failure>;
+
+/// The exit codes of the program itself.
+pub(crate) mod code {
+    /// Success.
+    pub(crate) const SUCCESS: u8 = 0;
+    /// The named object does not exist.
+    pub(crate) const MISSING: u8 = 1;
+    /// The command line is wrong.
+    pub(crate) const USAGE: u8 = 64;
+    /// The API server cannot be used.
+    pub(crate) const UNAVAILABLE: u8 = 69;
+    /// An internal error, or an error of the operating system.
+    pub(crate) const INTERNAL: u8 = 70;
+    /// Another process holds the lock.
+    pub(crate) const BUSY: u8 = 75;
+    /// The lock was lost while CMD ran.
+    pub(crate) const LOST: u8 = 79;
+    /// CMD is not executable.
+    pub(crate) const NOT_EXECUTABLE: u8 = 126;
+    /// CMD was not found.
+    pub(crate) const NOT_FOUND: u8 = 127;
+    /// Added to the number of the signal that ended CMD or the program.
+    pub(crate) const SIGNAL: u8 = 128;
+}
+
+/// Why the program ends with an exit code of its own.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    line: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, line: impl Into<String>) -> Self {
+        let line = line.into().split_whitespace().collect::<Vec<_>>().join(" ");
+        Self { code, line: Some(line) }
+    }
+
+    pub(crate) fn internal(what: &str, error: &io::Error) -> Self {
+        Self::new(code::INTERNAL, format!("{what}: {error}"))
+    }
+
+    /// Ended by a signal. Nothing is printed, because the sender knows.
+    pub(crate) fn signal(number: i32) -> Self {
+        Self { code: by_signal(number), line: None }
+    }
+
+    pub(crate) const fn code(&self) -> u8 {
+        self.code
+    }
+
+    pub(crate) fn line(&self) -> Option<&str> {
+        self.line.as_deref()
+    }
+}
+
+/// The exit code for an end by the signal `number`.
+pub(crate) fn by_signal(number: i32) -> u8 {
+    u8::try_from(number).map_or(u8::MAX, |number| code::SIGNAL.saturating_add(number))
+}
+
+/// The object that an error message is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// For example ``lock `orders` ``.
+    pub(crate) object: &'a str,
+    /// The namespace.
+    pub(crate) namespace: &'a str,
+    /// The API server's address.
+    pub(crate) server: &'a str,
+    /// The exit code if another process holds the lock.
+    pub(crate) busy_code: u8,
+}
+
+impl Subject<'_> {
+    /// One line with the object, the cause and the next step.
+    pub(crate) fn failure(&self, error: &Error) -> Failure {
+        let Self { object, namespace, server, busy_code } = *self;
+        let mut line = match error {
+            Error::Held { holder, .. } => {
+                format!("{object} in namespace `{namespace}` is held by `{holder}`")
+            }
+            Error::Timeout { holder, waited, .. } => {
+                let waited =
+                    Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+                format!(
+                    "{object} in namespace `{namespace}` is held by `{holder}`, waited {waited:?}"
+                )
+            }
+            // The text of these errors names the namespace.
+            Error::PermissionDenied { .. } | Error::Namespace { .. } => {
+                format!("{object}: {error}")
+            }
+            _ => format!("{object} in namespace `{namespace}`: {error}"),
+        };
+        let mut last = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            if !last.contains(&said) {
+                let _ = write!(line, ": {said}");
+            }
+            last = said;
+            cause = error.source();
+        }
+        let (code, next) = match error {
+            Error::Held { .. } => {
+                (busy_code, "Try again later, or pass --wait instead of --try".into())
+            }
+            Error::Timeout { .. } => (busy_code, "Try again later, or pass a longer --wait".into()),
+            Error::Invalid { .. } => (code::USAGE, String::new()),
+            Error::Lost { .. } => (code::LOST, "Run it again".into()),
+            Error::Unavailable { .. } => (
+                code::UNAVAILABLE,
+                format!(
+                    "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl \
+                        get --raw /readyz` succeeds"
+                ),
+            ),
+            _ => (code::UNAVAILABLE, String::new()),
+        };
+        if !next.is_empty() {
+            let _ = write!(line, ". {next}");
+        }
+        Failure::new(code, line)
+    }
+}

@@ -1,0 +1,91 @@
+//! The program `leasehold`: locks and leader election on Kubernetes Leases, for the command line.
+//!
+//! ```text
+//!  leasehold ── renews the Lease ─────────────────────────► API server
+//!      │  └─── deadline (pipe) ──► guardian ── KILL, at the deadline or when the pipe closes ─┐
+//!      └── signals, TERM, KILL ──► CMD and its children: a separate process group     ◄───────┘
+//! ```
+//!
+//! The guardian is this program in a second process that waits for the deadline only. It kills the group in
+//! time even while `leasehold` itself is stopped, blocked or dead.
+//!
+//! Each folder uses only the folders to its right, besides `clock` and `exit`:
+//!
+//! ```text
+//!  main ─► commands ─► cli ─► sidecar ─┬─► output
+//!                                      └─► cluster ─► exec
+//! ```
+
+mod cli;
+mod clock;
+mod cluster;
+mod commands;
+mod exec;
+mod exit;
+mod log;
+mod output;
+mod sidecar;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use crate::{
+    cli::args::{Args, Command},
+    commands::{demo, elect, events, install, list, lock, manual, release},
+    exec::{guardian, launch, reexec},
+    exit::{Failure, Outcome, code},
+};
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some(reexec::GUARDIAN) => return guardian::watch(),
+        Some(reexec::LAUNCH) => return launch::become_command(&words[2..]),
+        _ => {}
+    }
+    match Args::read(words) {
+        Ok(args) => conclude(args.quiet(), run(args)),
+        Err(usage) => {
+            let _ = usage.print();
+            if usage.use_stderr() { ExitCode::from(code::USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+fn run(args: Args) -> Outcome {
+    log::begin(args.quiet(), args.verbose());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("cannot start the async runtime", &error))?;
+    let outcome = runtime.block_on(async {
+        match args.command {
+            Command::Lock(args) => lock::run(args).await,
+            Command::Elect(args) => elect::run(args).await,
+            Command::Members(args) => list::members(args).await,
+            Command::Status(args) => list::status(args).await,
+            Command::Watch(args) => events::run(args).await,
+            Command::Release(args) => release::run(args).await,
+            Command::Install(args) => install::run(&args),
+            Command::Demo(args) => demo::run(args).await,
+            Command::Schema => Ok(manual::schema()),
+            Command::Completions { shell } => Ok(manual::completions(shell)),
+            Command::Man => Ok(manual::page()),
+        }
+    });
+    // A DNS query that is still running must not delay the exit.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Prints the failure on one line, and returns the exit code.
+fn conclude(quiet: bool, outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if let Some(line) = failure.line().filter(|_| !quiet) {
+                eprintln!("leasehold: {line}");
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The rows of `leasehold status` and `leasehold members`: as JSON objects and as cells of a table.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use leasehold::{LeaseRecord, RecordKind, Token};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::table::{Cell, Row, Tone};
+
+/// A lock or an election, as its record describes it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Record {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    /// The name of the Lease.
+    pub(crate) lease: String,
+    pub(crate) kind: RecordKind,
+    pub(crate) state: State,
+    /// The holder; null if it is free.
+    pub(crate) holder: Option<String>,
+    /// The fencing token of the tenure; null if it is free, or if another program wrote the record.
+    pub(crate) token: Option<Token>,
+    /// The ttl: how long the tenure lasts without a renewal, in seconds.
+    pub(crate) ttl_seconds: u64,
+    /// How long ago the tenure began, in seconds, by the wall clocks of the holder and of this host.
+    pub(crate) held_seconds: Option<u64>,
+    /// How long ago it was renewed, in seconds, by the wall clocks of the holder and of this host.
+    pub(crate) renewed_seconds: Option<u64>,
+    /// With --watch: for how many seconds no other process may take it if it is not renewed, by the clock of this
+    /// process. Null without --watch, because a single read cannot know it.
+    pub(crate) left_seconds: Option<u64>,
+    /// How often the holder has changed.
+    pub(crate) transitions: i32,
+    /// The number of candidates, including the leader; null for a lock.
+    pub(crate) candidates: Option<usize>,
+    /// The number of candidates that do not lead; null for a lock, because a waiter for a lock has no record.
+    pub(crate) waiting: Option<usize>,
+}
+
+/// The state of a lock or an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// No process holds it.
+    Free,
+    /// A process holds it, as far as this process can know.
+    Held,
+    /// Without --watch: the last renewal is longer ago than the ttl. The holder is dead, or a clock is wrong.
+    Overdue,
+    /// With --watch: the record did not change for its whole ttl, and a fresh list has confirmed it.
+    Expired,
+    /// With --watch: no renewal was seen in time, but the server does not answer.
+    Unknown,
+    /// With --watch: the record was deleted.
+    Gone,
+}
+
+impl Record {
+    fn new(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
+        let secs = |duration: Duration| duration.as_secs();
+        let held = record.holder.as_ref();
+        let state = State::of(record);
+        let left = record.unchanged_for.map(|unchanged| record.ttl.saturating_sub(unchanged));
+        let is_election = record.kind == RecordKind::Election;
+        let leads = held.filter(|_| state != State::Expired);
+        let mut ids: BTreeSet<&str> = candidates(record, all).collect();
+        let waiting = ids.iter().filter(|id| Some(**id) != leads.map(String::as_str)).count();
+        ids.extend(leads.map(String::as_str));
+        Self {
+            name: record.name.clone(),
+            namespace: record.namespace.clone(),
+            lease: record.lease.clone(),
+            kind: record.kind,
+            state,
+            holder: held.cloned(),
+            token: record.token,
+            ttl_seconds: secs(record.ttl),
+            held_seconds: record.acquired_ago.filter(|_| held.is_some()).map(secs),
+            renewed_seconds: record.renewed_ago.filter(|_| held.is_some()).map(secs),
+            left_seconds: left.filter(|_| held.is_some()).map(secs),
+            transitions: record.transitions,
+            candidates: is_election.then_some(ids.len()),
+            waiting: is_election.then_some(waiting),
+        }
+    }
+
+    /// The row after the record was released.
+    pub(crate) fn released(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
+        let mut released = record.clone();
+        (released.holder, released.token) = (None, None);
+        Self::new(&released, all)
+    }
+}
+
+impl State {
+    fn of(record: &LeaseRecord) -> Self {
+        let late = |ago: Option<Duration>| ago.is_some_and(|ago| ago >= record.ttl);
+        match record.unchanged_for {
+            _ if record.holder.is_none() => Self::Free,
+            Some(_) if record.expired => Self::Expired,
+            None if late(record.renewed_ago) => Self::Overdue,
+            _ => Self::Held,
+        }
+    }
+}
+
+/// The candidates of the election `record` that have a record and are alive.
+fn candidates<'a>(
+    record: &'a LeaseRecord,
+    all: &'a [LeaseRecord],
+) -> impl Iterator<Item = &'a str> {
+    let here = |other: &&LeaseRecord| {
+        other.namespace == record.namespace && other.election.as_ref() == Some(&record.lease)
+    };
+    all.iter()
+        .filter(here)
+        .filter(|other| is_alive(other))
+        .filter_map(|other| other.holder.as_deref())
+}
+
+/// Whether the holder is alive: as observed by this process, otherwise as written, with one more ttl for clocks
+/// that differ.
+pub(crate) fn is_alive(record: &LeaseRecord) -> bool {
+    let stale = || record.renewed_ago.is_some_and(|ago| ago > record.ttl * 2);
+    record.holder.is_some() && !record.expired && (record.unchanged_for.is_some() || !stale())
+}
+
+/// Whether `name` is the name of the lock or election, or of its Lease.
+pub(crate) fn is_named(record: &LeaseRecord, name: &str) -> bool {
+    record.name == name || record.lease == name
+}
+
+impl Row for Record {
+    const WHAT: &'static str = "lock or election";
+
+    fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
+        let mine = |record: &&LeaseRecord| {
+            record.kind != RecordKind::Candidate && name.is_none_or(|name| is_named(record, name))
+        };
+        records.iter().filter(mine).map(|record| Self::new(record, records)).collect()
+    }
+
+    fn head(watched: bool) -> Vec<&'static str> {
+        let time = if watched { "LEFT" } else { "RENEWED" };
+        vec![
+            "NAMESPACE",
+            "NAME",
+            "KIND",
+            "STATE",
+            time,
+            "HOLDER",
+            "TOKEN",
+            "AGE",
+            "CANDIDATES",
+            "WAITING",
+            "TRANSITIONS",
+        ]
+    }
+
+    fn cells(&self, watched: bool) -> Vec<Cell> {
+        let of_ttl = |text: String| format!("{text} of {}s", self.ttl_seconds);
+        let time = if watched {
+            self.left_seconds.map(|left| of_ttl(format!("{left}s")))
+        } else {
+            self.renewed_seconds.map(|ago| of_ttl(format!("{} ago", brief(ago))))
+        };
+        let kind = if self.kind == RecordKind::Lock { "lock" } else { "election" };
+        let (state, tone) = match self.state {
+            State::Free => ("free", Tone::Quiet),
+            State::Held => ("held", Tone::Good),
+            State::Overdue => ("overdue", Tone::Doubtful),
+            State::Expired => ("expired", Tone::Bad),
+            State::Unknown => ("unknown", Tone::Doubtful),
+            State::Gone => ("gone", Tone::Quiet),
+        };
+        vec![
+            self.namespace.as_str().into(),
+            self.name.as_str().into(),
+            kind.into(),
+            Cell { text: state.into(), tone },
+            shown(time.as_ref()).into(),
+            self.holder.as_deref().unwrap_or("-").into(),
+            shown(self.token.as_ref()).into(),
+            shown(self.held_seconds.map(brief).as_ref()).into(),
+            shown(self.candidates.as_ref()).into(),
+            self.waiting.map_or_else(|| "?".into(), |waiting| waiting.to_string()).into(),
+            self.transitions.to_string().into(),
+        ]
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}", self.namespace, self.lease)
+    }
+
+    fn summary(&self) -> String {
+        let Self { state, holder, token, transitions, candidates, waiting, .. } = self;
+        format!("{state:?} {holder:?} {token:?} {transitions} {candidates:?} {waiting:?}")
+    }
+
+    fn mark_stale(&mut self) {
+        if self.state == State::Held && self.left_seconds == Some(0) {
+            self.state = State::Unknown;
+        }
+    }
+
+    fn removed(self) -> Self {
+        let (candidates, waiting) = (self.candidates.map(|_| 0), self.waiting.map(|_| 0));
+        Self { state: State::Gone, holder: None, token: None, candidates, waiting, ..self }
+    }
+}
+
+/// A candidate of an election.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Candidate {
+    pub(crate) election: String,
+    pub(crate) namespace: String,
+    pub(crate) candidate_id: String,
+    pub(crate) role: Role,
+    /// The fencing token of the tenure, if the candidate leads.
+    pub(crate) token: Option<Token>,
+    /// How long ago its record was renewed, in seconds, by the wall clocks of the candidate and of this host.
+    pub(crate) renewed_seconds: Option<u64>,
+    #[serde(skip)]
+    lease: String,
+}
+
+/// The role of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// The candidate leads.
+    Leader,
+    /// The candidate does not lead.
+    Follower,
+    /// With --watch: the candidate has left.
+    Gone,
+}
+
+impl Row for Candidate {
+    const WHAT: &'static str = "candidate";
+
+    fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
+        let elections = records.iter().filter(|record| {
+            let named = |name| is_named(record, name) || record.election.as_deref() == Some(name);
+            record.kind != RecordKind::Lock && is_alive(record) && name.is_none_or(named)
+        });
+        let mut rows: Vec<_> = elections.filter_map(Self::new).collect();
+        // The leader first: a candidate record that it may still have is dropped.
+        rows.sort_by_key(|row| (row.key(), row.role != Role::Leader));
+        rows.dedup_by_key(|row| row.key());
+        rows.sort_by_key(|row| {
+            let Self { namespace, lease, role, candidate_id: id, .. } = row;
+            (namespace.clone(), lease.clone(), *role != Role::Leader, id.clone())
+        });
+        rows
+    }
+
+    fn head(_: bool) -> Vec<&'static str> {
+        vec!["NAMESPACE", "ELECTION", "ID", "ROLE", "TOKEN", "RENEWED"]
+    }
+
+    fn cells(&self, _: bool) -> Vec<Cell> {
+        let (role, tone) = match self.role {
+            Role::Leader => ("leader", Tone::Good),
+            Role::Follower => ("follower", Tone::Plain),
+            Role::Gone => ("gone", Tone::Quiet),
+        };
+        let ago = |ago: u64| format!("{} ago", brief(ago));
+        vec![
+            self.namespace.as_str().into(),
+            self.election.as_str().into(),
+            self.candidate_id.as_str().into(),
+            Cell { text: role.into(), tone },
+            shown(self.token.as_ref()).into(),
+            shown(self.renewed_seconds.map(ago).as_ref()).into(),
+        ]
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.namespace, self.lease, self.candidate_id)
+    }
+
+    fn summary(&self) -> String {
+        format!("{:?} {:?}", self.role, self.token)
+    }
+
+    fn mark_stale(&mut self) {}
+
+    fn removed(self) -> Self {
+        Self { role: Role::Gone, token: None, ..self }
+    }
+}
+
+impl Candidate {
+    fn new(record: &LeaseRecord) -> Option<Self> {
+        let role = if record.kind == RecordKind::Election { Role::Leader } else { Role::Follower };
+        Some(Self {
+            election: record.name.clone(),
+            namespace: record.namespace.clone(),
+            candidate_id: record.holder.clone()?,
+            role,
+            token: record.token.filter(|_| role == Role::Leader),
+            renewed_seconds: record.renewed_ago.map(|ago| ago.as_secs()),
+            lease: record.election.clone().unwrap_or_else(|| record.lease.clone()),
+        })
+    }
+}
+
+fn shown(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), ToString::to_string)
+}
+
+/// A duration as `kubectl` writes it: at most two units.
+fn brief(secs: u64) -> String {
+    match secs {
+        0..120 => format!("{secs}s"),
+        120..7200 => format!("{}m{}s", secs / 60, secs % 60),
+        7200..172_800 => format!("{}h{}m", secs / 3600, secs / 60 % 60),
+        _ => format!("{}d{}h", secs / 86_400, secs / 3600 % 24),
+    }
+}

@@ -1,0 +1,40 @@
+//! The options of the sidecar.
+
+use clap::builder::BoolishValueParser;
+
+use super::{http::Address, page::Peer, pod_label::LabelKey};
+
+/// What runs besides the candidate: a server, a label and Events.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SidecarArgs {
+    /// Serve the leader and the status of this candidate over HTTP on this address, for example 127.0.0.1:8080, or
+    /// :8080 for all addresses.
+    #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
+    pub(crate) serve: Option<Address>,
+    /// Also serve a web page at /, with a button that makes the leader resign: for demonstrations.
+    #[arg(long, env = "LEASEHOLD_PAGE", requires = "serve", value_parser = BoolishValueParser::new())]
+    pub(crate) page: bool,
+    /// URL of the leader's sidecar, for example a Service that selects the leader. A follower's page forwards resign
+    /// requests there.
+    #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
+    pub(crate) leader_url: Option<Peer>,
+    /// Label this pod leasehold.dev/leader=true while it leads, so that a Service can select it.
+    #[arg(long, env = "LEASEHOLD_LABEL_LEADER", value_parser = BoolishValueParser::new())]
+    pub(crate) label_leader: bool,
+    /// The key of the label. A pod that is a candidate in several elections needs one key for each.
+    #[arg(
+        long,
+        env = "LEASEHOLD_LABEL_KEY",
+        value_name = "KEY",
+        default_value = "leasehold.dev/leader"
+    )]
+    pub(crate) label_key: LabelKey,
+    /// Record a Kubernetes Event when the lead is won or lost, about this pod if its name is known, otherwise about
+    /// the Lease.
+    #[arg(long, env = "LEASEHOLD_EVENTS", value_parser = BoolishValueParser::new())]
+    pub(crate) events: bool,
+    /// The name of this pod, in `POD_NAMESPACE` or in the namespace of the context. Default: `POD_NAME` from the
+    /// downward API.
+    #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
+    pub(crate) pod: Option<String>,
+}

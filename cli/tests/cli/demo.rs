@@ -1,0 +1,21 @@
+//! `leasehold demo` on a terminal.
+
+use std::time::{Duration, Instant};
+
+use crate::program::Program;
+
+#[tokio::test]
+async fn the_demonstration_needs_no_cluster_and_ends_within_20_seconds() {
+    let begun = Instant::now();
+    let demo =
+        Program::new(["demo"]).env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");
+
+    let ended = demo.end().await;
+    let took = begun.elapsed();
+
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    for text in ["CRASHES", "resigns", "LOSES THE NETWORK", "IS FROZEN", "SUMMARY"] {
+        assert!(ended.text().contains(text), "{text}: {}", ended.text());
+    }
+    assert!(took < Duration::from_secs(20), "{took:?}, and the time limit of the program is 15 s");
+}
