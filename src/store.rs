@@ -101,7 +101,7 @@ pub(crate) enum WatchEvent {
 pub(crate) enum Written {
     /// The record as it is stored now.
     Stored(Arc<Versioned>),
-    /// The record was deleted, as the write requested.
+    /// The record is deleted, as the write requested.
     Gone,
     /// The record is not the one that the write was conditional on. Nothing was written.
     Conflict,
@@ -113,7 +113,7 @@ pub(crate) enum Written {
 ///
 /// - `read` returns a state that was current at some time during the call, or an error.
 /// - `write` is stored only if the record is exactly `base` (version and uid), or absent if there is no base.
-///   After an [`Unavailable`](crate::Error::Unavailable) error the outcome is unknown: the record may be stored.
+///   After an error that is not a refusal by the backend, the outcome is unknown: the record may be stored.
 /// - The version of one name grows strictly with each change, also across a deletion.
 /// - A write preserves every field that is not in [`Record`](crate::protocol::record::Record).
 /// - Each call is one attempt, without retries. Dropping the future abandons the attempt.
@@ -124,14 +124,17 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Checks that the backend can be reached, and that it allows what this handle will need.
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>>;
 
+    /// Reads one record; `None` if there is none.
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
 
+    /// Writes one record, or deletes it: a candidate's record is deleted when it is released.
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
 
+    /// Lists the records in `scope`.
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>>;
 
     /// Watches `scope`. The stream begins with [`WatchEvent::All`] or [`WatchEvent::Blind`], and never ends.
-    /// All subscribers to the same scope share one watch.
+    /// Subscribers to the same scope may share one watch.
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent>;
 
     /// Reports that a read returned a change that the watch of `scope` should have reported long before.
