@@ -55,6 +55,6 @@ impl RecordWatch {
     /// renewal may have been missed.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
-        self.0.trouble()
+        self.0.last_error()
     }
 }
