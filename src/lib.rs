@@ -28,7 +28,6 @@ pub use api::{
     token::Token,
 };
 #[cfg(all(fuzzing, feature = "kubernetes"))]
-#[doc(hidden)]
 pub use backends::kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
 pub use backends::kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -215,20 +215,23 @@ impl Leader {
     /// A reader that is slower than the changes sees the latest, not each.
     pub fn watch(&self) -> impl Stream<Item = Observation> + Send + Unpin + 'static {
         let start = (Arc::clone(&self.state), None::<Observation>);
-        Box::pin(stream::unfold(start, |(state, last)| async move {
-            if last.as_ref().is_some_and(|last| last.status == Status::Resigned) {
-                return None;
-            }
-            let now = loop {
-                let changed = state.changed();
-                let now = state.borrow().observation();
-                if last.as_ref() != Some(&now) {
-                    break now;
+        Box::pin(
+            stream::unfold(start, |(state, last)| async move {
+                if last.as_ref().is_some_and(|last| last.status == Status::Resigned) {
+                    return None;
                 }
-                changed.await;
-            };
-            Some((now.clone(), (state, Some(now))))
-        }))
+                let now = loop {
+                    let changed = state.changed();
+                    let now = state.borrow().observation();
+                    if last.as_ref() != Some(&now) {
+                        break now;
+                    }
+                    changed.await;
+                };
+                Some((now.clone(), (state, Some(now))))
+            })
+            .fuse(),
+        )
     }
 
     /// The present tenure, if this candidate leads now. Unlike [`elected`](Self::elected) it neither waits nor takes

@@ -1,4 +1,4 @@
-//! Names, namespaces and identities: parsed once, here.
+//! Names, namespaces and identities, parsed once: inside the library a name is never a bare string.
 
 use std::{fmt, sync::Arc};
 
@@ -15,12 +15,12 @@ const MAX_LABEL: usize = 63;
 /// Namespace of the hashes in derived names; part of the format, never to change.
 const HASH_SPACE: Uuid = Uuid::from_u128(0x6c65_6173_6568_6f6c_642e_6465_762f_6e01);
 
-/// The name of a lock or an election as its user says it.
+/// The name of a lock or an election as the caller gives it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Name(Arc<str>);
 
 impl Name {
-    /// Any text of 1 to 253 bytes without control characters and without blanks at its ends.
+    /// Accepts any text of 1 to 253 bytes without control characters and without blanks at its ends.
     pub(crate) fn parse(what: &'static str, name: &str) -> Result<Self> {
         if name.is_empty() {
             return Err(Error::invalid(what, name, "it must have at least one character"));
@@ -66,7 +66,7 @@ impl Namespace {
         Ok(Self(namespace.into()))
     }
 
-    /// The namespace that a backend says one of its records is in.
+    /// The namespace of a record, as the backend reports it.
     #[cfg(feature = "kubernetes")]
     pub(crate) fn stored(namespace: &str) -> Self {
         Self(namespace.into())
@@ -88,8 +88,8 @@ impl fmt::Display for Namespace {
 pub(crate) struct LeaseName(Arc<str>);
 
 impl LeaseName {
-    /// The record of the lock or election `name` under `prefix`: their concatenation as it stands where
-    /// that is a DNS-1123 name, so that other tools can share it; else a readable slug and a hash.
+    /// The record of the lock or election `name` under `prefix`. Where prefix and name together are a DNS-1123 name, the
+    /// record has exactly that name, so that other tools can share it; else a readable slug and a hash.
     pub(crate) fn of(prefix: &str, name: &Name) -> Self {
         let full = format!("{prefix}{name}");
         if is_subdomain(&full) { Self(full.into()) } else { Self(slug(&full, &full).into()) }
@@ -101,7 +101,7 @@ impl LeaseName {
         Self(slug(&text, &format!("{}\0{candidate}", self.0)).into())
     }
 
-    /// A name that a backend says one of its records has.
+    /// The name of a record, as the backend reports it.
     #[cfg(feature = "kubernetes")]
     pub(crate) fn stored(name: &str) -> Self {
         Self(name.into())
@@ -111,7 +111,7 @@ impl LeaseName {
         &self.0
     }
 
-    /// The name as a label value, which is shorter than a name: itself where it fits.
+    /// The name as a label value. A label value is shorter than a name, so a long name becomes a slug and a hash.
     #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn label(&self) -> String {
         let fits = self.0.len() <= MAX_LABEL;
@@ -125,7 +125,7 @@ impl fmt::Display for LeaseName {
     }
 }
 
-/// An identity for one life of one process: the pod's or host's name and a random uuid.
+/// A new identity for one incarnation of a process: the name of the pod or host, and a random uuid.
 pub(crate) fn incarnation() -> Name {
     let mut host =
         std::env::var("POD_NAME").ok().filter(|pod| !pod.is_empty()).unwrap_or_else(hostname);
@@ -168,12 +168,12 @@ fn is_label(s: &str) -> bool {
     !s.is_empty() && s.bytes().all(inner) && !s.starts_with('-') && !s.ends_with('-')
 }
 
-/// Whether `s` is a DNS-1123 subdomain: what Kubernetes takes as an object's name.
+/// Whether `s` is a DNS-1123 subdomain, which Kubernetes requires of an object's name.
 fn is_subdomain(s: &str) -> bool {
     s.len() <= MAX_NAME && s.split('.').all(is_label)
 }
 
-/// Checks a prefix: empty, or such that a plain name behind it stays a DNS-1123 name.
+/// Checks a prefix: empty, or such that a DNS-1123 name with the prefix is still a DNS-1123 name.
 pub(crate) fn parse_prefix(prefix: &str) -> Result<()> {
     let fits =
         prefix.is_empty() || prefix.len() <= MAX_LABEL && is_subdomain(&format!("{prefix}a"));
@@ -195,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_dns_name_is_kept_as_it_is() {
+    fn a_dns_name_is_kept() {
         assert_eq!(lease("orders.nightly-1"), "orders.nightly-1");
     }
 
     #[test]
-    fn other_names_are_slugged_and_hashed_apart() {
+    fn other_names_become_different_slugs_with_hashes() {
         let names = [
             "jobs/nightly",
             "jobs nightly",
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_names_are_refused_with_the_bound() {
+    fn an_invalid_name_is_refused_with_the_bound() {
         for (name, bound) in [
             (String::new(), "at least one"),
             ("x".repeat(254), "254 bytes, at most 253"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_namespaces_and_prefixes_are_refused() {
+    fn invalid_namespaces_and_prefixes_are_refused() {
         for namespace in ["", "A", "a.b", "-a", "a-", "a/b", &"x".repeat(64)] {
             assert!(Namespace::parse(namespace).is_err(), "{namespace}");
         }
@@ -261,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_refused_or_becomes_an_object_name(name in any::<String>(), id in "\\PC{1,80}") {
+        fn every_name_is_refused_or_gives_a_valid_object_name(name in any::<String>(), id in "\\PC{1,80}") {
             let Ok(name) = Name::parse("lock name", &name) else { return Ok(()) };
             let lease = LeaseName::of("", &name);
             prop_assert!(is_subdomain(lease.as_str()));
@@ -271,7 +271,7 @@ mod tests {
             }
         }
 
-        /// Names that differ little, as those of people do.
+        /// Names that differ little.
         #[test]
         fn two_names_never_share_a_record(one in "[aA./ -]{1,6}", two in "[aA./ -]{1,6}") {
             let (Ok(one), Ok(two)) = (Name::parse("name", &one), Name::parse("name", &two)) else { return Ok(()) };
@@ -282,7 +282,7 @@ mod tests {
         }
 
         #[test]
-        fn a_plain_name_behind_any_accepted_prefix_is_kept(prefix in "[a-c.-]{0,8}", name in "[a-z][a-z0-9-]{0,9}[a-z]") {
+        fn a_dns_name_with_an_accepted_prefix_is_kept(prefix in "[a-c.-]{0,8}", name in "[a-z][a-z0-9-]{0,9}[a-z]") {
             if parse_prefix(&prefix).is_ok() {
                 let lease = LeaseName::of(&prefix, &Name::parse("name", &name).unwrap());
                 prop_assert_eq!(lease.as_str(), format!("{prefix}{name}"));
@@ -290,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn a_label_is_what_kubernetes_takes_as_a_value(name in "[a-z]([a-z0-9.-]{0,120}[a-z])?") {
+        fn a_label_is_a_valid_label_value(name in "[a-z]([a-z0-9.-]{0,120}[a-z])?") {
             let label = LeaseName::of("", &Name::parse("name", &name).unwrap()).label();
             let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             prop_assert!(label.len() <= MAX_LABEL && label.chars().all(inner), "{label}");
@@ -299,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn a_namespace_is_a_label_and_nothing_else(text in "[a-zA-Z0-9.-]{0,66}|\\PC{0,8}") {
+        fn a_namespace_is_accepted_exactly_if_it_is_a_label(text in "[a-zA-Z0-9.-]{0,66}|\\PC{0,8}") {
             let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
             let inner = text.chars().all(|c| c == '-' || edge(Some(c)));
             let fits = inner && text.len() <= 63 && edge(text.chars().next()) && edge(text.chars().last());

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::futures::Notified;
 
 use crate::{
@@ -150,20 +150,23 @@ impl Tenure {
 
     /// The state of the tenure: first as it is, then each change. Ends after `Lost`.
     pub fn states(&self) -> impl Stream<Item = TenureState> + Send + Unpin + 'static {
-        Box::pin(stream::unfold((self.clone(), None), |(tenure, last)| async move {
-            if matches!(last, Some(TenureState::Lost(_))) {
-                return None;
-            }
-            let state = loop {
-                let changed = tenure.0.loss.changed();
-                let state = tenure.state();
-                if Some(state) != last {
-                    break state;
+        Box::pin(
+            stream::unfold((self.clone(), None), |(tenure, last)| async move {
+                if matches!(last, Some(TenureState::Lost(_))) {
+                    return None;
                 }
-                tenure.may_have_changed(changed).await;
-            };
-            Some((state, (tenure, Some(state))))
-        }))
+                let state = loop {
+                    let changed = tenure.0.loss.changed();
+                    let state = tenure.state();
+                    if Some(state) != last {
+                        break state;
+                    }
+                    tenure.may_have_changed(changed).await;
+                };
+                Some((state, (tenure, Some(state))))
+            })
+            .fuse(),
+        )
     }
 
     /// Waits until the tenure is over, and returns the reason.

@@ -35,7 +35,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Command {
     Claim(Request),
-    /// Release the lock that is held, whoever has its guard.
+    /// Release the held lock, although its guard may still exist.
     Unlock(oneshot::Sender<Result<()>>),
 }
 

@@ -1,4 +1,4 @@
-//! From the contract to the core, for every backend in the same words.
+//! Implements the contract for the public handles of all backends.
 
 /// Implements the contract for a newtype with a field `handle`.
 macro_rules! implement_sync {

@@ -1,4 +1,4 @@
-//! What a contender tells to whatever records metrics: one instrument for each series, made when it begins.
+//! The metrics of one contender, through the facade `metrics`: one instrument for each series.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,11 +23,11 @@ pub(crate) enum Transition {
     InDoubt,
     Lost,
     Released,
-    /// Ended for the next in this process, who has the record without its having been free.
+    /// Ended, and the next caller in this process took over without a moment in which the record was free.
     HandedOver,
 }
 
-/// The instruments of one record. All are there from the beginning, so that a counter starts at zero and not at its first event.
+/// The instruments of one record. All are registered at once, so that a counter starts at zero and not at its first event.
 pub(crate) struct Metrics {
     leads: Gauge,
     transitions: [Counter; Transition::ALL.len()],
@@ -46,7 +46,7 @@ impl Metrics {
             vec![name, kind, Label::from_static_parts(key, value)]
         };
         let leads = gauge!(LEADS, labels.iter());
-        // There from now on, and as it is if another contender of this process has set it.
+        // Registers the gauge and keeps its value, because another contender of this process may have set it.
         leads.increment(0.0);
         Self {
             leads,
@@ -59,7 +59,7 @@ impl Metrics {
         }
     }
 
-    /// The tenure stands, and ends after `left` unless it is renewed.
+    /// The tenure is held, and ends after `left` unless it is renewed.
     pub(crate) fn held(&self, left: Duration) {
         let now = wall();
         self.leads.set(1.0);
@@ -118,7 +118,7 @@ fn describe() {
     );
 }
 
-/// Since the Unix epoch, for people to compare with their own clocks.
+/// Unix time, for people to compare with their own clocks.
 fn wall() -> Duration {
     environment::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! Records as this process has observed them, each judged on its own clock: for lists and event streams, which people read.
+//! Records as this process observes them, each judged on this process's own clock. For lists and event streams, which people
+//! read; no lock depends on it.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -16,43 +17,43 @@ use crate::{
     util::clock::{Clock, Moment},
 };
 
-/// How often a set that cannot be watched, or whose expiry cannot be confirmed, is listed.
+/// How often the records are listed while they cannot be watched, or an expiry cannot be confirmed.
 const RELIST: Duration = Duration::from_secs(5);
 
-/// How long a list may take: of all its pages, and nobody's tenure depends on it.
+/// How long a list may take, with all its pages. No tenure depends on it.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Listing = BoxFuture<'static, Result<Vec<Entry>>>;
 
-/// What there is in a scope, kept up to date by a watch, or by lists where that fails.
+/// The records of a scope, kept up to date by a watch, or by lists while the watch fails.
 pub(crate) struct Observer {
     store: Arc<dyn Store>,
     clock: Clock,
     scope: Scope,
     changes: BoxStream<'static, WatchEvent>,
-    /// Under way, and kept if whoever waits for it gives up.
+    /// The list under way. Kept here, so that it goes on when the future of `next` is dropped.
     listing: Option<Listing>,
     seen: BTreeMap<(Namespace, LeaseName), Seen>,
-    /// When to list, whatever the watch says.
+    /// When to list, whatever the watch reports.
     relist: Moment,
-    /// Before then no list is asked to confirm an expiry: the last one failed.
+    /// Not before then is a list sent to confirm an expiry, because the last one failed.
     not_before: Moment,
-    trouble: Option<String>,
+    last_error: Option<String>,
 }
 
-/// A record in the version that was seen last.
+/// A record in its last seen version.
 pub(crate) struct Seen {
     pub(crate) entry: Entry,
     /// When this process first saw this version.
     pub(crate) since: Moment,
-    /// No other version was seen before.
+    /// It is the first version that this process saw of the record.
     pub(crate) first: bool,
-    /// Unchanged for as long as it says that it lives, and a fresh list has confirmed that.
+    /// Unchanged for its whole time to live, confirmed by a fresh list.
     pub(crate) expired: bool,
 }
 
 impl Seen {
-    /// When it expires if it is not renewed; never, where nobody holds it.
+    /// When it expires if it is not renewed; never, if it is free.
     fn expiry(&self) -> Moment {
         let held = !self.expired && !self.entry.found.record.is_free();
         if held { self.since + self.entry.found.record.lives() } else { Moment::NEVER }
@@ -60,11 +61,11 @@ impl Seen {
 }
 
 impl Observer {
-    /// Lists what there is; what is refused is told now, not by silence.
+    /// Lists the records. A refusal is an error here, because the stream that follows would only be silent.
     pub(crate) async fn begin(store: Arc<dyn Store>, clock: Clock, scope: Scope) -> Result<Self> {
         let first = answered(&*store, LIST_TIMEOUT, store.list(&scope)).await?;
         let changes = store.watch(&scope);
-        let mut sightings = Self {
+        let mut observer = Self {
             store,
             clock,
             scope,
@@ -73,10 +74,10 @@ impl Observer {
             seen: BTreeMap::new(),
             relist: Moment::NEVER,
             not_before: Moment::default(),
-            trouble: None,
+            last_error: None,
         };
-        sightings.set(first);
-        Ok(sightings)
+        observer.set(first);
+        Ok(observer)
     }
 
     pub(crate) fn seen(&self) -> impl Iterator<Item = &Seen> {
@@ -88,26 +89,26 @@ impl Observer {
         self.clock
     }
 
-    /// Why there is no news at present, if there is none.
+    /// Why the records may be out of date, if they may be.
     #[cfg(feature = "kubernetes")]
-    pub(crate) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
     }
 
-    /// Returns when something may have changed. May be dropped and called again.
+    /// Waits until a record may have changed or expired. May be dropped and called again.
     pub(crate) async fn next(&mut self) {
         let now = self.clock.now();
         let due = self.due();
-        // What a watch tells waits for a list that is under way: the list would undo it.
+        // Events of the watch wait while a list is under way, because the list might be older and undo them.
         tokio::select! {
             biased;
             listed = async { self.listing.as_mut().expect("checked").await }, if self.listing.is_some() => {
                 self.listing = None;
                 self.listed(listed);
             }
-            change = self.changes.next(), if self.listing.is_none() => self.told(change),
+            change = self.changes.next(), if self.listing.is_none() => self.watched(change),
             () = sleep(due.since(now).min(FAR)), if self.listing.is_none() => {
-                // Something was not renewed in time, or there is no watch: a fresh list decides, not silence.
+                // A record was not renewed in time, or there is no watch: only a fresh list can tell which.
                 if due <= self.clock.now() {
                     self.listing = Some(self.list());
                 }
@@ -125,9 +126,9 @@ impl Observer {
         Box::pin(async move { answered(&*store, LIST_TIMEOUT, store.list(&scope)).await })
     }
 
-    fn told(&mut self, change: Option<WatchEvent>) {
+    fn watched(&mut self, change: Option<WatchEvent>) {
         let relist = self.clock.now() + RELIST;
-        let mut trouble = None;
+        let mut last_error = None;
         match change {
             Some(WatchEvent::All(entries)) => {
                 self.relist = Moment::NEVER;
@@ -140,15 +141,15 @@ impl Observer {
             Some(WatchEvent::Blind(why)) => {
                 tracing::debug!(%why, "no watch on records, listing instead");
                 self.relist = self.relist.min(relist);
-                trouble = Some(why);
+                last_error = Some(why);
             }
             None => {
-                // It should not end: asking on would spin.
+                // A watch should not end. Polling an ended stream again would spin.
                 self.changes = stream::pending().boxed();
                 self.relist = self.relist.min(relist);
             }
         }
-        self.trouble = trouble;
+        self.last_error = last_error;
     }
 
     fn listed(&mut self, listed: Result<Vec<Entry>>) {
@@ -162,14 +163,14 @@ impl Observer {
                 for seen in self.seen.values_mut() {
                     seen.expired |= seen.expiry() <= now;
                 }
-                self.trouble = None;
+                self.last_error = None;
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot list records");
-                // Nothing is declared dead on hearsay.
+                // Never mark a record expired when the list failed.
                 self.not_before = now + RELIST;
                 self.relist = now + RELIST;
-                self.trouble = Some(error.to_string());
+                self.last_error = Some(error.to_string());
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What a contender says of itself: events of `tracing`, and metrics where they are wanted.
+//! The events of `tracing` of one contender, and its metrics if they are enabled.
 //!
-//! Nothing above `debug` is said in normal life. What an operator should see is a warning: a renewal that is
-//! overdue, and a tenure that ended without having been given back.
+//! In normal operation all events are at `debug` or below. Warnings are for an operator: a renewal is overdue, or a
+//! tenure was lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     store::{Kind, RecordKey},
 };
 
-/// What became of an attempt to renew.
+/// The outcome of an attempt to renew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Stored,
@@ -27,29 +27,29 @@ pub(crate) enum Renewal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Doubt {
     None,
-    /// A renewal had the time of one attempt and is not confirmed.
+    /// One attempt to renew has had its time and is not confirmed.
     Overdue,
-    /// The record asks for another holder, for whom this one stops to renew.
+    /// The record prefers another holder, so this one stops renewing.
     Yielding,
 }
 
-/// The voice of one contender.
+/// Reports what happens to one contender.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     name: Arc<str>,
     kind: &'static str,
     doubt: Doubt,
-    /// None for a candidate's own record: the election's tells what there is to tell.
+    /// None for a candidate's own record, because the record of its election has the metrics.
     #[cfg(feature = "metrics")]
-    meter: Option<Metrics>,
+    metrics: Option<Metrics>,
 }
 
-/// Calls the meter, where there is one.
-macro_rules! meter {
+/// Calls the metrics, if there are any.
+macro_rules! metrics {
     ($self:ident.$($call:tt)*) => {
         #[cfg(feature = "metrics")]
-        if let Some(meter) = &$self.meter {
-            meter.$($call)*;
+        if let Some(metrics) = &$self.metrics {
+            metrics.$($call)*;
         }
     };
 }
@@ -64,7 +64,7 @@ impl Telemetry {
         let name = key.name.to_arc();
         Self {
             #[cfg(feature = "metrics")]
-            meter: (kind != CANDIDATE).then(|| Metrics::new(&name, kind)),
+            metrics: (kind != CANDIDATE).then(|| Metrics::new(&name, kind)),
             name,
             kind,
             doubt: Doubt::None,
@@ -75,18 +75,18 @@ impl Telemetry {
         let Self { name, kind, .. } = self;
         debug!(%name, %kind, %token, ?left, "acquired");
         self.doubt = Doubt::None;
-        meter!(self.changed(Transition::Held));
-        meter!(self.held(left));
+        metrics!(self.changed(Transition::Held));
+        metrics!(self.held(left));
     }
 
     /// The deadline was moved.
     pub(crate) fn extended(&self, token: Token, left: Duration) {
         let Self { name, kind, .. } = self;
         trace!(%name, %kind, %token, ?left, "renewed");
-        meter!(self.held(left));
+        metrics!(self.held(left));
     }
 
-    /// The tenure goes on, in doubt or not.
+    /// The tenure goes on, in doubt or not. Reports a change of the doubt only.
     pub(crate) fn doubt(&mut self, token: Token, left: Duration, doubt: Doubt) {
         if self.doubt == doubt {
             return;
@@ -104,43 +104,43 @@ impl Telemetry {
             }
         }
         if known == Doubt::None {
-            meter!(self.changed(Transition::InDoubt));
+            metrics!(self.changed(Transition::InDoubt));
         }
     }
 
-    /// The tenure ended without having been given back.
+    /// The tenure ended without a release.
     pub(crate) fn lost(&self, token: Token, why: Loss) {
         let Self { name, kind, .. } = self;
-        // A candidate's record is written anew; who is abandoned was ended with the runtime.
+        // A candidate's own record is written again. An abandoned tenure ended with its runtime or handle.
         if *kind == CANDIDATE || why == Loss::Abandoned {
             debug!(%name, %kind, %token, %why, "lost");
         } else {
             warn!(%name, %kind, %token, %why, "lost");
         }
-        meter!(self.changed(Transition::Lost));
-        meter!(self.ended());
+        metrics!(self.changed(Transition::Lost));
+        metrics!(self.ended());
     }
 
     pub(crate) fn released(&self, token: Token) {
         let Self { name, kind, .. } = self;
         debug!(%name, %kind, %token, "released");
-        meter!(self.changed(Transition::Released));
-        meter!(self.ended());
+        metrics!(self.changed(Transition::Released));
+        metrics!(self.ended());
     }
 
     pub(crate) fn handed_over(&self, token: Token) {
         let Self { name, kind, .. } = self;
         debug!(%name, %kind, %token, "handed over");
-        meter!(self.changed(Transition::HandedOver));
-        meter!(self.ended());
+        metrics!(self.changed(Transition::HandedOver));
+        metrics!(self.ended());
     }
 
-    /// An attempt to renew was answered, or given up.
+    /// An attempt to renew was answered, or timed out.
     pub(crate) fn renewal(&self, outcome: Renewal, took: Duration) {
         let Self { name, kind, .. } = self;
         let said = outcome.name();
         trace!(%name, %kind, outcome = said, ?took, "renewal");
-        meter!(self.renewal(outcome, took));
+        metrics!(self.renewal(outcome, took));
     }
 }
 

@@ -264,3 +264,18 @@ async fn an_error_of_a_follower_is_over_once_its_watch_works_again() {
     assert_eq!(follows.last_error().map(|error| error.to_string()), None);
     assert_eq!(follows.status(), Status::Follower);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_streams_of_a_candidate_and_its_tenure_stay_ended() {
+    let (a, _b) = pair();
+    let leader = a.leader("e", LeaderOptions::default()).await.unwrap();
+    let guard = leader.elected().await.unwrap();
+    let (mut seen, mut states) = (leader.watch(), guard.states());
+    drop(guard);
+    leader.resign().await.unwrap();
+
+    while seen.next().await.is_some() {}
+    while states.next().await.is_some() {}
+
+    assert_eq!((seen.next().await, states.next().await), (None, None));
+}

@@ -7,7 +7,7 @@
 #
 #   Caught-By: simulation C1 seed 34          the seed fails this check, and no other before it
 #   Caught-By: simulation C3 seed 12 alone    the same, where no other check is asked
-#   Caught-By: model one-believer             the model finds a state that breaks this law (src/protocol/model)
+#   Caught-By: model one-holder                the model finds a state that breaks this rule (src/protocol/model)
 #   Caught-By: test --lib some::test          this test fails, by an assertion outside the changed files
 #
 # Each named check must also pass on the tree without a mistake. The exit code is 1 if a patch does not apply, does not
@@ -66,7 +66,7 @@ caught() { # the patch, the arguments of a check
             grep -q '^test result: ok. 1 passed' "$log"
         ;;
     model)
-        LEASEHOLD_LAW=$1 \
+        LEASEHOLD_RULE=$1 \
             run_cargo "${model[@]}" -- --exact --ignored protocol::model::mutation::the_mistake_is_caught &&
             grep -q '^test result: ok. 1 passed' "$log"
         ;;
@@ -103,7 +103,7 @@ clean() {
             run_cargo "${simulation[@]}" -- --exact --ignored mutation::no_check_fails_without_a_mistake || return 1
     fi
     if grep -q '^model ' <<<"$named"; then
-        run_cargo "${model[@]}" -- --exact --ignored protocol::model::mutation::no_law_is_broken_without_a_mistake ||
+        run_cargo "${model[@]}" -- --exact --ignored protocol::model::mutation::no_rule_is_broken_without_a_mistake ||
             return 1
     fi
     while read -r kind; do
