@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutants e2e package deny minimal semver
+.PHONY: help demo test check-fmt lint docs unit controlplane bench binary soak chaos clean tools tools-go image page chart chart-schema cluster cluster-down cluster-check model fuzz mutations mutants e2e package deny minimal semver
 
 CARGO ?= cargo
 # Feature sets of the library that must each build and pass clippy without the others.
@@ -102,6 +102,9 @@ fuzz: ## Feed random input to the codec of Leases for SECONDS seconds (60); need
 	@command -v cargo-fuzz >/dev/null || { echo "make: cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }
 	@mkdir -p fuzz/corpus/codec
 	@cargo +nightly fuzz run --sanitizer none codec fuzz/corpus/codec fuzz/seeds/codec -- -max_total_time=$(or $(SECONDS),60) -dict=fuzz/codec.dict
+
+mutations: tools ## Make the known mistakes, one at a time, and expect the named test to fail; ONLY=word selects patches
+	@tests/mutations/run.sh $(ONLY)
 
 mutants: ## Change the protocol in many small ways, and list the changes that no test notices: hours
 	@command -v cargo-mutants >/dev/null || { echo "make: cargo-mutants is missing: cargo install --locked cargo-mutants@27.1.0" >&2; exit 1; }
