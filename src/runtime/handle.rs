@@ -9,7 +9,7 @@ use super::{
     candidate::Candidate,
     candidates::Candidates,
     contenders::Contenders,
-    members,
+    roster,
     membership::Membership,
     observer::{self, Observer},
 };
@@ -144,13 +144,13 @@ impl Handle {
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        Ok(members::members(&self.options.prefix, &self.list(&scope).await?))
+        Ok(roster::members(&self.options.prefix, &self.list(&scope).await?))
     }
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        Ok(members::watch(self.observe(scope).await?, self.options.prefix.clone()))
+        Ok(roster::watch(self.observe(scope).await?, self.options.prefix.clone()))
     }
 
     /// The records in `scope` now.

@@ -8,7 +8,7 @@ mod contender_status;
 mod contenders;
 pub(crate) mod handle;
 pub(crate) mod implement;
-mod members;
+mod roster;
 mod membership;
 #[cfg(feature = "metrics")]
 mod metrics;
