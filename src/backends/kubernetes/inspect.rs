@@ -1,9 +1,8 @@
 //! Records as an operator looks at them: whoever holds what, and taking it away by hand.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::Method;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -18,26 +17,15 @@ use crate::{
     api::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
+        record::RecordKind,
     },
+    runtime::{roster, seen::Seen},
     store::{Entry, Kind, Scope},
+    util::clock::Moment,
 };
 
 /// How long one request may take: nobody's tenure depends on it.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a record is for, as far as it says so itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub enum RecordKind {
-    /// A lock.
-    Lock,
-    /// An election.
-    Election,
-    /// A candidate of an election.
-    Candidate,
-}
 
 /// Which records to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +98,28 @@ pub struct LeaseRecord {
     /// A [`RecordWatch`] has seen it unchanged for its whole time to live, and confirmed that with a fresh list:
     /// whoever wants it may take it.
     pub expired: bool,
-    whole: Arc<Value>,
+    seen: Seen,
+}
+
+impl LeaseRecord {
+    /// Whether a process holds the record and is alive, as far as this process can know.
+    ///
+    /// A single list judges by the time that is written in the record, and waits one ttl longer than a contender,
+    /// because clocks differ. A [`RecordWatch`] judges so only what its first list contains; everything else is alive
+    /// until it has [`expired`](Self::expired).
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.seen.is_alive()
+    }
+
+    /// The live candidates of elections among `records`, sorted by namespace, Lease of the election, and id.
+    ///
+    /// For the candidate that leads it is the record of the election, for any other the candidate's own.
+    #[must_use]
+    pub fn members(records: &[Self]) -> Vec<&Self> {
+        let candidates = records.iter().filter(|record| record.kind != RecordKind::Lock);
+        roster::live(candidates.map(|record| (&record.seen, record))).into_values().collect()
+    }
 }
 
 impl Kubernetes {
@@ -128,7 +137,13 @@ impl Kubernetes {
     /// It only reads.
     pub async fn list_records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
         let scope = self.scope(options)?;
-        Ok(self.handle.list(&scope).await?.into_iter().filter_map(record).collect())
+        Ok(self
+            .handle
+            .list(&scope)
+            .await?
+            .iter()
+            .filter_map(|seen| lease_record(seen, None))
+            .collect())
     }
 
     /// Follows what [`list_records`](Self::list_records) lists, and judges whether who holds it is alive as a contender
@@ -185,7 +200,7 @@ impl Kubernetes {
         let namespace = Namespace::parse(&record.namespace)?;
         let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
         // With the version it was read in, which makes it conditional.
-        let object = codec::freed(&record.whole);
+        let object = codec::freed(&record.seen.entry.found.whole);
         match self.answered(&path, Method::PUT, Some(&object), &asked).await? {
             Ok(_) => Ok(true),
             Err(Failed::Conflict | Failed::NotFound) => Ok(false),
@@ -206,15 +221,19 @@ impl Kubernetes {
     }
 }
 
-pub(super) fn record(entry: Entry) -> Option<LeaseRecord> {
-    let Entry { namespace, lease, kind, name, found } = entry;
-    let (kind, election) = match kind? {
+/// The public form of a record; `now` only if it is watched. `None` for a record of another program.
+pub(super) fn lease_record(seen: &Seen, now: Option<Moment>) -> Option<LeaseRecord> {
+    let Entry { namespace, lease, kind, name, found } = &seen.entry;
+    let (kind, election) = match kind.as_ref()? {
         Kind::Lock => (RecordKind::Lock, None),
         Kind::Election => (RecordKind::Election, None),
         Kind::Candidate(election) => (RecordKind::Candidate, Some(election.to_string())),
     };
+    let unchanged_for = now.map(|now| now - seen.since);
+    // The age was computed when the record was read: add the time since then.
+    let renewed_ago = found.age.map(|age| age + unchanged_for.unwrap_or_default());
     Some(LeaseRecord {
-        name: name,
+        name: name.clone(),
         lease: lease.to_string(),
         namespace: namespace.to_string(),
         kind,
@@ -222,12 +241,12 @@ pub(super) fn record(entry: Entry) -> Option<LeaseRecord> {
         holder: found.record.holder.as_ref().map(ToString::to_string),
         token: found.token().map(Token::new),
         ttl: found.record.lives(),
-        renewed_ago: found.age,
-        acquired_ago: codec::acquired_ago(&found),
+        renewed_ago,
+        acquired_ago: codec::acquired_ago(found),
         transitions: found.record.transitions,
         version: found.version.number.get(),
-        unchanged_for: None,
-        expired: false,
-        whole: Arc::clone(&found.whole),
+        unchanged_for,
+        expired: seen.expired,
+        seen: seen.clone(),
     })
 }

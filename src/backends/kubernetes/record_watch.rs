@@ -1,7 +1,7 @@
 //! Records as an operator watches them.
 
-use super::inspect::{LeaseRecord, record};
-use crate::runtime::observer::Observer;
+use super::inspect::{LeaseRecord, lease_record};
+use crate::{RecordEvent, runtime::observer::Observer};
 
 /// Every lock, election and candidate of a scope, kept up to date: see [`Kubernetes::watch_records`](super::Kubernetes::watch_records).
 ///
@@ -36,17 +36,18 @@ impl RecordWatch {
     /// The records as they are now, as far as this process knows, by namespace and name of the Lease.
     #[must_use]
     pub fn current(&self) -> Vec<LeaseRecord> {
-        let now = self.0.clock().now();
-        let judged = |seen: &crate::runtime::observer::Seen| {
-            let mut record = record(seen.entry.clone())?;
-            let unchanged = now - seen.since;
-            record.unchanged_for = Some(unchanged);
-            record.expired = seen.expired;
-            // Written times go on from when they were read.
-            record.renewed_ago = record.renewed_ago.map(|ago| ago + unchanged);
-            Some(record)
-        };
-        self.0.seen().filter_map(judged).collect()
+        let now = Some(self.0.clock().now());
+        self.0.seen().filter_map(|seen| lease_record(seen, now)).collect()
+    }
+
+    /// The events since the last call, without waiting: call it after [`changed`](Self::changed). The first call reports
+    /// the present state.
+    ///
+    /// A loss comes before the next tenure. A candidate joins before it is elected, and leaves after it has lost.
+    /// Changes that undo each other between two calls are not reported.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<RecordEvent> {
+        self.0.take_events().into_iter().map(Into::into).collect()
     }
 
     /// Why there is no news at present, if there is none. What has not been renewed meanwhile is not called expired.
