@@ -88,7 +88,7 @@ binary: tools ## Build the program as one static file for any Linux, target/leas
 	@.ci/binary
 
 soak: tools ## Simulate HOURS hours (100) of a cluster with faults
-	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation soak -- --ignored --nocapture
+	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation --test simulation soak -- --ignored --nocapture
 
 chaos: tools tools-go ## Inject random faults into five processes on a real API server for MINUTES minutes (10)
 	@tests/controlplane/build.sh

@@ -1,4 +1,4 @@
-//! The seam: what a backend must be able to do for the protocol to run over it.
+//! The interface between the protocol and a backend: what a backend must do so that the protocol can run over it.
 
 use std::{fmt, num::NonZeroU64, sync::Arc};
 
@@ -12,27 +12,27 @@ use crate::{
     protocol::record::{Versioned, Write},
 };
 
-/// Where a record is, and what it is for.
+/// The address of a record, and its purpose.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RecordKey {
     pub(crate) namespace: Namespace,
     pub(crate) lease: LeaseName,
     pub(crate) kind: Kind,
-    /// The name as its user says it: of the lock, or of the election.
+    /// The name of the lock or election, as the caller wrote it.
     pub(crate) name: Name,
 }
 
-/// What a record is for.
+/// The purpose of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Lock,
     Election,
-    /// Stands in the election whose record has this name.
+    /// A candidate in the election whose record has this name.
     Candidate(LeaseName),
 }
 
 impl RecordKey {
-    /// The candidate's record of `id` in the election `self`.
+    /// The record of the candidate `id` in the election `self`.
     pub(crate) fn candidate(&self, id: &Name) -> Self {
         Self {
             namespace: self.namespace.clone(),
@@ -43,92 +43,101 @@ impl RecordKey {
     }
 }
 
-/// A set of records.
+/// A set of records, to list or to watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
-    /// One record, whoever wrote it.
+    /// One record, whichever program wrote it.
     Record(Namespace, LeaseName),
-    /// The records of elections and their candidates: of one election, or of all.
+    /// The records of elections and of their candidates: of one election, or of all elections in the namespace.
     Elections(Namespace, Option<LeaseName>),
-    /// Every record of this crate, under whatever prefix it was made: of one namespace, or of all. Only those
-    /// that a label selector of the caller's selects, where there is one.
+    /// Every record that this crate made, with any prefix: of one namespace, or of all namespaces.
+    /// A label selector of the caller can restrict the set.
     #[cfg_attr(
         not(feature = "kubernetes"),
-        expect(dead_code, reason = "a map in this process needs no operator")
+        expect(dead_code, reason = "only the Kubernetes backend has tools for operators")
     )]
     Records(Option<Namespace>, Option<Arc<str>>),
 }
 
-/// A record and what it is for, as far as it says so itself.
+/// A record, and the purpose that is written in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) namespace: Namespace,
     pub(crate) lease: LeaseName,
-    /// `None` where the record does not say: another program's.
+    /// `None` if the record does not state its purpose, because another program wrote it.
     pub(crate) kind: Option<Kind>,
     pub(crate) name: String,
     pub(crate) found: Arc<Versioned>,
 }
 
 impl Entry {
-    /// Where it is.
+    /// The namespace and the name of the Lease.
     pub(crate) fn place(&self) -> (Namespace, LeaseName) {
         (self.namespace.clone(), self.lease.clone())
     }
 }
 
-/// What a watch tells. It may tell late, twice, or not at all: nothing but speed depends on it.
+/// An event of a watch.
+///
+/// An event may be late, repeated or missing. Only speed depends on events: safety depends on conditional writes.
 #[derive(Clone, Debug)]
 pub(crate) enum WatchEvent {
-    /// The whole set, from here on.
+    /// The whole set. It replaces everything that was reported before.
     All(Vec<Entry>),
-    /// This is there now.
+    /// This record was created or changed.
     Set(Entry),
-    /// This is gone; the version is that of the deletion.
+    /// This record was deleted. The version is the version of the deletion.
     Gone(Namespace, LeaseName, NonZeroU64),
-    /// There is no watch at present, and why, as a line to log.
+    /// The watch is interrupted. The text is the reason, as a line to log.
     #[cfg_attr(
         not(feature = "kubernetes"),
-        expect(dead_code, reason = "a map in this process is always seen")
+        expect(dead_code, reason = "a watch in this process is never interrupted")
     )]
     Blind(String),
 }
 
-/// What became of a conditional write, where that is known.
+/// The outcome of a conditional write, if it is known.
 #[derive(Clone, Debug)]
 pub(crate) enum Written {
+    /// The record as it is stored now.
     Stored(Arc<Versioned>),
-    /// Deleted, as asked.
+    /// The record is deleted, as the write requested.
     Gone,
+    /// The record is not the one that the write was conditional on. Nothing was written.
     Conflict,
 }
 
-/// A place for records with compare-and-swap.
+/// A store of records with compare-and-swap.
 ///
 /// # Guarantees that an implementation gives
 ///
-/// - `read` answers with a state that was current at some time during the call, or says that it failed.
-/// - `write` is stored only if the record is exactly `base` (version and uid), or absent where there is no base.
-///   An `Err` that is not a refusal leaves open whether it is stored.
-/// - Versions of one name strictly grow with each change, also across deletion.
-/// - What is not in [`Record`](crate::protocol::record::Record) is preserved.
-/// - Nothing retries by itself: each call is one attempt, abandoned by dropping its future.
+/// - `read` returns a state that was current at some time during the call, or an error.
+/// - `write` is stored only if the record is exactly `base` (version and uid), or absent if there is no base.
+///   After an error that is not a refusal by the backend, the outcome is unknown: the record may be stored.
+/// - The version of one name grows strictly with each change, also across a deletion.
+/// - A write preserves every field that is not in [`Record`](crate::protocol::record::Record).
+/// - Each call is one attempt, without retries. Dropping the future abandons the attempt.
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
-    /// The backend's name, for people.
+    /// The name of the backend, for messages.
     fn backend(&self) -> &'static str;
 
-    /// Whether it can be reached and what this handle will need is allowed.
+    /// Checks that the backend can be reached, and that it allows what this handle will need.
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>>;
 
+    /// Reads one record; `None` if there is none.
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
 
+    /// Writes one record, or deletes it: a candidate's record is deleted when it is released.
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
 
+    /// Lists the records in `scope`.
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>>;
 
-    /// Begins with [`WatchEvent::All`] or [`WatchEvent::Blind`]; never ends. One watch serves all who ask for the same scope.
+    /// Watches `scope`. The stream begins with [`WatchEvent::All`] or [`WatchEvent::Blind`], and never ends.
+    /// Subscribers to the same scope may share one watch.
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent>;
 
-    /// Says that a read showed what the watch of `scope` should have told long ago.
+    /// Reports that a read returned a change that the watch of `scope` should have reported long before.
+    /// A backend whose watches can hang restarts the watch.
     fn doubt(&self, _scope: &Scope) {}
 }

@@ -1,20 +1,20 @@
-//! Leaving nothing behind.
+//! Checks of `close`.
 
 use std::time::Duration;
 
 use futures::future::poll_immediate;
 use tokio::time::timeout;
 
-use super::{Pair, elections::stand, held_by, identity, must, once, patient, secs, unique};
+use super::{Pair, elections::join, held_by, identity, must, once, patient, secs, unique};
 use crate::{LeaderOptions, ListMembersOptions};
 
-/// Long enough for a request, and shorter than any time to live.
+/// A time that is long enough for a request, and shorter than any time to live.
 const MOMENT: Duration = Duration::from_millis(500);
 
-pub(super) async fn closing_waits_until_what_was_dropped_is_undone(pair: Pair<'_>) {
+pub(super) async fn close_waits_until_dropped_locks_are_released(pair: Pair<'_>) {
     let (name, waited) = (unique("undone"), unique("given-up"));
     let guard =
-        must(pair.a.lock(&name, patient().ttl(secs(600))).await, "a free lock can be taken");
+        must(pair.a.lock(&name, patient().ttl(secs(600))).await, "a free lock can be acquired");
     let mut given_up = pair.a.lock(&waited, patient().ttl(secs(600)));
     let _ = poll_immediate(&mut given_up).await;
     if let Some(cut) = pair.cut {
@@ -24,27 +24,30 @@ pub(super) async fn closing_waits_until_what_was_dropped_is_undone(pair: Pair<'_
     drop((guard, given_up));
     if let Some(cut) = pair.cut {
         let early = timeout(MOMENT, pair.a.close()).await;
-        assert!(early.is_err(), "it cannot have been undone without a backend: {early:?}");
+        assert!(early.is_err(), "close must wait while the backend is unreachable: {early:?}");
         cut(false);
     }
-    must(pair.a.close().await, "what was dropped can be undone");
+    must(pair.a.close().await, "a dropped lock is released in the background");
 
     for name in [&name, &waited] {
-        let next = must(pair.b.lock(name, once()).await, "nothing is left of what was dropped");
+        let next = must(
+            pair.b.lock(name, once()).await,
+            "a dropped guard or future holds no lock after close",
+        );
         must(next.release().await, "a held lock can be released");
     }
 }
 
-pub(super) async fn closing_waits_until_a_dropped_candidacy_is_withdrawn(pair: Pair<'_>) {
+pub(super) async fn close_waits_until_dropped_candidates_are_removed(pair: Pair<'_>) {
     let name = unique("withdrawn");
-    let first = stand(pair.b, &name).await;
-    drop(must(first.elected().await, "who stands alone leads").keep());
-    for dropped in ["standing", "resigning", "about to stand"] {
-        if dropped == "about to stand" {
-            let mut standing = pair.a.leader(&name, LeaderOptions::default());
-            let _ = poll_immediate(&mut standing).await;
+    let first = join(pair.b, &name).await;
+    drop(must(first.elected().await, "the only candidate is elected").keep());
+    for dropped in ["a candidate", "resigning", "joining"] {
+        if dropped == "joining" {
+            let mut joining = pair.a.leader(&name, LeaderOptions::default());
+            let _ = poll_immediate(&mut joining).await;
         } else {
-            let second = stand(pair.a, &name).await;
+            let second = join(pair.a, &name).await;
             if let Some(cut) = pair.cut {
                 cut(true);
             }
@@ -55,35 +58,42 @@ pub(super) async fn closing_waits_until_a_dropped_candidacy_is_withdrawn(pair: P
             }
             if let Some(cut) = pair.cut {
                 let early = timeout(MOMENT, pair.a.close()).await;
-                assert!(early.is_err(), "{dropped}, it is listed still: {early:?}");
+                assert!(
+                    early.is_err(),
+                    "dropped while {dropped}: the candidate is still listed: {early:?}"
+                );
                 cut(false);
             }
         }
 
-        must(pair.a.close().await, "a candidacy can be withdrawn");
+        must(pair.a.close().await, "a dropped candidate is removed in the background");
 
         let listed = pair.b.list_members(ListMembersOptions::default().election(&name)).await;
         let listed: Vec<_> = must(listed, "members can be listed")
             .into_iter()
             .map(|member| member.candidate_id)
             .collect();
-        assert_eq!(listed, [identity(pair.b)], "nobody is left of a candidacy dropped {dropped}");
+        assert_eq!(
+            listed,
+            [identity(pair.b)],
+            "no candidate is left that was dropped while {dropped}"
+        );
     }
     must(first.resign().await, "a leader can resign");
 }
 
-pub(super) async fn closing_leaves_what_is_held_and_the_handle_as_they_are(pair: Pair<'_>) {
+pub(super) async fn close_keeps_held_locks_and_the_handle_usable(pair: Pair<'_>) {
     let (name, kept, election) = (unique("stays"), unique("kept"), unique("led"));
-    let guard = must(pair.a.lock(&name, patient()).await, "a free lock can be taken");
-    let tenure = must(pair.a.lock(&kept, patient()).await, "a free lock can be taken").keep();
-    let leader = stand(pair.a, &election).await;
-    let first = must(leader.elected().await, "who stands alone leads");
+    let guard = must(pair.a.lock(&name, patient()).await, "a free lock can be acquired");
+    let tenure = must(pair.a.lock(&kept, patient()).await, "a free lock can be acquired").keep();
+    let leader = join(pair.a, &election).await;
+    let first = must(leader.elected().await, "the only candidate is elected");
 
-    must(pair.a.close().await, "there is nothing to wait for");
+    must(pair.a.close().await, "close succeeds if there is nothing to wait for");
 
-    assert!(guard.is_held() && tenure.is_held() && first.is_held(), "closing ends no tenure");
+    assert!(guard.is_held() && tenure.is_held() && first.is_held(), "close ends no tenure");
     for name in [&name, &kept, &election] {
-        held_by(identity(pair.a), pair.b.lock(name, once()).await, "closing frees nothing");
+        held_by(identity(pair.a), pair.b.lock(name, once()).await, "close releases no held lock");
     }
     must(guard.release().await, "a held lock can be released");
     must(pair.a.unlock(&kept).await, "a kept lock can be unlocked");

@@ -1,8 +1,8 @@
-//! What every implementation of [`Sync`](crate::Sync) must do: each guarantee as a check of its own.
+//! The conformance suite: one check for each guarantee that every implementation of [`Sync`](crate::Sync) gives.
 //!
-//! The checks need two handles with identities of their own to one backend. They use names that nobody
-//! else uses, leave nobody behind (at most a free record of each name), take seconds each, and hold on a
-//! slow machine too, so that they can run on a shared cluster as well as in paused time.
+//! The checks need two handles with different identities to one backend. They can run on a shared cluster, because they
+//! use unique names and leave at most a free record of each name. Each takes a few seconds. They can also run in paused
+//! time, and on a slow machine, because no check depends on speed.
 //!
 //! ```
 //! use leasehold::{Memory, Options, conformance};
@@ -14,7 +14,7 @@
 //! let pair = conformance::Pair::new(&a, &b).other("elsewhere");
 //! for check in conformance::CHECKS {
 //!     println!("{}", check.name());
-//!     check.run(pair).await; // panics, and says which guarantee was broken
+//!     check.run(pair).await; // panics with the guarantee that does not hold
 //! }
 //! # Ok(())
 //! # }
@@ -34,8 +34,8 @@ use uuid::Uuid;
 
 use crate::{DynSync, Error, Guard, LockOptions, Result};
 
-/// After this long something hangs; no check depends on how fast anything is.
-const HANGS: Duration = Duration::from_secs(120);
+/// The maximum time of one check. It only ends a check that hangs: no check depends on speed.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Two handles to one backend.
 #[derive(Clone, Copy)]
@@ -53,15 +53,15 @@ impl<'a> Pair<'a> {
         Self { a, b, other: None, cut: None }
     }
 
-    /// A second namespace that both may use. Without it the checks that need one check nothing.
+    /// Sets a second namespace that both handles may use. Without it, the checks that need one check nothing.
     #[must_use]
     pub const fn other(mut self, namespace: &'a str) -> Self {
         self.other = Some(namespace);
         self
     }
 
-    /// Cuts the first handle off from the backend (`true`) and joins it again (`false`). Without it
-    /// the checks of what happens to a holder that cannot renew check nothing.
+    /// Sets a function that disconnects the first handle from the backend (`true`) and connects it again (`false`).
+    /// Without it, the checks of a holder that cannot renew check nothing.
     #[must_use]
     pub const fn cut(mut self, cut: &'a (dyn Fn(bool) + Send + std::marker::Sync)) -> Self {
         self.cut = Some(cut);
@@ -75,7 +75,7 @@ impl fmt::Debug for Pair<'_> {
     }
 }
 
-/// One guarantee, checked.
+/// The check of one guarantee.
 #[derive(Clone, Copy)]
 pub struct Check {
     name: &'static str,
@@ -83,20 +83,20 @@ pub struct Check {
 }
 
 impl Check {
-    /// The guarantee, as a name for a test.
+    /// The guarantee, in the form of a test name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Checks it on `pair`.
+    /// Checks the guarantee on `pair`.
     ///
     /// # Panics
     ///
-    /// If it does not hold, with the guarantee in words.
+    /// If the guarantee does not hold. The message states the guarantee.
     pub async fn run(&self, pair: Pair<'_>) {
-        let done = tokio::time::timeout(HANGS, (self.run)(pair)).await;
-        assert!(done.is_ok(), "{} hangs: not done after {HANGS:?}", self.name);
+        let done = tokio::time::timeout(TIMEOUT, (self.run)(pair)).await;
+        assert!(done.is_ok(), "{} hangs: it has not ended after {TIMEOUT:?}", self.name);
     }
 }
 
@@ -106,11 +106,11 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Runs every check, one after the other.
+/// Runs all checks, one after the other.
 ///
 /// # Panics
 ///
-/// If one does not hold, with the guarantee in words.
+/// If a guarantee does not hold. The message states the guarantee.
 pub async fn all(pair: Pair<'_>) {
     for check in CHECKS {
         tracing::info!(check = check.name, "checking");
@@ -120,7 +120,7 @@ pub async fn all(pair: Pair<'_>) {
 
 macro_rules! checks {
     ($($module:ident { $($name:ident,)+ })+) => {
-        /// Every check, to report on each by name.
+        /// All checks, so that a caller can report on each one by name.
         pub const CHECKS: &[Check] = &[$($(
             Check { name: stringify!($name), run: |pair| Box::pin($module::$name(pair)) },
         )+)+];
@@ -129,79 +129,79 @@ macro_rules! checks {
 
 checks! {
     input {
-        a_handle_says_what_it_is,
-        names_that_cannot_be_used_are_refused,
-        ids_that_cannot_be_used_are_refused,
-        namespaces_that_cannot_be_used_are_refused,
-        times_to_live_that_cannot_be_used_are_refused,
-        what_was_refused_leaves_nothing,
-        any_other_name_can_be_locked_and_is_its_own,
-        any_other_name_can_be_led_and_is_listed,
-        the_longest_name_can_be_used,
+        a_handle_describes_itself,
+        invalid_names_are_rejected,
+        invalid_candidate_ids_are_rejected,
+        invalid_namespaces_are_rejected,
+        invalid_timings_are_rejected,
+        a_rejected_call_leaves_no_candidate,
+        every_valid_name_is_a_lock_of_its_own,
+        every_valid_name_is_an_election_of_its_own,
+        a_name_of_the_maximum_length_is_valid,
     }
     locks {
-        a_held_lock_is_nobody_elses,
-        a_held_lock_is_not_its_own_handles_twice,
-        a_free_lock_is_taken_by_one_try,
-        a_wait_ends_with_the_name_of_the_holder,
+        a_held_lock_excludes_other_handles,
+        a_held_lock_excludes_its_own_handle,
+        one_attempt_acquires_a_free_lock,
+        a_timeout_names_the_holder,
         a_released_lock_is_free,
-        a_dropped_guard_releases,
-        a_guard_is_lost_as_soon_as_its_release_begins,
-        a_waiter_gets_what_is_released,
+        a_dropped_guard_releases_the_lock,
+        a_tenure_ends_before_its_release_is_sent,
+        a_waiter_acquires_a_released_lock,
         a_held_lock_is_renewed,
-        a_kept_lock_is_held_until_unlocked,
-        unlocking_ends_a_guard_in_hand,
-        nobody_unlocks_what_they_do_not_hold,
-        the_time_to_live_of_a_lock_is_heeded,
-        a_time_to_live_below_a_second_is_a_second,
+        a_kept_lock_is_held_until_unlock,
+        unlock_ends_the_tenure_of_a_guard,
+        only_the_holder_can_unlock,
+        a_lock_uses_its_time_to_live,
+        a_time_to_live_below_one_second_is_one_second,
         locks_are_independent,
-        a_holder_cut_off_has_lost_before_the_next_one_holds,
-        a_waiter_waits_what_remains_and_no_more,
+        a_disconnected_holder_loses_the_lock_before_the_next_holder,
+        a_waiter_waits_only_the_remaining_time_to_live,
     }
     turns {
-        tasks_of_a_handle_take_turns_in_order,
+        tasks_of_a_handle_acquire_in_order,
         tokens_grow_from_tenure_to_tenure,
-        a_dropped_lock_leaves_no_waiter,
-        a_dropped_lock_leaves_nothing_held,
-        a_wait_that_is_over_leaves_no_waiter,
+        a_dropped_lock_future_leaves_no_waiter,
+        a_dropped_lock_future_holds_nothing,
+        a_timed_out_wait_leaves_no_waiter,
     }
     elections {
         the_first_candidate_leads,
         a_second_candidate_follows,
-        resigning_frees_the_lead,
-        resigning_twice_is_no_error,
-        dropping_a_leader_frees_the_lead,
-        who_shares_a_tenure_shares_its_guard,
-        dropping_the_guard_steps_down_and_stands_on,
-        work_is_run_while_leading_and_its_end_resigns,
-        work_is_dropped_when_the_lead_ends,
-        work_is_dropped_on_loss_and_run_again,
-        the_time_to_live_of_a_lead_is_heeded,
+        resigning_releases_the_election,
+        resigning_twice_succeeds,
+        dropping_a_leader_releases_the_election,
+        guards_of_one_leader_share_its_tenure,
+        a_dropped_guard_steps_down_and_stays_a_candidate,
+        run_resigns_after_the_work_has_ended,
+        run_drops_the_work_after_resigning,
+        run_drops_the_work_on_loss_and_runs_it_again,
+        an_election_uses_its_time_to_live,
         elections_are_independent,
-        locks_and_elections_share_their_names,
-        the_primary_can_be_observed,
-        the_status_can_be_followed_to_its_end,
+        locks_and_elections_share_names,
+        the_primary_can_be_watched,
+        the_status_can_be_watched_until_resigned,
     }
     candidates {
         members_are_listed_with_their_roles,
         members_are_listed_by_election,
         members_are_listed_by_namespace,
-        a_candidate_has_the_id_it_chose,
-        a_candidate_stands_once,
-        a_candidate_that_resigned_is_not_listed,
-        a_candidacy_dropped_before_it_stands_leaves_nobody,
-        a_watch_begins_with_the_present_state,
-        a_watch_tells_who_comes_leads_and_goes,
-        a_watch_of_one_election_heeds_no_other,
+        a_candidate_uses_its_chosen_id,
+        a_candidate_id_is_unique_in_an_election,
+        a_resigned_candidate_is_not_listed,
+        a_dropped_leader_future_leaves_no_candidate,
+        a_watch_begins_with_the_current_state,
+        a_watch_reports_each_change_in_order,
+        a_watch_reports_only_its_election,
     }
     close {
-        closing_waits_until_what_was_dropped_is_undone,
-        closing_waits_until_a_dropped_candidacy_is_withdrawn,
-        closing_leaves_what_is_held_and_the_handle_as_they_are,
+        close_waits_until_dropped_locks_are_released,
+        close_waits_until_dropped_candidates_are_removed,
+        close_keeps_held_locks_and_the_handle_usable,
     }
 }
 
-/// A name that nobody else uses.
+/// A name that no other check and no other run uses.
 fn unique(what: &str) -> String {
     format!("conformance-{what}-{}", Uuid::new_v4().simple())
 }
@@ -222,7 +222,7 @@ fn identity(sync: &DynSync) -> &str {
     sync.options().identity.as_deref().expect("a handle's own options name its identity")
 }
 
-/// What must have worked.
+/// The value of `result`, which must be a success.
 #[track_caller]
 fn must<T>(result: Result<T>, guarantee: &str) -> T {
     match result {
@@ -231,7 +231,7 @@ fn must<T>(result: Result<T>, guarantee: &str) -> T {
     }
 }
 
-/// The lock must be held by somebody else, who is named.
+/// Asserts that the lock is held, and that the error names `holder`.
 #[track_caller]
 fn held_by(holder: &str, result: Result<Guard>, guarantee: &str) {
     match result {

@@ -1,34 +1,56 @@
-//! The protocol, as a machine without input or output.
+//! The lease protocol as a state machine: no I/O, no clock, no tasks.
 //!
-//! One [`Machine`](machine::Machine) is one contender for one record. It is told what happened
-//! ([`Input`](machine::Input)) and when, and answers with the one thing to do next
-//! ([`Step`](machine::Step)). It knows no clock, no network and no task.
+//! A [`Machine`](machine::Machine) is one contender for one record. Its driver calls
+//! [`step(now, input)`](machine::Machine::step) with everything that happens: an answer, a watch event, a timer, a
+//! command. Each step returns a [`Step`](machine::Step), which is the one thing to do next, and a
+//! [`Status`](machine::Status), which is all that the rest of the library knows of the machine. The same inputs at the
+//! same times lead to the same steps, so tests, a model checker and a simulator can drive the machine that ships.
 //!
 //! ```text
-//!                claim                      ours, unanswered or edited beside us
-//!        idle ──────────▶ contend ◀──────────────────────────┐
-//!         ▲                 │  free, absent, or unchanged     │
-//!         │                 ▼  for its own ttl                │
-//!       settle            claim written ──▶ conflict, unknown ──▶ read
-//!         ▲                 │ stored, or recognised on a read
-//!         │ release, loss   ▼
-//!         └────────────── tenure: held ─▶ in doubt ─▶ lost at its deadline, answered or not
+//!   driver (runtime::contender)                        machine                               store
+//!      │  claim, release, timer, watch event  ──────▶  step(now, input)
+//!      │  ◀── Read, Write(base, record), Sleep(until), Done; Status
+//!      │  ────────────────────────── read, or write on a version and a uid ─────────────────▶  │
+//!      │  ◀───────────────── found or absent; stored, conflict, or no answer ────────────────  │
+//!      │  the answer  ──────────────────────────────▶  step(now, input)
 //! ```
 //!
-//! `machine.rs` holds the words and the state; below it, `answers.rs` and `observe.rs` take in, `plan.rs` says
-//! what to do next, `pace.rs` how soon, and `standing.rs` answers what the floors below ask. `tests/` goes
-//! through the rules one by one, `sim/` through everything at once, `model/` through all that can happen to two.
+//! | file | content |
+//! |---|---|
+//! | [`record`] | what the machine knows of one Lease object: record, version, nonce, write |
+//! | [`machine`] | the state, the inputs and the steps; its docs explain the states and one tenure |
+//! | `machine/responses` | what an answer to the machine's own request means |
+//! | `machine/observe` | what a state of the record means, from an answer or from a watch |
+//! | `machine/decide` | what to do next |
+//! | `machine/backoff` | how long to pause after a failure, a conflict or a lost race |
+//! | `machine/status` | what a step reports |
+//! | `tests` | each rule of `src/docs/protocol.md` that concerns the machine, as a test named after the rule |
+//! | `model` | every interleaving of two machines, within bounds |
 //!
-//! Invariants, each with a test that was seen to fail on a seeded bug (`src/bugs.rs`):
+//! # Invariants
 //!
-//! - A tenure's deadline is the send instant of a write that is known to be stored, plus the hold.
-//! - A record is taken over only if it is free, or this machine's own, or was seen unchanged (same uid and
-//!   version) on this machine's clock for as long as the record itself says.
-//! - A version below the highest one processed is ignored, wherever it comes from.
-//! - Nothing but a stored write of this very machine begins a tenure: identity and nonce decide, never identity alone.
-//! - A machine that sleeps for ever has nothing left to do, and no input makes it send requests without a pause.
-//! - At most one request is in flight; a write that was given up may still commit, is remembered while it may, and
-//!   is recognised or outdated.
+//! Each line names a test that fails if the line is not true.
+//!
+//! - **The hold counts from before the write was sent.** The deadline of a tenure is the instant at which a write that
+//!   is known to be stored was sent, plus the hold
+//!   (`holding::the_hold_counts_from_the_moment_before_the_write_was_sent`).
+//! - **Only a stored write of this machine begins a tenure.** The identity and the nonce decide, never the identity
+//!   alone (`unknown::a_record_with_the_same_identity_but_another_nonce_is_foreign`).
+//! - **A foreign record is claimed only when free or expired.** Expired means: the same uid and version on this
+//!   machine's clock for the ttl that the record itself states, and one read after that
+//!   (`waiting::a_record_is_claimed_after_a_ttl_unchanged_and_a_read`).
+//! - **Versions never go back.** A state below the highest version processed is ignored, from any source
+//!   (`waiting::a_late_older_event_is_ignored`, `waiting::a_stale_read_is_ignored_and_repeated_with_backoff`).
+//! - **A tenure ends at its deadline, locally.** No answer, no event and no timer is needed
+//!   (`holding::a_tenure_ends_at_its_deadline_even_while_a_request_is_in_flight`).
+//! - **A release never changes the record of another holder**
+//!   (`releasing::a_release_never_changes_the_record_of_a_successor`).
+//! - **A write without an answer stays unresolved until it is recognised or can no longer be stored**
+//!   (`releasing::an_unanswered_withdrawn_claim_is_made_impossible_by_a_newer_version`).
+//! - **At most one request is in flight, and requests stay under a bound**, for any sequence of inputs
+//!   (`random_inputs::random_inputs_never_exceed_the_request_bound`).
+//! - **No two machines hold the record at the same time** while no process deletes it and the clocks stay within the
+//!   margin (`model::no_interleaving_violates_a_rule`).
 
 pub(crate) mod machine;
 #[cfg(test)]

@@ -1,18 +1,19 @@
-//! What the engine knows of one Lease object.
+//! What the machine knows of one Lease object.
 
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc, time::Duration};
 
-/// What a record that does not say how long it lives is taken to say: client-go's default.
-const UNSAID_TTL: Duration = Duration::from_secs(15);
+/// The ttl of a record that states none: the default of client-go, the most likely writer of such a record.
+const DEFAULT_TTL: Duration = Duration::from_secs(15);
 
-/// Which write made a record what it is: unique per write of all machines of all processes.
+/// A number that identifies one write among all writes of all machines in all processes.
 ///
-/// By it a machine recognises its own write on a later read, whatever became of the reply.
+/// A machine recognises its own write by the nonce when it reads the record, even if the answer to the write was lost.
+/// The identity alone would not do, because two processes can be started with the same identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Nonce {
     /// Random per machine.
     pub(crate) machine: u64,
-    /// Counts the machine's writes.
+    /// Counts the writes of the machine.
     pub(crate) write: u64,
 }
 
@@ -32,27 +33,30 @@ impl FromStr for Nonce {
     }
 }
 
-/// One state of one object: `resourceVersion` and uid. Both stand in every conditional write.
+/// One state of one object: `resourceVersion` and uid.
+///
+/// Every conditional write carries both. With the version alone, a write to an object that was deleted meanwhile would
+/// create the object again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     pub(crate) number: NonZeroU64,
     pub(crate) uid: Arc<str>,
 }
 
-/// What a record says.
+/// The fields of a Lease that the protocol uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
-    /// Who holds it; `None` is free.
+    /// The identity of the holder; `None` means free.
     pub(crate) holder: Option<Arc<str>>,
-    /// Which write made it so; `None` where another program wrote it.
+    /// The write that made the record what it is; `None` if another program wrote it.
     pub(crate) nonce: Option<Nonce>,
-    /// How long others must see it unchanged before they may take it; `None` where unsaid or nonsense.
+    /// How long other processes must see the record unchanged before they may claim it; `None` if absent or invalid.
     pub(crate) ttl: Option<Duration>,
-    /// How often the holder changed. For people; never a token.
+    /// The number of changes of holder. For people; never a token, because it starts again after a deletion.
     pub(crate) transitions: i32,
-    /// Whom the coordinated leader election of Kubernetes would rather see here.
+    /// The holder that the coordinated leader election of Kubernetes prefers.
     pub(crate) preferred: Option<Arc<str>>,
-    /// The version of the write that acquired it, as its holder says in later writes.
+    /// The version of the write that began the tenure, as its holder states it in later writes.
     pub(crate) token: Option<NonZeroU64>,
 }
 
@@ -61,38 +65,40 @@ impl Record {
         self.holder.is_none()
     }
 
-    /// How long it lives unrenewed.
+    /// The ttl, or the default if the record states none.
     pub(crate) fn lives(&self) -> Duration {
-        self.ttl.filter(|ttl| !ttl.is_zero()).unwrap_or(UNSAID_TTL)
+        self.ttl.filter(|ttl| !ttl.is_zero()).unwrap_or(DEFAULT_TTL)
     }
 
-    /// The transitions to write when the holder changes: wraps to zero, since the field is an int32 that must not be negative.
+    /// The transitions to write when the holder changes.
+    ///
+    /// Wraps to zero, because the field is an int32 that the API server requires not to be negative.
     pub(crate) fn next_transition(&self) -> i32 {
         self.transitions.checked_add(1).filter(|&n| n > 0).unwrap_or(0)
     }
 }
 
-/// A record as the backend stored it.
+/// A record as its backend stored it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Versioned {
     pub(crate) version: Version,
     pub(crate) record: Record,
-    /// How long ago it was renewed, by wall clocks: for lists that people read, never decided on.
+    /// How long ago the record was renewed, by wall clocks. For lists that people read; never used for a decision.
     pub(crate) age: Option<Duration>,
-    /// The whole object as its backend knows it, so that a write preserves what it does not own.
+    /// The whole object as its backend knows it, so that a write preserves the fields that it does not own.
     pub(crate) whole: Arc<serde_json::Value>,
 }
 
 impl Versioned {
-    /// The token of the tenure that the record shows, if it shows one.
+    /// The token of the tenure that the record shows, if any.
     pub(crate) fn token(&self) -> Option<NonZeroU64> {
-        // Another program's writes do not say which of them acquired it.
+        // A record that another program wrote does not say which of its writes began the tenure.
         self.record.holder.as_ref().and(self.record.nonce)?;
         Some(self.record.token.unwrap_or(self.version.number))
     }
 }
 
-/// A conditional write: on exactly `base`, or on there being no object.
+/// A conditional write: an update of exactly `base`, or a create if `base` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Write {
     pub(crate) base: Option<Arc<Versioned>>,
@@ -103,11 +109,11 @@ pub(crate) struct Write {
 /// What a write is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WriteKind {
-    /// A tenure begins.
+    /// Begins a tenure.
     Claim,
-    /// A tenure goes on.
+    /// Extends a tenure.
     Renew,
-    /// A tenure has ended. The object stays, unless it is a candidate's, which is deleted.
+    /// Makes the record free. The object stays, except for the record of a candidate, which is deleted.
     Free,
 }
 
@@ -116,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nonce_survives_its_text() {
+    fn a_nonce_is_parsed_from_its_own_text_and_from_no_other() {
         let nonce = Nonce { machine: 0xdead_beef, write: u64::MAX };
         assert_eq!(nonce.to_string().parse(), Ok(nonce));
         for text in ["", "-", "x-1", "1", "1-", "1-x", "-1", "00-00-00"] {
@@ -125,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn transitions_never_leave_what_the_field_can_hold() {
+    fn the_next_transition_wraps_to_zero_and_is_never_negative() {
         for (now, next) in [(0, 1), (i32::MAX - 1, i32::MAX), (i32::MAX, 0), (-7, 0), (i32::MIN, 0)]
         {
             assert_eq!(Record { transitions: now, ..Record::default() }.next_transition(), next);

@@ -121,7 +121,7 @@ impl Handle {
         let candidate = Candidate {
             contenders: Arc::clone(&self.contenders),
             election,
-            candidate_id,
+            id: candidate_id,
             timing,
             state,
             resign: resigned,

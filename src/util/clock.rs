@@ -1,4 +1,4 @@
-//! The process's own clock: the only one that decisions are made on.
+//! The monotonic clock of this process. Decisions use no other clock.
 
 use std::{
     ops::{Add, Sub},
@@ -7,9 +7,9 @@ use std::{
 
 use super::environment;
 
-/// An instant on this process's own monotonic clock, in nanoseconds since an arbitrary origin.
+/// An instant on the monotonic clock of this process, in nanoseconds since an arbitrary origin.
 ///
-/// Never compared with another host's clock, never written into a record.
+/// A moment is never compared with the clock of another host, and never written into a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Moment(u64);
 
@@ -25,7 +25,7 @@ impl Moment {
         self.0
     }
 
-    /// How long until `self` when it is `now`; zero once it has passed.
+    /// The time from `now` until `self`. Zero if `self` has passed.
     pub(crate) const fn since(self, now: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(now.0))
     }
@@ -47,22 +47,24 @@ impl Sub for Moment {
     }
 }
 
-/// Which clock a handle measures its deadlines on.
+/// The clock on which a handle measures its deadlines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Clock {
-    /// The host's clock that goes on while the machine is suspended (`CLOCK_BOOTTIME` on Linux),
-    /// so that a laptop that wakes up knows that it lost. Whether it goes on while a hypervisor has stopped the
-    /// whole machine is for the hypervisor to say.
+    /// The clock of the host, including the time during which the machine was suspended (`CLOCK_BOOTTIME` on Linux).
+    /// A laptop that wakes up therefore sees that its locks have expired.
+    ///
+    /// **Paused virtual machines.** If a hypervisor pauses the whole machine, the clock may or may not include the
+    /// pause: that depends on the hypervisor.
     #[default]
     Host,
-    /// The clock of the async runtime, which `tokio::time::pause` stops: for tests in paused time.
-    /// Outside a test it stands still while the machine is suspended.
+    /// The clock of the async runtime, for tests with `tokio::time::pause`.
+    /// Do not use it outside tests, because it does not include the time during which the machine was suspended.
     Runtime,
 }
 
 impl Clock {
-    /// Now. The one place where the library reads a clock to decide on.
+    /// The current moment. The library reads the clock for its decisions only here.
     pub(crate) fn now(self) -> Moment {
         match self {
             Self::Host => host(),
@@ -77,7 +79,7 @@ fn host() -> Moment {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const CLOCK: ClockId = ClockId::Boottime;
-    // macOS counts suspended time here; elsewhere this is the nearest there is.
+    // On macOS this clock includes suspended time. On the other systems there is no such clock.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const CLOCK: ClockId = ClockId::Monotonic;
 
@@ -87,17 +89,17 @@ fn host() -> Moment {
 }
 
 #[cfg(not(unix))]
-#[expect(clippy::disallowed_methods, reason = "the clock itself")]
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn host() -> Moment {
     relative(std::time::Instant::now())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the clock itself")]
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn runtime() -> Moment {
     relative(tokio::time::Instant::now().into_std())
 }
 
-/// The value of the origin. Half of the range, because a paused runtime's clock may start before the origin.
+/// The value of the origin: half of the range, because the clock of a paused runtime may start before the origin.
 const MIDDLE: u64 = u64::MAX / 2;
 
 fn nanos(d: Duration) -> u64 {
@@ -124,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn the_host_clock_does_not_go_back() {
+    fn the_host_clock_never_goes_backwards() {
         let first = Clock::Host.now();
         assert!(Clock::Host.now() >= first);
-        assert_eq!(first + Duration::MAX, Moment::NEVER, "saturates instead of wrapping");
+        assert_eq!(first + Duration::MAX, Moment::NEVER, "the sum saturates and does not wrap");
     }
 }

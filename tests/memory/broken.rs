@@ -146,20 +146,20 @@ async fn failed_checks(defect: Defect) -> Vec<&'static str> {
 async fn the_conformance_suite_detects_each_broken_guarantee() {
     assert_eq!(failed_checks(Defect::None).await, [""; 0]);
     for (defect, check) in [
-        (Defect::EveryLockIsFree, "a_held_lock_is_nobody_elses"),
-        (Defect::WaitIsIgnored, "a_wait_ends_with_the_name_of_the_holder"),
-        (Defect::TimeToLiveOfLocksIsIgnored, "the_time_to_live_of_a_lock_is_heeded"),
-        (Defect::TimeToLiveOfLeadsIsIgnored, "the_time_to_live_of_a_lead_is_heeded"),
-        (Defect::NamesAreTrimmed, "names_that_cannot_be_used_are_refused"),
-        (Defect::NamesAreLowercased, "any_other_name_can_be_locked_and_is_its_own"),
-        (Defect::UnlockIsNeverAnError, "nobody_unlocks_what_they_do_not_hold"),
-        (Defect::UnlockDoesNothing, "a_kept_lock_is_held_until_unlocked"),
-        (Defect::IdIsIgnored, "a_candidate_has_the_id_it_chose"),
+        (Defect::EveryLockIsFree, "a_held_lock_excludes_other_handles"),
+        (Defect::WaitIsIgnored, "a_timeout_names_the_holder"),
+        (Defect::TimeToLiveOfLocksIsIgnored, "a_lock_uses_its_time_to_live"),
+        (Defect::TimeToLiveOfLeadsIsIgnored, "an_election_uses_its_time_to_live"),
+        (Defect::NamesAreTrimmed, "invalid_names_are_rejected"),
+        (Defect::NamesAreLowercased, "every_valid_name_is_a_lock_of_its_own"),
+        (Defect::UnlockIsNeverAnError, "only_the_holder_can_unlock"),
+        (Defect::UnlockDoesNothing, "a_kept_lock_is_held_until_unlock"),
+        (Defect::IdIsIgnored, "a_candidate_uses_its_chosen_id"),
         (Defect::MembersOfAllElections, "members_are_listed_by_election"),
         (Defect::MembersOfOwnNamespace, "members_are_listed_by_namespace"),
-        (Defect::WatchOfAllElections, "a_watch_of_one_election_heeds_no_other"),
+        (Defect::WatchOfAllElections, "a_watch_reports_only_its_election"),
         (Defect::NoMemberIsListed, "members_are_listed_with_their_roles"),
-        (Defect::CloseDoesNotWait, "closing_waits_until_what_was_dropped_is_undone"),
+        (Defect::CloseDoesNotWait, "close_waits_until_dropped_locks_are_released"),
     ] {
         let failed = failed_checks(defect).await;
         assert!(failed.contains(&check), "{defect:?} fails {failed:?}, but not {check}");

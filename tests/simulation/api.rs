@@ -1,4 +1,4 @@
-//! What an API server does with one request: the facts that were measured on a real one.
+//! How the simulated API server handles one request. Each rule was measured on a real API server.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::store::{Commit, Object, Store};
 
-/// A request as it was sent.
+/// A request as the client sent it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// In the server's terms: `get`, `list`, `watch`, `create`, `update`, `delete`.
+    /// The Kubernetes verb: `get`, `list`, `watch`, `create`, `update` or `delete`.
     pub(crate) verb: &'static str,
     pub(crate) name: String,
     pub(crate) query: BTreeMap<String, String>,
@@ -18,26 +18,27 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether it says that a tenure goes on.
-    pub(crate) fn renews(&self) -> bool {
-        let mark = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
-        self.verb == "update" && mark.is_some_and(|mark| mark.contains("\"token\""))
+    /// Whether this request renews a tenure.
+    pub(crate) fn is_renewal(&self) -> bool {
+        let annotation = self.body["metadata"]["annotations"]["leasehold.dev/tenure"].as_str();
+        self.verb == "update"
+            && annotation.is_some_and(|annotation| annotation.contains("\"token\""))
     }
 
-    /// Whether it says which version of which object it is about.
+    /// Whether the request names the version and the uid of the object that it changes.
     pub(crate) fn is_conditional(&self) -> bool {
-        let place = if self.verb == "delete" { "preconditions" } else { "metadata" };
-        let said = &self.body[place];
-        said["uid"].is_string() && said["resourceVersion"].is_string()
+        let part = if self.verb == "delete" { "preconditions" } else { "metadata" };
+        let given = &self.body[part];
+        given["uid"].is_string() && given["resourceVersion"].is_string()
     }
 
-    /// What a list or a watch is restricted to.
+    /// The selectors of a list or a watch, as one text.
     pub(crate) fn selection(&self) -> String {
-        let said = |key: &str| self.query.get(key).cloned().unwrap_or_default();
-        said("fieldSelector") + &said("labelSelector")
+        let given = |key: &str| self.query.get(key).cloned().unwrap_or_default();
+        given("fieldSelector") + &given("labelSelector")
     }
 
-    /// Whether a list or a watch asks for this object.
+    /// Whether a list or a watch selects this object.
     pub(crate) fn selects(&self, lease: &Value) -> bool {
         let metadata = &lease["metadata"];
         let named = self.query.get("fieldSelector").is_none_or(|selector| {
@@ -53,7 +54,7 @@ impl Request {
     }
 }
 
-/// One whole answer.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -72,16 +73,16 @@ impl Answer {
 
     pub(crate) fn failure(status: u16, reason: &str, name: &str) -> Self {
         let kind = "leases";
-        let said = json!({
+        let given = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status,
             "reason": reason, "message": format!("{reason}: leases.coordination.k8s.io \"{name}\""),
             "details": { "name": name, "group": "coordination.k8s.io", "kind": kind },
         });
-        Self::new(status, said.to_string())
+        Self::new(status, given.to_string())
     }
 }
 
-/// Carries out anything but a watch. What is stored is taken out of the request.
+/// Handles every verb except `watch`. A stored object is moved out of the request.
 pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     match request.verb {
         "get" => match store.lease(&request.name) {
@@ -96,8 +97,10 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> An
     }
 }
 
-/// The line that a watch shows of a commit, if it asks for that: to it, what it does not select is not there.
-pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
+/// The line that a watch sends for a commit; `None` if the watch never selected the object.
+///
+/// An object that starts or stops matching the selectors looks created or deleted to the watch.
+pub(crate) fn watch_line(request: &Request, commit: &Commit) -> Option<Bytes> {
     let selected = |object: &Option<Arc<Object>>| {
         object.as_ref().is_some_and(|object| request.selects(object))
     };
@@ -108,7 +111,7 @@ pub(crate) fn event(request: &Request, commit: &Commit) -> Option<Bytes> {
     if before == commit.before.is_some() && after == commit.after.is_some() {
         return Some(commit.line());
     }
-    Some(if after { commit.came() } else { commit.went() })
+    Some(if after { commit.added_line() } else { commit.deleted_line() })
 }
 
 fn list(store: &Store, request: &Request) -> Answer {
@@ -128,27 +131,27 @@ fn create(store: &mut Store, at: u64, request: &mut Request) -> Answer {
     if store.lease(name).is_some() {
         return Answer::failure(409, "AlreadyExists", name);
     }
-    stored(store, at, request, 201)
+    store_object(store, at, request, 201)
 }
 
 fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
-    let said =
-        |field: &str| request.body["metadata"][field].as_str().filter(|said| !said.is_empty());
+    let given =
+        |field: &str| request.body["metadata"][field].as_str().filter(|given| !given.is_empty());
     let Some(old) = store.lease(&request.name).map(Arc::clone) else {
-        if said("uid").is_some() {
+        if given("uid").is_some() {
             return Answer::failure(409, "Conflict", &request.name);
         }
-        // Leases allow create on update, whatever version was said.
-        let refused = invalid(&request.body);
-        return refused.unwrap_or_else(|| stored(store, at, request, 201));
+        // For Leases, an update of a missing object creates it, whatever version the request names.
+        let invalid = invalid(&request.body);
+        return invalid.unwrap_or_else(|| store_object(store, at, request, 201));
     };
     for field in ["uid", "resourceVersion"] {
-        let is = old["metadata"][field].as_str();
-        match said(field) {
+        let current = old["metadata"][field].as_str();
+        match given(field) {
             None if field == "resourceVersion" => {
                 return Answer::failure(422, "Invalid", &request.name);
             }
-            Some(said) if Some(said) != is => {
+            Some(given) if Some(given) != current => {
                 return Answer::failure(409, "Conflict", &request.name);
             }
             _ => {}
@@ -164,10 +167,10 @@ fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
             return Answer::object(200, &old);
         }
     }
-    stored(store, at, request, 200)
+    store_object(store, at, request, 200)
 }
 
-fn stored(store: &mut Store, at: u64, request: &mut Request, status: u16) -> Answer {
+fn store_object(store: &mut Store, at: u64, request: &mut Request, status: u16) -> Answer {
     let commit = store.commit(at, &request.name, Some(mem::take(&mut request.body)));
     Answer::new(status, commit.text())
 }
@@ -183,15 +186,16 @@ fn delete(store: &mut Store, at: u64, request: &Request) -> Answer {
         }
     }
     store.commit(at, &request.name, None);
-    let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
-    Answer::new(200, done.to_string())
+    let status =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+    Answer::new(200, status.to_string())
 }
 
-/// What validation says of a Lease.
+/// Validates a Lease. Returns the error response if the Lease is invalid.
 fn invalid(lease: &Value) -> Option<Answer> {
-    let out = |field: &str, least: i64| {
-        lease["spec"][field].as_i64().is_some_and(|n| n < least || i32::try_from(n).is_err())
+    let out_of_range = |field: &str, min: i64| {
+        lease["spec"][field].as_i64().is_some_and(|n| n < min || i32::try_from(n).is_err())
     };
-    let bad = out("leaseDurationSeconds", 1) || out("leaseTransitions", 0);
-    bad.then(|| Answer::failure(422, "Invalid", ""))
+    let is_invalid = out_of_range("leaseDurationSeconds", 1) || out_of_range("leaseTransitions", 0);
+    is_invalid.then(|| Answer::failure(422, "Invalid", ""))
 }

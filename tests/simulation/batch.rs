@@ -1,10 +1,10 @@
-//! Many seeds: what all of them together came to.
+//! The totals of many runs.
 
 use std::fmt;
 
-use crate::{faults::Faults, report::Report, scene::SEC, world};
+use crate::{faults::Faults, report::Report, scenario::SEC, world};
 
-/// The sums over some seeds.
+/// The totals of the runs of several seeds.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) runs: u64,
@@ -14,11 +14,11 @@ pub(crate) struct Batch {
     commits: u64,
     acknowledged: u64,
     refused: u64,
-    /// Names held twice where an assumption did not hold.
-    pub(crate) overlaps: u64,
-    gap: u64,
-    busiest: u64,
-    pub(crate) waited_for: u64,
+    /// Names held twice in scenarios with a broken assumption.
+    pub(crate) expected_overlaps: u64,
+    longest_gap: u64,
+    busiest_minute: u64,
+    pub(crate) waited_creations: u64,
     pub(crate) faults: Faults,
     pub(crate) violations: Vec<(u64, String)>,
 }
@@ -40,10 +40,10 @@ impl Batch {
         self.commits += report.commits;
         self.acknowledged += report.acknowledged;
         self.refused += report.refused;
-        self.overlaps += report.overlaps;
-        self.gap = self.gap.max(report.gap);
-        self.busiest = self.busiest.max(report.busiest);
-        self.waited_for += report.waited_for;
+        self.expected_overlaps += report.expected_overlaps;
+        self.longest_gap = self.longest_gap.max(report.longest_gap);
+        self.busiest_minute = self.busiest_minute.max(report.busiest_minute);
+        self.waited_creations += report.waited_creations;
         self.faults.add(&report.faults);
     }
 
@@ -55,32 +55,33 @@ impl Batch {
         self.commits += other.commits;
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
-        self.overlaps += other.overlaps;
-        self.gap = self.gap.max(other.gap);
-        self.busiest = self.busiest.max(other.busiest);
-        self.waited_for += other.waited_for;
+        self.expected_overlaps += other.expected_overlaps;
+        self.longest_gap = self.longest_gap.max(other.longest_gap);
+        self.busiest_minute = self.busiest_minute.max(other.busiest_minute);
+        self.waited_creations += other.waited_creations;
         self.faults.add(&other.faults);
         self.violations.extend(other.violations);
     }
 
-    /// Fails with the commands that replay what failed.
+    /// Panics with a replay command for each seed that failed.
     #[track_caller]
-    pub(crate) fn assert_clean(&self) {
+    pub(crate) fn assert_no_violation(&self) {
         use fmt::Write as _;
 
-        let mut told = String::new();
+        let mut text = String::new();
         for (seed, what) in &self.violations {
             let _ = write!(
-                told,
-                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} cargo test -p leasehold-simulation replay -- --ignored --nocapture"
+                text,
+                "\nseed {seed}: {what}\n  replay: LEASEHOLD_SEED={seed} \
+                 cargo test -p leasehold-simulation --test simulation replay -- --ignored --nocapture"
             );
         }
-        assert!(self.violations.is_empty(), "{told}\n{self}");
+        assert!(self.violations.is_empty(), "{text}\n{self}");
     }
 }
 
 impl fmt::Display for Batch {
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    #[expect(clippy::cast_precision_loss, reason = "the totals are printed with few digits")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} runs, {:.1} simulated hours", self.runs, self.simulated as f64 / 3600e6)?;
         writeln!(
@@ -91,14 +92,18 @@ impl fmt::Display for Batch {
             self.commits,
             self.acknowledged,
             self.refused,
-            self.waited_for
+            self.waited_creations
         )?;
-        writeln!(f, "{} names held twice where an assumption did not hold", self.overlaps)?;
-        writeln!(f, "longest gap without a holder: {:.1} s", self.gap as f64 / SEC as f64)?;
+        writeln!(
+            f,
+            "{} names held twice where an assumption did not hold",
+            self.expected_overlaps
+        )?;
+        writeln!(f, "longest gap without a holder: {:.1} s", self.longest_gap as f64 / SEC as f64)?;
         writeln!(
             f,
             "busiest minute: {:.0} % of the bound; {} violations",
-            self.busiest as f64 / 10.0,
+            self.busiest_minute as f64 / 10.0,
             self.violations.len()
         )?;
         write!(f, "{} faults:{}", self.faults.total(), self.faults)

@@ -1,4 +1,4 @@
-//! Compiles the library with the outside world of a simulation.
+//! Sets `cfg(leasehold_simulation)`: the library then takes random bits and clocks from the simulation.
 
 fn main() {
     println!("cargo::rustc-cfg=leasehold_simulation");

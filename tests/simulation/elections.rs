@@ -1,101 +1,108 @@
-//! Users of elections: they stand, lead, step down, run work, resign, and watch the others.
+//! Users of elections: they join, lead, step down, run work, resign, and watch members and events.
 
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use leasehold::{Leader, LeaderOptions, ListMembersOptions, Sync as _, WatchElectOptions};
-use leasehold_test_support::Rng;
 use tokio::time::timeout;
 
+use leasehold_test_support::Rng;
+
 use crate::{
+    channel::Message,
     faults::Fault,
-    locks::{Program, kind},
-    post::{Holding, Letter, Want},
-    scene::ELECTION,
+    program::{Program, error_code},
+    scenario::ELECTION,
+    tracking::{Demand, TrackedTenure},
 };
 
-/// One task that wants to lead.
+/// A task that joins the election again and again.
 pub(crate) async fn candidate(program: Program, mut rng: Rng) {
-    let post = program.post.clone();
+    let channel = program.channel.clone();
     loop {
-        post.pause(Program::up_to(&mut rng, program.scene.think)).await;
-        let want = Want::new(&post, ELECTION);
+        channel.pause(Program::random_duration(&mut rng, program.scenario.think_time)).await;
+        let demand = Demand::new(&channel, ELECTION);
         let options = LeaderOptions::default().ttl(program.ttl);
-        let stood = program.impatiently(&mut rng, program.sync.leader(ELECTION, options)).await;
-        match stood {
-            Some(Ok(leader)) => stand(&program, &mut rng, leader).await,
-            Some(Err(error)) => post.send(Letter::Saw(kind(&error))),
+        let joined =
+            program.maybe_cancelled(&mut rng, program.sync.leader(ELECTION, options)).await;
+        match joined {
+            Some(Ok(leader)) => lead_rounds(&program, &mut rng, leader).await,
+            Some(Err(error)) => channel.send(Message::Trace(error_code(&error))),
             None => {}
         }
-        drop(want);
+        drop(demand);
     }
 }
 
-async fn stand(program: &Program, rng: &mut Rng, leader: Leader) {
-    let post = &program.post;
+async fn lead_rounds(program: &Program, rng: &mut Rng, leader: Leader) {
+    let channel = &program.channel;
     let mut rounds = rng.between(1, 4);
-    while rounds > 0 || post.is_calm() {
+    while rounds > 0 || channel.faults_stopped() {
         rounds = rounds.saturating_sub(1);
-        if rng.chance(300) && !post.is_calm() {
-            run(program, rng, &leader).await;
+        if rng.chance(300) && !channel.faults_stopped() {
+            run_while_leading(program, rng, &leader).await;
             break;
         }
-        let Some(guard) = program.impatiently(rng, leader.elected()).await else { continue };
+        let Some(guard) = program.maybe_cancelled(rng, leader.elected()).await else { continue };
         let Ok(guard) = guard else { break };
-        let holding = Holding::new(post, ELECTION, guard);
-        let tenure = holding.tenure.clone();
-        let mut working = Rng::new(rng.draw());
+        let tracked = TrackedTenure::new(channel, ELECTION, guard);
+        let tenure = tracked.tenure.clone();
+        let mut work_rng = Rng::new(rng.draw());
         tokio::select! {
             biased;
             _ = tenure.lost() => {}
-            () = program.work(&mut working, ELECTION, &tenure) => {}
+            () = program.work(&mut work_rng, ELECTION, &tenure) => {}
         }
-        drop(holding);
-        post.given_back(ELECTION, &tenure);
+        drop(tracked);
+        channel.check_released(ELECTION, &tenure);
         if !rng.chance(400) {
             break;
         }
     }
     if rng.chance(300) {
-        post.send(Letter::Met(Fault::Abandoned));
+        channel.send(Message::Fault(Fault::Abandoned));
         return drop(leader);
     }
-    let resigned = program.impatiently(rng, leader.resign()).await;
-    post.send(Letter::Saw(resigned.map_or(7, |done| done.as_ref().map_or_else(kind, |()| 8))));
+    let resigned = program.maybe_cancelled(rng, leader.resign()).await;
+    channel.send(Message::Trace(
+        resigned.map_or(7, |done| done.as_ref().map_or_else(error_code, |()| 8)),
+    ));
 }
 
-async fn run(program: &Program, rng: &mut Rng, leader: &Leader) {
-    let chance = Rng::new(rng.draw());
+async fn run_while_leading(program: &Program, rng: &mut Rng, leader: &Leader) {
+    let work_rng = Rng::new(rng.draw());
     let done = leader.run(|tenure| {
-        let mut chance = chance.clone();
+        let mut work_rng = work_rng.clone();
         async move {
-            let holding = Holding::lent(&program.post, ELECTION, tenure);
-            program.work(&mut chance, ELECTION, &holding.tenure).await;
+            let tracked = TrackedTenure::without_guard(&program.channel, ELECTION, tenure);
+            program.work(&mut work_rng, ELECTION, &tracked.tenure).await;
         }
     });
-    let done = program.impatiently(rng, done).await;
-    program.post.send(Letter::Saw(done.map_or(7, |done| done.as_ref().map_or_else(kind, |()| 8))));
+    let done = program.maybe_cancelled(rng, done).await;
+    program
+        .channel
+        .send(Message::Trace(done.map_or(7, |done| done.as_ref().map_or_else(error_code, |()| 8))));
 }
 
-/// One task that looks on.
+/// A task that lists members and watches elections.
 pub(crate) async fn observer(program: Program, mut rng: Rng) {
-    let post = program.post.clone();
-    while !post.is_calm() {
-        post.pause(Program::up_to(&mut rng, Duration::from_secs(60))).await;
+    let channel = program.channel.clone();
+    while !channel.faults_stopped() {
+        channel.pause(Program::random_duration(&mut rng, Duration::from_secs(60))).await;
         if rng.chance(500) {
             let listed = program.sync.list_members(ListMembersOptions::default()).await;
-            post.send(Letter::Saw(listed.map_or(20, |members| 100 + members.len() as u64)));
+            channel.send(Message::Trace(listed.map_or(20, |members| 100 + members.len() as u64)));
             continue;
         }
         let options = WatchElectOptions::default().election(ELECTION);
         let Ok(mut events) = program.sync.watch_elect(options).await else { continue };
-        let long = Program::up_to(&mut rng, Duration::from_secs(120));
-        let look = async {
+        let duration = Program::random_duration(&mut rng, Duration::from_secs(120));
+        let watch = async {
             while let Some(event) = events.next().await {
                 let seen = event.member().token.map_or(u64::MAX, leasehold::Token::get);
-                post.send(Letter::Saw(seen));
+                channel.send(Message::Trace(seen));
             }
         };
-        let _ = timeout(long, look).await;
+        let _ = timeout(duration, watch).await;
     }
 }

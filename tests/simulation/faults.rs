@@ -1,10 +1,10 @@
-//! What can go wrong, and how often it did.
+//! The kinds of fault, and how often each happened.
 
 use std::fmt;
 
 macro_rules! faults {
     ($($name:ident),* $(,)?) => {
-        /// One thing that goes wrong.
+        /// A kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Fault { $($name),* }
 
@@ -18,11 +18,12 @@ faults! {
     RequestLost, ReplyLost, ResetBefore, ResetAfter, Unauthorized, Forbidden, SpuriousConflict, TooMany,
     LeaderChanged, Unavailable, TimedOut, TimedOutAfterCommit, SlowRequest, SlowReply, Garbled, Zombie,
     WatchSilent, WatchCut, WatchReset, WatchPartialLine, WatchGoneAtStart, WatchGoneEvent, WatchDuplicate,
-    Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart, RateBeyond, WallJump, EditBeside, Preferred,
-    Deleted, Seized, FreedByHand, TtlEdited, ForeignElector, Cancelled, Abandoned, SameIdentity, Severed,
+    Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart,
+    RateBeyond, WallJump, EditBeside, Preferred, Deleted, Seized, FreedByHand, TtlEdited, ForeignElector,
+    Cancelled, Abandoned, SameIdentity, Severed,
 }
 
-/// How often each went wrong.
+/// How often each kind of fault happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Faults([u64; Fault::ALL.len()]);
 
@@ -33,7 +34,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    pub(crate) const fn hit(&mut self, fault: Fault) {
+    pub(crate) const fn count(&mut self, fault: Fault) {
         self.0[fault as usize] += 1;
     }
 
@@ -47,7 +48,7 @@ impl Faults {
         self.0.iter().sum()
     }
 
-    /// C8: the kinds that never happened.
+    /// C8: the kinds of fault that never happened.
     pub(crate) fn missing(&self) -> Vec<Fault> {
         Fault::ALL.iter().copied().filter(|&fault| self.0[fault as usize] == 0).collect()
     }
@@ -67,11 +68,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_that_never_happened_is_found() {
+    fn a_fault_kind_that_never_happened_is_reported() {
         for missing in Fault::ALL.iter().copied() {
             let mut faults = Faults::default();
             for fault in Fault::ALL.iter().filter(|fault| **fault != missing) {
-                faults.hit(*fault);
+                faults.count(*fault);
             }
             assert_eq!(faults.missing(), [missing]);
         }

@@ -1,84 +1,41 @@
-//! One host: a paused runtime of its own, with a clock that has its own rate, and the process on it.
+//! A host: the rate of its clock, its connection to the server, and the process that runs on it.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::{Duration, SystemTime},
-};
+use crate::{checks::request_rate::RequestRate, process::Process, scenario::MS};
 
-use leasehold::{Clock, Kubernetes, Loss, Options, Tenure, TenureState};
-use leasehold_test_support::{Rng, overlap::Interval};
-use tokio::{
-    runtime::{Builder, Runtime},
-    time::{advance, sleep},
-};
-
-use crate::{
-    checks::requests::Requests,
-    elections::{candidate, observer},
-    locks::{Program, worker},
-    post::{Letter, Post},
-    scene::{MS, Scene},
-    wire,
-};
-
-/// The clock of one life: it stands at zero when that begins.
+/// The clock of one incarnation. It shows zero when the process starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostClock {
     pub(crate) started: u64,
-    /// In parts of a million.
+    /// The speed of this clock, in millionths of true time.
     pub(crate) rate: u64,
 }
 
 impl HostClock {
-    /// Whole milliseconds of this clock at that true time.
-    pub(crate) const fn local(self, at: u64) -> u64 {
+    /// What this clock shows at a true time, in whole milliseconds.
+    pub(crate) const fn local_time(self, at: u64) -> u64 {
         at.saturating_sub(self.started) * self.rate / 1_000_000 / MS
     }
 
-    /// When it shows this.
-    pub(crate) const fn when(self, local: u64) -> u64 {
+    /// The true time at which this clock shows `local` milliseconds.
+    pub(crate) const fn true_time(self, local: u64) -> u64 {
         self.started + (local * MS * 1_000_000).div_ceil(self.rate)
     }
 }
 
-/// A tenure that a task on this host has, or believes it has.
-pub(crate) struct Belief {
-    pub(crate) name: &'static str,
-    tenure: Tenure,
-    since: u64,
-    /// When it ends if nothing more happens.
-    until: u64,
-}
-
-/// A process in one of its lives.
-pub(crate) struct Process {
-    pub(crate) runtime: Runtime,
-    pub(crate) post: Post,
-    pub(crate) clock: HostClock,
-    local: u64,
-    pub(crate) beliefs: Vec<Belief>,
-    pub(crate) identity: String,
-    /// What its tasks want.
-    pub(crate) wants: Vec<&'static str>,
-    /// It has been told to end.
-    pub(crate) stopping: bool,
-    /// The handle, where its users do not take it with them.
-    pub(crate) handle: Option<Arc<Kubernetes>>,
-}
-
+/// A host and its faults.
 pub(crate) struct Host {
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
     pub(crate) rate: u64,
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
-    /// It is without a connection from then on; before, its answers are slow.
+    /// The host has no connection from `cut_from` to `cut_until`. Until `cut_from`, replies are slow.
     pub(crate) cut_from: u64,
     pub(crate) cut_until: u64,
-    /// Since when it has been running and connected.
-    pub(crate) able_since: u64,
-    /// How far its wall clock is off, in seconds.
+    /// When the host was last paused or disconnected, or when its process started.
+    pub(crate) available_since: u64,
+    /// The error of the wall clock, in seconds.
     pub(crate) skew: i64,
-    pub(crate) requests: Requests,
+    pub(crate) request_rate: RequestRate,
 }
 
 impl Host {
@@ -88,149 +45,15 @@ impl Host {
 
     pub(crate) fn new(rate: u64) -> Self {
         Self {
-            life: 0,
+            incarnation: 0,
             rate,
             process: None,
             paused_until: 0,
             cut_from: 0,
             cut_until: 0,
-            able_since: 0,
+            available_since: 0,
             skew: 0,
-            requests: Requests::default(),
+            request_rate: RequestRate::default(),
         }
     }
-}
-
-impl Process {
-    pub(crate) fn start(
-        scene: &Arc<Scene>,
-        rng: &mut Rng,
-        calm: &Arc<AtomicBool>,
-        clock: HostClock,
-        identity: String,
-    ) -> Self {
-        let runtime =
-            Builder::new_current_thread().enable_time().start_paused(true).build().expect("one");
-        let post = runtime.block_on(async { Post::new(Arc::clone(calm)) });
-        let wall = wall_at(clock.started, 0);
-        leasehold::simulate(rng.draw(), post.begun().into_std(), wall);
-        let ttl = Duration::from_secs(rng.pick(scene.ttls));
-        let keeps = rng.chance(500);
-        let handle = runtime.block_on(async {
-            let options = Options::default().identity(&identity).clock(Clock::Runtime);
-            let sync = Kubernetes::new(wire::client(&post), options).expect("usable options");
-            let scene = Arc::clone(scene);
-            let program = Program { post: post.clone(), sync: Arc::new(sync), scene, ttl };
-            for _ in 0..program.scene.workers {
-                let work = worker(program.clone(), Rng::new(rng.draw()));
-                tokio::spawn(program.clone().until_stopped(work));
-            }
-            if program.scene.candidates {
-                let stand = candidate(program.clone(), Rng::new(rng.draw()));
-                tokio::spawn(program.clone().until_stopped(stand));
-                let look = observer(program.clone(), Rng::new(rng.draw()));
-                tokio::spawn(program.clone().until_stopped(look));
-            }
-            keeps.then_some(program.sync)
-        });
-        Self {
-            runtime,
-            post,
-            clock,
-            local: 0,
-            beliefs: Vec::new(),
-            identity,
-            wants: Vec::new(),
-            stopping: false,
-            handle,
-        }
-    }
-
-    /// Lets the process run until its clock shows what it shows at `to`. One that was paused finds the time
-    /// gone at once.
-    pub(crate) fn run(
-        &mut self,
-        chance: u64,
-        to: u64,
-        skew: i64,
-        resumed: bool,
-    ) -> Vec<(u64, Letter)> {
-        let target = self.clock.local(to);
-        let ahead = Duration::from_millis(target.saturating_sub(self.local));
-        leasehold::simulate(chance, self.post.begun().into_std(), wall_at(to, skew));
-        self.runtime.block_on(async {
-            if resumed {
-                advance(ahead).await;
-            } else {
-                sleep(ahead).await;
-            }
-        });
-        self.local = target;
-        self.post.collect()
-    }
-
-    pub(crate) fn began(&mut self, name: &'static str, tenure: Tenure, since: u64) {
-        self.beliefs.push(Belief { name, tenure, since, until: since });
-    }
-
-    /// A tenure that was given back at `at`.
-    pub(crate) fn ended(
-        &mut self,
-        name: &'static str,
-        token: u64,
-        at: u64,
-    ) -> Option<(&'static str, Interval)> {
-        let found = self
-            .beliefs
-            .iter()
-            .position(|belief| belief.name == name && belief.tenure.token().get() == token)?;
-        Some(self.beliefs.remove(found).close(at))
-    }
-
-    /// Asks each tenure for how long it is held, and lets go of those that are not held any more.
-    pub(crate) fn ask(&mut self, now: u64) -> Vec<(&'static str, Interval, Loss)> {
-        if self.beliefs.is_empty() {
-            return Vec::new();
-        }
-        let (clock, local) = (self.clock, self.local);
-        let _on = self.runtime.enter();
-        let mut over = Vec::new();
-        let mut at = 0;
-        while at < self.beliefs.len() {
-            let belief = &mut self.beliefs[at];
-            let left = u64::try_from(belief.tenure.remaining().as_millis()).expect("short");
-            if belief.tenure.is_held() {
-                belief.until = clock.when(local + left + 1);
-                at += 1;
-            } else {
-                let why = match belief.tenure.state() {
-                    TenureState::Lost(why) => why,
-                    _ => Loss::Abandoned,
-                };
-                let (name, tenure) = self.beliefs.remove(at).close(now);
-                over.push((name, tenure, why));
-            }
-        }
-        over
-    }
-}
-
-impl Belief {
-    pub(crate) fn interval(&self) -> Interval {
-        Interval { token: self.tenure.token().get(), since: self.since, until: self.until }
-    }
-
-    fn close(self, at: u64) -> (&'static str, Interval) {
-        // A tenure that was never asked had its first deadline after its end.
-        let until = if self.until > self.since { self.until.min(at) } else { at };
-        (self.name, Interval { until: until.max(self.since), ..self.interval() })
-    }
-}
-
-/// What a wall clock shows that is off by so many seconds.
-fn wall_at(at: u64, skew: i64) -> SystemTime {
-    let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let shown = noon + Duration::from_micros(at);
-    let by = Duration::from_secs(skew.unsigned_abs());
-    if skew < 0 { shown - by } else { shown + by }
 }

@@ -1,31 +1,40 @@
-//! The whole library in a simulated cluster: several hosts, each a runtime with a clock of its own, over one API
-//! server and a network that loses, delays and repeats. One seed, one run.
+//! A deterministic simulation of the whole library. Several hosts, each with a tokio runtime and a clock of its own,
+//! share one API server and a network that loses, delays and repeats requests. The same seed gives the same run.
 //!
 //! ```text
-//!   seed ─▶ scene ─▶ chaos ──▶ hosts: programs ─▶ leasehold ─▶ kube ─▶ wire ──▶ network ──▶ store
-//!                               ▲                                                │           │
-//!                               └──────────── answers, watches ◀─────────────────┴───────────┘
-//!           checks C1 to C8 look at every tenure, commit and request
+//!   seed ─▶ scenario ─▶ world ─▶ hosts ─▶ programs ─▶ leasehold ─▶ kube ─▶ wire ─▶ network ─▶ api ─▶ store
+//!                         ▲                   ▲                                       │                │
+//!             injection ──┘                   └─────────── replies, watches ◀─────────┴────────────────┘
 //! ```
+//!
+//! The checks C1 to C6 see every tenure, write and request. C7 compares two runs of a seed. C8 requires that every
+//! kind of fault happened.
 
 mod api;
 mod batch;
-mod chaos;
+mod channel;
 mod checks;
+mod commit_checks;
+mod delivery;
 mod elections;
-mod elector;
 mod faults;
+mod foreign_elector;
 mod host;
+mod injection;
+mod lifecycle;
 mod locks;
-mod look;
+mod messages;
 mod mutation;
 mod network;
-mod post;
-mod real;
+mod process;
+mod program;
+mod real_server;
 mod report;
-mod scene;
-mod script;
+mod scenario;
+mod scripted_request;
 mod store;
+mod tick_checks;
+mod tracking;
 mod watches;
 mod wire;
 mod world;
@@ -37,28 +46,30 @@ use std::{
     time::Duration,
 };
 
-use crate::batch::Batch;
+use leasehold_test_support::Violation;
 
-/// A good part of what a simulated hour costs is memory that comes and goes.
+use crate::{batch::Batch, checks::repetition};
+
+/// Allocation is a large part of the cost of a simulated hour.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many seeds an ordinary test runs: enough for every kind of fault to happen.
-const SLICE: u64 = 48;
-/// How many more it runs that nobody has run before, at least.
-const FRESH: u64 = 12;
-/// And for how long it goes on to: on this machine's clock, so that a faster one looks at more.
-const FRESH_FOR: Duration = Duration::from_secs(30);
+/// How many fixed seeds run. With these, every kind of fault happens.
+const FIXED_SEEDS: u64 = 48;
+/// The smallest number of new seeds that run.
+const NEW_SEEDS: u64 = 12;
+/// How long new seeds are started, in real time, so that a faster machine runs more of them.
+const NEW_SEEDS_FOR: Duration = Duration::from_secs(30);
 
-/// Seeds that once failed, with what was wrong: run for ever.
+/// Seeds that failed once, each with the reason. They run in every test run.
 const FAILED: &str = include_str!("failed.txt");
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Does `work` for the seeds that `next` gives, on as many threads as there are cores.
-fn each<T: Send>(
+/// Runs `work` for each seed that `next` returns, on one thread per core.
+fn on_all_cores<T: Send>(
     next: impl Fn() -> Option<u64> + Sync,
     work: impl Fn(u64) -> Option<T> + Sync,
 ) -> Vec<T> {
@@ -72,7 +83,7 @@ fn each<T: Send>(
 
 fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
     let all = std::sync::Mutex::new(Batch::default());
-    each(next, |seed| {
+    on_all_cores(next, |seed| {
         let mut batch = Batch::default();
         batch.run(seed);
         all.lock().expect("no panic").join(batch);
@@ -81,111 +92,123 @@ fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
     all.into_inner().expect("no panic")
 }
 
-/// C1 to C6, and C8. `LEASEHOLD_SEED_FROM=n` takes others than the first seeds.
+/// C1 to C6, and C8, for a fixed range of seeds. `LEASEHOLD_SEED_FROM=n` selects another range.
 #[test]
 fn nothing_that_is_promised_is_broken() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
     let seed = AtomicU64::new(from);
-    let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + SLICE);
+    let next =
+        || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + FIXED_SEEDS);
     let all = batch(next);
     println!("{all}");
-    all.assert_clean();
+    all.assert_no_violation();
     assert!(
-        all.overlaps > 0,
-        "C1 is not asked for in scenes in which it would hold: C2 and C3 prove little there"
+        all.expected_overlaps > 0,
+        "no name was held twice despite a broken assumption, so C2 and C3 prove little"
     );
-    assert_eq!(all.faults.missing(), [], "C8: a fault that never happens proves nothing");
-    assert!(all.waited_for > 0, "C8: nobody created what had been deleted under its holder");
+    assert_eq!(all.faults.missing(), [], "C8: these kinds of fault never happened");
+    assert!(
+        all.waited_creations > 0,
+        "C8: no process had to wait before it created a deleted record"
+    );
 }
 
-/// Seeds that nobody has run before: what they find goes into `failed.txt`.
+/// C1 to C6 for new seeds. Add a seed that fails to `failed.txt`.
 #[test]
-fn nothing_that_is_promised_is_broken_by_what_was_never_tried() {
-    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
-    let (seed, begun) = (AtomicU64::new(from), real_now());
+fn nothing_that_is_promised_is_broken_with_new_seeds() {
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
+    let (seed, started) = (AtomicU64::new(from), real_now());
     let next = || {
         let seed = seed.fetch_add(1, Ordering::Relaxed);
-        (seed < from + FRESH || begun.elapsed() < FRESH_FOR).then_some(seed)
+        (seed < from + NEW_SEEDS || started.elapsed() < NEW_SEEDS_FOR).then_some(seed)
     };
     let all = batch(next);
     println!("seeds from {from}: {all}");
-    all.assert_clean();
+    all.assert_no_violation();
 }
 
 #[test]
-fn what_once_failed_fails_no_more() {
+fn seeds_that_failed_once_pass() {
     let seeds = FAILED.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
     let seeds: Vec<u64> = seeds.collect();
     let at = AtomicU64::new(0);
     let next = || {
-        let at = usize::try_from(at.fetch_add(1, Ordering::Relaxed)).expect("few");
+        let at = usize::try_from(at.fetch_add(1, Ordering::Relaxed)).expect("an index");
         seeds.get(at).copied()
     };
-    batch(next).assert_clean();
+    batch(next).assert_no_violation();
 }
 
-/// C7: what is to be replayed must repeat, on whichever thread. Seeds that nobody has run before.
+/// C7 for new seeds: a run must repeat exactly, on any thread, because otherwise it cannot be replayed.
 #[test]
-fn one_seed_is_one_trace() {
-    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
+fn the_same_seed_gives_the_same_trace() {
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let end = from + from_env("LEASEHOLD_COUNT").unwrap_or(6);
     let seed = AtomicU64::new(from);
     let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
-    let apart = each(next, |seed| {
-        (!is_one_trace(seed)).then(|| {
+    let failed = on_all_cores(next, |seed| {
+        check_repetition(seed).map(|violation| {
             format!(
-                "\nseed {seed}: two runs, two traces\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 cargo test -p leasehold-simulation one_seed_is_one_trace"
+                "\nseed {seed}: {}: {}\n  replay: LEASEHOLD_SEED_FROM={seed} LEASEHOLD_COUNT=1 \
+                 cargo test -p leasehold-simulation --test simulation the_same_seed_gives_the_same_trace",
+                violation.check, violation.what
             )
         })
     });
-    assert!(apart.is_empty(), "{}", apart.concat());
+    assert!(failed.is_empty(), "{}", failed.concat());
 }
 
-/// Whether two runs on two threads are the same in all that a run comes to.
-fn is_one_trace(seed: u64) -> bool {
+/// C7: runs a seed twice, on two threads.
+fn check_repetition(seed: u64) -> Option<Violation> {
     let run = || world::run(seed);
-    run() == std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
+    let first = run();
+    let second = std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"));
+    repetition::check(&first, &second)
 }
 
-/// The first of some seeds that nobody has run before.
-fn fresh() -> u64 {
+/// The first seed of a range that has not run before. It is derived from the current time.
+fn new_seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() << 20
 }
 
-/// `LEASEHOLD_SEED=n cargo test -p leasehold-simulation replay -- --ignored --nocapture`
+/// Repeats the run of `LEASEHOLD_SEED`:
+/// `cargo test -p leasehold-simulation --test simulation replay -- --ignored --nocapture`.
 #[test]
 #[ignore = "needs a seed"]
 fn replay() {
     let seed = from_env("LEASEHOLD_SEED").expect("LEASEHOLD_SEED");
     let mut batch = Batch::default();
     batch.run(seed);
-    println!("{:#?}", scene::Scene::of(seed));
+    println!("{:#?}", scenario::Scenario::of(seed));
     println!("{batch}");
-    batch.assert_clean();
+    batch.assert_no_violation();
 }
 
-/// `make soak HOURS=n`: simulated hours, from seeds that nobody has run before.
+/// `make soak HOURS=n`: C1 to C6 for new seeds, for a number of simulated hours.
 #[test]
-#[ignore = "as long as it is told to"]
+#[ignore = "runs for LEASEHOLD_HOURS simulated hours"]
 fn soak() {
     let hours = from_env("LEASEHOLD_HOURS").unwrap_or(100);
-    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(fresh);
+    let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let (seed, done) = (AtomicU64::new(from), AtomicU64::new(0));
-    let enough = hours * 3600 * scene::SEC;
+    let enough = hours * 3600 * scenario::SEC;
     let next = || {
-        let before = done.fetch_add(scene::LENGTH, Ordering::Relaxed);
+        let before = done.fetch_add(scenario::FAULT_PHASE, Ordering::Relaxed);
         (before < enough).then(|| seed.fetch_add(1, Ordering::Relaxed))
     };
-    let begun = real_now();
+    let started = real_now();
     let all = batch(next);
-    let took: Duration = begun.elapsed();
+    let elapsed: Duration = started.elapsed();
     println!("seeds from {from}: {all}");
-    let rate = u128::from(all.simulated) * 60 / 3600 / took.as_micros().max(1);
+    let rate = u128::from(all.simulated) * 60 / 3600 / elapsed.as_micros().max(1);
     println!("{rate} simulated hours a minute");
-    all.assert_clean();
+    all.assert_no_violation();
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it took, for people")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "real time decides only how many seeds run, and it is printed"
+)]
 fn real_now() -> std::time::Instant {
     std::time::Instant::now()
 }

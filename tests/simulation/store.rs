@@ -1,4 +1,5 @@
-//! What the API server stores: Leases, one counter for all versions, and the events since the last compaction.
+//! What the simulated API server stores: Leases, one counter for all versions, and the events since the last
+//! compaction.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::watches;
 
-/// An object in one version; in JSON it is written out once for all who are told.
+/// One version of an object. It is serialized once, for all responses and watches.
 #[derive(Debug)]
 pub(crate) struct Object {
     content: Value,
@@ -38,48 +39,50 @@ impl Deref for Object {
     }
 }
 
-/// An object as it became visible, or as it was last.
+/// One write: the object before and after it.
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) version: u64,
     pub(crate) name: Arc<str>,
     pub(crate) before: Option<Arc<Object>>,
     pub(crate) after: Option<Arc<Object>>,
-    /// When `before` became visible.
-    pub(crate) since: u64,
-    /// The event as most watches show it.
+    /// When `before` was stored.
+    pub(crate) before_since: u64,
+    /// The event that most watches send.
     line: OnceLock<Bytes>,
 }
 
 impl Commit {
-    /// The object as it was, with the version of its end.
-    fn gone(&self) -> Bytes {
-        let mut gone = Value::clone(self.before.as_ref().expect("before or after"));
-        gone["metadata"]["resourceVersion"] = self.version.to_string().into();
-        gone.to_string().into()
+    /// The deleted object, with the version of the deletion.
+    fn deleted_text(&self) -> Bytes {
+        let mut object = Value::clone(self.before.as_ref().expect("before or after"));
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        object.to_string().into()
     }
 
-    /// The object, in JSON.
+    /// The object as JSON.
     pub(crate) fn text(&self) -> Bytes {
-        self.after.as_ref().map_or_else(|| self.gone(), |after| after.text())
+        self.after.as_ref().map_or_else(|| self.deleted_text(), |after| after.text())
     }
 
-    /// The event, as a line of a watch.
+    /// The event as a line of a watch.
     pub(crate) fn line(&self) -> Bytes {
-        self.line.get_or_init(|| watches::line(self.kind(), &self.text()).into()).clone()
+        self.line
+            .get_or_init(|| watches::event_line(self.event_type(), &self.text()).into())
+            .clone()
     }
 
-    /// The event to a watch that did not select the object before.
-    pub(crate) fn came(&self) -> Bytes {
-        watches::line("ADDED", &self.text()).into()
+    /// The event for a watch that did not select the object before.
+    pub(crate) fn added_line(&self) -> Bytes {
+        watches::event_line("ADDED", &self.text()).into()
     }
 
-    /// The event to a watch that does not select the object any more.
-    pub(crate) fn went(&self) -> Bytes {
-        watches::line("DELETED", &self.gone()).into()
+    /// The event for a watch that no longer selects the object.
+    pub(crate) fn deleted_line(&self) -> Bytes {
+        watches::event_line("DELETED", &self.deleted_text()).into()
     }
 
-    const fn kind(&self) -> &'static str {
+    const fn event_type(&self) -> &'static str {
         match (&self.before, &self.after) {
             (None, _) => "ADDED",
             (_, Some(_)) => "MODIFIED",
@@ -94,7 +97,7 @@ pub(crate) struct Store {
     pub(crate) version: u64,
     uids: u64,
     pub(crate) log: VecDeque<Commit>,
-    /// Events up to this version are gone.
+    /// Events up to this version were discarded.
     pub(crate) compacted: u64,
 }
 
@@ -117,17 +120,17 @@ impl Store {
         self.leases.iter().map(|(name, (_, lease))| (name, lease))
     }
 
-    /// The object as it was before its last change, if that is remembered: what a lagging replica shows.
-    pub(crate) fn former(&self, name: &str) -> Option<&Commit> {
+    /// The last remembered write of an object. A lagging replica shows the state before it.
+    pub(crate) fn last_commit(&self, name: &str) -> Option<&Commit> {
         self.log.iter().rev().find(|commit| &*commit.name == name)
     }
 
-    /// Stores `object`, or deletes it, as the next version.
+    /// Stores `object` as the next version. `None` deletes the object.
     pub(crate) fn commit(&mut self, at: u64, name: &str, object: Option<Value>) -> &Commit {
         self.version += 1;
         let version = self.version;
         let name: Arc<str> = name.into();
-        let (since, before) = self.leases.remove(&name).unzip();
+        let (before_since, before) = self.leases.remove(&name).unzip();
         let after = object.map(|mut object| {
             let uid = before.as_ref().map_or_else(
                 || {
@@ -144,19 +147,26 @@ impl Store {
         if let Some(after) = &after {
             self.leases.insert(Arc::clone(&name), (at, Arc::clone(after)));
         }
-        let since = since.unwrap_or(at);
-        self.log.push_back(Commit { version, name, before, after, since, line: OnceLock::new() });
+        let before_since = before_since.unwrap_or(at);
+        self.log.push_back(Commit {
+            version,
+            name,
+            before,
+            after,
+            before_since,
+            line: OnceLock::new(),
+        });
         self.log.back().expect("just pushed")
     }
 
-    /// Forgets all events but the last `kept`.
+    /// Discards all events except the last `kept`.
     pub(crate) fn compact(&mut self, kept: usize) {
         while self.log.len() > kept {
             self.compacted = self.log.pop_front().map_or(self.compacted, |commit| commit.version);
         }
     }
 
-    /// The events after `version`, oldest first; `None` if some of them are gone.
+    /// The events after `version`, oldest first. `None` if some of them were discarded.
     pub(crate) fn after(&self, version: u64) -> Option<impl Iterator<Item = &Commit>> {
         let start = self.log.partition_point(|commit| commit.version <= version);
         (version >= self.compacted).then(|| self.log.range(start..))

@@ -1,80 +1,83 @@
-//! The server's side of watches, and what goes wrong with them.
+//! The server's side of watches, and their faults.
+
+use serde_json::json;
 
 use leasehold_test_support::Violation;
-use serde_json::json;
 
 use crate::{
     api::{self, Answer, Request},
     faults::Fault,
-    scene::SEC,
+    scenario::SEC,
     store::Store,
     wire::{self, Stream},
-    world::{Parcel, World},
+    world::{InFlight, World},
 };
 
-/// How often a watch shows that it is alive.
-const BOOKMARK: u64 = 30 * SEC;
+/// How often a watch without events sends a bookmark.
+const BOOKMARK_INTERVAL: u64 = 30 * SEC;
 
 /// An open watch.
-pub(crate) struct Watching {
+pub(crate) struct OpenWatch {
     pub(crate) host: usize,
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
     request: Request,
-    sent: u64,
-    after: u64,
+    sent_at: u64,
+    last_version: u64,
     body: Stream,
-    ends: u64,
-    bookmark: u64,
-    /// What happens to it, and when.
+    ends_at: u64,
+    next_bookmark: u64,
+    /// The fault that this watch will meet, and when.
     fault: Option<(Fault, u64)>,
 }
 
 impl World {
-    pub(crate) fn is_outdated(&mut self, parcel: &Parcel) -> Option<Violation> {
-        let place = ((parcel.host, parcel.life), parcel.request.selection());
-        match parcel.request.verb {
+    pub(crate) fn check_watch_start(&mut self, in_flight: &InFlight) -> Option<Violation> {
+        let watch_id = ((in_flight.host, in_flight.incarnation), in_flight.request.selection());
+        match in_flight.request.verb {
             "list" => {
-                self.outdated.listed(place, self.now);
+                self.expired_watches.listed(watch_id, self.now);
                 None
             }
-            // One that was given up meanwhile is no answer to what came later.
-            "watch" if !parcel.reply.is_closed() => self.outdated.check(&place),
+            // A cancelled watch is ignored: the client may have listed in the meantime.
+            "watch" if !in_flight.reply.is_closed() => self.expired_watches.check(&watch_id),
             _ => None,
         }
     }
 
-    pub(crate) fn begin_watch(&mut self, parcel: Parcel, late: u64) {
-        let number = |key: &str| parcel.request.query.get(key).and_then(|n| n.parse::<u64>().ok());
+    pub(crate) fn open_watch(&mut self, in_flight: InFlight, reply_delay: u64) {
+        let number =
+            |key: &str| in_flight.request.query.get(key).and_then(|n| n.parse::<u64>().ok());
         let after = number("resourceVersion").unwrap_or(self.store.version);
         let length = number("timeoutSeconds").unwrap_or(290) * SEC;
         let fault = self.watch_fault();
-        // A real server says it in an event; what stands before one may have a status of its own.
+        // A real server sends 410 in an event. A proxy or load balancer may answer with the status instead.
         if matches!(fault, Some((Fault::WatchGoneAtStart, _))) {
-            self.report.faults.hit(Fault::WatchGoneAtStart);
-            if !parcel.reply.is_closed() {
-                let place = ((parcel.host, parcel.life), parcel.request.selection());
-                self.outdated.gone(place, parcel.sent);
+            self.report.faults.count(Fault::WatchGoneAtStart);
+            if !in_flight.reply.is_closed() {
+                let watch_id =
+                    ((in_flight.host, in_flight.incarnation), in_flight.request.selection());
+                self.expired_watches.expired(watch_id, in_flight.sent_at);
             }
-            let gone = wire::whole(Answer::failure(410, "Expired", ""));
-            return self.back(parcel, gone, late, None);
+            let expired = wire::complete(Answer::failure(410, "Expired", ""));
+            return self.send_reply(in_flight, expired, reply_delay, None);
         }
-        let (replied, body) = wire::begun();
-        self.watches.push(Watching {
-            host: parcel.host,
-            life: parcel.life,
-            request: parcel.request.clone(),
-            sent: parcel.sent,
-            after,
+        let (reply, body) = wire::streaming();
+        self.watches.push(OpenWatch {
+            host: in_flight.host,
+            incarnation: in_flight.incarnation,
+            request: in_flight.request.clone(),
+            sent_at: in_flight.sent_at,
+            last_version: after,
             body,
-            ends: self.now + length,
-            bookmark: self.now + BOOKMARK,
+            ends_at: self.now + length,
+            next_bookmark: self.now + BOOKMARK_INTERVAL,
             fault,
         });
-        self.back(parcel, replied, late, None);
+        self.send_reply(in_flight, reply, reply_delay, None);
     }
 
     fn watch_fault(&mut self) -> Option<(Fault, u64)> {
-        if self.calm.is_some() || !self.rng.chance(self.scene.watches) {
+        if self.faults_stopped_at.is_some() || !self.rng.chance(self.scenario.watch_fault_rate) {
             return None;
         }
         let fault = self.rng.pick(&[
@@ -91,102 +94,105 @@ impl World {
         Some((fault, self.now + at))
     }
 
-    /// Tells each watch what has become visible.
-    pub(crate) fn feed_watches(&mut self) {
+    /// Sends each watch the events since its last version.
+    pub(crate) fn deliver_events(&mut self) {
         let mut watches = std::mem::take(&mut self.watches);
-        watches.retain_mut(|watching| {
-            let host = &self.hosts[watching.host];
-            if host.life != watching.life {
+        watches.retain_mut(|watch| {
+            let host = &self.hosts[watch.host];
+            if host.incarnation != watch.incarnation {
                 return false;
             }
-            let cut = self.calm.is_none() && host.is_cut(self.now);
-            cut || self.feed(watching)
+            let cut = self.faults_stopped_at.is_none() && host.is_cut(self.now);
+            cut || self.deliver_to(watch)
         });
         self.watches = watches;
     }
 
-    /// False if it has ended.
-    fn feed(&mut self, watching: &mut Watching) -> bool {
-        let fault = watching.fault.filter(|&(_, at)| at <= self.now).map(|(fault, _)| fault);
+    /// Returns false if the watch has ended.
+    fn deliver_to(&mut self, watch: &mut OpenWatch) -> bool {
+        let fault = watch.fault.filter(|&(_, at)| at <= self.now).map(|(fault, _)| fault);
         if let Some(fault) = fault.filter(|&fault| fault != Fault::WatchDuplicate) {
-            return self.fail_watch(watching, fault);
+            return self.fail_watch(watch, fault);
         }
-        if self.now >= watching.ends {
+        if self.now >= watch.ends_at {
             return false;
         }
-        if self.store.version > watching.after {
-            if self.store.after(watching.after).is_none() {
-                self.report.faults.hit(Fault::WatchGoneEvent);
-                self.end_gone(watching);
+        if self.store.version > watch.last_version {
+            if self.store.after(watch.last_version).is_none() {
+                self.report.faults.count(Fault::WatchGoneEvent);
+                self.end_expired(watch);
                 return false;
             }
             let times = if fault.is_some() { 2 } else { 1 };
             if fault.is_some() {
-                self.report.faults.hit(Fault::WatchDuplicate);
+                self.report.faults.count(Fault::WatchDuplicate);
             }
-            return watching.tell(&self.store, times);
+            return watch.send_events(&self.store, times);
         }
-        if self.now >= watching.bookmark {
-            watching.bookmark = self.now + BOOKMARK;
+        if self.now >= watch.next_bookmark {
+            watch.next_bookmark = self.now + BOOKMARK_INTERVAL;
             let kind = json!({
                 "kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
-                "metadata": { "resourceVersion": watching.after.to_string(), "creationTimestamp": null },
+                "metadata": { "resourceVersion": watch.last_version.to_string(), "creationTimestamp": null },
             });
-            return wire::push(&mut watching.body, line("BOOKMARK", kind.to_string().as_bytes()));
+            return wire::send_chunk(
+                &mut watch.body,
+                event_line("BOOKMARK", kind.to_string().as_bytes()),
+            );
         }
         true
     }
 
-    fn end_gone(&mut self, watching: &mut Watching) {
-        if wire::push(&mut watching.body, gone()) {
-            let place = ((watching.host, watching.life), watching.request.selection());
-            self.outdated.gone(place, watching.sent);
+    fn end_expired(&mut self, watch: &mut OpenWatch) {
+        if wire::send_chunk(&mut watch.body, expired_line()) {
+            let watch_id = ((watch.host, watch.incarnation), watch.request.selection());
+            self.expired_watches.expired(watch_id, watch.sent_at);
         }
     }
 
-    fn fail_watch(&mut self, watching: &mut Watching, fault: Fault) -> bool {
+    fn fail_watch(&mut self, watch: &mut OpenWatch, fault: Fault) -> bool {
         if fault == Fault::WatchSilent {
-            let first = watching.bookmark != u64::MAX;
+            let first = watch.next_bookmark != u64::MAX;
             if first {
-                self.report.faults.hit(fault);
-                watching.bookmark = u64::MAX;
+                self.report.faults.count(fault);
+                watch.next_bookmark = u64::MAX;
             }
-            // Half open: neither side hears of the other, for longer than was asked for.
-            return self.now < watching.ends + 60 * SEC;
+            // A half-open connection: neither side notices, for longer than the watch was to last.
+            return self.now < watch.ends_at + 60 * SEC;
         }
-        self.report.faults.hit(fault);
+        self.report.faults.count(fault);
         let reset = match fault {
             Fault::WatchGoneEvent => {
-                self.end_gone(watching);
+                self.end_expired(watch);
                 false
             }
             Fault::WatchPartialLine => {
-                wire::push(&mut watching.body, b"{\"type\":\"MODIFIED\",\"obj".to_vec());
+                wire::send_chunk(&mut watch.body, b"{\"type\":\"MODIFIED\",\"obj".to_vec());
                 self.rng.chance(500)
             }
             Fault::WatchReset => true,
             _ => false,
         };
         if reset {
-            let (_, body) = wire::begun();
-            std::mem::replace(&mut watching.body, body).abort(wire::reset());
+            let (_, body) = wire::streaming();
+            std::mem::replace(&mut watch.body, body).abort(wire::reset());
         }
         false
     }
 }
 
-impl Watching {
-    /// Whether it tells nothing, or will not, without coming to an end.
+impl OpenWatch {
+    /// Whether the watch is silent, or will be, without ending.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self.fault, Some((Fault::WatchSilent, _)))
     }
 
-    fn tell(&mut self, store: &Store, times: usize) -> bool {
-        for commit in store.after(self.after).into_iter().flatten() {
-            self.after = commit.version;
-            let Some(event) = api::event(&self.request, commit) else { continue };
+    fn send_events(&mut self, store: &Store, times: usize) -> bool {
+        for commit in store.after(self.last_version).into_iter().flatten() {
+            self.last_version = commit.version;
+            let Some(event) = api::watch_line(&self.request, commit) else { continue };
             for _ in 0..times {
-                if !wire::push(&mut self.body, event.clone()) {
+                if !wire::send_chunk(&mut self.body, event.clone()) {
                     return false;
                 }
             }
@@ -195,16 +201,16 @@ impl Watching {
     }
 }
 
-/// An event, of an object in JSON.
-pub(crate) fn line(kind: &str, object: &[u8]) -> Vec<u8> {
+/// An event as a line of a watch.
+pub(crate) fn event_line(kind: &str, object: &[u8]) -> Vec<u8> {
     [br#"{"type":""#, kind.as_bytes(), br#"","object":"#, object, b"}\n"].concat()
 }
 
-/// The last event of a watch from a version that the server has forgotten.
-pub(crate) fn gone() -> Vec<u8> {
+/// The last event of a watch whose version was compacted.
+pub(crate) fn expired_line() -> Vec<u8> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
         "reason": "Expired", "message": "too old resource version",
     });
-    line("ERROR", status.to_string().as_bytes())
+    event_line("ERROR", status.to_string().as_bytes())
 }

@@ -1,5 +1,7 @@
-//! A tower service that puts each request into its host's outbox and waits: the world carries it out, whether
-//! or not anybody still waits.
+//! The HTTP transport of the kube client: a tower service that reports each request to the world and waits for the
+//! reply.
+//!
+//! The world handles a request even if the client no longer waits.
 
 use bytes::Bytes;
 use http::Response;
@@ -8,39 +10,39 @@ use http_body_util::{
     channel::{Channel, Sender},
 };
 use kube::{Client, client::Body};
-use leasehold_test_support::wire::{Asked, parse};
 use tokio::sync::oneshot;
+
+use leasehold_test_support::wire::{Asked, parse};
+pub(crate) use leasehold_test_support::wire::{Failure, reset};
 
 use crate::{
     api::{Answer, Request},
-    post::{Letter, Post},
+    channel::{Message, ProcessChannel},
 };
 
-pub(crate) use leasehold_test_support::wire::{Failure, reset};
-
-pub(crate) type Replied = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
+pub(crate) type Reply = Result<Response<Either<Full<Bytes>, Channel<Bytes, Failure>>>, Failure>;
 pub(crate) type Stream = Sender<Bytes, Failure>;
 
-/// How many pieces of a body may wait to be read: a reader that is slower loses its watch.
+/// How many chunks of a body may be unread. A slower reader loses its watch.
 const BACKLOG: usize = 1024;
 
-pub(crate) fn client(post: &Post) -> Client {
-    let post = post.clone();
+pub(crate) fn client(channel: &ProcessChannel) -> Client {
+    let channel = channel.clone();
     let service = tower::service_fn(move |request: http::Request<Body>| {
-        let post = post.clone();
+        let channel = channel.clone();
         async move {
-            let (reply, replied) = oneshot::channel();
+            let (reply, answer) = oneshot::channel();
             let Asked { verb, name, query, body, .. } = parse(request).await;
             let request = Request { verb, name, query, body };
-            post.send(Letter::Request { request, reply });
-            replied.await.unwrap_or_else(|_| Err(reset()))
+            channel.send(Message::Request { request, reply });
+            answer.await.unwrap_or_else(|_| Err(reset()))
         }
     });
     Client::new(service, "default")
 }
 
-/// The answer as it arrives.
-pub(crate) fn whole(answer: Answer) -> Replied {
+/// A complete response.
+pub(crate) fn complete(answer: Answer) -> Reply {
     let mut response =
         Response::builder().status(answer.status).header("content-type", "application/json");
     if let Some(secs) = answer.retry_after {
@@ -49,16 +51,16 @@ pub(crate) fn whole(answer: Answer) -> Replied {
     Ok(response.body(Either::Left(Full::from(answer.body)))?)
 }
 
-/// A body that goes on.
-pub(crate) fn begun() -> (Replied, Stream) {
+/// A response whose body is streamed.
+pub(crate) fn streaming() -> (Reply, Stream) {
     let (body, channel) = Channel::new(BACKLOG);
     let response =
         Response::builder().header("content-type", "application/json").body(Either::Right(channel));
     (response.map_err(Into::into), body)
 }
 
-/// False if nobody reads any more, or not fast enough.
-pub(crate) fn push(body: &mut Stream, text: impl Into<Bytes>) -> bool {
+/// Returns false if the reader is gone, or too slow.
+pub(crate) fn send_chunk(body: &mut Stream, text: impl Into<Bytes>) -> bool {
     use futures::FutureExt as _;
 
     matches!(body.send_data(text.into()).now_or_never(), Some(Ok(())))

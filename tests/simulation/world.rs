@@ -1,112 +1,111 @@
-//! Everything that there is, advanced together in true time.
+//! The simulated world: all hosts, the network and the server, advanced together in true time.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicBool},
 };
 
-use leasehold_test_support::{Rng, Violation, overlap::Interval};
 use tokio::sync::oneshot;
+
+use leasehold_test_support::{Rng, Violation, overlap::Interval};
 
 use crate::{
     api::Request,
     checks::{
-        causes::Causes, fenced::Resource, leftovers::Leftovers, liveness::Liveness,
-        outdated::Outdated, recreation::Recreation, requests, tokens::Tokens,
+        causes::Causes, expired_watches::ExpiredWatches, fencing::FencedResource,
+        leftovers::Leftovers, liveness::Liveness, recreation::Recreation, tokens::Tokens,
     },
-    elector::Elector,
-    faults::{Fault, Faults},
-    host::{Host, HostClock, Process},
-    network::Fate,
-    post::Letter,
+    delivery::Delivery,
+    faults::Faults,
+    foreign_elector::ForeignElector,
+    host::Host,
     report::Report,
-    scene::{ELECTION, LOCKS, MS, SEC, Scene, TICK},
+    scenario::{MS, SEC, Scenario, TICK},
     store::Store,
-    watches::Watching,
-    wire::Replied,
+    watches::OpenWatch,
+    wire::Reply,
 };
 
-/// What this simulation's programs want.
-const NAMES: &[&str] = &[LOCKS[0], LOCKS[1], ELECTION];
-
-/// A request on its way.
-pub(crate) struct Parcel {
+/// A request on its way to the server, or its reply on the way back.
+pub(crate) struct InFlight {
     pub(crate) host: usize,
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
     pub(crate) identity: String,
     pub(crate) rate: u64,
-    pub(crate) sent: u64,
+    pub(crate) sent_at: u64,
     pub(crate) request: Request,
-    pub(crate) reply: oneshot::Sender<Replied>,
+    pub(crate) reply: oneshot::Sender<Reply>,
 }
 
+/// What happens at a point in true time.
 pub(crate) enum Event {
-    Arrive(Box<Parcel>, Fate),
-    /// With the version that a read is told of.
-    Answer(Box<Parcel>, Box<Replied>, Option<u64>),
-    Access {
+    RequestArrives(Box<InFlight>, Delivery),
+    /// The last field is the version that a read shows to the client.
+    ReplyArrives(Box<InFlight>, Box<Reply>, Option<u64>),
+    ResourceAccess {
         name: &'static str,
         token: u64,
         write: Option<u64>,
         reply: oneshot::Sender<Option<u64>>,
     },
-    Start {
+    StartProcess {
         host: usize,
     },
     Redeploy {
         host: usize,
     },
-    Chaos,
-    Elect,
-    Calm,
-    Stop,
+    InjectFault,
+    ForeignElectorRound,
+    StopFaults,
+    StopPrograms,
 }
 
+/// The state of the whole simulation.
 pub(crate) struct World {
     pub(crate) rng: Rng,
-    pub(crate) scene: Arc<Scene>,
+    pub(crate) scenario: Arc<Scenario>,
     pub(crate) now: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), Event>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) store: Store,
-    pub(crate) watches: Vec<Watching>,
-    /// Who waits for an answer that never comes.
-    pub(crate) hung: Vec<oneshot::Sender<Replied>>,
-    pub(crate) resources: BTreeMap<&'static str, Resource>,
-    pub(crate) elector: Elector,
-    pub(crate) down_until: u64,
-    pub(crate) calm: Option<u64>,
-    /// A watch was silent then, and did not come to an end.
-    pub(crate) unheard: bool,
-    pub(crate) calmed: Arc<AtomicBool>,
+    pub(crate) watches: Vec<OpenWatch>,
+    /// The reply channels of requests that are never answered.
+    pub(crate) unanswered: Vec<oneshot::Sender<Reply>>,
+    pub(crate) resources: BTreeMap<&'static str, FencedResource>,
+    pub(crate) foreign_elector: ForeignElector,
+    pub(crate) server_down_until: u64,
+    pub(crate) faults_stopped_at: Option<u64>,
+    /// Whether a watch was silent, without ending, when the faults stopped.
+    pub(crate) had_silent_watch: bool,
+    pub(crate) faults_stopped: Arc<AtomicBool>,
     pub(crate) tokens: Tokens,
     pub(crate) recreation: Recreation,
-    pub(crate) tenures: BTreeMap<&'static str, Vec<Interval>>,
+    pub(crate) intervals: BTreeMap<&'static str, Vec<Interval>>,
     pub(crate) liveness: Liveness,
     pub(crate) causes: Causes,
     pub(crate) leftovers: Leftovers,
-    pub(crate) outdated: Outdated,
+    pub(crate) expired_watches: ExpiredWatches,
     pub(crate) report: Report,
-    /// When all users were told to leave.
-    pub(crate) stopped: Option<u64>,
-    /// The one check that is asked, if not all are.
-    only: Option<&'static str>,
-    /// Whether the trace is printed.
-    told: bool,
+    /// When all programs were asked to stop.
+    pub(crate) programs_stopped_at: Option<u64>,
+    /// The only check that can fail the run; `None` for all of them.
+    only_check: Option<&'static str>,
+    /// Whether to print the trace.
+    print_trace: bool,
 }
 
-/// Runs the scene of `seed` to its end, or to its first violation.
+/// Runs the scenario of `seed` to its end, or to its first violation.
 pub(crate) fn run(seed: u64) -> Report {
     run_for(seed, None)
 }
 
-/// As [`run`], where only one check may end it: what would be found first by another is seen by this one.
-pub(crate) fn run_for(seed: u64, only: Option<&'static str>) -> Report {
-    let mut world = World::set(seed);
-    world.only = only;
-    let end = world.scene.length + 2 * world.patience() + 60 * SEC;
-    world.at(world.scene.length + world.patience() + 60 * SEC, Event::Stop);
+/// Like [`run`], but only one check can end the run. A violation of another check that comes first is ignored.
+pub(crate) fn run_for(seed: u64, only_check: Option<&'static str>) -> Report {
+    let mut world = World::new(seed);
+    world.only_check = only_check;
+    let end = world.scenario.fault_phase + 2 * world.max_gap() + 60 * SEC;
+    world.schedule(world.scenario.fault_phase + world.max_gap() + 60 * SEC, Event::StopPrograms);
     while world.now < end && world.report.violation.is_none() {
         world.tick();
     }
@@ -114,15 +113,15 @@ pub(crate) fn run_for(seed: u64, only: Option<&'static str>) -> Report {
 }
 
 impl World {
-    fn set(seed: u64) -> Self {
-        let scene = Arc::new(Scene::of(seed));
+    fn new(seed: u64) -> Self {
+        let scenario = Arc::new(Scenario::of(seed));
         let mut rng = Rng::new(seed);
         let mut faults = Faults::default();
-        let hosts = (0..scene.hosts)
+        let hosts = (0..scenario.hosts)
             .map(|_| {
-                let (rate, fault) = scene.rate(&mut rng);
+                let (rate, fault) = scenario.rate(&mut rng);
                 if let Some(fault) = fault {
-                    faults.hit(fault);
+                    faults.count(fault);
                 }
                 Host::new(rate)
             })
@@ -135,45 +134,45 @@ impl World {
             hosts,
             store: Store::new(),
             watches: Vec::new(),
-            hung: Vec::new(),
+            unanswered: Vec::new(),
             resources: BTreeMap::new(),
-            elector: Elector::default(),
-            down_until: 0,
-            calm: None,
-            unheard: false,
-            calmed: Arc::default(),
+            foreign_elector: ForeignElector::default(),
+            server_down_until: 0,
+            faults_stopped_at: None,
+            had_silent_watch: false,
+            faults_stopped: Arc::default(),
             tokens: Tokens::default(),
             recreation: Recreation::default(),
-            tenures: BTreeMap::new(),
+            intervals: BTreeMap::new(),
             liveness: Liveness::default(),
             causes: Causes::default(),
             leftovers: Leftovers::default(),
-            outdated: Outdated::default(),
+            expired_watches: ExpiredWatches::default(),
             report: Report { faults, trace: seed, ..Report::default() },
-            stopped: None,
-            only: None,
-            told: std::env::var_os("LEASEHOLD_TRACE").is_some(),
-            scene,
+            programs_stopped_at: None,
+            only_check: None,
+            print_trace: std::env::var_os("LEASEHOLD_TRACE").is_some(),
+            scenario,
         };
         for h in 0..world.hosts.len() {
             world.start_process(h);
-            if let Some(every) = world.scene.redeploy {
+            if let Some(every) = world.scenario.redeploy_interval {
                 let first = world.rng.below(every);
-                world.at(first, Event::Redeploy { host: h });
+                world.schedule(first, Event::Redeploy { host: h });
             }
         }
-        if world.scene.foreign {
-            world.at(SEC, Event::Elect);
+        if world.scenario.foreign_elector {
+            world.schedule(SEC, Event::ForeignElectorRound);
         }
-        world.at(world.scene.chaos, Event::Chaos);
-        world.at(world.scene.length, Event::Calm);
+        world.schedule(world.scenario.fault_interval, Event::InjectFault);
+        world.schedule(world.scenario.fault_phase, Event::StopFaults);
         world
     }
 
-    /// How long what is wanted may be held by nobody after the last fault.
-    pub(crate) fn patience(&self) -> u64 {
-        // A time to live, a retry; and what a server asked to be left alone for.
-        let longest = self.longest();
+    /// How long a wanted name may stay without a holder after the last fault.
+    pub(crate) fn max_gap(&self) -> u64 {
+        // One ttl, one retry interval, and the time for which a server asked clients to back off.
+        let longest = self.longest_ttl();
         self.on_the_slowest_clock(longest + longest / 3 * 12 / 10 + 5 * SEC)
     }
 
@@ -181,33 +180,33 @@ impl World {
         time * 1_000_000 / self.hosts.iter().map(|host| host.rate).min().unwrap_or(1_000_000)
     }
 
-    pub(crate) fn at(&mut self, when: u64, event: Event) {
+    pub(crate) fn schedule(&mut self, when: u64, event: Event) {
         self.order += 1;
         self.queue.insert((when.max(self.now), self.order), event);
     }
 
-    #[expect(clippy::print_stdout, reason = "what somebody asked to be told")]
-    pub(crate) fn note(&mut self, what: u64) {
-        if self.told {
+    #[expect(clippy::print_stdout, reason = "the trace was asked for")]
+    pub(crate) fn trace(&mut self, what: u64) {
+        if self.print_trace {
             println!("{:>10} ms  {what}", self.now / MS);
         }
         let trace = &mut self.report.trace;
         *trace = (*trace ^ what ^ self.now).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
     }
 
-    pub(crate) fn found(&mut self, violation: Option<Violation>) {
-        let asked = |found: &Violation| self.only.is_none_or(|only| only == found.check);
+    pub(crate) fn report_violation(&mut self, violation: Option<Violation>) {
+        let is_asked = |found: &Violation| self.only_check.is_none_or(|check| check == found.check);
         if self.report.violation.is_none() {
-            self.report.violation = violation.filter(asked).map(|mut violation| {
+            self.report.violation = violation.filter(is_asked).map(|mut violation| {
                 violation.what = format!("at {} ms: {}", self.now / MS, violation.what);
                 violation
             });
         }
     }
 
-    /// A tenure is over.
-    pub(crate) fn over(&mut self, name: &'static str, tenure: Interval) {
-        self.tenures.entry(name).or_default().push(tenure);
+    /// Records when a tenure was held, for C1.
+    pub(crate) fn tenure_ended(&mut self, name: &'static str, tenure: Interval) {
+        self.intervals.entry(name).or_default().push(tenure);
     }
 
     fn tick(&mut self) {
@@ -218,175 +217,65 @@ impl World {
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= to) {
             let ((at, _), event) = entry.remove_entry();
             self.now = at;
-            self.happen(event);
+            self.handle_event(event);
         }
         self.now = to;
-        self.feed_watches();
-        self.look();
+        self.deliver_events();
+        self.check_tick();
     }
 
-    fn happen(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Arrive(parcel, fate) => self.arrive(*parcel, fate),
-            Event::Answer(parcel, replied, version) => {
-                // Whoever asked may have gone.
-                let reached = parcel.reply.send(*replied).is_ok();
-                if let Some(version) = version.filter(|_| reached) {
-                    let life = (parcel.host, parcel.life);
-                    // By then the host's tasks have run up to the end of this tick.
+            Event::RequestArrives(in_flight, delivery) => self.deliver(*in_flight, delivery),
+            Event::ReplyArrives(in_flight, reply, version) => {
+                // The client may have stopped waiting.
+                let is_waiting = in_flight.reply.send(*reply).is_ok();
+                if let Some(version) = version.filter(|_| is_waiting) {
+                    let incarnation = (in_flight.host, in_flight.incarnation);
+                    // The tasks of the host have already run to the end of this tick.
                     let at = self.now.next_multiple_of(TICK);
-                    self.recreation.told(life, &parcel.request.name, version, at);
+                    self.recreation.shown(incarnation, &in_flight.request.name, version, at);
                 }
             }
-            Event::Access { name, token, write, reply } => {
+            Event::ResourceAccess { name, token, write, reply } => {
                 let value = self.resources.entry(name).or_default().access(token, write);
-                self.note(value.unwrap_or(u64::MAX));
+                self.trace(value.unwrap_or(u64::MAX));
                 let _ = reply.send(value);
             }
-            Event::Start { host } => {
+            Event::StartProcess { host } => {
                 if self.hosts[host].process.is_none() {
                     self.start_process(host);
                 }
             }
             Event::Redeploy { host } => self.redeploy(host),
-            Event::Chaos => self.chaos(),
-            Event::Elect => self.elect(),
-            Event::Calm => self.calm_down(),
-            Event::Stop => {
-                self.stopped = Some(self.now);
+            Event::InjectFault => self.inject_fault(),
+            Event::ForeignElectorRound => self.run_foreign_elector(),
+            Event::StopFaults => self.stop_faults(),
+            Event::StopPrograms => {
+                self.programs_stopped_at = Some(self.now);
                 for host in &self.hosts {
-                    host.process.iter().for_each(|process| process.post.stop());
+                    host.process.iter().for_each(|process| process.channel.stop());
                 }
             }
         }
     }
 
     fn run_host(&mut self, h: usize, to: u64) {
-        let chance = self.rng.draw();
+        let seed = self.rng.draw();
         let host = &mut self.hosts[h];
         if host.paused_until >= to {
             return;
         }
-        let resumed = std::mem::take(&mut host.paused_until) > 0;
+        let was_paused = std::mem::take(&mut host.paused_until) > 0;
         let skew = host.skew;
         let Some(process) = &mut host.process else { return };
-        let letters = process.run(chance, to, skew, resumed);
-        for (local, letter) in letters {
-            self.take(h, local, letter);
+        let messages = process.run(seed, to, skew, was_paused);
+        for (local, message) in messages {
+            self.handle_message(h, local, message);
         }
         let Some(process) = &mut self.hosts[h].process else { return };
-        for (name, tenure, why) in process.ask(to) {
-            self.lost(h, name, tenure, why);
+        for (name, tenure, loss) in process.poll_held(to) {
+            self.tenure_lost(h, name, tenure, loss);
         }
-    }
-
-    /// What a task on a host did.
-    fn take(&mut self, h: usize, local: u64, letter: Letter) {
-        let host = &mut self.hosts[h];
-        let (life, rate) = (host.life, host.rate);
-        let Some(process) = &mut host.process else { return };
-        let at = process.clock.when(local).max(self.now);
-        match letter {
-            Letter::Request { request, reply } => {
-                self.report.requests += 1;
-                let identity = process.identity.clone();
-                let who = ((h, life), identity.as_str(), at);
-                let nobody = self.leftovers.check(&request, who, &process.wants, NAMES);
-                // A fast clock asks more often, and is not to blame.
-                let bound = host.requests.asked(at * rate / 1_000_000, 4);
-                self.found(bound.or(nobody));
-                let rest = self.on_the_slowest_clock(self.longest() + 5 * SEC);
-                self.found(requests::late(at, self.stopped.map(|stopped| stopped + rest)));
-                self.leave(at, Parcel { host: h, life, identity, rate, sent: at, request, reply });
-            }
-            Letter::Access { name, token, write, reply } => {
-                let late = self.calm.is_none() && self.rng.chance(50);
-                let delay = if late { self.rng.below(30 * SEC) } else { self.rng.below(30 * MS) };
-                self.at(at + delay, Event::Access { name, token, write, reply });
-            }
-            Letter::Began { name, tenure } => {
-                let token = tenure.token().get();
-                process.began(name, tenure, at);
-                self.report.tenures += 1;
-                self.note(token);
-                let wrong = self.tokens.began((h, life), name, token);
-                self.found(wrong);
-            }
-            Letter::Ended { name, token, lost } => {
-                let ended = process.ended(name, token, at);
-                self.note(token);
-                match (ended, lost) {
-                    (Some((name, tenure)), Some(why)) => self.lost(h, name, tenure, why),
-                    (Some((name, tenure)), None) => self.over(name, tenure),
-                    (None, _) => {}
-                }
-            }
-            Letter::Kept { name, token } => {
-                let what = format!("`{name}` is held with token {token} after it was given back");
-                self.found(Some(Violation::new("C1", what)));
-            }
-            Letter::Unlocks { name } => self.causes.unlocked(h, name, at),
-            Letter::Wants { name, begins } => {
-                if begins {
-                    host.requests.wants();
-                    process.wants.push(name);
-                } else if let Some(found) = process.wants.iter().position(|want| *want == name) {
-                    process.wants.swap_remove(found);
-                }
-                let ceased = (!process.wants.contains(&name)).then_some(at);
-                self.leftovers.wants((h, life), name, ceased);
-                self.liveness.wants(at, name, begins);
-            }
-            Letter::Met(fault) => self.report.faults.hit(fault),
-            Letter::Saw(what) => self.note(what),
-        }
-    }
-
-    pub(crate) fn start_process(&mut self, h: usize) {
-        let host = &mut self.hosts[h];
-        host.life += 1;
-        host.able_since = self.now;
-        let clock = HostClock { started: self.now, rate: host.rate };
-        let twin = self.scene.twins && h < 2;
-        let identity = if twin { "twin".into() } else { format!("host-{h}-{}", host.life) };
-        if twin {
-            self.report.faults.hit(Fault::SameIdentity);
-        }
-        host.process =
-            Some(Process::start(&self.scene, &mut self.rng, &self.calmed, clock, identity));
-    }
-
-    /// kill -9.
-    pub(crate) fn end_process(&mut self, h: usize) {
-        let Some(process) = self.hosts[h].process.take() else { return };
-        for belief in &process.beliefs {
-            let tenure = belief.interval();
-            self.over(belief.name, Interval { until: tenure.until.min(self.now), ..tenure });
-        }
-        for name in &process.wants {
-            self.liveness.wants(self.now, name, false);
-        }
-        self.hosts[h].paused_until = 0;
-    }
-
-    /// The process is told to end, ends a while later, and begins anew.
-    fn redeploy(&mut self, h: usize) {
-        if self.calm.is_some() {
-            return;
-        }
-        self.report.faults.hit(Fault::Redeployed);
-        if let Some(process) = &self.hosts[h].process {
-            if process.stopping {
-                self.end_process(h);
-                self.start_process(h);
-            } else {
-                process.post.stop();
-                let grace = self.now + self.rng.between(100 * MS, 4 * SEC);
-                self.hosts[h].process.as_mut().expect("there").stopping = true;
-                return self.at(grace, Event::Redeploy { host: h });
-            }
-        }
-        let next = self.now + self.scene.redeploy.unwrap_or(30 * SEC);
-        self.at(next, Event::Redeploy { host: h });
     }
 }

@@ -1,6 +1,6 @@
-//! What an API server's answer means: the one place where statuses become errors.
+//! The meaning of a failed response: the only place where an HTTP status becomes an error.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kube::core::Status;
@@ -8,108 +8,136 @@ use kube::core::Status;
 use super::BACKEND;
 use crate::api::error::Error;
 
-/// What was asked, for the error to name it.
+/// The request that failed, so that the error can name it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
-    /// In the server's terms: `get`, `create`, `update`, `delete`, `list`, `watch`.
+pub(super) struct RequestContext<'a> {
+    /// As the API server names it: `get`, `create`, `update`, `delete`, `list`, `watch`.
     pub(super) verb: &'static str,
-    /// `leases.coordination.k8s.io`, or another.
+    /// The resource, for example `leases.coordination.k8s.io`.
     pub(super) resource: &'a str,
-    /// The object, where there is one.
+    /// The name of the object; `None` for a request about many objects.
     pub(super) name: Option<&'a str>,
     pub(super) namespace: &'a str,
 }
 
-/// An answer that is no success, sorted by what follows from it.
+/// A failed request, sorted by what the caller does next.
 #[derive(Debug)]
-pub(super) enum Failed {
-    /// The object is not there.
+pub(super) enum RequestFailure {
+    /// The object does not exist.
     NotFound,
-    /// The object is not what the write was conditional on.
+    /// The object is not the one that the write was conditional on.
     Conflict,
-    /// What was to be continued has been compacted away.
+    /// The version from which to continue a list or a watch is too old: the server no longer has it.
     Expired,
-    /// Everything else.
+    /// Any other failure.
     Other(Error),
 }
 
-impl Failed {
-    /// For requests where no failure is expected.
-    pub(super) fn into_error(self, asked: &Asked<'_>) -> Error {
+impl RequestFailure {
+    /// The error for a caller that handles no kind of failure itself.
+    pub(super) fn into_error(self, context: &RequestContext<'_>) -> Error {
         match self {
             Self::Other(error) => error,
-            Self::NotFound => asked.rejected("the server has no such object or resource"),
-            Self::Conflict => asked.rejected("the object is in conflict"),
+            Self::NotFound => context.rejected(
+                "the API server has no such object or resource. Check that the URL of the API \
+                 server is right",
+            ),
+            Self::Conflict => {
+                context.rejected("the API server reports a conflict. Repeat the request")
+            }
             Self::Expired => Error::unavailable(
                 BACKEND,
-                Answer { status: StatusCode::GONE, message: "the list has expired".into() },
+                ServerStatus {
+                    code: StatusCode::GONE,
+                    message: "the requested version is too old; the list starts again".into(),
+                },
             ),
         }
     }
 }
 
-/// The server's own words, as the cause of an [`Error::Unavailable`].
+/// The server's message, as the cause of an [`Error::Unavailable`].
 #[derive(Debug, thiserror::Error)]
-#[error("the API server answered {status}: {message}")]
-struct Answer {
-    status: StatusCode,
+#[error("the API server responded {code}: {message}")]
+struct ServerStatus {
+    code: StatusCode,
     message: String,
 }
 
-impl Asked<'_> {
-    /// What an answer of `status` means. The body is a `Status` object, or whatever a proxy made of it.
-    pub(super) fn failed(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failed {
-        let said: Option<Status> = serde_json::from_slice(body).ok();
-        let message = match &said {
-            Some(said) if !said.message.is_empty() => said.message.clone(),
-            _ => shown(body),
+impl RequestContext<'_> {
+    /// Sorts a response with an error status. The body is a `Status` object, or text that a proxy wrote.
+    pub(super) fn classify(
+        &self,
+        code: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> RequestFailure {
+        let status: Option<Status> = serde_json::from_slice(body).ok();
+        let message = match &status {
+            Some(status) if !status.message.is_empty() => status.message.clone(),
+            _ => first_line(body),
         };
-        let details = said.as_ref().and_then(|said| said.details.as_ref());
+        let details = status.as_ref().and_then(|status| status.details.as_ref());
         let about_namespace = details.is_some_and(|details| details.kind == "namespaces");
         let terminating = details.is_some_and(|details| {
             details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
         });
-        // A proxy that does not know the way knows nothing of the object either.
-        let not_found = said.as_ref().is_some_and(|said| said.code == 404);
-        match status {
+        // A 404 without a `Status` object comes from a proxy, which knows nothing about the object.
+        let not_found = status.as_ref().is_some_and(|status| status.code == 404);
+        match code {
             StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
-                let reason = "it does not exist: create it, or choose another with the namespace option".into();
-                Failed::Other(Error::Namespace { namespace: self.namespace.into(), reason })
+                self.namespace_error(
+                    "it does not exist. Create it, or choose another one with the namespace option",
+                )
             }
-            StatusCode::NOT_FOUND if not_found => Failed::NotFound,
-            StatusCode::CONFLICT => Failed::Conflict,
-            StatusCode::GONE => Failed::Expired,
-            StatusCode::UNAUTHORIZED => Failed::Other(self.refused(
-                "the server does not accept the credentials: has the token expired? Renew the kubeconfig's user, or mount a fresh service account token".into(),
+            StatusCode::NOT_FOUND if not_found => RequestFailure::NotFound,
+            StatusCode::CONFLICT => RequestFailure::Conflict,
+            StatusCode::GONE => RequestFailure::Expired,
+            StatusCode::UNAUTHORIZED => self.denied(
+                "the API server does not accept the credentials: they are wrong or have expired. \
+                 Renew the credentials in the kubeconfig, or mount a fresh service account token"
+                    .into(),
+            ),
+            StatusCode::FORBIDDEN if terminating => self.namespace_error(
+                "it is being deleted. Wait until it is gone and create it again, or choose another \
+                 one with the namespace option",
+            ),
+            StatusCode::FORBIDDEN => self.denied(format!(
+                "{message}. Grant the verb with a Role and a RoleBinding in this namespace"
             )),
-            StatusCode::FORBIDDEN if terminating => {
-                let reason = "it is being deleted: wait until it has gone and create it again, or choose another".into();
-                Failed::Other(Error::Namespace { namespace: self.namespace.into(), reason })
-            }
-            StatusCode::FORBIDDEN => Failed::Other(self.refused(format!("{message}. Grant the verb with a Role and a RoleBinding in this namespace"))),
             StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::NOT_ACCEPTABLE
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Failed::Other(self.rejected(&message)),
+            | StatusCode::UNPROCESSABLE_ENTITY => RequestFailure::Other(self.rejected(&message)),
             _ => {
-                let in_body = details.map(|details| u64::from(details.retry_after_seconds)).filter(|&secs| secs > 0);
-                let in_header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+                let in_body = details
+                    .map(|details| u64::from(details.retry_after_seconds))
+                    .filter(|&secs| secs > 0);
+                let in_header =
+                    headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
                 let retry_after = in_header.or(in_body).map(Duration::from_secs);
-                let source = std::sync::Arc::new(Answer { status, message });
-                Failed::Other(Error::Unavailable { backend: BACKEND, source, retry_after })
+                let source = Arc::new(ServerStatus { code, message });
+                RequestFailure::Other(Error::Unavailable { backend: BACKEND, source, retry_after })
             }
         }
     }
 
-    fn refused(&self, reason: String) -> Error {
-        Error::PermissionDenied {
+    fn namespace_error(&self, reason: &str) -> RequestFailure {
+        RequestFailure::Other(Error::Namespace {
+            namespace: self.namespace.into(),
+            reason: reason.into(),
+        })
+    }
+
+    fn denied(&self, reason: String) -> RequestFailure {
+        RequestFailure::Other(Error::PermissionDenied {
             verb: self.verb,
             resource: self.object(),
             namespace: self.namespace.into(),
             reason,
-        }
+        })
     }
 
     fn rejected(&self, reason: &str) -> Error {
@@ -129,10 +157,14 @@ impl Asked<'_> {
     }
 }
 
-/// The beginning of a body that is no `Status`.
-fn shown(body: &[u8]) -> String {
+/// The first line of a body that is not a `Status` object, at most 200 characters.
+fn first_line(body: &[u8]) -> String {
     const SHOWN: usize = 200;
     let text = String::from_utf8_lossy(body);
     let line = text.trim().lines().next().unwrap_or_default();
-    if line.is_empty() { "without a reason".into() } else { line.chars().take(SHOWN).collect() }
+    if line.is_empty() {
+        "the response gives no reason".into()
+    } else {
+        line.chars().take(SHOWN).collect()
+    }
 }

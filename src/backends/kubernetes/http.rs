@@ -1,132 +1,136 @@
-//! Requests for Leases: each one attempt. Whoever asks has the timeouts.
+//! Requests to the API server. Each call is one attempt; the caller sets the timeout.
+//!
+//! `kube::core::Request` and its parameter types build every request: method, path, query and body.
+//! Objects stay untyped JSON, because a typed Lease would drop the fields that its version of the API does not know.
 
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header::ACCEPT};
 use http_body_util::BodyExt as _;
-use kube::{Client, client::Body, core::WatchEvent};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Client, Resource as _,
+    api::{ListParams, WatchParams},
+    client::Body,
+    core::{Request, WatchEvent, request},
+};
 use serde_json::Value;
 
 use super::{
     BACKEND,
     codec::{self, ELECTION, KIND},
-    error::{Asked, Failed},
+    error::{RequestContext, RequestFailure},
 };
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::Namespace,
     },
     store::{Entry, Scope},
 };
 
-/// The resource, in the server's terms.
+/// The resource, as the API server and the rules of a Role name it.
 pub(super) const LEASES: &str = "leases.coordination.k8s.io";
-/// Where the server has them.
-const GROUP: &str = "/apis/coordination.k8s.io/v1";
-/// How many objects one page of a list has.
-const PAGE: usize = 500;
+/// The maximum number of objects on one page of a list.
+const PAGE: u32 = 500;
 
-/// A change that a watch tells of.
-pub(super) type News = WatchEvent<Value>;
+/// An event of a watch, with the Lease as the server sent it.
+pub(super) type LeaseEvent = WatchEvent<Value>;
 
-/// The client, and nothing but requests.
+/// What `kube::core::Request` builds.
+pub(super) type BuiltRequest = Result<http::Request<Vec<u8>>, request::Error>;
+
+/// The client, for requests only.
 #[derive(Clone)]
-pub(super) struct Api(pub(super) Client);
+pub(super) struct Http(pub(super) Client);
 
-impl Api {
-    /// Sends one request and reads its whole answer.
+impl Http {
+    /// Sends one request and reads the whole response.
+    ///
+    /// `Client::request` is not used, because it drops the headers of a failed response, and `Retry-After` with them.
     pub(super) async fn send(
         &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        asked: &Asked<'_>,
-    ) -> Result<Value, Failed> {
-        let lost = |error| Failed::Other(error);
-        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "application/json")
-            .body(Body::from(body))
-            .map_err(|error| lost(codec::malformed(error)))?;
-        let answer =
-            self.0.send(request).await.map_err(|error| lost(Error::unavailable(BACKEND, error)))?;
-        let (head, body) = answer.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| lost(Error::unavailable(BACKEND, error)))?
-            .to_bytes();
+        request: BuiltRequest,
+        context: &RequestContext<'_>,
+    ) -> Result<Value, RequestFailure> {
+        let unavailable = |error| RequestFailure::Other(Error::unavailable(BACKEND, error));
+        let mut request =
+            request.map_err(|error| RequestFailure::Other(codec::malformed(error)))?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let response = self.0.send(request.map(Body::from)).await.map_err(unavailable)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(unavailable)?.to_bytes();
         if !head.status.is_success() {
-            return Err(asked.failed(head.status, &head.headers, &body));
+            return Err(context.classify(head.status, &head.headers, &body));
         }
-        // Cut short or garbled: what was asked may well have been done.
-        serde_json::from_slice(&body).map_err(|error| lost(codec::malformed(error)))
+        // If the body is truncated or garbled, the server may still have done what was requested.
+        serde_json::from_slice(&body)
+            .map_err(|error| RequestFailure::Other(codec::malformed(error)))
     }
-}
 
-impl Api {
-    /// Everything in `scope`, and the version from which to watch it.
+    /// Every record in `scope`, and the version from which to watch the scope.
     pub(super) async fn list(&self, scope: &Scope) -> Result<(Vec<Entry>, String)> {
-        let asked = asked("list", scope);
+        let context = context("list", scope);
         let mut entries = Vec::new();
-        let mut next = String::new();
+        let mut params = ListParams::default().limit(PAGE);
+        (params.field_selector, params.label_selector) = selectors(scope);
         loop {
-            let query = format!("{}&limit={PAGE}{next}", selection(scope));
             let mut page = self
-                .send(Method::GET, &query, None, &asked)
+                .send(leases(namespace(scope)).list(&params), &context)
                 .await
-                .map_err(|failed| failed.into_error(&asked))?;
+                .map_err(|failure| failure.into_error(&context))?;
             entries.extend(items(&mut page)?);
             let metadata = &page["metadata"];
-            let more = metadata["continue"].as_str().filter(|token| !token.is_empty());
-            let Some(token) = more else {
+            let Some(token) = metadata["continue"].as_str().filter(|token| !token.is_empty())
+            else {
                 let version = metadata["resourceVersion"].as_str().unwrap_or_default();
                 return Ok((entries, version.into()));
             };
-            next = format!("&continue={}", escaped(token));
+            params.continue_token = Some(token.into());
         }
     }
 
-    /// What changes in `scope` after `version`, until the server ends it, which it is asked to after `length`.
-    /// The first error is the last item of use.
+    /// The changes in `scope` after `version`. The server is asked to end the watch after `length`.
+    /// Stop at the first error: no event after it is reliable.
     pub(super) async fn watch(
         &self,
         scope: &Scope,
         version: &str,
         length: Duration,
-    ) -> Result<impl Stream<Item = Result<News>> + Send + Unpin + use<>> {
-        let query = format!(
-            "{}&watch=true&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}",
-            selection(scope),
-            length.as_secs(),
-            escaped(version)
-        );
-        let request = Request::get(query).body(Vec::new()).map_err(codec::malformed)?;
-        let events = self.0.request_events(request).await.map_err(|error| failure(error, scope))?;
+    ) -> Result<impl Stream<Item = Result<LeaseEvent>> + Send + Unpin + use<>> {
+        let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
+        let mut params = WatchParams::default().timeout(seconds);
+        (params.field_selector, params.label_selector) = selectors(scope);
+        let request = leases(namespace(scope)).watch(&params, version).map_err(codec::malformed)?;
+        let events =
+            self.0.request_events(request).await.map_err(|error| watch_error(error, scope))?;
         let scope = scope.clone();
-        let told = move |event: kube::Result<News>| event.map_err(|error| failure(error, &scope));
-        Ok(Box::pin(events.map(told)))
+        let map_error = move |event: kube::Result<LeaseEvent>| {
+            event.map_err(|error| watch_error(error, &scope))
+        };
+        Ok(Box::pin(events.map(map_error)))
     }
 }
 
-/// What a watch that failed means.
-pub(super) fn failure(error: kube::Error, scope: &Scope) -> Error {
-    let kube::Error::Api(status) = error else { return Error::unavailable(BACKEND, error) };
-    let asked = asked("watch", scope);
-    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = serde_json::to_vec(&status).unwrap_or_default();
-    asked.failed(code, &HeaderMap::new(), &body).into_error(&asked)
+/// Builds requests for the Leases of one namespace, or of all.
+pub(super) fn leases(namespace: Option<&Namespace>) -> Request {
+    Request::new(Lease::url_path(&(), namespace.map(Namespace::as_str)))
 }
 
-fn asked<'a>(verb: &'static str, scope: &'a Scope) -> Asked<'a> {
-    // As `kubectl` and the rules of a role call all of them.
+/// What the failure of a watch means.
+pub(super) fn watch_error(error: kube::Error, scope: &Scope) -> Error {
+    let kube::Error::Api(status) = error else { return Error::unavailable(BACKEND, error) };
+    let context = context("watch", scope);
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(&status).unwrap_or_default();
+    context.classify(code, &HeaderMap::new(), &body).into_error(&context)
+}
+
+fn context<'a>(verb: &'static str, scope: &'a Scope) -> RequestContext<'a> {
+    // `*` is how `kubectl` and RBAC rules write "all".
     let namespace = namespace(scope).map_or("*", Namespace::as_str);
-    Asked { verb, resource: LEASES, name: None, namespace }
+    RequestContext { verb, resource: LEASES, name: None, namespace }
 }
 
 const fn namespace(scope: &Scope) -> Option<&Namespace> {
@@ -136,73 +140,53 @@ const fn namespace(scope: &Scope) -> Option<&Namespace> {
     }
 }
 
-impl std::fmt::Debug for Api {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Api")
-    }
+/// The field selector and the label selector of a scope.
+///
+/// One record is selected by its name, because a Role can restrict `list` and `watch` to a name but not to a label.
+fn selectors(scope: &Scope) -> (Option<String>, Option<String>) {
+    let labels = match scope {
+        Scope::Record(_, lease) => return (Some(format!("metadata.name={lease}")), None),
+        Scope::Elections(_, Some(election)) => format!("{ELECTION}={}", election.label()),
+        Scope::Elections(_, None) => ELECTION.into(),
+        Scope::Records(_, None) => KIND.into(),
+        Scope::Records(_, Some(labels)) => format!("{KIND},{labels}"),
+    };
+    (None, Some(labels))
 }
 
-/// What is listed on a page; anything else than a page is no answer, and must not be taken for an empty one.
+/// The records on one page of a list.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] if `page` is not a list. Such a response must not be read as an empty list, because
+/// every record would then count as deleted.
 pub(super) fn items(page: &mut Value) -> Result<impl Iterator<Item = Entry> + use<>> {
     let items = match page.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => items,
-        // An empty list of a server that leaves it out.
+        // Some servers omit the field of an empty list.
         None | Some(Value::Null) if page["metadata"].is_object() => Vec::new(),
-        _ => return Err(codec::malformed(NoList)),
+        _ => return Err(codec::malformed(NotAList)),
     };
-    Ok(items.into_iter().filter_map(readable))
+    Ok(items.into_iter().filter_map(decode_entry))
 }
 
-/// A proxy or a server that answers with something else.
+/// A proxy or a server responded with something else.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is no list")]
-struct NoList;
+#[error(
+    "the response to a list request is not a list: check that the URL of the API server is right"
+)]
+struct NotAList;
 
-/// A listed object, unless it cannot be read: one bad object must not hide the others.
-pub(super) fn readable(object: Value) -> Option<Entry> {
+/// Decodes a listed or watched object. One that cannot be decoded is skipped, so that it does not hide the others.
+pub(super) fn decode_entry(object: Value) -> Option<Entry> {
     codec::decode(object)
         .map(codec::entry)
-        .inspect_err(|error| tracing::warn!(%error, "passing over a Lease"))
+        .inspect_err(|error| tracing::warn!(%error, "skipping a Lease that cannot be read"))
         .ok()
 }
 
-/// The path and query of a scope: by its name for one record, which a Role may restrict to that name; by label for the others.
-fn selection(scope: &Scope) -> String {
-    let selector = match scope {
-        Scope::Record(_, lease) => ("fieldSelector", format!("metadata.name={lease}")),
-        Scope::Elections(_, Some(election)) => {
-            ("labelSelector", format!("{ELECTION}={}", election.label()))
-        }
-        Scope::Elections(_, None) => ("labelSelector", ELECTION.into()),
-        Scope::Records(_, None) => ("labelSelector", KIND.into()),
-        Scope::Records(_, Some(labels)) => ("labelSelector", format!("{KIND},{labels}")),
-    };
-    let path = match namespace(scope) {
-        Some(namespace) => path(namespace, None),
-        None => format!("{GROUP}/leases"),
-    };
-    format!("{path}?{}={}", selector.0, escaped(&selector.1))
-}
-
-pub(super) fn path(namespace: &Namespace, lease: Option<&LeaseName>) -> String {
-    let leases = format!("{GROUP}/namespaces/{namespace}/leases");
-    match lease {
-        Some(lease) => format!("{leases}/{lease}"),
-        None => leases,
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Http")
     }
-}
-
-/// For a query: everything but unreserved characters escaped.
-fn escaped(text: &str) -> String {
-    const HEX: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-    }
-    escaped
 }

@@ -1,22 +1,22 @@
-//! Records as an operator looks at them: whoever holds what, and taking it away by hand.
+//! Tools for operators: list the records, watch them, and release a lock by force.
 
 use std::time::Duration;
 
-use http::Method;
+use kube::api::PostParams;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
     BACKEND, Kubernetes, codec,
-    error::{Asked, Failed},
-    http::{LEASES, path},
+    error::{RequestContext, RequestFailure},
+    http::{BuiltRequest, LEASES, leases},
     record_watch::RecordWatch,
 };
 use crate::{
     Token,
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::Namespace,
         record::RecordKind,
     },
     runtime::{roster, seen::Seen},
@@ -24,37 +24,37 @@ use crate::{
     util::clock::Moment,
 };
 
-/// How long one request may take: nobody's tenure depends on it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The maximum time of one request. It can be generous, because no tenure depends on it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which records to look at.
+/// Selects the records to list or to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordOptions {
-    /// The namespace to look at; `None` is the handle's.
+    /// The namespace of the records. `None` is the namespace of the handle.
     pub namespace: Option<String>,
-    /// Every namespace, whatever `namespace` says.
+    /// Selects records of all namespaces. `namespace` is then ignored.
     pub all_namespaces: bool,
-    /// A label selector on top, as `kubectl -l` takes it.
+    /// A label selector that restricts the records further, in the syntax of `kubectl -l`.
     pub label_selector: Option<String>,
 }
 
 impl RecordOptions {
-    /// The namespace to look at. Defaults to the handle's.
+    /// The namespace of the records. Defaults to the namespace of the handle.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
     }
 
-    /// Every namespace of the cluster, which a `ClusterRole` must allow.
+    /// Selects records of all namespaces of the cluster. A `ClusterRole` must allow this.
     #[must_use]
     pub const fn all_namespaces(mut self) -> Self {
         self.all_namespaces = true;
         self
     }
 
-    /// Only Leases with these labels: a selector as `kubectl -l` takes it, for example `team=shop`.
+    /// Selects only Leases with these labels. The syntax is that of `kubectl -l`, for example `team=shop`.
     #[must_use]
     pub fn label_selector(mut self, selector: impl Into<String>) -> Self {
         self.label_selector = Some(selector.into());
@@ -64,40 +64,43 @@ impl RecordOptions {
 
 /// One Lease of this crate, as it was when it was read.
 ///
-/// For people and dashboards; nothing in this crate decides by it.
+/// It is for people and dashboards. This crate makes no decision from it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LeaseRecord {
-    /// The name of the lock or election, as its user says it: without the prefix of the handle that made it.
+    /// The name of the lock or election, without the prefix of the handle that made it.
     pub name: String,
     /// The name of the Lease.
     pub lease: String,
-    /// The namespace.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// What it is for.
+    /// The purpose of the record.
     pub kind: RecordKind,
-    /// On a candidate's: the name of the Lease of the election that it stands in.
+    /// For a candidate: the name of the Lease of its election.
     pub election: Option<String>,
-    /// Who holds it; `None` is free.
+    /// The identity of the holder. `None` if the record is free.
     pub holder: Option<String>,
-    /// The fencing token of the tenure; `None` where free, or where another program wrote it.
+    /// The fencing token of the tenure. `None` if the record is free, or if another program wrote it.
     pub token: Option<Token>,
-    /// How long it lives unrenewed.
+    /// How long other processes must see no renewal before they may take the record.
     pub ttl: Duration,
-    /// How long ago it was renewed, by the wall clocks of writer and reader; `None` where it does not say.
+    /// The time since the last renewal, from the wall clocks of the writer and of this process. `None` if the record
+    /// has no renewal time.
     pub renewed_ago: Option<Duration>,
-    /// How long ago the tenure began, by the wall clocks of writer and reader; `None` where it does not say.
+    /// The time since the tenure began, from the wall clocks of the writer and of this process. `None` if the record
+    /// has no such time.
     pub acquired_ago: Option<Duration>,
-    /// How often the holder changed.
+    /// How often the holder has changed.
     pub transitions: i32,
-    /// Its `resourceVersion`: another with each change, renewals too.
+    /// The `resourceVersion`. It grows with each change, including renewals.
     pub version: u64,
-    /// Since when a [`RecordWatch`] has seen it unchanged, on its own clock; `None` in a single list, which
-    /// cannot judge whether the holder is alive.
+    /// How long a [`RecordWatch`] has seen the record unchanged, on the clock of this process. `None` in a single
+    /// list, which cannot judge whether the holder is alive.
     pub unchanged_for: Option<Duration>,
-    /// A [`RecordWatch`] has seen it unchanged for its whole time to live, and confirmed that with a fresh list:
-    /// whoever wants it may take it.
+    /// A [`RecordWatch`] has seen the record unchanged for its whole time to live, and has confirmed that with a new
+    /// list. Other processes may now take the record.
     pub expired: bool,
+    /// The record as it was observed. Its object is the base of a conditional write.
     seen: Seen,
 }
 
@@ -123,47 +126,42 @@ impl LeaseRecord {
 }
 
 impl Kubernetes {
-    /// Every lock, election and candidate there is, as written: of all applications, **whatever the prefix** of
-    /// their handles, so that two of the same `name` may be listed, on different Leases.
+    /// Lists every lock, election and candidate, of all applications and **with any prefix**.
+    /// Two records with the same `name` may be listed, on different Leases.
     ///
-    /// Needs `list` on leases. Leases that other programs made are not listed.
+    /// Requires the verb `list` on leases. Leases of other programs are not listed.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
+    /// [`Error::Invalid`](crate::Error::Invalid) if an option cannot be used, and the errors of the API server.
     ///
     /// # Cancel safety
     ///
-    /// It only reads.
+    /// The request only reads, so the future may be dropped.
     pub async fn list_records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
         let scope = self.scope(options)?;
-        Ok(self
-            .handle
-            .list(&scope)
-            .await?
-            .iter()
-            .filter_map(|seen| lease_record(seen, None))
-            .collect())
+        let records = self.handle.list(&scope).await?;
+        Ok(records.iter().filter_map(|seen| lease_record(seen, None)).collect())
     }
 
-    /// Follows what [`list_records`](Self::list_records) lists, and judges whether who holds it is alive as a contender
-    /// would: on its own clock, by how long it has seen a record unchanged.
+    /// Watches the records that [`list_records`](Self::list_records) lists, and judges whether their holders are alive.
+    /// It judges as a contender does: by how long a record has been unchanged on the clock of this process.
     ///
-    /// Needs `watch` on leases as well, or lists every 5 s.
+    /// Requires the verb `list` on leases, and `watch`. Without `watch` it lists every 5 s.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
+    /// [`Error::Invalid`](crate::Error::Invalid) if an option cannot be used, and the errors of the API server.
     pub async fn watch_records(&self, options: RecordOptions) -> Result<RecordWatch> {
         Ok(RecordWatch::new(self.handle.observe(self.scope(options)?).await?))
     }
 
-    /// Follows the record of the election `name` and those of its candidates, as [`watch_records`](Self::watch_records)
-    /// does: that of a candidate that leads is the election's.
+    /// Watches the record of the election `name` and the records of its candidates, as
+    /// [`watch_records`](Self::watch_records) does. For the candidate that leads, read the record of the election.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid), and what the server refuses or fails at.
+    /// [`Error::Invalid`](crate::Error::Invalid) if an option cannot be used, and the errors of the API server.
     pub async fn watch_election(&self, name: &str) -> Result<RecordWatch> {
         let scope = self.handle.elections(None, Some(name))?;
         Ok(RecordWatch::new(self.handle.observe(scope).await?))
@@ -175,49 +173,50 @@ impl Kubernetes {
         Ok(Scope::Records((!all_namespaces).then_some(namespace), label_selector.map(Into::into)))
     }
 
-    /// Takes a lock or an election away from whoever holds it, provided that its record is exactly as it was read.
+    /// Releases a lock or an election without its holder, if the record is still exactly as it was read.
     ///
-    /// For operators, where a holder hangs. It is **not** waited for: the holder sees it with its next
-    /// renewal, by default within a third of its time to live, and until then somebody else may hold it too.
-    /// It is that very Lease, whatever the prefix of this handle.
+    /// It is for operators, for a holder that hangs. The prefix of this handle is ignored: `record` names the Lease.
     ///
-    /// False if the record has been changed since it was read: nothing was done.
+    /// **Two holders.** The call does not wait for the holder. The holder notices at its next renewal, by default
+    /// within a third of its time to live. Until then another process may hold the lock too.
+    ///
+    /// Returns false, and changes nothing, if the record has changed since it was read.
     ///
     /// # Errors
     ///
-    /// What the server refuses or fails at. After [`Error::Unavailable`](crate::Error::Unavailable) it may have been done.
+    /// The error of the API server. After [`Error::Unavailable`](crate::Error::Unavailable) the outcome is unknown: the
+    /// record may be released.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves open whether it was done.
+    /// If the future is dropped, the outcome is unknown: the record may be released.
     pub async fn force_release(&self, record: &LeaseRecord) -> Result<bool> {
-        let asked = Asked {
+        let context = RequestContext {
             verb: "update",
             resource: LEASES,
             name: Some(&record.lease),
             namespace: &record.namespace,
         };
         let namespace = Namespace::parse(&record.namespace)?;
-        let path = path(&namespace, Some(&LeaseName::stored(&record.lease)));
-        // With the version it was read in, which makes it conditional.
-        let object = codec::freed(&record.seen.entry.found.whole);
-        match self.answered(&path, Method::PUT, Some(&object), &asked).await? {
+        // The object contains the version in which it was read, so the write is conditional on that version.
+        let object = codec::released(&record.seen.entry.found.whole).to_string().into_bytes();
+        let request =
+            leases(Some(&namespace)).replace(&record.lease, &PostParams::default(), object);
+        match self.send_in_time(request, &context).await? {
             Ok(_) => Ok(true),
-            Err(Failed::Conflict | Failed::NotFound) => Ok(false),
-            Err(other) => Err(other.into_error(&asked)),
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(false),
+            Err(other) => Err(other.into_error(&context)),
         }
     }
 
-    /// One request, given up after a while.
-    async fn answered(
+    /// Sends one request, and abandons it after [`REQUEST_TIMEOUT`].
+    async fn send_in_time(
         &self,
-        path: &str,
-        method: Method,
-        body: Option<&Value>,
-        asked: &Asked<'_>,
-    ) -> Result<Result<Value, Failed>> {
-        let request = self.api.send(method, path, body, asked);
-        timeout(PATIENCE, request).await.map_err(|late| Error::unavailable(BACKEND, late))
+        request: BuiltRequest,
+        context: &RequestContext<'_>,
+    ) -> Result<Result<Value, RequestFailure>> {
+        let response = timeout(REQUEST_TIMEOUT, self.http.send(request, context)).await;
+        response.map_err(|late| Error::unavailable(BACKEND, late))
     }
 }
 

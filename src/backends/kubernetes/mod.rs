@@ -1,4 +1,13 @@
-//! Locks and elections on `coordination.k8s.io/v1` Lease objects.
+//! The Kubernetes backend: locks and elections on `coordination.k8s.io/v1` Lease objects.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `store` | the `Store`: one request for each call |
+//! | `http`, `error` | sends requests, lists and watches; turns a failed response into an error |
+//! | `codec` | Lease objects as JSON, and records |
+//! | `shared_watch`, `reflector` | one watch for all subscribers to a scope; the task that runs the watch |
+//! | `permissions`, `connect` | the check of `Sync::init`; the client |
+//! | `inspect`, `record_watch` | tools for operators |
 
 mod codec;
 mod connect;
@@ -17,7 +26,7 @@ use futures::future::BoxFuture;
 
 #[cfg(fuzzing)]
 pub use self::codec::check::check_lease;
-use self::{codec::Pod, http::Api, store::Leases};
+use self::{codec::Pod, http::Http, store::Leases};
 pub use self::{
     inspect::{LeaseRecord, RecordOptions},
     record_watch::RecordWatch,
@@ -30,27 +39,28 @@ use crate::{
     store::Store,
 };
 
-/// The backend's name.
+/// The name of this backend.
 const BACKEND: &str = "kubernetes";
 
 /// Locks and elections on Lease objects of a Kubernetes cluster.
 ///
-/// One lock or election is one Lease. Where its name is a DNS-1123 name and there is no prefix, the Lease
-/// has exactly that name, so that `kubectl`, client-go and controller-runtime can share it. Other names
-/// become a slug and a hash, and stand in the annotation `leasehold.dev/name`. A Lease stays when it is
-/// released, with an empty `holderIdentity`.
+/// Each lock or election is one Lease. If its name is a DNS-1123 name and the handle has no prefix, the Lease has
+/// exactly that name, so that client-go and controller-runtime can share the lock, and `kubectl get lease NAME` finds
+/// it. Any other name becomes a slug and a hash, and is written in the annotation `leasehold.dev/name`. A released
+/// Lease remains, with an empty `holderIdentity`.
 ///
 /// # Permissions
 ///
-/// | verb on `leases` | for |
+/// | verb on `leases` | required for |
 /// |---|---|
-/// | `get`, `create`, `update` | everything |
-/// | `list`, `watch` | hearing of a release at once instead of polling; listing members and events |
-/// | `delete` | removing one's candidate record on resigning |
+/// | `get`, `create`, `update` | all locks and elections |
+/// | `list`, `watch` | noticing a release at once instead of by polling; members and events of elections |
+/// | `delete` | removing the candidate's record when it resigns |
 ///
-/// `create` cannot be restricted to names; `get`, `update`, and `list` and `watch` of a single record can
-/// (they are asked for with `metadata.name=NAME`). Candidate records have names of their own, so a
-/// candidate that is to be listed needs the verbs for all names of the namespace; without, it stands unlisted.
+/// A Role can restrict `get` and `update` to names, and also `list` and `watch` of a single record, because this crate
+/// requests them with `metadata.name=NAME`. It cannot restrict `create` to names. The record of a candidate has a name
+/// of its own, so a listed candidate needs the verbs for all names of the namespace. Without them it is a candidate all
+/// the same, but is not listed.
 ///
 /// # Examples
 ///
@@ -68,60 +78,64 @@ const BACKEND: &str = "kubernetes";
 #[derive(Clone, Debug)]
 pub struct Kubernetes {
     handle: Arc<Handle>,
-    api: Api,
+    http: Http,
 }
 
 impl Kubernetes {
-    /// A handle over a client of the caller's.
+    /// A handle that uses a client of the caller.
     ///
-    /// Every request has a timeout of its own, so the client needs none. Build it with
-    /// `default_retry = false` in its `Config`: retries below this crate do no harm to exclusion, but cost time that a holder may not have,
-    /// and hide that a write may have been stored: a tenure may then end as altered by nobody.
+    /// The client needs no timeout, because every request has one. Build the client with `default_retry = false` in its
+    /// `Config`. Retries in the client do not break mutual exclusion, but they take time that a holder may not have.
+    /// They also hide that a write was stored: a tenure can then end with [`Loss::Altered`](crate::Loss::Altered)
+    /// although no other process changed the record.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if an option cannot be used; `nodes` among them, since the client has its server already.
+    /// [`Error::Invalid`] if an option cannot be used. `nodes` cannot be used here, because the client has a server
+    /// already.
     pub fn new(client: kube::Client, options: Options) -> Result<Self> {
         if let Some(node) = options.nodes.first() {
             return Err(Error::invalid(
                 "node",
                 node,
-                "the client that was given has its server already: use Kubernetes::connect",
+                "the client already has a server. Use Kubernetes::connect, or leave `nodes` empty",
             ));
         }
         let namespace = client.default_namespace().to_owned();
-        let api = Api(client.clone());
+        let http = Http(client.clone());
         let store = Arc::new(Leases::new(client, pod(&namespace)));
-        Ok(Self { handle: Handle::new(store as Arc<dyn Store>, options, &namespace)?, api })
+        Ok(Self { handle: Handle::new(store as Arc<dyn Store>, options, &namespace)?, http })
     }
 
-    /// A handle from the kubeconfig (`KUBECONFIG`, else `~/.kube/config`), or from the pod it runs in.
+    /// A handle that is configured by the kubeconfig (`KUBECONFIG`, or `~/.kube/config`), or else by the pod it runs
+    /// in.
     ///
-    /// Reaches no server yet: [`init`](crate::Sync::init) does.
+    /// This sends no request. [`init`](crate::Sync::init) sends the first one.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] says what is missing; [`Error::Invalid`] if an option cannot be used.
+    /// [`Error::Config`] if the configuration is missing or wrong, with the next step. [`Error::Invalid`] if an option
+    /// cannot be used.
     pub async fn connect(options: Options) -> Result<Self> {
         Self::from_config(connect::infer().await?, options)
     }
 
-    /// A handle from a configuration of the caller's, with a connection made for this: no retries below
-    /// this crate, and no delay of small packets, which costs 45 ms with the first request of a connection.
+    /// A handle that is configured by `config`, with a client that suits short deadlines: it does not retry, and it
+    /// sets `TCP_NODELAY`, without which the first request of a connection takes about 45 ms longer.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if no client can be built of it; [`Error::Invalid`] if an option cannot be used.
+    /// [`Error::Config`] if no client can be built from it. [`Error::Invalid`] if an option cannot be used.
     pub fn from_config(mut config: kube::Config, mut options: Options) -> Result<Self> {
-        connect::point_at(&mut config, &std::mem::take(&mut options.nodes))?;
+        connect::set_server(&mut config, &std::mem::take(&mut options.nodes))?;
         Self::new(connect::client(config)?, options)
     }
 
-    /// The name of the Lease that the lock or election `name` has: for permissions, and for whoever refers to it.
+    /// The name of the Lease of the lock or election `name`. Use it in the rules of a Role.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if it cannot be the name of a lock or election.
+    /// [`Error::Invalid`] if `name` cannot be the name of a lock or election.
     pub fn lease_name(&self, name: &str) -> Result<String> {
         let name = Name::parse("lock or election name", name)?;
         Ok(LeaseName::of(&self.handle.options().prefix, &name).to_string())
@@ -130,9 +144,9 @@ impl Kubernetes {
 
 implement_sync!(Kubernetes);
 
-/// The pod this runs in, if it was told so through the downward API.
+/// The pod that this process runs in, if the downward API provides its name and uid.
 fn pod(own_namespace: &str) -> Option<Pod> {
-    let said = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let namespace = said("POD_NAMESPACE").unwrap_or_else(|| own_namespace.to_owned());
-    Some(Pod { namespace, name: said("POD_NAME")?, uid: said("POD_UID")? })
+    let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let namespace = var("POD_NAMESPACE").unwrap_or_else(|| own_namespace.to_owned());
+    Some(Pod { namespace, name: var("POD_NAME")?, uid: var("POD_UID")? })
 }

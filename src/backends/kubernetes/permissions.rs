@@ -1,34 +1,37 @@
-//! Whether a handle may do what it will need to do, asked before it needs it.
+//! Checks the permissions of a handle before it needs them.
 
-use http::Method;
+use k8s_openapi::api::authorization::v1::SelfSubjectRulesReview;
+use kube::{Resource as _, api::PostParams, core::Request};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    error::Asked,
-    http::{Api, LEASES},
+    error::RequestContext,
+    http::{Http, LEASES, leases},
 };
 use crate::api::{
     error::{Error, Result},
     name::Namespace,
 };
 
-/// Without these nothing works.
-const NEEDED: [&str; 3] = ["get", "create", "update"];
-/// Without these something works less well, and what.
-const USEFUL: [(&str, &str); 3] = [
+/// The verbs without which neither locks nor elections work.
+const REQUIRED: [&str; 3] = ["get", "create", "update"];
+/// The verbs without which something works less well, each with the consequence.
+const RECOMMENDED: [(&str, &str); 3] = [
     ("list", "waiters poll, and members and events of elections cannot be listed"),
     ("watch", "waiters poll, and events of elections come late"),
-    ("delete", "candidates that resign stay listed until their record lapses"),
+    ("delete", "a candidate that resigns stays listed until its record expires"),
 ];
 
-/// Reaches the server, finds the namespace, and finds each verb granted, be it for some names only.
-pub(super) async fn check(api: &Api, namespace: &Namespace) -> Result<()> {
-    let rules = rules(api, namespace).await?;
-    for verb in NEEDED {
-        if !rules.grant(verb) {
+/// Checks that the server can be reached, that the namespace exists, and that each required verb is granted.
+/// A verb that is granted for some names only counts as granted, because the names are not known yet.
+pub(super) async fn check(http: &Http, namespace: &Namespace) -> Result<()> {
+    let rules = rules(http, namespace).await?;
+    for verb in REQUIRED {
+        if !rules.allow(verb) {
             let reason = format!(
-                "no rule grants it: add {verb:?} on \"leases\" in apiGroup \"coordination.k8s.io\" to a Role bound to this user"
+                "no rule grants it. Add {verb:?} on \"leases\" in apiGroup \"coordination.k8s.io\" \
+                 to a Role bound to this user"
             );
             return Err(Error::PermissionDenied {
                 verb,
@@ -38,51 +41,59 @@ pub(super) async fn check(api: &Api, namespace: &Namespace) -> Result<()> {
             });
         }
     }
-    for (verb, without) in USEFUL {
-        if !rules.grant(verb) {
-            tracing::warn!(%namespace, verb, "not granted on leases: {without}");
+    for (verb, without) in RECOMMENDED {
+        if !rules.allow(verb) {
+            tracing::warn!(
+                %namespace,
+                "the verb `{verb}` is not granted on leases: {without}. Add it to a Role bound to this user"
+            );
         }
     }
-    // Carried out in every respect but storing: does the namespace exist, does admission let a Lease pass?
-    let asked =
-        Asked { verb: "create", resource: LEASES, name: None, namespace: namespace.as_str() };
+    // A dry run does everything except storing: it shows whether the namespace exists and admission accepts a Lease.
+    let context = RequestContext {
+        verb: "create",
+        resource: LEASES,
+        name: None,
+        namespace: namespace.as_str(),
+    };
     let name = format!("leasehold-check-{}", Uuid::new_v4().simple());
-    let lease = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {} });
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases?dryRun=All");
-    api.send(Method::POST, &path, Some(&lease), &asked)
-        .await
-        .map_err(|failed| failed.into_error(&asked))?;
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {},
+    });
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let request = leases(Some(namespace)).create(&dry_run, lease.to_string().into_bytes());
+    http.send(request, &context).await.map_err(|failure| failure.into_error(&context))?;
     Ok(())
 }
 
-/// What the server says that this user may do in one namespace.
+/// What this user may do in one namespace, as the server reports it.
 struct Rules {
     rules: Vec<Value>,
-    /// The server does not know all: what is not listed may be granted all the same.
+    /// The list may be incomplete: a verb that is not in it may still be granted.
     incomplete: bool,
 }
 
-async fn rules(api: &Api, namespace: &Namespace) -> Result<Rules> {
-    let asked = Asked {
+async fn rules(http: &Http, namespace: &Namespace) -> Result<Rules> {
+    let context = RequestContext {
         verb: "create",
         resource: "selfsubjectrulesreviews.authorization.k8s.io",
         name: None,
         namespace: namespace.as_str(),
     };
     let review = json!({
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": { "namespace": namespace.as_str() },
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+        "spec": { "namespace": namespace.as_str() },
     });
-    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-    let answer = api
-        .send(Method::POST, path, Some(&review), &asked)
-        .await
-        .map_err(|failed| failed.into_error(&asked))?;
+    let request = Request::new(SelfSubjectRulesReview::url_path(&(), None))
+        .create(&PostParams::default(), review.to_string().into_bytes());
+    let answer =
+        http.send(request, &context).await.map_err(|failure| failure.into_error(&context))?;
     let rules = answer["status"]["resourceRules"].as_array().cloned().unwrap_or_default();
     Ok(Rules { rules, incomplete: answer["status"]["incomplete"].as_bool().unwrap_or(false) })
 }
 
 impl Rules {
-    fn grant(&self, verb: &str) -> bool {
+    fn allow(&self, verb: &str) -> bool {
         let has = |rule: &Value, field: &str, wanted: &str| {
             rule[field]
                 .as_array()

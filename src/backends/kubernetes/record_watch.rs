@@ -1,16 +1,18 @@
-//! Records as an operator watches them.
+//! A watch of records for operators.
 
 use super::inspect::{LeaseRecord, lease_record};
 use crate::{RecordEvent, runtime::observer::Observer};
 
-/// Every lock, election and candidate of a scope, kept up to date: see [`Kubernetes::watch_records`](super::Kubernetes::watch_records).
+/// The locks, elections and candidates of a scope, kept up to date.
+///
+/// See [`Kubernetes::watch_records`](super::Kubernetes::watch_records).
 ///
 /// ```no_run
 /// # async fn example(sync: &leasehold::Kubernetes) -> leasehold::Result<()> {
 /// let mut watch = sync.watch_records(leasehold::RecordOptions::default()).await?;
 /// loop {
-///     for record in watch.current().iter().filter(|record| record.expired) {
-///         println!("nobody is left who holds {}", record.name);
+///     for event in watch.take_events() {
+///         println!("{:?} {}: {} {:?}", event.event, event.name, event.holder, event.why);
 ///     }
 ///     watch.changed().await;
 /// }
@@ -20,20 +22,20 @@ use crate::{RecordEvent, runtime::observer::Observer};
 pub struct RecordWatch(Observer);
 
 impl RecordWatch {
-    pub(super) const fn new(sightings: Observer) -> Self {
-        Self(sightings)
+    pub(super) const fn new(observer: Observer) -> Self {
+        Self(observer)
     }
 
-    /// Returns when a record may have changed, or expired. Never ends by itself.
+    /// Waits until a record may have changed or expired. The watch never ends by itself.
     ///
     /// # Cancel safety
     ///
-    /// May be dropped and called again.
+    /// The future may be dropped. Call this method again to wait for the next change.
     pub async fn changed(&mut self) {
         self.0.next().await;
     }
 
-    /// The records as they are now, as far as this process knows, by namespace and name of the Lease.
+    /// The records as this process knows them now, sorted by namespace and by name of the Lease.
     #[must_use]
     pub fn current(&self) -> Vec<LeaseRecord> {
         let now = Some(self.0.clock().now());
@@ -50,7 +52,8 @@ impl RecordWatch {
         self.0.take_events().into_iter().map(Into::into).collect()
     }
 
-    /// Why there is no news at present, if there is none. What has not been renewed meanwhile is not called expired.
+    /// Why the watch is interrupted, if it is. No record is marked as expired during an interruption, because a
+    /// renewal may have been missed.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
         self.0.last_error()

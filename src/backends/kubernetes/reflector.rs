@@ -1,7 +1,16 @@
-//! The task behind a watch: lists, watches from there, and begins anew when that breaks.
+//! The task that runs a watch: it lists, watches from the version of the list, and lists again after a failure.
 //!
-//! Kube's watcher is not used: it asks for the same version for ever when the server answers 410 to the start of
-//! a watch, it asks again at once when a watch ends at once, and it is patient for minutes with a dead connection.
+//! `kube::runtime::watcher` is not used. These are the reasons, as of kube 5.0.0 with its default list strategy:
+//!
+//! - After a response 410 to the start of a watch it requests the same version again without end, and never lists
+//!   again.
+//! - After a watch that ended without an error it starts the next one at once. A proxy that cuts every watch therefore
+//!   gets requests without a pause, because the back-off counts only errors.
+//! - Its list and the start of its watch have no timeout, and neither has kube's client by default. One lost response
+//!   stops the watcher without an error.
+//! - Its back-off starts again before each list, so a list that fails is repeated about every second. The back-off
+//!   does not see the error, so it ignores `Retry-After`.
+//! - Its objects have typed metadata, which drops fields that the type does not know. A write must preserve them.
 
 use std::{
     sync::{Arc, Weak},
@@ -18,8 +27,8 @@ use tokio::{
 
 use super::{
     BACKEND,
-    http::{Api, News, failure, readable},
-    shared_watch::Watch,
+    http::{Http, LeaseEvent, decode_entry, watch_error},
+    shared_watch::SharedWatch,
 };
 use crate::{
     api::error::{Error, Result},
@@ -27,34 +36,42 @@ use crate::{
     util::clock::Clock,
 };
 
-/// After how long a watch is asked for anew.
-const LENGTH: Duration = Duration::from_secs(240);
-/// How long it may be silent: a little longer, after which the connection is dead.
-const SILENCE: Duration = Duration::from_secs(245);
-/// How long a list or the start of a watch may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The first pause after a failure; each following one is twice as long.
+/// The length of one watch. The server ends the watch after this time, and the task starts the next one.
+const WATCH_LENGTH: Duration = Duration::from_secs(240);
+/// The maximum silence of a watch: a little more than its length. After this time the connection is dead.
+const MAX_SILENCE: Duration = Duration::from_secs(245);
+/// The maximum time of a list, and of the start of a watch.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after the first failure. Each further failure doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause of our own. What lasted as long was no failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The pause after a refusal: only a person can change that.
+/// The maximum back-off. A watch that lived at least this long resets the back-off.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after an error that only a person can fix, such as a missing permission, and the maximum of
+/// `Retry-After`.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
-/// Follows `scope` until nobody listens any more. Holds no share in `watch` while it waits: the last listener ends it.
-pub(super) async fn follow(api: Api, scope: Scope, watch: Weak<Watch>, doubted: Arc<Notify>) {
+/// Watches `scope` until the last subscriber has gone.
+///
+/// The task holds only a weak reference to `watch` while it waits, because dropping the last strong reference ends it.
+pub(super) async fn reflect(
+    http: Http,
+    scope: Scope,
+    watch: Weak<SharedWatch>,
+    restart: Arc<Notify>,
+) {
     let mut failures = 0;
     loop {
-        let begun = Clock::Runtime.now();
-        let broken = tokio::select! {
+        let started = Clock::Runtime.now();
+        let ended = tokio::select! {
             biased;
-            () = doubted.notified() => continue,
-            broken = tell(&api, &scope, &watch) => broken,
+            () = restart.notified() => continue,
+            ended = list_and_watch(&http, &scope, &watch) => ended,
         };
-        let Err(error) = broken else { return };
-        let Some(following) = watch.upgrade() else { return };
-        following.tell(WatchEvent::Blind(why(&error)));
-        drop(following);
-        if Clock::Runtime.now() - begun >= LONGEST_PAUSE {
+        let Err(error) = ended else { return };
+        let Some(shared) = watch.upgrade() else { return };
+        shared.publish(WatchEvent::Blind(with_cause(&error)));
+        drop(shared);
+        if Clock::Runtime.now() - started >= MAX_PAUSE {
             failures = 0;
         }
         sleep(pause(&error, failures)).await;
@@ -62,53 +79,53 @@ pub(super) async fn follow(api: Api, scope: Scope, watch: Weak<Watch>, doubted: 
     }
 }
 
-/// Tells what there is and what changes; `Ok` when nobody listens any more.
-async fn tell(api: &Api, scope: &Scope, watch: &Weak<Watch>) -> Result<()> {
-    let (entries, mut version) = in_time(PATIENCE, api.list(scope)).await?;
-    let Some(listening) = watch.upgrade() else { return Ok(()) };
-    listening.tell(WatchEvent::All(entries));
-    drop(listening);
+/// Publishes the whole set, then each change. Returns `Ok` when the last subscriber has gone.
+async fn list_and_watch(http: &Http, scope: &Scope, watch: &Weak<SharedWatch>) -> Result<()> {
+    let (entries, mut version) = within(REQUEST_TIMEOUT, http.list(scope)).await?;
+    let Some(shared) = watch.upgrade() else { return Ok(()) };
+    shared.publish(WatchEvent::All(entries));
+    drop(shared);
     loop {
-        let begun = Clock::Runtime.now();
-        let mut news = in_time(PATIENCE, api.watch(scope, &version, LENGTH)).await?;
-        while let Some(event) = in_time(SILENCE, news.next().map(Ok)).await? {
-            let Some(listening) = watch.upgrade() else { return Ok(()) };
+        let started = Clock::Runtime.now();
+        let mut events = within(REQUEST_TIMEOUT, http.watch(scope, &version, WATCH_LENGTH)).await?;
+        while let Some(event) = within(MAX_SILENCE, events.next().map(Ok)).await? {
+            let Some(shared) = watch.upgrade() else { return Ok(()) };
             let (change, seen) = change(event?, scope)?;
             if !seen.is_empty() {
                 version = seen;
             }
             if let Some(change) = change {
-                listening.tell(change);
+                shared.publish(change);
             }
         }
-        // Each ends after some minutes, and goes on from where it was.
-        if Clock::Runtime.now() - begun < LONGEST_PAUSE {
+        // A watch ends after `WATCH_LENGTH`, and the next one continues from the last version.
+        if Clock::Runtime.now() - started < MAX_PAUSE {
             return Err(Error::unavailable(BACKEND, EndedEarly));
         }
     }
 }
 
-async fn in_time<T>(limit: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
-    let answer = timeout(limit, request).await;
-    answer.unwrap_or_else(|late| Err(Error::unavailable(BACKEND, late)))
+async fn within<T>(limit: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
+    let response = timeout(limit, request).await;
+    response.unwrap_or_else(|late| Err(Error::unavailable(BACKEND, late)))
 }
 
-/// What an event says, and the version after it.
-fn change(event: News, scope: &Scope) -> Result<(Option<WatchEvent>, String)> {
+/// The change that an event reports, and the version from which to continue.
+fn change(event: LeaseEvent, scope: &Scope) -> Result<(Option<WatchEvent>, String)> {
     match event {
         KubeEvent::Added(lease) | KubeEvent::Modified(lease) => {
             let version = version(&lease);
-            Ok((readable(lease).map(WatchEvent::Set), version))
+            Ok((decode_entry(lease).map(WatchEvent::Set), version))
         }
         KubeEvent::Deleted(lease) => {
             let version = version(&lease);
             let gone = |entry: Entry| {
                 WatchEvent::Gone(entry.namespace, entry.lease, entry.found.version.number)
             };
-            Ok((readable(lease).map(gone), version))
+            Ok((decode_entry(lease).map(gone), version))
         }
         KubeEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),
-        KubeEvent::Error(status) => Err(failure(kube::Error::Api(status), scope)),
+        KubeEvent::Error(status) => Err(watch_error(kube::Error::Api(status), scope)),
     }
 }
 
@@ -116,27 +133,32 @@ fn version(lease: &Value) -> String {
     lease["metadata"]["resourceVersion"].as_str().unwrap_or_default().into()
 }
 
-fn why(error: &Error) -> String {
+/// The error and its cause in one line.
+fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
 }
 
+/// The pause before the next attempt: between half and the whole of the back-off.
+///
+/// `backon` is not used, because it covers only the doubling: the pause after a refusal, `Retry-After` and their jitter
+/// would remain.
 fn pause(error: &Error, failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
     let pause = match error {
         Error::Unavailable { retry_after, .. } => {
             doubled.max(retry_after.unwrap_or_default().min(REFUSED_PAUSE))
         }
         _ => REFUSED_PAUSE,
     };
-    // Whoever lost the same server comes back at another time.
+    // Jitter: clients that lost the same server must not all return at the same time.
     let part = crate::util::environment::random().to_be_bytes()[0];
     pause / 2 + pause / 2 * u32::from(part) / 255
 }
 
-/// A proxy or a server that does not let watches stand.
+/// A proxy or a server cuts every watch.
 #[derive(Debug, thiserror::Error)]
-#[error("the watch ended as soon as it had begun")]
+#[error("the watch ended at once. Check the idle timeout of proxies in front of the API server")]
 struct EndedEarly;

@@ -1,4 +1,4 @@
-//! One watch for each set of records, shared by all of a handle who wait for news of it.
+//! One watch for each scope, shared by all subscribers of a handle.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,49 +11,52 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{http::Api, reflector::follow};
+use super::{http::Http, reflector::reflect};
 use crate::{
     api::name::{LeaseName, Namespace},
     store::{Entry, Scope, WatchEvent},
     util::mutex::lock,
 };
 
-/// How many changes a slow reader may lag behind before it is told the whole set again.
+/// How many events a slow subscriber may lag behind before it gets the whole set again.
 const BACKLOG: usize = 32;
 
 /// The watches of one handle.
-pub(super) struct Watches {
-    api: Api,
-    open: Mutex<HashMap<Scope, Weak<Watch>>>,
+pub(super) struct SharedWatches {
+    http: Http,
+    open: Mutex<HashMap<Scope, Weak<SharedWatch>>>,
 }
 
-/// A running watch; it ends with the last of those who follow it.
-pub(super) struct Watch {
+/// A running watch. It ends when the last subscriber has gone.
+pub(super) struct SharedWatch {
     changes: broadcast::Sender<WatchEvent>,
-    known: Mutex<Known>,
-    doubted: Arc<Notify>,
+    cache: Mutex<Cache>,
+    /// Tells the task to list again.
+    restart: Arc<Notify>,
     task: Mutex<Option<AbortHandle>>,
 }
 
-/// The set as last told.
+/// The set of records, as the events so far describe it.
 #[derive(Default)]
-struct Known {
+struct Cache {
     entries: BTreeMap<(Namespace, LeaseName), Entry>,
+    /// The first list has succeeded.
     complete: bool,
-    blind: Option<String>,
+    /// Why the watch is interrupted, if it is.
+    unavailable: Option<String>,
 }
 
-impl Watches {
-    pub(super) fn new(api: Api) -> Self {
-        Self { api, open: Mutex::default() }
+impl SharedWatches {
+    pub(super) fn new(http: Http) -> Self {
+        Self { http, open: Mutex::default() }
     }
 
     pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let watch = self.watch(scope);
         let (first, changes) = {
-            // Under one lock: nothing is told between the set and what changes it.
-            let known = lock(&watch.known);
-            (known.first(), watch.changes.subscribe())
+            // Under one lock, so that no event is published between the snapshot and the subscription.
+            let cache = lock(&watch.cache);
+            (cache.initial_event(), watch.changes.subscribe())
         };
         let start = (watch, changes, first);
         Box::pin(stream::unfold(start, |(watch, mut changes, first)| async move {
@@ -63,44 +66,48 @@ impl Watches {
             if let Ok(change) = changes.recv().await {
                 return Some((change, (watch, changes, None)));
             }
-            // Too slow for the backlog: all of it anew.
+            // The subscriber lagged behind the backlog and missed events: send the whole set again.
             let (all, changes) = {
-                let known = lock(&watch.known);
-                (known.all(), watch.changes.subscribe())
+                let cache = lock(&watch.cache);
+                (cache.snapshot(), watch.changes.subscribe())
             };
             Some((all, (watch, changes, None)))
         }))
     }
 
-    /// A read showed what this watch should have told long ago: begin it anew.
-    pub(super) fn doubt(&self, scope: &Scope) {
+    /// Starts the watch of `scope` again, because a read returned a change that the watch has not reported.
+    pub(super) fn restart(&self, scope: &Scope) {
         if let Some(watch) = lock(&self.open).get(scope).and_then(Weak::upgrade) {
-            watch.doubted.notify_one();
+            watch.restart.notify_one();
         }
     }
 
-    fn watch(&self, scope: &Scope) -> Arc<Watch> {
+    fn watch(&self, scope: &Scope) -> Arc<SharedWatch> {
         let mut open = lock(&self.open);
         if let Some(watch) = open.get(scope).and_then(Weak::upgrade) {
             return watch;
         }
         open.retain(|_, watch| watch.strong_count() > 0);
-        let watch = Arc::new(Watch {
+        let watch = Arc::new(SharedWatch {
             changes: broadcast::Sender::new(BACKLOG),
-            known: Mutex::default(),
-            doubted: Arc::default(),
+            cache: Mutex::default(),
+            restart: Arc::default(),
             task: Mutex::default(),
         });
-        let doubted = Arc::clone(&watch.doubted);
-        let task =
-            tokio::spawn(follow(self.api.clone(), scope.clone(), Arc::downgrade(&watch), doubted));
+        let restart = Arc::clone(&watch.restart);
+        let task = tokio::spawn(reflect(
+            self.http.clone(),
+            scope.clone(),
+            Arc::downgrade(&watch),
+            restart,
+        ));
         *lock(&watch.task) = Some(task.abort_handle());
         open.insert(scope.clone(), Arc::downgrade(&watch));
         watch
     }
 }
 
-impl Drop for Watch {
+impl Drop for SharedWatch {
     fn drop(&mut self) {
         if let Some(task) = lock(&self.task).take() {
             task.abort();
@@ -108,17 +115,18 @@ impl Drop for Watch {
     }
 }
 
-impl Watch {
-    pub(super) fn tell(&self, change: WatchEvent) {
-        let mut known = lock(&self.known);
-        known.take(&change);
-        // Nobody may be listening at this moment.
+impl SharedWatch {
+    /// Records an event and sends it to every subscriber.
+    pub(super) fn publish(&self, change: WatchEvent) {
+        let mut cache = lock(&self.cache);
+        cache.apply(&change);
+        // It is not an error that there is no subscriber at this moment.
         let _ = self.changes.send(change);
     }
 }
 
-impl Known {
-    fn take(&mut self, change: &WatchEvent) {
+impl Cache {
+    fn apply(&mut self, change: &WatchEvent) {
         match change {
             WatchEvent::All(entries) => {
                 self.entries = entries.iter().map(|entry| (entry.place(), entry.clone())).collect();
@@ -132,27 +140,29 @@ impl Known {
             }
             WatchEvent::Blind(_) => {}
         }
-        self.blind = match change {
+        self.unavailable = match change {
             WatchEvent::Blind(why) => Some(why.clone()),
             _ => None,
         };
     }
 
-    /// What somebody new is told at once, if there is anything to tell.
-    fn first(&self) -> Option<WatchEvent> {
-        match &self.blind {
+    /// The first event of a new subscriber; `None` before the first list has succeeded or failed.
+    fn initial_event(&self) -> Option<WatchEvent> {
+        match &self.unavailable {
             Some(why) => Some(WatchEvent::Blind(why.clone())),
-            None => self.complete.then(|| self.all()),
+            None => self.complete.then(|| self.snapshot()),
         }
     }
 
-    fn all(&self) -> WatchEvent {
+    fn snapshot(&self) -> WatchEvent {
         WatchEvent::All(self.entries.values().cloned().collect())
     }
 }
 
-impl std::fmt::Debug for Watches {
+impl std::fmt::Debug for SharedWatches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watches").field("open", &lock(&self.open).len()).finish_non_exhaustive()
+        f.debug_struct("SharedWatches")
+            .field("open", &lock(&self.open).len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,19 +1,20 @@
-//! Lease objects as a [`Store`].
+//! The [`Store`] on Lease objects.
 
 use std::sync::Arc;
 
 use futures::{future::BoxFuture, stream::BoxStream};
-use http::Method;
-use kube::Client;
-use serde_json::json;
+use kube::{
+    Client,
+    api::{DeleteParams, GetParams, PostParams, Preconditions},
+};
 
 use super::{
     BACKEND,
     codec::{self, Pod},
-    error::{Asked, Failed},
-    http::{Api, LEASES, path},
+    error::{RequestContext, RequestFailure},
+    http::{Http, LEASES, leases},
     permissions,
-    shared_watch::Watches,
+    shared_watch::SharedWatches,
 };
 use crate::{
     api::{error::Result, name::Namespace},
@@ -21,34 +22,31 @@ use crate::{
     store::{Entry, Kind, RecordKey, Scope, Store, WatchEvent, Written},
 };
 
-/// One attempt for each call, whatever comes of it; the caller has the timeouts.
+/// The Leases of a cluster. Each call is one attempt; the caller sets the timeout.
 #[derive(Debug)]
 pub(super) struct Leases {
-    api: Api,
+    http: Http,
     pod: Option<Pod>,
-    watches: Watches,
+    watches: SharedWatches,
 }
 
 impl Leases {
     pub(super) fn new(client: Client, pod: Option<Pod>) -> Self {
-        Self { api: Api(client.clone()), pod, watches: Watches::new(Api(client)) }
+        Self { http: Http(client.clone()), pod, watches: SharedWatches::new(Http(client)) }
     }
 
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
-        let asked = asked("delete", key);
+        let context = context("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
-        let body = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": { "resourceVersion": base.version.number.to_string(), "uid": &*base.version.uid },
+        let params = DeleteParams::default().preconditions(Preconditions {
+            resource_version: Some(base.version.number.to_string()),
+            uid: Some(base.version.uid.to_string()),
         });
-        match self
-            .api
-            .send(Method::DELETE, &path(&key.namespace, Some(&key.lease)), Some(&body), &asked)
-            .await
-        {
-            Ok(_) | Err(Failed::NotFound) => Ok(Written::Gone),
-            Err(Failed::Conflict) => Ok(Written::Conflict),
-            Err(other) => Err(other.into_error(&asked)),
+        let request = leases(Some(&key.namespace)).delete(key.lease.as_str(), &params);
+        match self.http.send(request, &context).await {
+            Ok(_) | Err(RequestFailure::NotFound) => Ok(Written::Gone),
+            Err(RequestFailure::Conflict) => Ok(Written::Conflict),
+            Err(other) => Err(other.into_error(&context)),
         }
     }
 }
@@ -59,20 +57,20 @@ impl Store for Leases {
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {
-        Box::pin(permissions::check(&self.api, namespace))
+        Box::pin(permissions::check(&self.http, namespace))
     }
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
-            let asked = asked("get", key);
-            match self
-                .api
-                .send(Method::GET, &path(&key.namespace, Some(&key.lease)), None, &asked)
-                .await
-            {
-                Ok(object) => codec::answer(key, object).map(|found| Some(Arc::new(found))),
-                Err(Failed::NotFound) => Ok(None),
-                Err(other) => Err(other.into_error(&asked)),
+            let context = context("get", key);
+            let request =
+                leases(Some(&key.namespace)).get(key.lease.as_str(), &GetParams::default());
+            match self.http.send(request, &context).await {
+                Ok(object) => {
+                    codec::decode_response(key, object).map(|found| Some(Arc::new(found)))
+                }
+                Err(RequestFailure::NotFound) => Ok(None),
+                Err(other) => Err(other.into_error(&context)),
             }
         })
     }
@@ -82,27 +80,27 @@ impl Store for Leases {
             if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
                 return self.delete(key, write).await;
             }
-            let object = codec::encode(key, write, self.pod.as_ref());
-            let (method, path, asked) = match &write.base {
-                None => (Method::POST, path(&key.namespace, None), asked("create", key)),
+            let object = codec::encode(key, write, self.pod.as_ref()).to_string().into_bytes();
+            let (leases, params) = (leases(Some(&key.namespace)), PostParams::default());
+            let (request, context) = match &write.base {
+                None => (leases.create(&params, object), context("create", key)),
                 Some(_) => {
-                    (Method::PUT, path(&key.namespace, Some(&key.lease)), asked("update", key))
+                    (leases.replace(key.lease.as_str(), &params, object), context("update", key))
                 }
             };
-            match self.api.send(method, &path, Some(&object), &asked).await {
-                Ok(object) => {
-                    codec::answer(key, object).map(|found| Written::Stored(Arc::new(found)))
-                }
-                // The object that the write was conditional on has gone.
-                Err(Failed::Conflict | Failed::NotFound) => Ok(Written::Conflict),
-                Err(other) => Err(other.into_error(&asked)),
+            match self.http.send(request, &context).await {
+                Ok(object) => codec::decode_response(key, object)
+                    .map(|found| Written::Stored(Arc::new(found))),
+                // 404 to an update: the object that the write was conditional on was deleted.
+                Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Written::Conflict),
+                Err(other) => Err(other.into_error(&context)),
             }
         })
     }
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (entries, _) = self.api.list(scope).await?;
+            let (entries, _) = self.http.list(scope).await?;
             Ok(entries)
         })
     }
@@ -112,12 +110,12 @@ impl Store for Leases {
     }
 
     fn doubt(&self, scope: &Scope) {
-        self.watches.doubt(scope);
+        self.watches.restart(scope);
     }
 }
 
-fn asked<'a>(verb: &'static str, key: &'a RecordKey) -> Asked<'a> {
-    Asked {
+fn context<'a>(verb: &'static str, key: &'a RecordKey) -> RequestContext<'a> {
+    RequestContext {
         verb,
         resource: LEASES,
         name: Some(key.lease.as_str()),

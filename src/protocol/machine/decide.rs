@@ -2,159 +2,189 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Flight, Machine, OpenWrite, Sending, Sent, Step, View};
+use super::{InFlight, Machine, SentRequest, SentWrite, Step, UnresolvedWrite, View};
 use crate::{
     protocol::record::{Nonce, Record, Versioned, Write, WriteKind},
     util::clock::Moment,
 };
 
-/// How many unanswered writes are remembered; an older one would be taken for a stranger's, which is safe.
-const REMEMBERED: usize = 8;
-/// How much later than it could a waiter takes over, at most: so that not all of them do so at once.
-const SPREAD: Duration = Duration::from_millis(500);
+/// How many unresolved writes a machine remembers. An older one counts as foreign, which is safe: it ends a tenure or
+/// lengthens a wait.
+const MAX_UNRESOLVED: usize = 8;
+/// The longest time by which a waiter delays a takeover, so that not all waiters of a record claim it at once.
+const MAX_TAKEOVER_JITTER: Duration = Duration::from_millis(500);
 
 impl Machine {
-    pub(super) fn plan(&mut self, now: Moment) -> Step {
-        if self.flight != Flight::None {
-            return self.sleep(now, Moment::NEVER);
+    /// The next step. An order of precedence: the request in flight, a pause, an owed read, then renew, claim or
+    /// settle.
+    pub(super) fn next_step(&mut self, now: Moment) -> Step {
+        if self.in_flight != InFlight::None {
+            return self.sleep_until(now, Moment::NEVER);
         }
-        let leaving = !self.wanted && self.tenure.is_none();
-        if leaving && now >= self.give_up {
+        let settling = !self.wanted && self.held.is_none();
+        // After one ttl other processes can claim the record, whatever is left in it.
+        if settling && now >= self.settle_deadline {
             return Step::Done;
         }
-        if now < self.backoff.quiet_until() {
-            let end = if leaving { self.give_up } else { Moment::NEVER };
-            return self.sleep(now, self.backoff.quiet_until().min(end));
+        if now < self.backoff.pause_until() {
+            let end = if settling { self.settle_deadline } else { Moment::NEVER };
+            return self.sleep_until(now, self.backoff.pause_until().min(end));
         }
-        if self.reread {
-            return self.ask();
+        if self.must_read {
+            return self.send_read();
         }
-        match (&self.tenure, self.wanted) {
-            (Some(_), _) => self.renew(now),
-            (None, true) => self.contend(now),
-            (None, false) => self.settle(now),
-        }
-    }
-
-    fn renew(&mut self, now: Moment) -> Step {
-        let Some(tenure) = &self.tenure else { return Step::Done };
-        let due = tenure.sent + self.timing.renew_interval();
-        match tenure.yielding {
-            true => self.sleep(now, Moment::NEVER),
-            false if now < due => self.sleep(now, due),
-            false => self.write(now, WriteKind::Renew),
+        match (&self.held, self.wanted) {
+            (Some(_), _) => self.renew_when_due(now),
+            (None, true) => self.claim_or_wait(now),
+            (None, false) => self.clean_up(now),
         }
     }
 
-    /// Takes what is free, absent or this machine's own; outwaits what is not.
-    fn contend(&mut self, now: Moment) -> Step {
+    /// Holding: sends a renewal once it is due, unless the tenure yields to another holder.
+    fn renew_when_due(&mut self, now: Moment) -> Step {
+        let Some(held) = &self.held else { return Step::Done };
+        let due = held.sent_at + self.timing.renew_interval();
+        match held.yielding {
+            true => self.sleep_until(now, Moment::NEVER),
+            false if now < due => self.sleep_until(now, due),
+            false => self.send_write(now, WriteKind::Renew),
+        }
+    }
+
+    /// Contending: claims a record that is free, absent or this machine's own. Waits for the expiry of any other.
+    fn claim_or_wait(&mut self, now: Moment) -> Step {
         match &self.view {
-            View::Unknown => self.ask(),
+            View::Unknown => self.send_read(),
             View::Absent { free_at, .. } if now < *free_at => Step::Sleep(*free_at),
-            View::Absent { free_at, checked } if checked < free_at => self.ask(),
-            View::Present { found, since, checked } if self.is_in_the_way(&found.record) => {
-                let (found, since, checked) = (Arc::clone(found), *since, *checked);
-                self.outwait(now, &found, since, checked)
+            // Another process may have created the record during the wait.
+            View::Absent { free_at, confirmed_at } if confirmed_at < free_at => self.send_read(),
+            View::Present { found, since, confirmed_at } if self.blocks_claim(&found.record) => {
+                let (found, since, confirmed_at) = (Arc::clone(found), *since, *confirmed_at);
+                self.wait_for_expiry(now, &found, since, confirmed_at)
             }
             View::Present { found, since, .. } if found.record.is_free() => {
-                let take = *since + self.stand_back(found.version.number.get());
-                if now < take { Step::Sleep(take) } else { self.write(now, WriteKind::Claim) }
+                let take = *since + self.free_record_delay(found.version.number.get());
+                if now < take { Step::Sleep(take) } else { self.send_write(now, WriteKind::Claim) }
             }
-            View::Absent { .. } | View::Present { .. } => self.write(now, WriteKind::Claim),
+            View::Absent { .. } | View::Present { .. } => self.send_write(now, WriteKind::Claim),
         }
     }
 
-    /// The record must be seen unchanged for its own time to live, and be read once more, before it is taken.
+    /// Claims the record once it was unchanged for its own ttl and an answer after that showed it unchanged.
     ///
-    /// The same goes for a record that prefers somebody else: they have one time to live to take it.
-    fn outwait(&mut self, now: Moment, found: &Versioned, since: Moment, checked: Moment) -> Step {
-        let lives = found.record.lives();
-        let expiry = since + lives;
-        let take = expiry + self.spread(found.version.number.get(), (lives / 30).min(SPREAD));
+    /// A free record that prefers another holder is treated the same: that holder has one ttl to claim it.
+    fn wait_for_expiry(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        since: Moment,
+        confirmed_at: Moment,
+    ) -> Step {
+        let ttl = found.record.lives();
+        let expiry = since + ttl;
+        let take =
+            expiry + self.jitter(found.version.number.get(), (ttl / 30).min(MAX_TAKEOVER_JITTER));
         let half = self.timing.retry() / 2;
-        let poll = checked + half + self.spread(checked.as_nanos(), half);
-        if now >= take && checked >= expiry {
-            self.write(now, WriteKind::Claim)
-        } else if now >= take || self.blind && now >= poll {
-            self.ask()
-        } else if self.blind {
+        let poll = confirmed_at + half + self.jitter(confirmed_at.as_nanos(), half);
+        if now >= take && confirmed_at >= expiry {
+            self.send_write(now, WriteKind::Claim)
+        } else if now >= take || self.without_watch && now >= poll {
+            self.send_read()
+        } else if self.without_watch {
             Step::Sleep(take.min(poll))
         } else {
             Step::Sleep(take)
         }
     }
 
-    /// Nobody wants the tenure: leave nothing of this machine behind, nor anything that may still come.
-    fn settle(&mut self, now: Moment) -> Step {
-        if self.open.is_empty() && !self.is_left_behind() {
+    /// Settling: frees the record, and makes sure that no unresolved write can be stored any more.
+    fn clean_up(&mut self, now: Moment) -> Step {
+        if self.unresolved.is_empty() && !self.still_shows_own() {
             return Step::Done;
         }
         match &self.view {
-            View::Unknown => self.ask(),
-            // Freeing it would mean creating it: wait for the create to come, or not.
-            View::Absent { checked, .. } if self.temporary => self.look_again(now, *checked),
-            // A claim on somebody's expired record: it is settled when anybody takes or renews that.
-            View::Present { found, checked, .. } if self.is_foreign(&found.record) => {
-                self.look_again(now, *checked)
+            View::Unknown => self.send_read(),
+            // An unanswered create of a candidate may still be stored. Elsewhere a create of a free record makes it
+            // impossible, but the record of a candidate must not be left in the store. So read until the create is
+            // stored, and then delete the record, or until the deadline.
+            View::Absent { confirmed_at, .. } if self.temporary => {
+                self.read_after_interval(now, *confirmed_at)
             }
-            // Frees what is held, or moves the version on so that an unanswered claim cannot be stored any more.
-            View::Present { .. } | View::Absent { .. } => self.write(now, WriteKind::Free),
+            // An unanswered claim on the expired record of another holder. That record must not be written to. The
+            // claim cannot be stored any more once any process has claimed or renewed the record.
+            View::Present { found, confirmed_at, .. } if self.is_foreign(&found.record) => {
+                self.read_after_interval(now, *confirmed_at)
+            }
+            // Frees this machine's own record, or writes a free record on the same base as the unanswered claim. Only
+            // one of two writes on the same base can be stored.
+            View::Present { .. } | View::Absent { .. } => self.send_write(now, WriteKind::Free),
         }
     }
 
-    fn look_again(&mut self, now: Moment, checked: Moment) -> Step {
-        let again = checked + self.timing.renew_interval();
-        if now < again { Step::Sleep(again.min(self.give_up)) } else { self.ask() }
+    /// Reads once per renewal interval.
+    fn read_after_interval(&mut self, now: Moment, confirmed_at: Moment) -> Step {
+        let again = confirmed_at + self.timing.renew_interval();
+        if now < again { Step::Sleep(again.min(self.settle_deadline)) } else { self.send_read() }
     }
 
-    fn ask(&mut self) -> Step {
-        self.flight = Flight::Read(self.sent());
+    fn send_read(&mut self) -> Step {
+        self.in_flight = InFlight::Read(self.sent_request());
         Step::Read
     }
 
-    fn write(&mut self, now: Moment, kind: WriteKind) -> Step {
+    fn send_write(&mut self, now: Moment, kind: WriteKind) -> Step {
         self.writes += 1;
         let nonce = Nonce { machine: self.seed, write: self.writes };
-        let base = self.seen().cloned();
+        let base = self.last_seen().cloned();
+        // A release needs no memory: a later read shows a free record, whichever write freed it.
         if kind != WriteKind::Free {
-            if self.open.len() == REMEMBERED {
-                self.open.remove(0);
+            if self.unresolved.len() == MAX_UNRESOLVED {
+                self.unresolved.remove(0);
             }
             let version = base.as_ref().map(|found| found.version.clone());
-            let claims = kind == WriteKind::Claim;
-            self.open.push(OpenWrite { nonce, sent: now, base: version, claims });
+            let may_begin_tenure = kind == WriteKind::Claim;
+            self.unresolved.push(UnresolvedWrite {
+                nonce,
+                sent_at: now,
+                base: version,
+                may_begin_tenure,
+            });
         }
         let version = base.as_ref().map_or(0, |base| base.version.number.get());
-        let sending = Sending { nonce, kind, ttl: self.timing.ttl(), base: version };
-        self.flight = Flight::Write(self.sent(), sending);
-        let record = self.record(nonce, kind, base.as_ref().map(|found| &found.record));
+        let sending = SentWrite { nonce, kind, ttl: self.timing.ttl(), base: version };
+        self.in_flight = InFlight::Write(self.sent_request(), sending);
+        let record = self.record_to_write(nonce, kind, base.as_ref().map(|found| &found.record));
         Step::Write(Write { base, kind, record })
     }
 
-    fn record(&self, nonce: Nonce, kind: WriteKind, before: Option<&Record>) -> Record {
+    /// The record of the next write. The nonce differs from write to write, so each renewal changes the object and
+    /// moves its version; an identical PUT would not.
+    fn record_to_write(&self, nonce: Nonce, kind: WriteKind, before: Option<&Record>) -> Record {
         Record {
-            holder: (kind != WriteKind::Free).then(|| Arc::clone(&self.me)),
+            holder: (kind != WriteKind::Free).then(|| Arc::clone(&self.identity)),
             nonce: Some(nonce),
             ttl: Some(self.timing.ttl()),
             transitions: match before {
-                Some(before) if kind == WriteKind::Claim && !self.is_me(before) => {
+                Some(before) if kind == WriteKind::Claim && !self.names_identity(before) => {
                     before.next_transition()
                 }
                 before => before.map_or(0, |before| before.transitions.max(0)),
             },
+            // Backends keep the stored value of this field, because only other programs write it.
             preferred: None,
-            token: self.tenure.as_ref().map(|tenure| tenure.token.number()),
+            // A claim has no token yet: its token is the version that the store gives it.
+            token: self.held.as_ref().map(|held| held.token.number()),
         }
     }
 
-    const fn sent(&self) -> Sent {
-        Sent { highest: self.highest, missed: false, heard: false }
+    const fn sent_request(&self) -> SentRequest {
+        SentRequest { highest: self.highest, read_again: false, event_seen: false }
     }
 
-    /// Sleeps, but not past what must be told of the present tenure.
-    fn sleep(&self, now: Moment, until: Moment) -> Step {
-        let Some(held) = &self.tenure else { return Step::Sleep(until) };
-        let told = [held.until, self.doubtful_at(held)].into_iter().filter(|&at| at > now);
-        Step::Sleep(told.fold(until, Moment::min))
+    /// Sleeps until then, or until the tenure becomes doubtful or ends, because each of them changes the status.
+    fn sleep_until(&self, now: Moment, until: Moment) -> Step {
+        let Some(held) = &self.held else { return Step::Sleep(until) };
+        let changes = [held.until, self.doubtful_at(held)].into_iter().filter(|&at| at > now);
+        Step::Sleep(changes.fold(until, Moment::min))
     }
 }

@@ -1,322 +1,351 @@
 //! One contender for one record.
+//!
+//! # States
+//!
+//! ```text
+//!                  Claim                          a record is free, absent or expired
+//!      ┌──────┐ ──────────▶ ┌────────────┐ ──────────────────────────────▶ ┌──────────┐
+//!      │ idle │             │ contending │                                 │ claiming │
+//!      └──────┘ ◀────┐      └────────────┘ ◀────────────────────────────── └──────────┘
+//!                    │            │             conflict, or not stored         │
+//!         clean      │            │ Release                                     │ stored, or recognised
+//!                    │            ▼                                             ▼ by its nonce in a read
+//!                    │      ┌──────────┐    Release, deadline,             ┌──────────┐ ──┐
+//!                    └───── │ settling │ ◀──────────────────────────────── │ holding  │   │ renewal
+//!                           └──────────┘    deleted, taken, altered        └──────────┘ ◀─┘ stored
+//! ```
+//!
+//! The states are not an enum. They follow from `wanted`, `held` and `unresolved`, so that no field repeats them:
+//!
+//! | state | `wanted` | `held` | it does |
+//! |---|---|---|---|
+//! | idle | no | none | nothing: [`Step::Done`] |
+//! | contending | yes | none | reads, waits until the record is free or expired, claims it |
+//! | claiming | yes | none | has its claim in flight, or unresolved because the answer was lost |
+//! | holding | yes | some | renews each interval; in doubt while a renewal is overdue |
+//! | settling | no | none | frees the record, or makes sure that an unresolved write cannot be stored any more |
+//!
+//! Idle and settling differ in what is left to do: settling lasts while `unresolved` is not empty or the record still
+//! shows this machine's own write, and for one ttl at most.
+//!
+//! # One tenure
+//!
+//! The default timing: ttl 15 s, hold 13 s, a renewal each 5 s, 1.5 s for one attempt.
+//!
+//! 1. `Claim` at 0 s. Nothing is known of the record, so the step is `Read`.
+//! 2. The answer shows a record held by `b`. The machine sleeps until that record has been unchanged for its ttl, on
+//!    this machine's clock. The driver follows a watch meanwhile. A watch event with a newer version restarts the wait;
+//!    an event of a free record ends it, and the machine claims at once.
+//! 3. The wait ends at 15 s plus up to 0.5 s of jitter. The machine reads once more, because a watch may be silent.
+//! 4. The record is unchanged. The step is `Write` with a claim on exactly that version and uid, with a new nonce.
+//! 5. The answer says that the claim is stored. The tenure begins: its token is the version of the claim, and its
+//!    deadline is the instant at which the claim was *sent*, plus 13 s.
+//! 6. If the answer is lost, the machine reads. Its nonce in the record means that the claim was stored, and the tenure
+//!    begins with the same deadline. Another nonce means that another process won, and the wait restarts. A record that
+//!    is still the same is claimed again, with a new nonce; the first claim may still be stored and is remembered.
+//! 7. A renewal is sent 5 s after the claim was sent. Each stored renewal moves the deadline. A renewal that is not
+//!    confirmed after 1.5 s puts the tenure in doubt; it is not lost before its deadline.
+//! 8. The tenure ends at its deadline, or earlier: with `Release`, or when the record is found deleted, taken or
+//!    altered. The step that learns of it ends the tenure locally, before any request.
+//! 9. The machine settles: it frees the record with one more conditional write, and reads on a conflict or a lost
+//!    answer. It stops when the record is free or held by another process, or after one ttl. The step is `Done`.
+//!
+//! `Pass` is `Release` and `Claim` in one step, without step 9: the claim of the next tenure is written on the record
+//! of the last one.
 
 mod backoff;
 mod decide;
+mod input;
 mod observe;
 mod responses;
 mod status;
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::record::{Nonce, Record, Version, Versioned, Write, WriteKind};
+use super::record::{Nonce, Record, Version, Versioned, WriteKind};
 use crate::{
     api::{error::Loss, timing::Durations, token::Token},
     util::clock::Moment,
 };
 
 use self::backoff::Backoff;
+pub(crate) use self::input::{Failure, Input, Outcome, Step};
 pub(crate) use self::status::{Release, Status, TenureStatus};
 
-/// What happened.
-#[derive(Clone, Debug)]
-pub(crate) enum Input {
-    /// The time that the last step asked for has come, or nothing in particular.
-    Wake,
-    /// Somebody wants the tenure.
-    Claim(Durations),
-    /// Nobody wants it any more.
-    Release,
-    /// The present tenure ends and the next one, of somebody else in this process, begins.
-    Pass(Durations),
-    /// The answer to the read that was asked for.
-    Read(Result<Option<Arc<Versioned>>, Failure>),
-    /// The answer to the write that was asked for.
-    Wrote(Outcome),
-    /// A watch saw this state, at no particular time.
-    Changed(Arc<Versioned>),
-    /// A watch saw the record disappear; the version is that of the deletion.
-    Deleted(NonZeroU64),
-    /// A watch was set up anew and no longer finds the record: only a read can tell.
-    Missed,
-    /// Somebody asks who has not asked before: what is in the way now decides, and what fails now, not what was and did.
-    Look,
-    /// There is no watch, so that only reads tell. Any news of a watch says that there is one again.
-    Blind,
-}
-
-/// What became of a conditional write.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// It is stored, as this.
-    Stored(Arc<Versioned>),
-    /// It is carried out, and the record is gone.
-    Gone,
-    /// The record was not what the write was conditional on.
-    Conflict,
-    /// Not stored, or nobody knows.
-    Failed(Failure),
-}
-
-/// Why there was no useful answer.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Failure {
-    /// The backend understood and will not do it: try again, but slowly. The write is not stored.
-    pub(crate) refused: bool,
-    /// How long the backend asked to be left alone.
-    pub(crate) retry_after: Option<Duration>,
-}
-
-/// The one thing to do next.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
-    /// Read the record.
-    Read,
-    /// Write it. Counts as sent at the instant of this step.
-    Write(Write),
-    /// Nothing until then, or until there is an input.
-    Sleep(Moment),
-    /// Nothing at all: no tenure, none wanted, nothing left behind.
-    Done,
-}
-
-/// A record held.
+/// The tenure that this machine holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
+    /// The last state of the record that confirmed the tenure.
     version: Version,
+    /// The nonce in that state.
     nonce: Nonce,
+    /// The version of the claim. It stays the same for the whole tenure.
     token: Token,
-    /// When the last write known to be stored was sent.
-    sent: Moment,
+    /// When the last write that is known to be stored was sent.
+    sent_at: Moment,
+    /// The deadline: `sent_at` plus the hold.
     until: Moment,
-    /// Whom the record preferred already when it was claimed: they had their time to take it.
+    /// The holder that the record already preferred when this machine claimed it. It had one ttl to claim the record
+    /// first, so the tenure does not yield to it.
     passed_over: Option<Arc<str>>,
-    /// The record asks for another holder: no more renewals.
+    /// The record prefers another holder, so the tenure is not renewed.
     yielding: bool,
 }
 
-/// A write that may be stored, now or later.
+/// A claim or renewal that may be stored, now or later. Releases are not remembered: whether one was stored shows in
+/// the record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct OpenWrite {
+struct UnresolvedWrite {
     nonce: Nonce,
-    sent: Moment,
+    sent_at: Moment,
+    /// The state that the write is conditional on; `None` for a create. Once the record has another version, the write
+    /// cannot be stored any more.
     base: Option<Version>,
-    /// It may begin a tenure: claimed for whoever wants it now.
-    claims: bool,
+    /// The write is a claim, and the caller that wanted it has not left. A withdrawn claim must not begin a tenure for
+    /// the next caller, because each tenure needs a write of its own.
+    may_begin_tenure: bool,
 }
 
 /// What is known of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum View {
     Unknown,
-    /// It is not there. `free_at` is when whoever held it has stopped to believe so.
+    /// There is no record.
     Absent {
+        /// When the last known holder has stopped to trust its tenure, even if it did not notice the deletion.
         free_at: Moment,
-        checked: Moment,
+        /// When the absence was last confirmed.
+        confirmed_at: Moment,
     },
-    /// It has been seen like this `since` then; `checked` is when a request last said so.
     Present {
         found: Arc<Versioned>,
+        /// When this machine first saw this state. The wait for its expiry counts from here.
         since: Moment,
-        checked: Moment,
+        /// When an answer last showed this state, or `since`. Watch events do not count, because they may be late.
+        confirmed_at: Moment,
     },
 }
 
-/// The one request under way.
+/// The request in flight. There is at most one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Flight {
+enum InFlight {
     #[default]
     None,
-    Read(Sent),
-    Write(Sent, Sending),
+    Read(SentRequest),
+    Write(SentRequest, SentWrite),
 }
 
-/// What was known when a request was sent.
+/// What the machine knew when it sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Sent {
+struct SentRequest {
+    /// The highest version at that time. If it has grown since, an old answer does not mean that the server lags.
     highest: u64,
-    /// A watch has missed the record since: the answer may be from before that.
-    missed: bool,
-    /// A watch has reported the record since: if this read fails, nothing is unknown.
-    heard: bool,
+    /// Something happened since that the answer may be too old to show: read again after it.
+    read_again: bool,
+    /// A watch has reported the record since. If this read fails, the state is known all the same.
+    event_seen: bool,
 }
 
-/// A write under way.
+/// The write in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Sending {
+struct SentWrite {
     nonce: Nonce,
     kind: WriteKind,
     ttl: Duration,
-    /// The version that it is conditional on; zero for there being no record.
+    /// The version that the write is conditional on; zero for a create.
     base: u64,
 }
 
-/// The state machine of one contender. See the [module](super) for its picture and invariants.
+/// A row of answers that were all older than the highest version.
+///
+/// A server that lags behind catches up. If the answers stay old for a ttl, the store was restored from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Regression {
+    first: Moment,
+    last: Moment,
+}
+
+/// The state machine of one contender. See the [module](self) for its states, and [`protocol`](super) for its
+/// invariants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own: no two exclude each other"
+    reason = "each is an independent fact: no two exclude each other"
 )]
 pub(crate) struct Machine {
-    me: Arc<str>,
-    /// Random per machine: its nonces and its jitter come from it.
+    /// The identity that claims and renewals write as the holder.
+    identity: Arc<str>,
+    /// Random per machine, for nonces and jitter.
     seed: u64,
+    /// The number of writes so far, for nonces.
     writes: u64,
+    /// The timing of the present or next tenure.
     timing: Durations,
-    /// The record is deleted when it is released.
+    /// The record is deleted instead of freed when it is released.
     temporary: bool,
+    /// A caller wants the tenure.
     wanted: bool,
-    blind: bool,
-    tenure: Option<Held>,
+    /// There is no watch, so the machine polls.
+    without_watch: bool,
+    held: Option<Held>,
+    /// Why the last tenure ended.
     loss: Option<Loss>,
     view: View,
-    /// The highest version processed, from any source.
+    /// The highest version processed, from any source. Older states are ignored.
     highest: u64,
-    open: Vec<OpenWrite>,
-    flight: Flight,
-    /// An answer is owed by the record itself before anything is decided.
-    reread: bool,
+    /// The claims and renewals without a known outcome, oldest first.
+    unresolved: Vec<UnresolvedWrite>,
+    in_flight: InFlight,
+    /// Something happened that only a read can explain. Nothing else is decided before that read.
+    must_read: bool,
     backoff: Backoff,
-    /// The version, or zero for none, that a conflict has shown to be outdated: a read that shows it is from a
-    /// server that lags behind.
-    refuted: Option<u64>,
-    /// The first and the last of the answers that were older than what had been seen before, none between them newer.
-    stale: Option<(Moment, Moment)>,
-    /// When to stop clearing up and leave the rest to the time to live.
-    give_up: Moment,
-    /// The backend stored something else than was written.
+    /// The version, or zero for none, on which the last conflict occurred. A read that shows this version again is from
+    /// a server that lags behind, because the conflict has proved that the record moved on.
+    conflicted_on: Option<u64>,
+    regression: Option<Regression>,
+    /// When to stop settling and leave the record to expire.
+    settle_deadline: Moment,
+    /// In this step an answer showed that the backend stored something else than was written.
     altered: bool,
 }
 
 impl Machine {
-    /// A contender named `me`. `seed` must be random: nothing else tells two machines of one name apart.
-    pub(crate) fn new(me: Arc<str>, seed: u64, timing: Durations) -> Self {
+    /// A contender with this identity. `seed` must be random, because only the seed distinguishes two machines with the
+    /// same identity.
+    pub(crate) fn new(identity: Arc<str>, seed: u64, timing: Durations) -> Self {
         Self {
-            me,
+            identity,
             seed,
             writes: 0,
             timing,
             temporary: false,
             wanted: false,
-            blind: false,
-            tenure: None,
+            without_watch: false,
+            held: None,
             loss: None,
             view: View::Unknown,
             highest: 0,
-            open: Vec::new(),
-            flight: Flight::None,
-            reread: false,
+            unresolved: Vec::new(),
+            in_flight: InFlight::None,
+            must_read: false,
             backoff: Backoff::default(),
-            refuted: None,
-            stale: None,
-            give_up: Moment::default(),
+            conflicted_on: None,
+            regression: None,
+            settle_deadline: Moment::default(),
             altered: false,
         }
     }
 
-    /// The record is deleted instead of freed at the end of a tenure.
+    /// Deletes the record instead of freeing it at the end of a tenure.
     pub(crate) fn temporary(mut self) -> Self {
         self.temporary = true;
         self
     }
 
-    /// Takes in what happened at `now`, and returns what to do next and what the machine then is. `now` never goes back.
+    /// Processes what happened at `now`. Returns what to do next, and the status after it. `now` must never go back.
     pub(crate) fn step(&mut self, now: Moment, input: Input) -> (Step, Status) {
         self.altered = false;
-        self.expire(now);
+        // First: an input that arrives after the deadline must find the tenure ended.
+        self.expire_tenure(now);
         match input {
             Input::Wake => {}
-            Input::Claim(timing) => self.claim(timing),
-            Input::Release => self.release(now),
+            Input::Claim(timing) => self.on_claim(timing),
+            Input::Release => self.on_release(now),
             Input::Pass(timing) => {
-                self.release(now);
-                self.claim(timing);
+                self.on_release(now);
+                self.on_claim(timing);
             }
-            Input::Read(answer) => self.read(now, answer),
-            Input::Wrote(outcome) => self.wrote(now, outcome),
-            Input::Changed(found) => self.changed(now, &found),
-            Input::Deleted(version) => self.deleted(now, version),
-            Input::Missed => self.missed(now),
-            Input::Look => self.look(now),
-            Input::Blind => self.blind = true,
+            Input::Read(answer) => self.on_read(now, answer),
+            Input::Wrote(outcome) => self.on_write(now, outcome),
+            Input::Changed(found) => self.on_changed(now, &found),
+            Input::Deleted(version) => self.on_deleted(now, version),
+            Input::Missed => self.on_missed(now),
+            Input::Look => self.on_look(now),
+            Input::Blind => self.without_watch = true,
         }
-        let step = self.plan(now);
+        let step = self.next_step(now);
         (step, self.status(now))
     }
 
-    fn expire(&mut self, now: Moment) {
-        if self.tenure.as_ref().is_some_and(|tenure| now >= tenure.until) {
-            self.end(now, Loss::Expired);
+    fn expire_tenure(&mut self, now: Moment) {
+        if self.held.as_ref().is_some_and(|held| now >= held.until) {
+            self.end_tenure(now, Loss::Expired);
         }
     }
 
-    fn claim(&mut self, timing: Durations) {
+    fn on_claim(&mut self, timing: Durations) {
         self.timing = timing;
         self.wanted = true;
         self.loss = None;
     }
 
-    fn release(&mut self, now: Moment) {
-        if self.tenure.is_some() {
-            self.end(now, Loss::Released);
+    fn on_release(&mut self, now: Moment) {
+        if self.held.is_some() {
+            self.end_tenure(now, Loss::Released);
         }
-        self.abandon(now);
+        self.withdraw(now);
+        // A pause after a conflict would only delay the release. A failing store still gets its pause.
         if !self.backoff.is_failing() {
-            self.backoff.resume(now);
+            self.backoff.end_pause(now);
         }
     }
 
-    /// The tenure ends here and now, before anything is told to anybody.
-    fn end(&mut self, now: Moment, loss: Loss) {
-        self.tenure = None;
+    /// Ends the tenure locally. Requests and reports come after it.
+    fn end_tenure(&mut self, now: Moment, loss: Loss) {
+        self.held = None;
         self.loss = Some(loss);
-        self.abandon(now);
+        self.withdraw(now);
     }
 
-    /// Nobody wants the tenure: what was written for it must not begin one later.
-    fn abandon(&mut self, now: Moment) {
+    /// No caller wants a tenure: a write that is stored later must not begin one.
+    fn withdraw(&mut self, now: Moment) {
         self.wanted = false;
-        self.give_up = now + self.timing.ttl();
-        self.open.iter_mut().for_each(|attempt| attempt.claims = false);
+        self.settle_deadline = now + self.timing.ttl();
+        self.unresolved.iter_mut().for_each(|attempt| attempt.may_begin_tenure = false);
     }
 
-    fn is_me(&self, record: &Record) -> bool {
-        record.holder.as_ref() == Some(&self.me)
+    /// The holder has this machine's identity. That does not prove that this machine wrote the record.
+    fn names_identity(&self, record: &Record) -> bool {
+        record.holder.as_ref() == Some(&self.identity)
     }
 
-    /// Held by a write of this very machine, not only of its name.
-    fn is_mine(&self, record: &Record) -> bool {
-        self.is_me(record) && record.nonce.is_some_and(|nonce| nonce.machine == self.seed)
+    /// This machine wrote the record as its holder.
+    fn is_own(&self, record: &Record) -> bool {
+        self.names_identity(record) && record.nonce.is_some_and(|nonce| nonce.machine == self.seed)
     }
 
+    /// The record is held, and this machine did not write it.
     fn is_foreign(&self, record: &Record) -> bool {
-        !record.is_free() && !self.is_mine(record)
+        !record.is_free() && !self.is_own(record)
     }
 
     fn prefers_other(&self, record: &Record) -> bool {
-        record.preferred.as_ref().is_some_and(|preferred| *preferred != self.me)
+        record.preferred.as_ref().is_some_and(|preferred| *preferred != self.identity)
     }
 
-    /// Somebody else comes first: the holder, or whom the record prefers.
-    fn is_in_the_way(&self, record: &Record) -> bool {
+    /// Another process comes first: the holder, or the preferred holder.
+    fn blocks_claim(&self, record: &Record) -> bool {
         self.is_foreign(record) || self.prefers_other(record)
     }
 
     /// The last known state of the record.
-    fn seen(&self) -> Option<&Arc<Versioned>> {
+    fn last_seen(&self) -> Option<&Arc<Versioned>> {
         match &self.view {
             View::Present { found, .. } => Some(found),
             View::Unknown | View::Absent { .. } => None,
         }
     }
 
-    /// The record still shows a write of this machine.
-    fn is_left_behind(&self) -> bool {
-        self.seen().is_some_and(|found| self.is_mine(&found.record))
+    /// The last known state of the record is a claim or renewal of this machine.
+    fn still_shows_own(&self) -> bool {
+        self.last_seen().is_some_and(|found| self.is_own(&found.record))
     }
 
-    /// From when on `held` is in doubt: one attempt to renew it has had its time.
+    /// When `held` becomes doubtful: a renewal was due and has had the time of one attempt.
+    ///
+    /// A yielding tenure is in doubt at once, so that the application brings its work to an end.
     fn doubtful_at(&self, held: &Held) -> Moment {
         let overdue = self.timing.renew_interval() + self.timing.attempt_timeout();
-        if held.yielding { held.sent } else { held.sent + overdue }
+        if held.yielding { held.sent_at } else { held.sent_at + overdue }
     }
 }

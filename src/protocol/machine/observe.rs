@@ -1,8 +1,8 @@
-//! What a state of the record means, wherever it comes from.
+//! What a state of the record means, whether an answer or a watch event shows it.
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use super::{Flight, Held, Machine, OpenWrite, View};
+use super::{Held, InFlight, Machine, Regression, UnresolvedWrite, View};
 use crate::{
     api::{error::Loss, token::Token},
     protocol::record::Versioned,
@@ -10,181 +10,219 @@ use crate::{
 };
 
 impl Machine {
-    /// A watch saw this state. It may tell late and twice: only what is newer is news.
-    pub(super) fn changed(&mut self, now: Moment, found: &Arc<Versioned>) {
-        self.blind = false;
+    /// A watch reported this state. Events may be late or repeated, so only a newer version has an effect.
+    pub(super) fn on_changed(&mut self, now: Moment, found: &Arc<Versioned>) {
+        self.without_watch = false;
         let number = found.version.number.get();
-        // The last state before the record disappeared, told once more.
+        // A repeated event of the last state before the record disappeared. An absence that was read has no version
+        // of its own, so the version alone does not show that this event is old.
         if number == self.highest && matches!(self.view, View::Absent { .. }) {
             return;
         }
         if number > self.highest {
-            self.reread = false;
+            self.must_read = false;
         }
-        if self.observe(now, found, false) {
-            self.heard();
+        if self.observe_record(now, found, false) {
+            self.note_watch_event();
         }
     }
 
-    /// A watch saw the record disappear.
-    pub(super) fn deleted(&mut self, now: Moment, version: NonZeroU64) {
-        self.blind = false;
+    /// A watch reported that the record was deleted.
+    pub(super) fn on_deleted(&mut self, now: Moment, version: NonZeroU64) {
+        self.without_watch = false;
         if version.get() > self.highest {
             self.highest = version.get();
-            self.reread = false;
-            self.absent(now);
-            self.heard();
+            self.must_read = false;
+            self.observe_absence(now);
+            self.note_watch_event();
         }
     }
 
-    /// A watch reported the state of the record. A read that is under way and fails later is then no failure to report.
-    fn heard(&mut self) {
-        self.backoff.heard();
-        if let Flight::Read(sent) = &mut self.flight {
-            sent.heard = true;
+    /// A watch reported the state of the record. A read that is in flight and fails later is then no failure to report.
+    fn note_watch_event(&mut self) {
+        self.backoff.clear_read_failure();
+        if let InFlight::Read(sent) = &mut self.in_flight {
+            sent.event_seen = true;
         }
     }
 
-    /// Whoever asked set the backoff: a read for each who asks. An answer that is under way may be older.
-    pub(super) fn look(&mut self, now: Moment) {
-        self.backoff.forget(now);
-        // The verdict is for the next answer to pronounce again.
-        self.stale = self.stale.map(|(first, _)| (first, first));
+    /// A new caller wants an answer from the present state of the store.
+    ///
+    /// Its call ends the back-off, because earlier failures say nothing about the store now. One call costs one read.
+    pub(super) fn on_look(&mut self, now: Moment) {
+        self.backoff.reset(now);
+        // The caller must not fail because of old answers: the next answer decides again.
+        self.regression =
+            self.regression.map(|Regression { first, .. }| Regression { first, last: first });
         if !self.is_barred() {
             return;
         }
-        match &mut self.flight {
-            Flight::Read(sent) | Flight::Write(sent, ..) => sent.missed = true,
-            Flight::None => self.reread = true,
+        match &mut self.in_flight {
+            // The answer in flight may be older than the call.
+            InFlight::Read(sent) | InFlight::Write(sent, ..) => sent.read_again = true,
+            InFlight::None => self.must_read = true,
         }
     }
 
-    /// A new watch does not find the record. It has no version to tell by: the answer that is under way may be
-    /// older, so another read must tell.
-    pub(super) fn missed(&mut self, now: Moment) {
-        self.blind = false;
-        self.backoff.heard();
-        match (&mut self.flight, &self.view) {
-            (Flight::Read(sent) | Flight::Write(sent, ..), _) => sent.missed = true,
-            (Flight::None, View::Present { checked, .. }) => {
-                // However often a watch is set up anew.
-                let earliest = *checked + self.timing.retry() / 2;
-                self.reread = true;
-                if self.tenure.is_none() && earliest > now {
-                    self.backoff.wait_until(earliest);
+    /// A new watch did not list the record.
+    ///
+    /// That has no version to compare, and an answer in flight may be older, so only another read shows whether the
+    /// record is gone.
+    pub(super) fn on_missed(&mut self, now: Moment) {
+        self.without_watch = false;
+        self.backoff.clear_read_failure();
+        match (&mut self.in_flight, &self.view) {
+            (InFlight::Read(sent) | InFlight::Write(sent, ..), _) => sent.read_again = true,
+            (InFlight::None, View::Present { confirmed_at, .. }) => {
+                // A watch that is set up again and again must not cause a read each time. A holder reads at once,
+                // because it has lost if the record is gone.
+                let earliest = *confirmed_at + self.timing.retry() / 2;
+                self.must_read = true;
+                if self.held.is_none() && earliest > now {
+                    self.backoff.pause_at_least_until(earliest);
                 }
             }
-            (Flight::None, View::Unknown | View::Absent { .. }) => {}
+            (InFlight::None, View::Unknown | View::Absent { .. }) => {}
         }
     }
 
-    /// Takes in a state of the record; false if it is older than one already known.
-    pub(super) fn observe(&mut self, now: Moment, found: &Arc<Versioned>, asked: bool) -> bool {
+    /// Processes a state of the record. Returns false, and does nothing, if the state is older than the highest
+    /// version.
+    ///
+    /// `answered` is true if the state comes from an answer, so that it was current after the request was sent.
+    pub(super) fn observe_record(
+        &mut self,
+        now: Moment,
+        found: &Arc<Versioned>,
+        answered: bool,
+    ) -> bool {
         let number = found.version.number.get();
         if number < self.highest {
             return false;
         }
         let newer = number > self.highest;
         if newer {
-            self.backoff.explained();
+            self.backoff.conflict_explained();
         }
         self.highest = number;
-        self.stale = None;
-        let written = |attempt: &&OpenWrite| Some(attempt.nonce) == found.record.nonce;
-        let mine = self.open.iter().find(written).cloned();
-        // Every other write was conditional on what has passed: it cannot be stored any more.
-        self.open.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
-        if newer && mine.is_some() {
-            self.backoff.stored();
+        self.regression = None;
+        let wrote_it = |attempt: &&UnresolvedWrite| Some(attempt.nonce) == found.record.nonce;
+        let own_write = self.unresolved.iter().find(wrote_it).cloned();
+        // A write on any other version cannot be stored any more, because the record is past that version.
+        self.unresolved.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
+        if newer && own_write.is_some() {
+            self.backoff.write_succeeded();
         }
-        match &self.tenure {
-            Some(_) => self.confirm(now, found, mine.as_ref()),
-            None => self.begin(now, found, mine.as_ref()),
+        match &self.held {
+            Some(_) => self.confirm_tenure(now, found, own_write.as_ref()),
+            None => self.begin_tenure(now, found, own_write.as_ref()),
         }
-        self.yield_to_preferred(found);
+        self.update_yielding(found);
         match &mut self.view {
-            View::Present { found: known, checked, .. } if known.version == found.version => {
-                if asked {
-                    *checked = now;
+            View::Present { found: known, confirmed_at, .. } if known.version == found.version => {
+                if answered {
+                    *confirmed_at = now;
                 }
             }
-            view => *view = View::Present { found: Arc::clone(found), since: now, checked: now },
+            view => {
+                *view = View::Present { found: Arc::clone(found), since: now, confirmed_at: now }
+            }
         }
         true
     }
 
-    /// A tenure begins if, and only if, `found` is what a claim of this machine stored.
-    fn begin(&mut self, now: Moment, found: &Versioned, mine: Option<&OpenWrite>) {
-        let Some(attempt) = mine.filter(|attempt| attempt.claims && self.wanted) else { return };
-        let until = attempt.sent + self.timing.hold();
-        let kept = self.is_me(&found.record) && found.record.ttl == Some(self.timing.ttl());
-        if !kept || now >= until {
+    /// Begins a tenure if, and only if, `found` is what an unresolved claim of this machine stored.
+    fn begin_tenure(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        own_write: Option<&UnresolvedWrite>,
+    ) {
+        let Some(attempt) = own_write.filter(|attempt| attempt.may_begin_tenure && self.wanted)
+        else {
+            return;
+        };
+        let until = attempt.sent_at + self.timing.hold();
+        let as_written =
+            self.names_identity(&found.record) && found.record.ttl == Some(self.timing.ttl());
+        if !as_written || now >= until {
             return;
         }
-        self.tenure = Some(Held {
+        self.held = Some(Held {
             version: found.version.clone(),
             nonce: found.record.nonce.unwrap_or(attempt.nonce),
             token: Token::new(found.version.number),
-            sent: attempt.sent,
+            sent_at: attempt.sent_at,
             until,
             passed_over: found.record.preferred.clone(),
             yielding: false,
         });
-        // What failed before it was asked for a longer pause than a tenure has time for.
+        // A pause from before the tenure may be longer than the hold. Two attempts must fit after it.
         let budget = self.timing.hold().saturating_sub(self.timing.attempt_timeout() * 2);
-        self.backoff.resume_by(attempt.sent + budget);
+        self.backoff.end_pause_by(attempt.sent_at + budget);
     }
 
-    /// The tenure goes on if `found` is what this machine wrote, last confirmed or recognised just now.
+    /// Ends the tenure unless `found` is a write of this machine: the last confirmed one, or one recognised just now.
     ///
-    /// What others edit beside holder, nonce and time to live does not concern it.
-    fn confirm(&mut self, now: Moment, found: &Versioned, mine: Option<&OpenWrite>) {
-        let Some(tenure) = &mut self.tenure else { return };
-        if found.version.uid != tenure.version.uid {
-            return self.end(now, Loss::Deleted);
+    /// An edit of any field but the holder, the nonce and the ttl keeps the tenure.
+    fn confirm_tenure(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        own_write: Option<&UnresolvedWrite>,
+    ) {
+        let Some(held) = &mut self.held else { return };
+        if found.version.uid != held.version.uid {
+            return self.end_tenure(now, Loss::Deleted);
         }
-        if found.version.number == tenure.version.number {
+        if found.version.number == held.version.number {
             return;
         }
-        if found.record.holder.as_ref() != Some(&self.me) {
-            return self.end(now, Loss::Taken);
+        if found.record.holder.as_ref() != Some(&self.identity) {
+            return self.end_tenure(now, Loss::Taken);
         }
-        let known = found.record.nonce == Some(tenure.nonce);
-        if found.record.ttl != Some(self.timing.ttl()) || !known && mine.is_none() {
-            return self.end(now, Loss::Altered);
+        let known = found.record.nonce == Some(held.nonce);
+        if found.record.ttl != Some(self.timing.ttl()) || !known && own_write.is_none() {
+            return self.end_tenure(now, Loss::Altered);
         }
-        tenure.version = found.version.clone();
-        if let Some(attempt) = mine {
-            tenure.nonce = attempt.nonce;
-            tenure.sent = tenure.sent.max(attempt.sent);
-            tenure.until = tenure.until.max(attempt.sent + self.timing.hold());
+        held.version = found.version.clone();
+        if let Some(attempt) = own_write {
+            held.nonce = attempt.nonce;
+            held.sent_at = held.sent_at.max(attempt.sent_at);
+            held.until = held.until.max(attempt.sent_at + self.timing.hold());
         }
     }
 
-    /// Whoever is newly preferred is to have the record: the tenure runs out instead of being renewed.
-    fn yield_to_preferred(&mut self, found: &Versioned) {
-        let Some(tenure) = &mut self.tenure else { return };
-        let preferred = found.record.preferred.as_ref().filter(|&preferred| *preferred != self.me);
+    /// Starts or stops yielding. A tenure that yields to the preferred holder runs out instead of being renewed.
+    fn update_yielding(&mut self, found: &Versioned) {
+        let Some(held) = &mut self.held else { return };
+        let preferred =
+            found.record.preferred.as_ref().filter(|&preferred| *preferred != self.identity);
+        // If the same holder is preferred again later, that is a new request.
         if preferred.is_none() {
-            tenure.passed_over = None;
+            held.passed_over = None;
         }
-        tenure.yielding = preferred.is_some() && preferred != tenure.passed_over.as_ref();
+        held.yielding = preferred.is_some() && preferred != held.passed_over.as_ref();
     }
 
-    /// There is no record. Whoever knew one that somebody else held waits as long as that holder may believe in it.
-    pub(super) fn absent(&mut self, now: Moment) {
-        if self.tenure.is_some() {
-            self.end(now, Loss::Deleted);
+    /// Processes the absence of the record.
+    ///
+    /// If another process held the record, it may not have noticed the deletion and may trust its tenure for the rest
+    /// of its hold. So the record must not be created before one ttl of that record has passed.
+    pub(super) fn observe_absence(&mut self, now: Moment) {
+        if self.held.is_some() {
+            self.end_tenure(now, Loss::Deleted);
         }
-        self.stale = None;
-        self.open.retain(|attempt| attempt.base.is_none());
+        self.regression = None;
+        self.unresolved.retain(|attempt| attempt.base.is_none());
         let free_at = match &self.view {
+            // Still absent: the wait goes on and does not start again.
             View::Absent { free_at, .. } => *free_at,
             View::Present { found, .. } if self.is_foreign(&found.record) => {
                 now + found.record.lives()
             }
             View::Present { .. } | View::Unknown => now,
         };
-        self.view = View::Absent { free_at, checked: now };
+        self.view = View::Absent { free_at, confirmed_at: now };
     }
 }

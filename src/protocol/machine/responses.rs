@@ -1,110 +1,129 @@
-//! What the answers to a machine's own requests mean.
+//! What an answer to the machine's own request means.
+//!
+//! An answer without a request in flight is ignored: its request was given up before.
 
 use std::{mem::take, sync::Arc};
 
-use super::{Failure, Flight, Machine, Outcome, Sending, Sent};
+use super::{Failure, InFlight, Machine, Outcome, Regression, SentRequest, SentWrite};
 use crate::{
     protocol::record::{Nonce, Versioned, WriteKind},
     util::clock::Moment,
 };
 
 impl Machine {
-    pub(super) fn read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
-        let Flight::Read(sent) = self.flight else { return };
-        self.flight = Flight::None;
+    /// The read in flight is answered, or failed.
+    pub(super) fn on_read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
+        let InFlight::Read(sent) = self.in_flight else { return };
+        self.in_flight = InFlight::None;
         match answer {
             Err(failure) => {
-                self.reread |= sent.missed;
+                self.must_read |= sent.read_again;
                 self.read_failed(now, failure);
-                if sent.heard && !sent.missed {
-                    self.backoff.heard();
+                if sent.event_seen && !sent.read_again {
+                    self.backoff.clear_read_failure();
                 }
             }
             Ok(Some(found)) => {
-                self.reread = sent.missed;
-                let current = self.observe(now, &found, true);
+                self.must_read = sent.read_again;
+                let current = self.observe_record(now, &found, true);
                 if !current && sent.highest == self.highest {
-                    self.behind(now);
+                    self.response_outdated(now);
                 } else {
-                    self.answered(now, found.version.number.get());
+                    self.read_confirmed(now, found.version.number.get());
                 }
             }
-            // An absence has no version: if something newer came in between, only another read can tell.
+            // An absence has no version. If a newer state was processed since the read was sent, only another read
+            // shows which of the two is older.
             Ok(None) if sent.highest != self.highest => {
-                self.reread = true;
+                self.must_read = true;
                 self.read_failed(now, Failure::default());
             }
             Ok(None) => {
-                self.reread = false;
-                self.answered(now, 0);
-                self.absent(now);
+                self.must_read = false;
+                self.read_confirmed(now, 0);
+                self.observe_absence(now);
             }
         }
     }
 
-    /// A read shows this version, or zero for none. What a conflict has refuted is no reason to write at once again.
-    fn answered(&mut self, now: Moment, version: u64) {
-        if self.refuted == Some(version) {
+    /// A read showed this version, or zero for no record.
+    ///
+    /// A conflict has proved that the record moved on from `conflicted_on`, so a read that still shows it comes from a
+    /// server that lags behind. It counts as a failure: a write on that version would conflict again, and without a
+    /// pause the machine would read and write as fast as the store answers.
+    fn read_confirmed(&mut self, now: Moment, version: u64) {
+        if self.conflicted_on == Some(version) {
             self.read_failed(now, Failure::default());
         } else {
-            self.backoff.read_answered();
+            self.backoff.read_succeeded();
         }
     }
 
-    pub(super) fn wrote(&mut self, now: Moment, outcome: Outcome) {
-        let Flight::Write(sent, write) = take(&mut self.flight) else { return };
-        self.reread |= sent.missed;
+    /// The write in flight is answered, or failed.
+    pub(super) fn on_write(&mut self, now: Moment, outcome: Outcome) {
+        let InFlight::Write(sent, write) = take(&mut self.in_flight) else { return };
+        self.must_read |= sent.read_again;
         match outcome {
-            // What is stored has a newer version: only a read can tell what was done.
+            // A stored write has a newer version than its base. This answer is wrong, so the outcome is unknown.
             Outcome::Stored(found) if found.version.number.get() <= write.base => {
-                self.failed(now, write.nonce, Failure::default());
+                self.write_unconfirmed(now, write.nonce, Failure::default());
             }
             Outcome::Stored(found) => {
-                let kept = self.is_me(&found.record)
+                let as_written = self.names_identity(&found.record)
                     && found.record.nonce == Some(write.nonce)
                     && found.record.ttl == Some(write.ttl);
-                self.stored(now, sent, &found);
-                if !kept && write.kind != WriteKind::Free {
+                self.write_stored(now, sent, &found);
+                // A webhook changed the write. A claim or renewal that is not as written begins or extends nothing. The
+                // next one would be changed too, so retry slowly. A release only has to end the tenure.
+                if !as_written && write.kind != WriteKind::Free {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
                 }
             }
             Outcome::Gone => {
-                self.backoff.stored();
-                self.absent(now);
+                self.backoff.write_succeeded();
+                self.observe_absence(now);
             }
-            Outcome::Conflict => self.conflict(now, write),
-            Outcome::Failed(failure) => self.failed(now, write.nonce, failure),
+            Outcome::Conflict => self.write_refuted(now, write),
+            Outcome::Failed(failure) => self.write_unconfirmed(now, write.nonce, failure),
         }
     }
 
-    fn stored(&mut self, now: Moment, sent: Sent, found: &Arc<Versioned>) {
-        self.backoff.stored();
-        if !self.observe(now, found, true) && sent.highest == self.highest {
-            self.behind(now);
+    /// The store carried out the write.
+    fn write_stored(&mut self, now: Moment, sent: SentRequest, found: &Arc<Versioned>) {
+        self.backoff.write_succeeded();
+        if !self.observe_record(now, found, true) && sent.highest == self.highest {
+            self.response_outdated(now);
         }
     }
 
-    fn conflict(&mut self, now: Moment, write: Sending) {
-        self.write_conflicted(now);
-        self.refuted = Some(write.base);
-        // A watch may have told already what the record is now.
-        let told = self.seen().is_some_and(|found| found.version.number.get() > write.base);
-        self.reread |= !(told && write.kind == WriteKind::Claim);
+    /// The record was not in the state that the write was conditional on.
+    ///
+    /// That alone ends no tenure: after a lost answer and a silent retry of the HTTP client, the conflict is with this
+    /// machine's own write.
+    fn write_refuted(&mut self, now: Moment, write: SentWrite) {
+        self.back_off_from_conflict(now);
+        self.conflicted_on = Some(write.base);
+        // A watch event may have shown the newer state already; then a claim needs no read. A holder always reads,
+        // because the conflict may be with its own earlier write.
+        let known = self.last_seen().is_some_and(|found| found.version.number.get() > write.base);
+        self.must_read |= !(known && write.kind == WriteKind::Claim);
     }
 
-    fn failed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {
+    /// The write has no useful answer.
+    fn write_unconfirmed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {
+        // A refused write is known not to be stored. Any other failure leaves the outcome unknown.
         if failure.refused {
-            self.open.retain(|attempt| attempt.nonce != nonce);
+            self.unresolved.retain(|attempt| attempt.nonce != nonce);
         }
-        self.reread |= !failure.refused;
+        self.must_read |= !failure.refused;
         self.write_failed(now, failure);
     }
 
-    /// The answer is older than what was known when it was asked for: the server itself is behind.
-    fn behind(&mut self, now: Moment) {
-        self.stale.get_or_insert((now, now)).1 = now;
-        self.reread = true;
+    /// The answer is older than the state that was known when its request was sent: the server lags behind.
+    fn response_outdated(&mut self, now: Moment) {
+        self.regression.get_or_insert(Regression { first: now, last: now }).last = now;
+        self.must_read = true;
         self.read_failed(now, Failure::default());
     }
 }

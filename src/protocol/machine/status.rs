@@ -1,19 +1,19 @@
-//! What a machine reports after each step: the one value that the floors above read.
+//! What a machine reports after each step: the one value that the runtime reads.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Flight, Machine, View};
+use super::{InFlight, Machine, View};
 use crate::{
     api::{error::Loss, token::Token},
     protocol::record::Versioned,
     util::clock::Moment,
 };
 
-/// One contender for one record, as it is after a step.
+/// The state of one contender after a step.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own: no two exclude each other"
+    reason = "each is an independent fact: no two exclude each other"
 )]
 pub(crate) struct Status {
     /// The tenure, while one is held.
@@ -26,13 +26,12 @@ pub(crate) struct Status {
     pub(crate) record: Option<Arc<Versioned>>,
     /// The highest version processed; zero before the first.
     pub(crate) highest: u64,
-    /// Another process comes first: the record is held, prefers another holder, or was deleted less than its
-    /// time to live ago. News of the record would be of use.
+    /// Another process comes first: the record is held, prefers another holder, or was held and then deleted less than
+    /// one ttl ago. A watch would show when this ends.
     pub(crate) barred: bool,
-    /// There is nothing to do but to wait for that to end: no request is under way or owed.
+    /// The machine is barred, and no request is in flight or owed.
     pub(crate) waiting: bool,
-    /// When the record of another holder has been unchanged for its whole time to live. A watch, if there is one,
-    /// has reported nothing since.
+    /// When the record of another holder will have been unchanged for its ttl, as far as answers and events show.
     pub(crate) overdue_at: Option<Moment>,
     /// The last read or the last write got no useful answer.
     pub(crate) failing: bool,
@@ -40,55 +39,54 @@ pub(crate) struct Status {
     pub(crate) read_failing: bool,
     /// In this step an answer showed that the backend stored something else than was written.
     pub(crate) altered: bool,
-    /// Every answer for longer than a time to live was older than the highest version: the store was restored
-    /// from a backup.
+    /// All answers for a ttl or longer were older than the highest version: the store was restored from a backup.
     pub(crate) regressed: bool,
-    /// What became of a tenure that was given back, or of a claim that was withdrawn.
+    /// Whether a released tenure or a withdrawn claim has left the record.
     pub(crate) release: Release,
-    /// Nothing is held, wanted or left behind.
+    /// No tenure is held or wanted, and there is nothing left to settle.
     pub(crate) done: bool,
     /// How long one request may take.
     pub(crate) attempt_timeout: Duration,
 }
 
-/// A tenure, as its machine sees it.
+/// The tenure that a machine holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TenureStatus {
     pub(crate) token: Token,
-    /// When it ends unless it is renewed.
+    /// The deadline: when the tenure ends unless it is renewed.
     pub(crate) until: Moment,
-    /// From when on it is in doubt: one attempt to renew it has had its time.
+    /// When the tenure becomes doubtful: a renewal was due and has had the time of one attempt.
     pub(crate) doubtful_at: Moment,
-    /// It is not renewed any more, because the record asks for another holder.
+    /// The tenure is not renewed any more, because the record prefers another holder.
     pub(crate) yielding: bool,
 }
 
-/// Whether the record is out of this machine's hands.
+/// Whether a released tenure or a withdrawn claim has left the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// Not known yet: a request is under way or owed.
+    /// Not known yet: a request is in flight or owed.
     Pending,
-    /// It is, or the machine wants it again.
+    /// The record does not show this machine's tenure any more, or the machine wants a tenure again.
     Done,
-    /// The machine has stopped trying: the record is free when its time to live has passed.
+    /// The machine has stopped trying. Other processes can claim the record after its ttl.
     LeftToExpire,
 }
 
 impl Status {
-    /// The tenure is wanted and not held.
+    /// A tenure is wanted and none is held.
     pub(crate) const fn contending(&self) -> bool {
         self.wanted && self.tenure.is_none()
     }
 }
 
 impl Machine {
-    /// What there is to report at `now`.
+    /// The status at `now`.
     pub(crate) fn status(&self, now: Moment) -> Status {
         Status {
             tenure: self.tenure_status(now),
             loss: self.loss,
             wanted: self.wanted,
-            record: self.seen().cloned(),
+            record: self.last_seen().cloned(),
             highest: self.highest,
             barred: self.is_barred(),
             waiting: self.is_waiting(),
@@ -104,7 +102,7 @@ impl Machine {
     }
 
     fn tenure_status(&self, now: Moment) -> Option<TenureStatus> {
-        let held = self.tenure.as_ref().filter(|held| now < held.until)?;
+        let held = self.held.as_ref().filter(|held| now < held.until)?;
         Some(TenureStatus {
             token: held.token,
             until: held.until,
@@ -114,14 +112,14 @@ impl Machine {
     }
 
     fn is_waiting(&self) -> bool {
-        let idle = self.flight == Flight::None && !self.reread;
-        self.tenure.is_none() && idle && self.is_barred()
+        let idle = self.in_flight == InFlight::None && !self.must_read;
+        self.held.is_none() && idle && self.is_barred()
     }
 
     pub(super) fn is_barred(&self) -> bool {
         match &self.view {
-            View::Present { found, .. } => self.is_in_the_way(&found.record),
-            View::Absent { free_at, checked } => checked < free_at,
+            View::Present { found, .. } => self.blocks_claim(&found.record),
+            View::Absent { free_at, confirmed_at } => confirmed_at < free_at,
             View::Unknown => false,
         }
     }
@@ -136,24 +134,23 @@ impl Machine {
     }
 
     fn is_regressed(&self) -> bool {
-        self.stale.is_some_and(|(first, last)| last - first >= self.timing.ttl())
+        self.regression.is_some_and(|row| row.last - row.first >= self.timing.ttl())
     }
 
     fn is_done(&self, now: Moment) -> bool {
-        let settled = now >= self.give_up || self.open.is_empty() && !self.is_left_behind();
-        !self.wanted && self.tenure.is_none() && self.flight == Flight::None && settled
+        let settled =
+            now >= self.settle_deadline || self.unresolved.is_empty() && !self.still_shows_own();
+        !self.wanted && self.held.is_none() && self.in_flight == InFlight::None && settled
     }
 
     fn release_status(&self, now: Moment) -> Release {
-        let given_up = now >= self.give_up;
-        let working = self.reread || self.flight != Flight::None;
-        match (self.wanted, self.is_left_behind()) {
-            (true, _) => Release::Done,
-            (false, true) if given_up => Release::LeftToExpire,
-            (false, true) => Release::Pending,
-            (false, false) if !working => Release::Done,
-            (false, false) if given_up => Release::LeftToExpire,
-            (false, false) => Release::Pending,
+        let working = self.must_read || self.in_flight != InFlight::None;
+        if self.wanted || !self.still_shows_own() && !working {
+            Release::Done
+        } else if now >= self.settle_deadline {
+            Release::LeftToExpire
+        } else {
+            Release::Pending
         }
     }
 }

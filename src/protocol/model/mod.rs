@@ -1,69 +1,72 @@
-//! Every interleaving of two contenders for one record: the machine that ships, driven by a model checker.
+//! A model checker that drives two of the machines that ship, and visits every interleaving within [`Bounds`].
 //!
-//! The simulation looks at a few lives for long; this looks at all of them, for as long as its [`Bounds`] say. In
-//! each state anything may happen that is possible at all: a request reaches the store, its reply arrives or is lost, its
-//! sender gives up and it is stored all the same, later or never; a process sleeps through any span of time, crashes and
-//! begins anew under its old name, gives back what it holds and wants it again; the record is deleted; a watch tells of it.
+//! Other tests follow one history of inputs. The model follows all of them. In each state it tries each event that is
+//! possible there: a request reaches the store; its answer arrives or is lost; its sender gives up, and the write is
+//! stored later or never; time passes for any span; a process crashes and starts again with the same identity; a caller
+//! releases its tenure and wants it again; the record is deleted; a watch reports a state.
 //!
 //! ```text
-//!   bounds ─▶ Model ──action──▶ world ──input──▶ Machine, twice ──request──▶ the record
-//!                                 └── laws look at each belief that begins and at each write that is stored
+//!   bounds ──▶ Model ──action──▶ world ──input──▶ two machines ──request──▶ the record
+//!                                  └── rules: check each tenure that begins and each write that is stored
 //! ```
 //!
-//! What is left out, so that there is an end to it:
+//! The limits of the model, so that it has an end:
 //!
-//! - Time passes in ticks, the same for both: a time to live is `Bounds::lives` of them on the faster clock, a hold exactly as
-//!   many on the slower. So the clocks run apart by what the shortest margin that is accepted leaves, ten to nine, and one tick
-//!   less of waiting or one more of holding is a violation. What takes less than a tick happens within it, in any order.
-//! - The time to live is hours, so that what jitter adds to a wait, half a second at most, is the faster clock's to give.
-//! - Ticks, versions, and the number of mishaps are bounded. All else follows: a machine sends a bounded number
-//!   of requests in a tick.
-//! - A late write that can never be stored, since what it is conditional on has passed, is forgotten.
-//! - States are told apart by 64 bits of a hash: that two of ten million share one has a chance of one in 300,000.
+//! - Time passes in ticks. A ttl is `Bounds::ttl_ticks` ticks on the faster clock, and a hold is exactly as many ticks
+//!   on the slower one. So the clocks run apart by all that the shortest accepted margin allows, ten to nine. One tick
+//!   less of waiting or one more of holding is a violation. Events within a tick occur in any order.
+//! - The ttl is some hours, because then the jitter of a wait, at most half a second, is less than any tick. The
+//!   faster clock includes it.
+//! - Ticks, versions and mishaps are bounded. The number of requests follows from that, because a machine sends a
+//!   bounded number of them in a tick.
+//! - A late write that cannot be stored any more, because its base has passed, is forgotten.
+//! - States are distinguished by 64 bits of a hash. The chance that two of ten million states share one is one in
+//!   300,000.
 
-mod laws;
+mod rules;
 mod world;
 
 use stateright::{Checker, Model, Property};
 
 use self::{
-    laws::Wrong,
+    rules::Violation,
     world::{Action, World},
 };
 
-/// How far the model goes.
+/// The size of the model.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// How many ticks a time to live is.
-    lives: u32,
-    /// How many ticks there are.
+    /// The length of a ttl in ticks.
+    ttl_ticks: u32,
+    /// How many ticks pass.
     ticks: u32,
-    /// How many writes and deletions are stored.
+    /// How many writes and deletions the store carries out.
     versions: u64,
-    /// How many requests are given up, tenures or waits withdrawn, processes ended and records deleted.
+    /// How many mishaps occur: requests given up, releases, crashes and deletions.
     mishaps: u8,
-    /// Whether watches tell of what is stored, at any time after.
+    /// Whether watches report what is stored, at any time after it.
     watched: bool,
-    /// The second contender's time to live is half the first's.
-    hasty: bool,
+    /// The ttl of the second contender is half the ttl of the first.
+    short_ttl: bool,
 }
 
-/// For every test run: time enough for one takeover.
+/// For every test run: enough time for one takeover.
 const SMALL: Bounds =
-    Bounds { lives: 2, ticks: 2, versions: 3, mishaps: 1, watched: false, hasty: false };
+    Bounds { ttl_ticks: 2, ticks: 2, versions: 3, mishaps: 1, watched: false, short_ttl: false };
 
-/// More mishaps, other times to live and watches, or more time: enough for a takeover from a takeover.
+/// For `make model`: more mishaps, watches and a second ttl, or enough time for a takeover of a takeover.
 const FULL: [Bounds; 3] = [
     Bounds { versions: 4, mishaps: 2, watched: true, ..SMALL },
-    Bounds { ticks: 3, versions: 4, watched: true, hasty: true, ..SMALL },
+    Bounds { ticks: 3, versions: 4, watched: true, short_ttl: true, ..SMALL },
     Bounds { ticks: 4, versions: 4, ..SMALL },
 ];
 
-const ONE_BELIEVER: &str = "one believer at once";
-const TOKENS: &str = "tokens are of one's own claim, and grow";
-const TAKEOVERS: &str = "what another holds is taken over only after its time to live";
-const CREATES: &str = "what was deleted is made anew only after its time to live";
-const WANTED: &str = "nobody holds what nobody wants";
+const ONE_HOLDER: &str = "at most one contender holds the record";
+const TOKENS: &str = "a token is the version of its holder's own claim, and tokens grow";
+const TAKEOVERS: &str =
+    "the record of another holder is claimed only after its ttl, and never freed";
+const CREATES: &str = "a deleted record that was held is created only after its ttl";
+const WANTED: &str = "no tenure begins for a contender that does not want one";
 
 impl Model for Bounds {
     type State = World;
@@ -74,50 +77,50 @@ impl Model for Bounds {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        world.offer(self, actions);
+        world.enabled_actions(self, actions);
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        Some(world.after(action))
+        Some(world.apply(action))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn is(wrong: Wrong, world: &World) -> bool {
-            world.wrong == Some(wrong)
+        fn is(violation: Violation, world: &World) -> bool {
+            world.violation == Some(violation)
         }
         vec![
-            Property::always(ONE_BELIEVER, |_, world: &World| {
-                world.deleted || world.believers() <= 1
+            Property::always(ONE_HOLDER, |_, world: &World| {
+                world.deleted || world.holder_count() <= 1
             }),
-            Property::always(TOKENS, |_, world| !is(Wrong::Token, world)),
-            Property::always(TAKEOVERS, |_, world| !is(Wrong::Takeover, world)),
-            Property::always(CREATES, |_, world| !is(Wrong::Create, world)),
-            Property::always(WANTED, |_, world| !is(Wrong::Unwanted, world)),
+            Property::always(TOKENS, |_, world| !is(Violation::Token, world)),
+            Property::always(TAKEOVERS, |_, world| !is(Violation::Takeover, world)),
+            Property::always(CREATES, |_, world| !is(Violation::Create, world)),
+            Property::always(WANTED, |_, world| !is(Violation::Unwanted, world)),
         ]
     }
 }
 
-/// Looks at every state that there is within `bounds`.
-fn prove(bounds: Bounds) {
+/// Visits every state within `bounds`.
+fn check_all_states(bounds: Bounds) {
     let checker = bounds.checker().threads(2).spawn_bfs().join();
-    let (all, different, far) =
+    let (all, different, depth) =
         (checker.state_count(), checker.unique_state_count(), checker.max_depth());
-    eprintln!("{all} states, {different} different, up to {far} steps away: {bounds:?}");
+    eprintln!("{all} states, {different} different, up to {depth} actions deep: {bounds:?}");
     assert!(checker.is_done());
     checker.assert_properties();
-    assert!(different > 100_000, "only {different} states were looked at");
+    assert!(different > 100_000, "only {different} states were visited");
 }
 
 #[test]
-fn no_interleaving_breaks_a_law() {
-    prove(SMALL);
+fn no_interleaving_violates_a_rule() {
+    check_all_states(SMALL);
 }
 
 /// `make model`: 18 million states, one to two minutes on two cores, 4 GB.
 #[test]
 #[ignore = "needs an optimised build: `make model`"]
-fn no_interleaving_breaks_a_law_for_longer() {
+fn no_interleaving_violates_a_rule_within_larger_bounds() {
     for bounds in FULL {
-        prove(bounds);
+        check_all_states(bounds);
     }
 }

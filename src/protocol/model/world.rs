@@ -1,8 +1,8 @@
-//! Two contenders, the record, and the requests between them.
+//! The state of the model, and how each action changes it.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bounds, laws::Wrong};
+use super::{Bounds, rules::Violation};
 use crate::{
     api::timing::{Durations, Timing},
     protocol::{
@@ -12,35 +12,36 @@ use crate::{
     util::clock::Moment,
 };
 
-/// Hours, so that no jitter counts.
+/// Some hours, so that jitter is shorter than a tick.
 const TTL: Duration = Duration::from_secs(9000);
 /// The longest hold that is accepted.
 const HOLD: Duration = Duration::from_secs(8100);
 const RENEW: Duration = Duration::from_secs(2700);
-/// What jitter may add to a wait.
+/// The longest time that jitter adds to a wait.
 const JITTER: Duration = Duration::from_millis(500);
 
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
 
-/// One thing that may happen, to the contender of this index.
+/// One event. The index is that of a contender, unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
+    /// Time passes, for both contenders.
     Tick,
-    /// Its timer goes off.
+    /// The timer of the contender fires.
     Wake(usize),
-    /// Its request reaches the store.
-    Serve(usize),
-    /// It is told the reply.
+    /// The request of the contender reaches the store.
+    ReachStore(usize),
+    /// The answer reaches the contender.
     Deliver(usize),
-    /// It gives its request up, answered or not. If that was a write, it may still come.
+    /// The contender gives its request up, answered or not. A write may still reach the store later.
     GiveUp(usize),
-    /// The write of this index, whose sender no longer waits, reaches the store.
-    ServeLate(usize),
-    /// A watch tells it what is there now.
-    Tell(usize),
+    /// The late write with this index reaches the store. Its sender does not wait for it any more.
+    ReachStoreLate(usize),
+    /// A watch reports the present state to the contender.
+    WatchEvent(usize),
     Release(usize),
     Claim(usize),
-    /// It ends, and its next life begins.
+    /// The process crashes and starts again with the same identity.
     Crash(usize),
     Delete,
 }
@@ -51,23 +52,23 @@ impl Action {
     }
 }
 
-/// A request on its way.
+/// A request that has not reached the store yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Request {
     pub(super) from: usize,
     pub(super) seed: u64,
     pub(super) sent: u32,
-    /// The time to live of the last record that its sender knew, if that was another's.
-    pub(super) knew: Option<Duration>,
-    /// What to write; `None` is a read.
+    /// The ttl of the last record that the sender saw, if another process held it.
+    pub(super) foreign_ttl: Option<Duration>,
+    /// The write; `None` for a read.
     pub(super) write: Option<Write>,
 }
 
-/// The one request of a contender.
+/// The request of a contender, or its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Flight {
+enum InFlight {
     None,
-    Asked(Request),
+    Sent(Request),
     Found(Option<Arc<Versioned>>),
     Stored(Arc<Versioned>),
     Conflict,
@@ -77,29 +78,29 @@ enum Flight {
 pub(super) struct Contender {
     pub(super) machine: Machine,
     pub(super) seed: u64,
-    pub(super) wants: bool,
+    pub(super) wanted: bool,
     wake: Moment,
-    flight: Flight,
-    pub(super) knew: Option<Duration>,
-    /// The versions of its claims, until a tenure has begun with them.
-    pub(super) claimed: Vec<u64>,
-    /// The token that it held with when it was last looked at.
-    pub(super) holding: Option<u64>,
+    in_flight: InFlight,
+    pub(super) foreign_ttl: Option<Duration>,
+    /// The versions of its stored claims with which no tenure has begun yet.
+    pub(super) claim_versions: Vec<u64>,
+    /// The token of its tenure after its last step.
+    pub(super) held_token: Option<u64>,
 }
 
-/// How many of each there may still be.
+/// What is left of the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Left {
+struct Remaining {
     ticks: u32,
     versions: u64,
     mishaps: u8,
 }
 
-/// Everything there is.
+/// A state of the model: two contenders, the record, and the requests between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    lives: u32,
-    hasty: bool,
+    ttl_ticks: u32,
+    short_ttl: bool,
     tick: u32,
     pub(super) contenders: [Contender; 2],
     late: Vec<Request>,
@@ -108,81 +109,82 @@ pub(super) struct World {
     /// The tick of the last change of the record.
     pub(super) since: u32,
     pub(super) deleted: bool,
-    left: Left,
+    remaining: Remaining,
     pub(super) last_token: u64,
-    pub(super) wrong: Option<Wrong>,
+    pub(super) violation: Option<Violation>,
 }
 
 impl World {
     pub(super) fn new(bounds: &Bounds) -> Self {
-        let Bounds { lives, hasty, ticks, versions, mishaps, .. } = *bounds;
+        let Bounds { ttl_ticks, short_ttl, ticks, versions, mishaps, .. } = *bounds;
         let mut world = Self {
-            lives,
-            hasty,
+            ttl_ticks,
+            short_ttl,
             tick: 0,
-            contenders: [0, 1].map(|at| contender(at, 0xa + at as u64, hasty)),
+            contenders: [0, 1].map(|at| contender(at, 0xa + at as u64, short_ttl)),
             late: Vec::new(),
             record: None,
             version: 0,
             since: 0,
             deleted: false,
-            left: Left { ticks, versions, mishaps },
+            remaining: Remaining { ticks, versions, mishaps },
             last_token: 0,
-            wrong: None,
+            violation: None,
         };
         (0..2).for_each(|at| world.claim(at));
         world
     }
 
-    /// Everything that may happen next.
-    pub(super) fn offer(&self, bounds: &Bounds, actions: &mut Vec<Action>) {
-        if self.wrong.is_some() {
+    /// Adds every action that is possible next.
+    pub(super) fn enabled_actions(&self, bounds: &Bounds, actions: &mut Vec<Action>) {
+        if self.violation.is_some() {
             return;
         }
-        let Left { ticks, versions, mishaps } = self.left;
+        let Remaining { ticks, versions, mishaps } = self.remaining;
         let mishaps = mishaps > 0;
-        let mut offer = |possible: bool, action| actions.extend(possible.then_some(action));
-        offer(ticks > 0, Action::Tick);
-        offer(mishaps && versions > 0 && self.record.is_some() && !self.deleted, Action::Delete);
+        let mut add = |possible: bool, action| actions.extend(possible.then_some(action));
+        add(ticks > 0, Action::Tick);
+        add(mishaps && versions > 0 && self.record.is_some() && !self.deleted, Action::Delete);
         for at in 0..self.late.len() {
-            offer(versions > 0, Action::ServeLate(at));
+            add(versions > 0, Action::ReachStoreLate(at));
         }
         for (at, contender) in self.contenders.iter().enumerate() {
-            let idle = contender.flight == Flight::None;
-            let asked = matches!(&contender.flight, Flight::Asked(request) if versions > 0 || request.write.is_none());
-            offer(idle && contender.wake <= self.now(at), Action::Wake(at));
-            offer(asked, Action::Serve(at));
-            offer(!idle && !matches!(contender.flight, Flight::Asked(_)), Action::Deliver(at));
-            offer(mishaps && !idle, Action::GiveUp(at));
+            let idle = contender.in_flight == InFlight::None;
+            let storable = |request: &Request| versions > 0 || request.write.is_none();
+            let sent = matches!(&contender.in_flight, InFlight::Sent(request) if storable(request));
+            add(idle && contender.wake <= self.now(at), Action::Wake(at));
+            add(sent, Action::ReachStore(at));
+            add(!idle && !matches!(contender.in_flight, InFlight::Sent(_)), Action::Deliver(at));
+            add(mishaps && !idle, Action::GiveUp(at));
             let status = contender.machine.status(self.now(at));
-            let news = bounds.watched && self.version > status.highest;
-            offer(news && status.contending() && status.barred, Action::Tell(at));
-            offer(mishaps && contender.wants, Action::Release(at));
-            offer(!contender.wants, Action::Claim(at));
-            offer(mishaps, Action::Crash(at));
+            let unseen = bounds.watched && self.version > status.highest;
+            add(unseen && status.contending() && status.barred, Action::WatchEvent(at));
+            add(mishaps && contender.wanted, Action::Release(at));
+            add(!contender.wanted, Action::Claim(at));
+            add(mishaps, Action::Crash(at));
         }
     }
 
-    pub(super) fn after(&self, action: Action) -> Self {
+    pub(super) fn apply(&self, action: Action) -> Self {
         let mut world = self.clone();
-        world.left.mishaps -= u8::from(action.is_mishap());
+        world.remaining.mishaps -= u8::from(action.is_mishap());
         match action {
             Action::Tick => {
                 world.tick += 1;
-                world.left.ticks -= 1;
+                world.remaining.ticks -= 1;
             }
-            Action::Wake(at) => world.feed(at, Input::Wake),
-            Action::Serve(at) => world.serve(at),
+            Action::Wake(at) => world.step(at, Input::Wake),
+            Action::ReachStore(at) => world.reach_store(at),
             Action::Deliver(at) => world.deliver(at),
             Action::GiveUp(at) => world.give_up(at),
-            Action::ServeLate(at) => {
+            Action::ReachStoreLate(at) => {
                 let request = world.late.remove(at);
                 world.store(&request);
             }
-            Action::Tell(at) => world.tell(at),
+            Action::WatchEvent(at) => world.deliver_watch_event(at),
             Action::Release(at) => {
-                world.contenders[at].wants = false;
-                world.feed(at, Input::Release);
+                world.contenders[at].wanted = false;
+                world.step(at, Input::Release);
             }
             Action::Claim(at) => world.claim(at),
             Action::Crash(at) => world.crash(at),
@@ -194,29 +196,29 @@ impl World {
         world
     }
 
-    /// How many believe that they hold the record.
-    pub(super) fn believers(&self) -> usize {
+    /// How many contenders hold the record, each by its own clock.
+    pub(super) fn holder_count(&self) -> usize {
         (0..2)
             .filter(|&at| self.contenders[at].machine.status(self.now(at)).tenure.is_some())
             .count()
     }
 
-    /// What the clock of this contender shows: the first one's is slow, the second one's fast.
-    pub(super) fn at(&self, at: usize, tick: u32) -> Moment {
-        let span = if at == 0 { HOLD / self.lives } else { TTL / self.lives + JITTER };
+    /// What the clock of this contender shows. The first clock is slow, the second one fast.
+    pub(super) fn time_at(&self, at: usize, tick: u32) -> Moment {
+        let span = if at == 0 { HOLD / self.ttl_ticks } else { TTL / self.ttl_ticks + JITTER };
         Moment::from_nanos(7_000_000_000) + span * tick
     }
 
     pub(super) fn now(&self, at: usize) -> Moment {
-        self.at(at, self.tick)
+        self.time_at(at, self.tick)
     }
 
     fn claim(&mut self, at: usize) {
-        self.contenders[at].wants = true;
-        self.feed(at, Input::Claim(timing(at, self.hasty)));
+        self.contenders[at].wanted = true;
+        self.step(at, Input::Claim(timing(at, self.short_ttl)));
     }
 
-    fn feed(&mut self, at: usize, input: Input) {
+    fn step(&mut self, at: usize, input: Input) {
         let now = self.now(at);
         let contender = &mut self.contenders[at];
         let (step, status) = contender.machine.step(now, input);
@@ -227,82 +229,82 @@ impl World {
             Step::Sleep(_) | Step::Done => None,
         };
         if let Some(write) = write {
-            let (seed, knew) = (contender.seed, contender.knew);
-            assert_eq!(contender.flight, Flight::None, "one request at once");
-            contender.flight =
-                Flight::Asked(Request { from: at, seed, sent: self.tick, knew, write });
+            let (seed, foreign_ttl) = (contender.seed, contender.foreign_ttl);
+            assert_eq!(contender.in_flight, InFlight::None, "at most one request is in flight");
+            contender.in_flight =
+                InFlight::Sent(Request { from: at, seed, sent: self.tick, foreign_ttl, write });
         }
-        // A tenure that was lost is wanted again only once that is said.
-        contender.wants &= status.wanted;
+        // After a loss the contender wants no tenure until a `Claim` action.
+        contender.wanted &= status.wanted;
         let token = status.tenure.map(|held| held.token.get());
-        if token != contender.holding {
-            contender.holding = token;
+        if token != contender.held_token {
+            contender.held_token = token;
             self.check_begin(at);
         }
     }
 
-    fn serve(&mut self, at: usize) {
-        let flight = std::mem::replace(&mut self.contenders[at].flight, Flight::None);
-        let Flight::Asked(request) = flight else { return };
+    fn reach_store(&mut self, at: usize) {
+        let flight = std::mem::replace(&mut self.contenders[at].in_flight, InFlight::None);
+        let InFlight::Sent(request) = flight else { return };
         let reply = match &request.write {
-            None => Flight::Found(self.record.clone()),
-            Some(_) => self.store(&request).map_or(Flight::Conflict, Flight::Stored),
+            None => InFlight::Found(self.record.clone()),
+            Some(_) => self.store(&request).map_or(InFlight::Conflict, InFlight::Stored),
         };
-        self.contenders[at].flight = reply;
+        self.contenders[at].in_flight = reply;
     }
 
     fn deliver(&mut self, at: usize) {
-        let input = match std::mem::replace(&mut self.contenders[at].flight, Flight::None) {
-            Flight::Found(found) => {
-                found.as_ref().into_iter().for_each(|found| self.inform(at, found));
+        let input = match std::mem::replace(&mut self.contenders[at].in_flight, InFlight::None) {
+            InFlight::Found(found) => {
+                found.as_ref().into_iter().for_each(|found| self.note_observed(at, found));
                 Input::Read(Ok(found))
             }
-            Flight::Stored(found) => {
-                self.inform(at, &found);
+            InFlight::Stored(found) => {
+                self.note_observed(at, &found);
                 Input::Wrote(Outcome::Stored(found))
             }
-            Flight::Conflict => Input::Wrote(Outcome::Conflict),
-            Flight::None | Flight::Asked(_) => return,
+            InFlight::Conflict => Input::Wrote(Outcome::Conflict),
+            InFlight::None | InFlight::Sent(_) => return,
         };
-        self.feed(at, input);
+        self.step(at, input);
     }
 
     fn give_up(&mut self, at: usize) {
-        let flight = std::mem::replace(&mut self.contenders[at].flight, Flight::None);
+        let flight = std::mem::replace(&mut self.contenders[at].in_flight, InFlight::None);
         let read = match &flight {
-            Flight::Found(_) => true,
-            Flight::Asked(request) => request.write.is_none(),
+            InFlight::Found(_) => true,
+            InFlight::Sent(request) => request.write.is_none(),
             _ => false,
         };
-        self.leave(flight);
+        self.abandon_request(flight);
         let failed = Input::Wrote(Outcome::Failed(UNKNOWN));
-        self.feed(at, if read { Input::Read(Err(UNKNOWN)) } else { failed });
+        self.step(at, if read { Input::Read(Err(UNKNOWN)) } else { failed });
     }
 
-    /// Nobody waits for this request any more.
-    fn leave(&mut self, flight: Flight) {
-        if let Flight::Asked(request) = flight
+    /// The sender does not wait for this request any more. A write may still be stored later.
+    fn abandon_request(&mut self, flight: InFlight) {
+        if let InFlight::Sent(request) = flight
             && self.may_store(&request)
         {
             self.late.push(request);
         }
     }
 
-    fn tell(&mut self, at: usize) {
+    fn deliver_watch_event(&mut self, at: usize) {
         let input = match self.record.clone() {
             Some(found) => {
-                self.inform(at, &found);
+                self.note_observed(at, &found);
                 Input::Changed(found)
             }
-            None => Input::Deleted(self.version.try_into().expect("counts from one")),
+            None => Input::Deleted(self.version.try_into().expect("a version is not zero")),
         };
-        self.feed(at, input);
+        self.step(at, input);
     }
 
     fn crash(&mut self, at: usize) {
-        let next = contender(at, self.contenders[at].seed + 0x10, self.hasty);
+        let next = contender(at, self.contenders[at].seed + 0x10, self.short_ttl);
         let last = std::mem::replace(&mut self.contenders[at], next);
-        self.leave(last.flight);
+        self.abandon_request(last.in_flight);
         self.claim(at);
     }
 
@@ -316,7 +318,7 @@ impl World {
     fn store(&mut self, request: &Request) -> Option<Arc<Versioned>> {
         let write = request.write.as_ref().filter(|_| self.may_store(request))?;
         self.check_commit(request, write);
-        let number = (self.version + 1).try_into().expect("counts from one");
+        let number = (self.version + 1).try_into().expect("a version is not zero");
         let uid = write
             .base
             .as_ref()
@@ -331,28 +333,28 @@ impl World {
     fn change(&mut self, record: Option<Arc<Versioned>>) {
         self.record = record;
         self.version += 1;
-        self.left.versions -= 1;
+        self.remaining.versions -= 1;
         self.since = self.tick;
         let late = std::mem::take(&mut self.late);
         self.late = late.into_iter().filter(|request| self.may_store(request)).collect();
     }
 }
 
-fn contender(at: usize, seed: u64, hasty: bool) -> Contender {
-    let machine = Machine::new(["a", "b"][at].into(), seed, timing(at, hasty));
+fn contender(at: usize, seed: u64, short_ttl: bool) -> Contender {
+    let machine = Machine::new(["a", "b"][at].into(), seed, timing(at, short_ttl));
     Contender {
         machine,
         seed,
-        wants: false,
+        wanted: false,
         wake: Moment::NEVER,
-        flight: Flight::None,
-        knew: None,
-        claimed: Vec::new(),
-        holding: None,
+        in_flight: InFlight::None,
+        foreign_ttl: None,
+        claim_versions: Vec::new(),
+        held_token: None,
     }
 }
 
-fn timing(at: usize, hasty: bool) -> Durations {
-    let share = if hasty && at == 1 { 2 } else { 1 };
+fn timing(at: usize, short_ttl: bool) -> Durations {
+    let share = if short_ttl && at == 1 { 2 } else { 1 };
     Timing::new(TTL / share).hold(HOLD / share).renew_interval(RENEW / share).durations()
 }

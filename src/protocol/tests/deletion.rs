@@ -1,23 +1,23 @@
-//! Rule 10, and what rule 11 says of it: the record disappears.
+//! Rules 10 and 11: the record is deleted.
 
 use super::*;
 use crate::api::error::Loss;
 
 #[test]
-fn a_holder_whose_record_is_gone_has_lost_at_once() {
+fn a_watch_event_of_a_deletion_ends_the_tenure_at_once() {
     let (_, now) = holder();
-    let anew = found("u2", 11, now.record.clone());
-    for news in [Input::Deleted(number(11)), changed(&anew)] {
+    let recreated = found("u2", 11, now.record.clone());
+    for event in [Input::Deleted(number(11)), changed(&recreated)] {
         let (mut a, _) = holder();
 
-        a.step(at(1000), news);
+        a.step(at(1000), event);
 
         assert_eq!((token(&a, 1000), a.status.loss), (None, Some(Loss::Deleted)));
     }
 }
 
 #[test]
-fn a_holder_that_reads_that_its_record_is_gone_has_lost_at_once() {
+fn a_read_of_no_record_ends_the_tenure_at_once() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
     assert_eq!(a.step(at(5001), conflict()), Step::Read);
@@ -28,7 +28,7 @@ fn a_holder_that_reads_that_its_record_is_gone_has_lost_at_once() {
 }
 
 #[test]
-fn an_old_deletion_told_late_ends_nothing() {
+fn a_late_event_of_an_older_deletion_is_ignored() {
     let (mut a, _) = holder();
 
     a.step(at(1000), Input::Deleted(number(9)));
@@ -37,19 +37,19 @@ fn an_old_deletion_told_late_ends_nothing() {
 }
 
 #[test]
-fn whoever_knew_a_record_to_be_held_creates_it_only_after_its_time_to_live() {
+fn a_deleted_record_that_was_held_is_created_only_after_its_ttl_and_a_read() {
     let mut a = waiter();
 
     let step = a.step(at(4000), Input::Deleted(number(11)));
-    assert_eq!(step, Step::Sleep(at(19_000)), "its holder may not have noticed");
-    assert_eq!(a.step(at(19_000), Input::Wake), Step::Read, "and one fresh read");
+    assert_eq!(step, Step::Sleep(at(19_000)), "the holder may not have noticed the deletion");
+    assert_eq!(a.step(at(19_000), Input::Wake), Step::Read, "one read right before the create");
 
     let create = write_for(a.step(at(19_001), absent()), WriteKind::Claim);
     assert_eq!(create.base, None);
 }
 
 #[test]
-fn to_read_again_that_it_is_gone_starts_nothing_over() {
+fn a_second_deletion_event_does_not_restart_the_wait() {
     let mut a = waiter();
     a.step(at(4000), Input::Deleted(number(11)));
 
@@ -59,7 +59,7 @@ fn to_read_again_that_it_is_gone_starts_nothing_over() {
 }
 
 #[test]
-fn whoever_knew_it_to_be_free_creates_it_at_once() {
+fn a_deleted_record_that_was_free_is_created_at_once() {
     let mut a = contender();
     written(a.step(at(0), read(&free(10))));
     assert_eq!(a.step(at(5), conflict()), Step::Read);
@@ -70,7 +70,7 @@ fn whoever_knew_it_to_be_free_creates_it_at_once() {
 }
 
 #[test]
-fn whoever_held_it_creates_it_at_once() {
+fn a_contender_that_held_the_deleted_record_creates_it_at_once() {
     let (mut a, _) = holder();
     assert_eq!(a.step(at(1000), Input::Deleted(number(11))), Step::Done);
 
@@ -80,18 +80,18 @@ fn whoever_held_it_creates_it_at_once() {
 }
 
 #[test]
-fn a_record_made_anew_by_somebody_else_is_waited_for_from_the_start() {
+fn a_record_created_again_by_another_process_restarts_the_wait() {
     let mut a = waiter();
     a.step(at(4000), Input::Deleted(number(11)));
 
-    let anew = found("u2", 12, held_record(1));
-    let step = a.step(at(6000), changed(&anew));
+    let recreated = found("u2", 12, held_record(1));
+    let step = a.step(at(6000), changed(&recreated));
 
     assert!(assert_sleeps(&step) >= at(21_000));
 }
 
 #[test]
-fn a_deletion_that_no_watch_has_told_is_seen_by_the_uid() {
+fn a_new_uid_reveals_a_missed_deletion_and_restarts_the_wait() {
     let mut a = waiter();
 
     let step = a.step(at(6000), changed(&found("u2", 12, held_record(1))));
@@ -100,20 +100,24 @@ fn a_deletion_that_no_watch_has_told_is_seen_by_the_uid() {
 }
 
 #[test]
-fn the_last_state_before_a_deletion_told_late_does_not_bring_it_back() {
-    let mut told = waiter();
-    let step = told.step(at(4000), Input::Deleted(number(11)));
-    assert_eq!(told.step(at(5000), changed(&held(10))), step);
+fn a_late_event_of_the_state_before_a_deletion_is_ignored() {
+    let mut by_event = waiter();
+    let step = by_event.step(at(4000), Input::Deleted(number(11)));
+    assert_eq!(by_event.step(at(5000), changed(&held(10))), step);
 
-    let mut read = waiter();
-    let reading = read.step(at(15_600), Input::Wake);
+    let mut by_read = waiter();
+    let reading = by_read.step(at(15_600), Input::Wake);
     assert_eq!(reading, Step::Read);
-    let step = read.step(at(15_610), absent());
-    assert_eq!(read.step(at(16_000), changed(&held(10))), step, "an absence has no version");
+    let step = by_read.step(at(15_610), absent());
+    assert_eq!(
+        by_read.step(at(16_000), changed(&held(10))),
+        step,
+        "the event must be ignored although the absence has no version"
+    );
 }
 
 #[test]
-fn a_version_of_a_deletion_is_never_a_token() {
+fn the_version_of_a_deletion_is_never_a_token() {
     let mut a = contender();
     let create = written(a.step(at(0), absent()));
 
@@ -121,12 +125,12 @@ fn a_version_of_a_deletion_is_never_a_token() {
     assert_eq!((token(&a, 1), step), (None, Step::Sleep(Moment::NEVER)));
     let step = a.step(at(2), stored(&after(&create, 10)));
 
-    assert_eq!(token(&a, 2), None, "it was deleted after that");
+    assert_eq!(token(&a, 2), None, "the deletion is newer than the create");
     write_for(step, WriteKind::Claim);
 }
 
 #[test]
-fn an_absence_read_while_something_newer_was_told_is_read_again() {
+fn a_read_of_no_record_is_repeated_if_a_newer_event_arrived_meanwhile() {
     let mut a = contender();
     assert_eq!(a.step(at(1), changed(&held(10))), Step::Sleep(Moment::NEVER));
 
@@ -138,14 +142,14 @@ fn an_absence_read_while_something_newer_was_told_is_read_again() {
 }
 
 #[test]
-fn a_record_that_a_new_watch_does_not_find_is_read_however_often_that_is_told() {
+fn repeated_events_of_a_missed_record_cause_few_reads() {
     let mut a = waiter();
     let mut reads = 0;
 
-    for told in 1..1000 {
-        if a.step(at(told * 10), Input::Missed) == Step::Read {
+    for event in 1..1000 {
+        if a.step(at(event * 10), Input::Missed) == Step::Read {
             reads += 1;
-            a.step(at(told * 10), read(&held(10)));
+            a.step(at(event * 10), read(&held(10)));
         }
     }
 
@@ -153,19 +157,19 @@ fn a_record_that_a_new_watch_does_not_find_is_read_however_often_that_is_told() 
 }
 
 #[test]
-fn an_answer_under_way_when_the_record_was_missed_may_be_older_than_that() {
+fn a_read_in_flight_when_a_watch_misses_the_record_is_repeated() {
     let mut a = waiter();
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
     a.step(at(16_001), Input::Missed);
 
     let step = a.step(at(16_002), read(&held(10)));
 
-    assert_eq!(step, Step::Read, "sent after it was missed");
+    assert_eq!(step, Step::Read, "the first read was sent before the record was missed");
     assert_eq!(a.step(at(16_003), absent()), Step::Sleep(at(31_003)));
 }
 
 #[test]
-fn a_claim_stored_when_the_record_was_missed_may_be_what_is_gone() {
+fn a_claim_in_flight_when_a_watch_misses_the_record_is_checked_by_a_read() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
     a.step(at(1), Input::Missed);
@@ -178,17 +182,17 @@ fn a_claim_stored_when_the_record_was_missed_may_be_what_is_gone() {
 }
 
 #[test]
-fn a_deletion_told_once_more_is_no_fresh_look() {
+fn a_repeated_deletion_event_does_not_replace_the_read_before_a_create() {
     let mut a = waiter();
     a.step(at(4000), Input::Deleted(number(11)));
 
     let step = a.step(at(19_001), Input::Deleted(number(11)));
 
-    assert_eq!(step, Step::Read, "somebody may have made it anew since");
+    assert_eq!(step, Step::Read, "another process may have created the record since");
 }
 
 #[test]
-fn an_absence_older_than_what_a_watch_has_told_ends_nothing() {
+fn a_read_of_no_record_that_is_older_than_an_event_keeps_the_tenure() {
     let (mut a, now) = holder();
     assert_eq!(a.step(at(1000), Input::Missed), Step::Read);
     a.step(at(1001), changed(&found("u", 11, now.record.clone())));
@@ -200,14 +204,18 @@ fn an_absence_older_than_what_a_watch_has_told_ends_nothing() {
 }
 
 #[test]
-fn a_holder_whose_record_was_missed_reads_at_once() {
+fn a_holder_reads_at_once_when_a_watch_misses_its_record() {
     let (mut a, _) = holder();
 
-    assert_eq!(a.step(at(1000), Input::Missed), Step::Read, "others need not wait for a reader");
+    assert_eq!(
+        a.step(at(1000), Input::Missed),
+        Step::Read,
+        "a holder must not wait: it has lost if the record is gone"
+    );
 }
 
 #[test]
-fn what_was_missed_is_read_although_an_older_state_is_told_late() {
+fn a_late_older_event_does_not_replace_the_read_of_a_missed_record() {
     for older in [9, 10] {
         let mut a = waiter();
         let step = a.step(at(1000), Input::Missed);
@@ -218,7 +226,7 @@ fn what_was_missed_is_read_although_an_older_state_is_told_late() {
 }
 
 #[test]
-fn what_was_missed_and_is_told_to_be_there_again_needs_no_read() {
+fn a_newer_event_replaces_the_read_of_a_missed_record() {
     let mut a = waiter();
     let step = a.step(at(1000), Input::Missed);
     a.step(at(1001), changed(&held(11)));
@@ -229,7 +237,7 @@ fn what_was_missed_and_is_told_to_be_there_again_needs_no_read() {
 }
 
 #[test]
-fn what_was_missed_during_a_read_that_fails_is_read_again() {
+fn a_failed_read_is_repeated_if_a_watch_missed_the_record_meanwhile() {
     let mut a = waiter();
     let poll = a.step(at(0), Input::Blind);
     let (then, reading) = wake(&mut a, &poll);

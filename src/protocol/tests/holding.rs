@@ -1,10 +1,10 @@
-//! Rules 3, 5, 6, 7, 10 and 11: how long a tenure lasts, and what ends it.
+//! Rules 1, 3, 5, 6, 7, 10 and 11: how long a tenure lasts, and what ends it.
 
 use super::*;
 use crate::api::error::Loss;
 
 #[test]
-fn a_tenure_counts_from_before_its_write_left() {
+fn the_hold_counts_from_the_moment_before_the_write_was_sent() {
     let mut a = contender();
     let write = write_for(a.step(at(100), absent()), WriteKind::Claim);
 
@@ -15,7 +15,7 @@ fn a_tenure_counts_from_before_its_write_left() {
 }
 
 #[test]
-fn an_answer_after_the_hold_begins_no_tenure() {
+fn a_claim_confirmed_after_its_hold_begins_no_tenure() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
 
@@ -26,7 +26,7 @@ fn an_answer_after_the_hold_begins_no_tenure() {
 }
 
 #[test]
-fn a_renewal_is_sent_each_interval_and_counts_from_then() {
+fn a_renewal_is_sent_each_interval_and_its_hold_counts_from_the_send() {
     let (mut a, now) = holder();
 
     let renewal = write_for(a.step(at(5000), Input::Wake), WriteKind::Renew);
@@ -39,7 +39,7 @@ fn a_renewal_is_sent_each_interval_and_counts_from_then() {
 }
 
 #[test]
-fn the_token_is_the_same_for_the_whole_tenure_and_stands_in_each_renewal() {
+fn the_token_stays_the_same_for_a_tenure_and_is_written_in_each_renewal() {
     let (mut a, _) = holder();
 
     for round in 1..5 {
@@ -54,18 +54,18 @@ fn the_token_is_the_same_for_the_whole_tenure_and_stands_in_each_renewal() {
 }
 
 #[test]
-fn a_tenure_ends_at_its_deadline_also_while_a_request_is_under_way() {
+fn a_tenure_ends_at_its_deadline_even_while_a_request_is_in_flight() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
 
     let step = a.step(at(13_000), Input::Wake);
 
     assert_eq!((token(&a, 13_000), a.status.loss), (None, Some(Loss::Expired)));
-    assert_eq!(step, Step::Sleep(Moment::NEVER), "the answer is still to come");
+    assert_eq!(step, Step::Sleep(Moment::NEVER), "the request is still in flight");
 }
 
 #[test]
-fn a_renewal_stored_after_the_deadline_brings_nothing_back_and_is_freed() {
+fn a_renewal_confirmed_after_the_deadline_restores_no_tenure_and_is_freed() {
     let (mut a, _) = holder();
     let renewal = written(a.step(at(5000), Input::Wake));
     a.step(at(13_000), Input::Wake);
@@ -77,18 +77,18 @@ fn a_renewal_stored_after_the_deadline_brings_nothing_back_and_is_freed() {
 }
 
 #[test]
-fn a_holder_that_was_paused_for_longer_than_its_hold_has_lost_when_it_wakes() {
+fn a_holder_paused_longer_than_its_hold_has_lost_when_it_resumes() {
     let (mut a, _) = holder();
 
-    let asked = token(&a, 60_000);
+    let before = token(&a, 60_000);
     let step = a.step(at(60_000), Input::Wake);
 
-    assert_eq!((asked, a.status.loss), (None, Some(Loss::Expired)));
+    assert_eq!((before, a.status.loss), (None, Some(Loss::Expired)));
     write_for(step, WriteKind::Free);
 }
 
 #[test]
-fn a_holder_that_was_paused_for_less_renews_when_it_wakes() {
+fn a_holder_paused_for_less_than_its_hold_renews_when_it_resumes() {
     let (mut a, _) = holder();
 
     let step = a.step(at(12_000), Input::Wake);
@@ -98,15 +98,15 @@ fn a_holder_that_was_paused_for_less_renews_when_it_wakes() {
 }
 
 #[test]
-fn an_overdue_renewal_is_in_doubt_before_it_is_lost() {
+fn a_tenure_is_in_doubt_before_it_is_lost() {
     let (mut a, _) = holder();
     assert_eq!(a.doubtful_at(), Some(at(6500)));
 
-    let waiting = a.step(at(5000), Input::Wake);
-    assert!(matches!(waiting, Step::Write(_)));
-    let told = a.step(at(5001), Input::Wake);
+    let renewing = a.step(at(5000), Input::Wake);
+    assert!(matches!(renewing, Step::Write(_)));
+    let next = a.step(at(5001), Input::Wake);
 
-    assert_eq!(told, Step::Sleep(at(6500)), "somebody is to be told");
+    assert_eq!(next, Step::Sleep(at(6500)), "the machine wakes to report the doubt");
     assert_eq!(a.step(at(6500), Input::Wake), Step::Sleep(at(13_000)));
     assert_eq!(token(&a, 12_999), Some(10));
 }
@@ -136,14 +136,14 @@ fn three_attempts_fit_between_a_due_renewal_and_the_deadline() {
     assert!(sent >= 3, "{sent}");
 }
 
-/// The answer comes then; the next step is due at the moment returned.
+/// Steps with `answer` at `then`. Returns when the next step is due.
 fn wake_after(a: &mut Machine, then: Moment, answer: Input) -> Moment {
     let step = a.step(then, answer);
     if then < at(13_000) { assert_sleeps(&step) } else { then }
 }
 
 #[test]
-fn an_edit_beside_the_tenure_is_built_upon() {
+fn an_edit_of_other_fields_keeps_the_tenure_and_is_preserved() {
     let (mut a, now) = holder();
     written(a.step(at(5000), Input::Wake));
     let edited = found("u", 11, now.record.clone());
@@ -151,12 +151,12 @@ fn an_edit_beside_the_tenure_is_built_upon() {
     assert_eq!(a.step(at(5001), conflict()), Step::Read);
     let again = write_for(a.step(at(5002), read(&edited)), WriteKind::Renew);
 
-    assert_eq!(again.base, Some(edited), "what was edited is preserved");
+    assert_eq!(again.base, Some(edited), "the renewal is based on the edited record");
     assert_eq!((token(&a, 5002), a.deadline()), (Some(10), Some(at(13_000))));
 }
 
 #[test]
-fn any_other_edit_of_ones_own_record_ends_the_tenure() {
+fn an_edit_of_holder_nonce_or_ttl_ends_the_tenure() {
     let (_, now) = holder();
     let own = now.record.clone();
     let twin = Some(Nonce { machine: 0xb, write: 1 });
@@ -178,7 +178,7 @@ fn any_other_edit_of_ones_own_record_ends_the_tenure() {
 }
 
 #[test]
-fn a_true_conflict_on_ones_own_record_ends_the_tenure_and_leaves_the_successor_alone() {
+fn a_conflict_with_another_holder_ends_the_tenure_and_writes_nothing() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
     assert_eq!(a.step(at(5001), conflict()), Step::Read);
@@ -190,7 +190,7 @@ fn a_true_conflict_on_ones_own_record_ends_the_tenure_and_leaves_the_successor_a
 }
 
 #[test]
-fn what_a_webhook_stored_instead_is_no_tenure_and_is_told() {
+fn a_claim_altered_by_a_webhook_begins_no_tenure_and_is_reported() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
     let other = Record { ttl: Some(secs(3600)), ..write.record };
@@ -198,10 +198,10 @@ fn what_a_webhook_stored_instead_is_no_tenure_and_is_told() {
     let step = a.step(at(1), stored(&found("u", 10, other)));
 
     assert_eq!(token(&a, 1), None);
-    assert!(a.status.altered, "callers must learn of it");
-    assert!(assert_sleeps(&step) >= at(2500), "and slowly");
+    assert!(a.status.altered, "the change is reported");
+    assert!(assert_sleeps(&step) >= at(2500), "the claim is retried slowly");
     a.step(at(2), Input::Wake);
-    assert!(!a.status.altered, "reported once");
+    assert!(!a.status.altered, "the change is reported once");
 }
 
 #[test]
@@ -209,10 +209,10 @@ fn tokens_grow_from_tenure_to_tenure() {
     let (mut a, _) = holder();
 
     let write = write_for(a.step(at(1000), Input::Pass(Durations::default())), WriteKind::Claim);
-    assert_eq!(token(&a, 1000), None, "the first has ended, the next has not begun");
+    assert_eq!(token(&a, 1000), None, "between two tenures none is held");
     a.step(at(1001), stored(&after(&write, 11)));
 
     assert_eq!(token(&a, 1001), Some(11));
     assert_eq!(write.record.token, None);
-    assert_eq!(write.record.transitions, 0, "the holder has not changed");
+    assert_eq!(write.record.transitions, 0, "the holder is the same");
 }

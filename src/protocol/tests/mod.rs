@@ -1,15 +1,16 @@
-//! The rules of the protocol, one by one. Times are milliseconds on the machine's own clock.
+//! The rules of the protocol, one by one. A test is named after the rule that it proves.
+//!
+//! Numbers of rules are those of `src/docs/protocol.md`. Times are milliseconds on the machine's own clock.
 
+mod backoff;
 mod deletion;
-mod floors;
 mod holding;
-mod inputs;
-mod pace;
-mod pauses;
-mod preferred;
+mod pause_lengths;
+mod preferred_holder;
+mod random_inputs;
 mod releasing;
 mod speed;
-mod standing;
+mod status;
 mod unknown;
 mod waiting;
 
@@ -28,7 +29,7 @@ const SEED: u64 = 0xa;
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
 const REFUSED: Failure = Failure { refused: true, retry_after: None };
 
-/// A machine, and the status that its last step returned.
+/// A machine with the status that its last step returned.
 #[derive(Clone, Debug)]
 struct Machine {
     machine: machine::Machine,
@@ -75,7 +76,7 @@ impl Machine {
         self.status.record.as_ref()
     }
 
-    /// A watch of the record would be of use.
+    /// The driver follows a watch of the record.
     fn wants_watch(&self) -> bool {
         self.status.contending() && self.status.barred
     }
@@ -85,7 +86,7 @@ impl Machine {
     }
 }
 
-/// Some clocks start late.
+/// The instant `millis` after the start. A monotonic clock does not start at zero, so the tests do not either.
 fn at(millis: u64) -> Moment {
     Moment::from_nanos(7_000_000_000) + ms(millis)
 }
@@ -99,7 +100,7 @@ const fn secs(secs: u64) -> Duration {
 }
 
 fn number(number: u64) -> NonZeroU64 {
-    number.try_into().expect("counts from one")
+    number.try_into().expect("a version is not zero")
 }
 
 fn found(uid: &str, version: u64, record: Record) -> Arc<Versioned> {
@@ -107,7 +108,7 @@ fn found(uid: &str, version: u64, record: Record) -> Arc<Versioned> {
     Arc::new(Versioned { version, record, age: None, whole: Arc::default() })
 }
 
-/// The record of uid `u`, held by a leasehold machine named `b`.
+/// The record with the uid `u`, held by another machine with the identity `b`.
 fn held(version: u64) -> Arc<Versioned> {
     found("u", version, held_record(version))
 }
@@ -145,26 +146,26 @@ fn stored(found: &Arc<Versioned>) -> Input {
     Input::Wrote(Outcome::Stored(Arc::clone(found)))
 }
 
-/// A machine named `a` with the default timing: 15 s to live, 13 s of hold, renewed every 5 s.
+/// A machine with the identity `a` and the default timing: ttl 15 s, hold 13 s, a renewal every 5 s.
 fn machine() -> Machine {
     Machine::new("a".into(), SEED, Durations::default())
 }
 
-/// One that wants the tenure, and reads.
+/// A machine that wants a tenure and has its first read in flight.
 fn contender() -> Machine {
     let mut machine = machine();
     assert_eq!(machine.step(at(0), Input::Claim(Durations::default())), Step::Read);
     machine
 }
 
-/// One that has read, at 0 ms, that the record is held by `b`: version 10.
+/// A contender that read at 0 ms that `b` holds the record, in version 10.
 fn waiter() -> Machine {
     let mut machine = contender();
     assert_sleeps(&machine.step(at(0), read(&held(10))));
     machine
 }
 
-/// One that wrote at 0 ms what was stored as version 10, and this.
+/// A holder whose claim was sent and stored at 0 ms as version 10, and the record.
 fn holder() -> (Machine, Arc<Versioned>) {
     let mut machine = contender();
     let write = written(machine.step(at(0), absent()));
@@ -174,7 +175,7 @@ fn holder() -> (Machine, Arc<Versioned>) {
     (machine, now)
 }
 
-/// What `write` makes of the record.
+/// The record after `write`, stored as this version.
 fn after(write: &Write, version: u64) -> Arc<Versioned> {
     let uid = write.base.as_ref().map_or("u", |base| &base.version.uid);
     found(uid, version, write.record.clone())
@@ -193,9 +194,9 @@ fn written(step: Step) -> Write {
 }
 
 #[track_caller]
-fn write_for(step: Step, change: WriteKind) -> Write {
+fn write_for(step: Step, kind: WriteKind) -> Write {
     let write = written(step);
-    assert_eq!(write.kind, change, "{write:?}");
+    assert_eq!(write.kind, kind, "{write:?}");
     write
 }
 
@@ -207,21 +208,21 @@ fn assert_sleeps(step: &Step) -> Moment {
     }
 }
 
-/// The next step once its sleep is over.
+/// Sleeps as `step` says. Returns when the sleep ends, and the step after it.
 #[track_caller]
 fn wake(machine: &mut Machine, step: &Step) -> (Moment, Step) {
     let until = assert_sleeps(step);
     (until, machine.step(until, Input::Wake))
 }
 
-/// The next step that is no sleep.
+/// Sleeps until the step is no sleep. Returns when that is, and the step.
 #[track_caller]
 fn sleep_on(machine: &mut Machine, mut step: Step) -> (Moment, Step) {
     let mut now = assert_sleeps(&step);
     loop {
         step = machine.step(now, Input::Wake);
         let Step::Sleep(until) = step else { return (now, step) };
-        assert!(until > now, "it sleeps until {until:?} and no further");
+        assert!(until > now, "a sleep until {until:?} must end later than {now:?}");
         now = until;
     }
 }

@@ -1,21 +1,21 @@
-//! Rules 8, 15 and 16: how a tenure is given back, and what is left of one that never began.
+//! Rules 8, 15 and 16: how a tenure is released, and how a withdrawn claim is settled.
 
 use super::*;
 use crate::api::error::Loss;
 
 #[test]
-fn a_release_ends_the_tenure_before_the_store_is_told() {
+fn a_release_ends_the_tenure_before_its_write_is_answered() {
     let (mut a, now) = holder();
 
     let freeing = write_for(a.step(at(1000), Input::Release), WriteKind::Free);
 
     assert_eq!((token(&a, 1000), a.status.loss), (None, Some(Loss::Released)));
     assert_eq!((freeing.base, freeing.record.holder), (Some(now), None));
-    assert_eq!(a.status(at(1000)).release, Release::Pending, "that is not known yet");
+    assert_eq!(a.status(at(1000)).release, Release::Pending, "the outcome is not known yet");
 }
 
 #[test]
-fn a_release_that_is_stored_is_the_end() {
+fn a_stored_release_leaves_nothing_to_do() {
     let (mut a, _) = holder();
     let freeing = written(a.step(at(1000), Input::Release));
 
@@ -28,7 +28,7 @@ fn a_release_that_is_stored_is_the_end() {
 }
 
 #[test]
-fn a_lost_reply_of_a_release_is_read_up_and_not_repeated() {
+fn a_lost_reply_of_a_release_is_resolved_by_a_read() {
     let (mut a, _) = holder();
     let freeing = written(a.step(at(1000), Input::Release));
     let pause = a.step(at(2500), unknown());
@@ -41,7 +41,7 @@ fn a_lost_reply_of_a_release_is_read_up_and_not_repeated() {
 }
 
 #[test]
-fn what_is_left_of_a_refused_release_is_unknown_until_another_try() {
+fn a_refused_release_is_pending_until_the_next_attempt() {
     let (mut a, _) = holder();
     written(a.step(at(1000), Input::Release));
 
@@ -52,7 +52,7 @@ fn what_is_left_of_a_refused_release_is_unknown_until_another_try() {
 }
 
 #[test]
-fn a_release_that_got_lost_is_sent_again() {
+fn a_release_that_was_not_stored_is_sent_again() {
     let (mut a, now) = holder();
     written(a.step(at(1000), Input::Release));
     let pause = a.step(at(2500), unknown());
@@ -64,7 +64,7 @@ fn a_release_that_got_lost_is_sent_again() {
 }
 
 #[test]
-fn a_release_never_touches_a_successor() {
+fn a_release_never_changes_the_record_of_a_successor() {
     let (mut a, _) = holder();
     written(a.step(at(14_000), Input::Wake));
     assert_eq!(a.step(at(14_001), conflict()), Step::Read);
@@ -75,7 +75,7 @@ fn a_release_never_touches_a_successor() {
 }
 
 #[test]
-fn a_release_is_given_up_when_the_time_to_live_has_done_it() {
+fn a_release_stops_after_one_ttl() {
     let (mut a, _) = holder();
     let mut step = a.step(at(1000), Input::Release);
     let mut now = at(1000);
@@ -86,7 +86,7 @@ fn a_release_is_given_up_when_the_time_to_live_has_done_it() {
             Step::Write(_) => a.step(now, unknown()),
             Step::Read => a.step(now, Input::Read(Err(UNKNOWN))),
             Step::Sleep(until) => {
-                assert!(until >= now, "it sleeps until {until:?}");
+                assert!(until >= now, "a sleep until {until:?} must not end before {now:?}");
                 now = until;
                 a.step(until, Input::Wake)
             }
@@ -99,7 +99,7 @@ fn a_release_is_given_up_when_the_time_to_live_has_done_it() {
 }
 
 #[test]
-fn a_release_is_given_up_in_time_also_where_the_store_asks_for_longer() {
+fn a_release_stops_after_one_ttl_even_if_retry_after_is_longer() {
     let (mut a, _) = holder();
     written(a.step(at(1000), Input::Release));
     let throttled = Failure { refused: false, retry_after: Some(secs(60)) };
@@ -111,7 +111,7 @@ fn a_release_is_given_up_in_time_also_where_the_store_asks_for_longer() {
 }
 
 #[test]
-fn a_renewal_under_way_at_the_release_begins_nothing_and_is_freed() {
+fn a_renewal_in_flight_at_the_release_is_freed_when_it_is_stored() {
     let (mut a, _) = holder();
     let renewal = written(a.step(at(5000), Input::Wake));
     assert_eq!(a.step(at(5001), Input::Release), Step::Sleep(Moment::NEVER));
@@ -123,7 +123,7 @@ fn a_renewal_under_way_at_the_release_begins_nothing_and_is_freed() {
 }
 
 #[test]
-fn a_claim_that_was_withdrawn_begins_nothing_when_it_is_stored_and_is_freed() {
+fn a_withdrawn_claim_is_freed_when_it_is_stored() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
     a.step(at(1), Input::Release);
@@ -135,7 +135,7 @@ fn a_claim_that_was_withdrawn_begins_nothing_when_it_is_stored_and_is_freed() {
 }
 
 #[test]
-fn a_claim_that_was_withdrawn_begins_nothing_for_whoever_comes_next() {
+fn a_withdrawn_claim_begins_no_tenure_for_the_next_caller() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
     a.step(at(1), Input::Release);
@@ -143,12 +143,12 @@ fn a_claim_that_was_withdrawn_begins_nothing_for_whoever_comes_next() {
 
     let step = a.step(at(3), stored(&after(&write, 10)));
 
-    assert_eq!(token(&a, 3), None, "each tenure has a write of its own");
+    assert_eq!(token(&a, 3), None, "each tenure needs a write of its own");
     write_for(step, WriteKind::Claim);
 }
 
 #[test]
-fn a_withdrawn_claim_that_may_still_come_is_outdated() {
+fn an_unanswered_withdrawn_claim_is_made_impossible_by_a_newer_version() {
     let mut a = contender();
     let claim = written(a.step(at(0), read(&free(9))));
     let pause = a.step(at(1500), unknown());
@@ -163,7 +163,7 @@ fn a_withdrawn_claim_that_may_still_come_is_outdated() {
 }
 
 #[test]
-fn a_withdrawn_takeover_that_may_still_come_is_watched_until_it_cannot() {
+fn an_unanswered_withdrawn_takeover_is_read_until_the_version_has_moved_on() {
     let mut a = waiter();
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
     written(a.step(at(16_001), read(&held(10))));
@@ -172,15 +172,19 @@ fn a_withdrawn_takeover_that_may_still_come_is_watched_until_it_cannot() {
     let (then, _) = wake(&mut a, &pause);
 
     let step = a.step(then, read(&held(10)));
-    assert!(assert_sleeps(&step) > then, "somebody else's: it is not to be touched");
+    assert!(assert_sleeps(&step) > then, "the record of another holder must not be written to");
     let (then, step) = wake(&mut a, &step);
     assert_eq!(step, Step::Read);
 
-    assert_eq!(a.step(then, read(&held(11))), Step::Done, "what it was conditional on is gone");
+    assert_eq!(
+        a.step(then, read(&held(11))),
+        Step::Done,
+        "the claim cannot be stored on a version that has passed"
+    );
 }
 
 #[test]
-fn a_candidate_that_leaves_waits_for_a_create_that_may_still_come() {
+fn a_withdrawn_candidate_waits_for_its_unanswered_create_and_deletes_it() {
     let mut a = machine().temporary();
     a.step(at(0), Input::Claim(Durations::default()));
     let create = written(a.step(at(0), absent()));
@@ -198,7 +202,7 @@ fn a_candidate_that_leaves_waits_for_a_create_that_may_still_come() {
 }
 
 #[test]
-fn a_tenure_that_is_passed_on_ends_first_and_the_next_has_a_token_of_its_own() {
+fn a_passed_tenure_ends_first_and_the_next_has_its_own_token() {
     let (mut a, now) = holder();
     let slow = Timing::new(secs(30)).durations();
 
@@ -211,7 +215,7 @@ fn a_tenure_that_is_passed_on_ends_first_and_the_next_has_a_token_of_its_own() {
 }
 
 #[test]
-fn what_is_held_by_nobody_wanted_is_left_alone() {
+fn a_machine_without_a_claim_sends_no_request() {
     let mut a = machine();
 
     for news in [Input::Wake, changed(&held(10)), Input::Missed, Input::Deleted(number(11))] {
@@ -220,7 +224,7 @@ fn what_is_held_by_nobody_wanted_is_left_alone() {
 }
 
 #[test]
-fn a_successor_told_of_before_a_conflict_is_left_alone() {
+fn a_successor_seen_before_a_conflict_is_not_written_to() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
     a.step(at(5001), changed(&held(11)));
@@ -231,7 +235,7 @@ fn a_successor_told_of_before_a_conflict_is_left_alone() {
 }
 
 #[test]
-fn a_withdrawn_create_that_may_still_come_is_forestalled() {
+fn an_unanswered_withdrawn_create_is_made_impossible_by_a_free_record() {
     let mut a = contender();
     written(a.step(at(0), absent()));
     let pause = a.step(at(1500), unknown());
@@ -245,7 +249,7 @@ fn a_withdrawn_create_that_may_still_come_is_forestalled() {
 }
 
 #[test]
-fn a_release_after_a_loss_does_not_hide_it() {
+fn a_release_after_a_loss_keeps_its_reason() {
     let (mut a, _) = holder();
     a.step(at(1000), changed(&held(11)));
 

@@ -1,12 +1,12 @@
-//! How fast the engine is: it must never be what anybody waits for.
+//! How fast the machine is: a step must take no time compared with a request.
 
 use super::*;
 
-/// `cargo test --release steps_a_second -- --ignored --nocapture`
+/// `cargo test --release steps_per_second -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, for a release build"]
 #[expect(clippy::disallowed_methods, reason = "measures real time")]
-fn steps_a_second() {
+fn steps_per_second() {
     const ROUNDS: u64 = 2_000_000;
     let (mut a, _) = holder();
     let mut b = waiter();
@@ -23,6 +23,6 @@ fn steps_a_second() {
     }
 
     let each = start.elapsed().as_secs_f64() / f64::from(u32::try_from(steps).unwrap());
-    eprintln!("{:.1} million steps a second, {:.0} ns each", 1e-6 / each, each * 1e9);
+    eprintln!("{:.1} million steps per second, {:.0} ns each", 1e-6 / each, each * 1e9);
     assert_eq!(token(&a, ROUNDS * 5000), Some(10));
 }

@@ -1,10 +1,10 @@
-//! Rules 2, 13 and 16: what became of a write that was not answered.
+//! Rules 2, 13 and 16: writes with an unknown outcome, and writes of twins.
 
 use super::*;
 use crate::api::error::Loss;
 
 #[test]
-fn a_lost_reply_of_a_claim_is_recognised_and_counts_from_its_sending() {
+fn a_claim_with_a_lost_reply_is_recognised_and_counts_from_its_send() {
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
 
@@ -18,7 +18,7 @@ fn a_lost_reply_of_a_claim_is_recognised_and_counts_from_its_sending() {
 }
 
 #[test]
-fn an_answer_without_a_newer_version_says_nothing_and_each_one_doubles_the_pause() {
+fn a_stored_answer_without_a_newer_version_is_unknown_and_backs_off() {
     let (mut a, _) = holder();
     let mut now = at(5000);
     let mut step = a.step(now, Input::Wake);
@@ -27,17 +27,21 @@ fn an_answer_without_a_newer_version_says_nothing_and_each_one_doubles_the_pause
         let write = write_for(step, WriteKind::Renew);
         let same = after(&write, 10);
         let pause = a.step(now, stored(&same));
-        let (then, asks) = sleep_on(&mut a, pause);
-        assert_eq!(asks, Step::Read);
-        assert!(then - now >= ms(50 << failures), "{:?} after {failures}", then - now);
+        let (then, next) = sleep_on(&mut a, pause);
+        assert_eq!(next, Step::Read);
+        assert!(
+            then - now >= ms(50 << failures),
+            "a pause of {:?} after {failures} failures",
+            then - now
+        );
         now = then;
         step = a.step(now, read(&same));
     }
-    assert_eq!(a.deadline(), Some(at(13_000)), "not renewed");
+    assert_eq!(a.deadline(), Some(at(13_000)), "the tenure is not renewed");
 }
 
 #[test]
-fn a_claim_lost_before_it_was_stored_is_sent_anew() {
+fn a_claim_that_was_not_stored_is_sent_again_with_a_new_nonce() {
     let mut a = contender();
     let first = written(a.step(at(0), read(&free(9))));
 
@@ -45,26 +49,26 @@ fn a_claim_lost_before_it_was_stored_is_sent_anew() {
     let (then, _) = wake(&mut a, &pause);
     let again = write_for(a.step(then, read(&free(9))), WriteKind::Claim);
 
-    assert_ne!(again.record.nonce, first.record.nonce, "each attempt can be told apart");
-    assert_eq!(token(&a, 1600), None, "asking is not having");
+    assert_ne!(again.record.nonce, first.record.nonce, "each attempt has its own nonce");
+    assert_eq!(token(&a, 1600), None, "an unanswered claim begins no tenure");
 }
 
 #[test]
-fn a_claim_stored_after_its_client_gave_up_is_recognised_as_that_attempt() {
+fn a_claim_stored_after_its_timeout_is_recognised_and_counts_from_its_send() {
     let mut a = contender();
     let first = written(a.step(at(0), read(&free(9))));
     let pause = a.step(at(1500), unknown());
     let (then, _) = wake(&mut a, &pause);
     written(a.step(then, read(&free(9))));
 
-    assert_eq!(a.step(at(3000), conflict()), Step::Read, "the first one has come");
+    assert_eq!(a.step(at(3000), conflict()), Step::Read, "the first claim is stored");
     a.step(at(3010), read(&after(&first, 10)));
 
-    assert_eq!(a.deadline(), Some(at(13_000)), "counted from the first sending");
+    assert_eq!(a.deadline(), Some(at(13_000)), "counted from the send of the first claim");
 }
 
 #[test]
-fn a_lost_reply_of_a_renewal_is_recognised() {
+fn a_renewal_with_a_lost_reply_is_recognised() {
     let (mut a, _) = holder();
     let renewal = written(a.step(at(5000), Input::Wake));
 
@@ -77,7 +81,7 @@ fn a_lost_reply_of_a_renewal_is_recognised() {
 }
 
 #[test]
-fn a_renewal_lost_before_it_was_stored_is_sent_anew_and_extends_nothing() {
+fn a_renewal_that_was_not_stored_is_sent_again_and_extends_nothing() {
     let (mut a, now) = holder();
     written(a.step(at(5000), Input::Wake));
     let pause = a.step(at(6500), unknown());
@@ -90,19 +94,19 @@ fn a_renewal_lost_before_it_was_stored_is_sent_anew_and_extends_nothing() {
 }
 
 #[test]
-fn a_conflict_with_ones_own_write_after_a_silent_retry_is_no_loss() {
+fn a_conflict_with_the_machines_own_write_is_no_loss() {
     let (mut a, _) = holder();
     let renewal = written(a.step(at(5000), Input::Wake));
 
     assert_eq!(a.step(at(5020), conflict()), Step::Read);
-    assert_eq!(token(&a, 5020), Some(10), "nothing is known yet");
+    assert_eq!(token(&a, 5020), Some(10), "the conflict does not show whose write it was");
     a.step(at(5030), read(&after(&renewal, 11)));
 
     assert_eq!((a.status.loss, a.deadline()), (None, Some(at(18_000))));
 }
 
 #[test]
-fn an_error_whose_write_was_stored_is_told_by_a_watch_as_well() {
+fn a_stored_claim_of_unknown_outcome_is_recognised_in_a_watch_event() {
     let mut a = waiter();
     let taken = take_over(&mut a);
     let write = written(taken);
@@ -114,25 +118,28 @@ fn an_error_whose_write_was_stored_is_told_by_a_watch_as_well() {
     assert_eq!(token(&a, 16_200), Some(11));
 }
 
-/// The step that takes over version 10, once its time has passed and a fresh read shows it unchanged.
+/// The step that claims version 10 after its ttl and a read that shows it unchanged.
 fn take_over(a: &mut Machine) -> Step {
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
     a.step(at(16_010), read(&held(10)))
 }
 
 #[test]
-fn a_record_with_ones_own_name_is_not_ones_own() {
+fn a_record_with_the_same_identity_but_another_nonce_is_foreign() {
     let mut a = contender();
     let twin = Record { holder: Some("a".into()), ..held_record(1) };
 
     let step = a.step(at(0), read(&found("u", 10, twin)));
 
-    assert!(assert_sleeps(&step) >= at(15_000), "the other waits its whole time to live");
+    assert!(
+        assert_sleeps(&step) >= at(15_000),
+        "the other machine may hold the record for its ttl"
+    );
     assert_eq!(token(&a, 0), None);
 }
 
 #[test]
-fn a_record_with_ones_own_name_and_no_mark_is_not_ones_own() {
+fn a_record_with_the_same_identity_but_no_nonce_is_foreign() {
     let mut a = contender();
     let twin = Record { holder: Some("a".into()), nonce: None, ..held_record(1) };
 
@@ -142,7 +149,7 @@ fn a_record_with_ones_own_name_and_no_mark_is_not_ones_own() {
 }
 
 #[test]
-fn a_twin_that_takes_over_ends_the_tenure() {
+fn a_takeover_by_a_twin_ends_the_tenure() {
     let (mut a, _) = holder();
     let twin = Record { holder: Some("a".into()), ..held_record(1) };
 
@@ -152,7 +159,7 @@ fn a_twin_that_takes_over_ends_the_tenure() {
 }
 
 #[test]
-fn ones_own_record_is_claimed_again_and_never_adopted() {
+fn a_record_of_a_lost_tenure_is_claimed_again_and_never_adopted() {
     let (mut a, now) = holder();
     write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
     a.step(at(13_001), Input::Claim(Durations::default()));
@@ -163,11 +170,11 @@ fn ones_own_record_is_claimed_again_and_never_adopted() {
     let step = a.step(then, read(&now));
 
     write_for(step, WriteKind::Claim);
-    assert_eq!(a.status(then).tenure, None, "its hold had passed");
+    assert_eq!(a.status(then).tenure, None, "the old tenure must not be adopted");
 }
 
 #[test]
-fn more_writes_than_are_remembered_make_a_stranger_of_the_oldest() {
+fn a_write_older_than_the_last_eight_is_treated_as_foreign() {
     let (mut a, now) = holder();
     let first = written(a.step(at(5000), Input::Wake));
     let mut step = a.step(at(5001), unknown());
@@ -181,11 +188,11 @@ fn more_writes_than_are_remembered_make_a_stranger_of_the_oldest() {
     let (then, _) = sleep_on(&mut a, step);
     a.step(then, read(&after(&first, 11)));
 
-    assert_eq!(a.status.loss, Some(Loss::Altered), "lost, which is safe");
+    assert_eq!(a.status.loss, Some(Loss::Altered), "a loss is safe");
 }
 
 #[test]
-fn a_refused_write_is_known_not_to_be_stored() {
+fn a_refused_claim_is_sent_again_without_a_read() {
     let mut a = contender();
     written(a.step(at(0), absent()));
 
@@ -196,7 +203,7 @@ fn a_refused_write_is_known_not_to_be_stored() {
 }
 
 #[test]
-fn an_answer_to_nothing_is_nothing() {
+fn an_answer_without_a_request_is_ignored() {
     for answer in [read(&held(99)), absent(), unknown(), conflict(), stored(&held(99))] {
         let (mut a, _) = holder();
 
@@ -207,7 +214,7 @@ fn an_answer_to_nothing_is_nothing() {
 }
 
 #[test]
-fn a_refused_write_leaves_nothing_behind() {
+fn a_refused_claim_leaves_nothing_to_settle() {
     let mut a = contender();
     written(a.step(at(0), absent()));
     a.step(at(10), Input::Wrote(Outcome::Failed(REFUSED)));
@@ -219,7 +226,7 @@ fn a_refused_write_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_refused_write_says_nothing_of_an_earlier_one() {
+fn a_refused_claim_does_not_settle_an_earlier_one() {
     let mut a = contender();
     let first = written(a.step(at(0), read(&free(9))));
     let pause = a.step(at(1500), unknown());

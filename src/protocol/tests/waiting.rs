@@ -1,53 +1,53 @@
-//! Rules 4 and 9: when a record that somebody else holds may be taken.
+//! Rules 4 and 9: when a record of another holder may be claimed.
 
 use super::*;
 
-/// Wakes at what `step` says, expects a read, and answers it with `now` a little later.
+/// Sleeps as `step` says, expects a read, and answers it with `now` after 5 ms.
 #[track_caller]
-fn look(a: &mut Machine, step: &Step, now: &Arc<Versioned>) -> (Moment, Step) {
+fn wake_and_read(a: &mut Machine, step: &Step, now: &Arc<Versioned>) -> (Moment, Step) {
     let (then, reading) = wake(a, step);
-    assert_eq!(reading, Step::Read, "one fresh read right before a takeover");
+    assert_eq!(reading, Step::Read, "one read right before a takeover");
     let then = then + ms(5);
     (then, a.step(then, read(now)))
 }
 
 #[test]
-fn a_record_is_taken_once_it_was_seen_unchanged_for_its_time_to_live() {
+fn a_record_is_claimed_after_a_ttl_unchanged_and_a_read() {
     let mut a = contender();
     let step = a.step(at(100), read(&held(10)));
     let take = assert_sleeps(&step);
     assert!(at(15_100) <= take && take <= at(15_600), "{take:?}");
     assert_eq!(a.step(at(15_099), Input::Wake), step);
 
-    let (_, claim) = look(&mut a, &step, &held(10));
+    let (_, claim) = wake_and_read(&mut a, &step, &held(10));
 
     let claim = write_for(claim, WriteKind::Claim);
     assert_eq!(claim.base.map(|base| base.version.number), Some(number(10)));
 }
 
 #[test]
-fn a_renewal_starts_the_wait_over() {
+fn a_renewal_restarts_the_wait() {
     let mut a = waiter();
     let step = a.step(at(14_000), changed(&held(11)));
     assert!(assert_sleeps(&step) >= at(29_000));
 
-    let (then, again) = look(&mut a, &step, &held(12));
+    let (then, again) = wake_and_read(&mut a, &step, &held(12));
 
-    assert!(assert_sleeps(&again) >= then + secs(15), "a full new time to live");
+    assert!(assert_sleeps(&again) >= then + secs(15), "the wait is a full ttl again");
 }
 
 #[test]
-fn the_same_state_told_again_starts_nothing_over() {
+fn a_repeated_event_does_not_restart_the_wait() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
 
-    for told in 2..100 {
-        assert_eq!(a.step(at(told * 100), changed(&held(10))), step);
+    for event in 2..100 {
+        assert_eq!(a.step(at(event * 100), changed(&held(10))), step);
     }
 }
 
 #[test]
-fn an_older_state_told_late_is_no_news() {
+fn a_late_older_event_is_ignored() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
 
@@ -56,7 +56,7 @@ fn an_older_state_told_late_is_no_news() {
 }
 
 #[test]
-fn it_is_the_records_own_time_to_live_that_counts() {
+fn the_wait_is_the_ttl_of_the_record() {
     for (ttl, lives) in [(Some(secs(60)), 60), (Some(secs(3)), 3), (None, 15), (Some(secs(0)), 15)]
     {
         let mut a = contender();
@@ -70,7 +70,7 @@ fn it_is_the_records_own_time_to_live_that_counts() {
 }
 
 #[test]
-fn times_written_by_other_clocks_decide_nothing() {
+fn written_times_never_decide() {
     for age in [None, Some(Duration::ZERO), Some(secs(86_400)), Some(Duration::MAX)] {
         let mut a = contender();
         let record = Arc::new(Versioned { age, ..(*held(10)).clone() });
@@ -82,10 +82,10 @@ fn times_written_by_other_clocks_decide_nothing() {
 }
 
 #[test]
-fn a_lost_race_is_waited_for_from_the_start() {
+fn a_lost_race_restarts_the_wait() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
-    let (then, claim) = look(&mut a, &step, &held(10));
+    let (then, claim) = wake_and_read(&mut a, &step, &held(10));
     write_for(claim, WriteKind::Claim);
 
     assert_eq!(a.step(then, conflict()), Step::Read);
@@ -95,10 +95,10 @@ fn a_lost_race_is_waited_for_from_the_start() {
 }
 
 #[test]
-fn a_conflict_that_a_watch_has_explained_needs_no_read() {
+fn a_conflict_that_an_event_explains_needs_no_read() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
-    let (then, _) = look(&mut a, &step, &held(10));
+    let (then, _) = wake_and_read(&mut a, &step, &held(10));
     a.step(then, changed(&held(11)));
 
     let again = a.step(then, conflict());
@@ -107,7 +107,7 @@ fn a_conflict_that_a_watch_has_explained_needs_no_read() {
 }
 
 #[test]
-fn of_two_that_create_at_once_one_waits() {
+fn a_create_that_conflicts_waits_for_the_winner() {
     let mut a = contender();
     let create = write_for(a.step(at(0), absent()), WriteKind::Claim);
     assert_eq!(create.base, None);
@@ -119,19 +119,19 @@ fn of_two_that_create_at_once_one_waits() {
 }
 
 #[test]
-fn a_silent_watch_delays_but_does_not_deceive() {
+fn a_silent_watch_delays_but_never_causes_a_takeover() {
     let mut a = waiter();
     let mut step = a.step(at(1), Input::Wake);
 
     for version in 11..20 {
-        let (then, waiting) = look(&mut a, &step, &held(version));
+        let (then, waiting) = wake_and_read(&mut a, &step, &held(version));
         assert!(assert_sleeps(&waiting) >= then + secs(15));
         step = waiting;
     }
 }
 
 #[test]
-fn without_a_watch_it_polls_and_not_all_at_once() {
+fn without_a_watch_waiters_poll_with_jitter() {
     let polls: Vec<Moment> = (0..50)
         .map(|seed| {
             let mut a = Machine::new("a".into(), seed, Durations::default());
@@ -146,25 +146,25 @@ fn without_a_watch_it_polls_and_not_all_at_once() {
 }
 
 #[test]
-fn any_news_of_a_watch_ends_the_polling() {
-    for news in [changed(&held(11)), Input::Missed, Input::Deleted(number(11))] {
+fn any_watch_event_ends_polling() {
+    for event in [changed(&held(11)), Input::Missed, Input::Deleted(number(11))] {
         let mut a = waiter();
         assert!(assert_sleeps(&a.step(at(0), Input::Blind)) <= at(5000));
 
-        let step = a.step(at(0), news.clone());
-        let step = if let Input::Missed = news {
+        let step = a.step(at(0), event.clone());
+        let step = if let Input::Missed = event {
             let (then, _) = wake(&mut a, &step);
             a.step(then, read(&held(10)))
         } else {
             step
         };
 
-        assert!(assert_sleeps(&step) >= at(15_000), "{news:?}");
+        assert!(assert_sleeps(&step) >= at(15_000), "{event:?}");
     }
 }
 
 #[test]
-fn a_contender_that_was_paused_reads_before_it_takes() {
+fn a_paused_contender_reads_before_it_claims() {
     let mut a = waiter();
 
     let step = a.step(at(3_600_000), Input::Wake);
@@ -174,7 +174,7 @@ fn a_contender_that_was_paused_reads_before_it_takes() {
 }
 
 #[test]
-fn a_free_record_is_taken_at_once() {
+fn a_free_record_is_claimed_at_once() {
     let mut a = waiter();
 
     let claim = write_for(a.step(at(3000), changed(&free(11))), WriteKind::Claim);
@@ -183,12 +183,16 @@ fn a_free_record_is_taken_at_once() {
 }
 
 #[test]
-fn an_elector_of_another_make_is_waited_for_and_taken_over_from() {
+fn a_record_of_client_go_is_waited_for_and_claimed_once_released() {
     let client_go = Record { holder: Some("pod_uuid".into()), nonce: None, ..held_record(0) };
     let mut a = contender();
     let step = a.step(at(0), read(&found("u", 10, client_go.clone())));
     assert!(assert_sleeps(&step) >= at(15_000));
-    assert_eq!(found("u", 10, client_go.clone()).token(), None, "it gives no token");
+    assert_eq!(
+        found("u", 10, client_go.clone()).token(),
+        None,
+        "a record without a nonce has no token"
+    );
 
     let released = Record { holder: None, ttl: Some(secs(1)), ..client_go };
     let claim = a.step(at(4000), changed(&found("u", 11, released)));
@@ -197,7 +201,7 @@ fn an_elector_of_another_make_is_waited_for_and_taken_over_from() {
 }
 
 #[test]
-fn transitions_count_changes_of_the_holder_and_stay_in_their_field() {
+fn transitions_count_changes_of_holder_and_never_overflow() {
     for (before, after) in [(0, 1), (i32::MAX, 0), (-5, 0)] {
         let mut a = contender();
         let record = Record { transitions: before, holder: None, ..held_record(1) };
@@ -209,7 +213,7 @@ fn transitions_count_changes_of_the_holder_and_stay_in_their_field() {
 }
 
 #[test]
-fn a_stale_read_changes_nothing_and_is_repeated_ever_more_slowly() {
+fn a_stale_read_is_ignored_and_repeated_with_backoff() {
     let mut a = waiter();
     let mut step = a.step(at(10), changed(&held(20)));
     let mut pauses = Vec::new();
@@ -226,7 +230,7 @@ fn a_stale_read_changes_nothing_and_is_repeated_ever_more_slowly() {
 }
 
 #[test]
-fn a_restored_backup_is_told_and_gives_no_token() {
+fn a_restored_backup_is_reported_and_begins_no_tenure() {
     let mut a = waiter();
     a.step(at(10), changed(&held(1000)));
     let (mut step, mut now) = (a.step(at(10), Input::Wake), at(10));
@@ -243,7 +247,7 @@ fn a_restored_backup_is_told_and_gives_no_token() {
 }
 
 #[test]
-fn a_record_created_with_a_lower_version_is_no_tenure() {
+fn a_create_with_a_lower_version_begins_no_tenure() {
     let mut a = waiter();
     let step = a.step(at(10), Input::Deleted(number(1000)));
     let (then, _) = wake(&mut a, &step);
@@ -256,12 +260,19 @@ fn a_record_created_with_a_lower_version_is_no_tenure() {
 }
 
 #[test]
-fn whoever_asks_anew_is_answered_by_a_read_sent_after_that() {
+fn a_new_caller_is_answered_by_a_read_sent_after_its_call() {
     let mut a = waiter();
-    assert_eq!(a.step(at(1), Input::Look), Step::Read, "at once");
+    assert_eq!(a.step(at(1), Input::Look), Step::Read, "no pause");
 
     a.step(at(2), Input::Look);
-    assert_eq!(a.step(at(3), read(&held(10))), Step::Read, "the first may be older");
+    assert_eq!(
+        a.step(at(3), read(&held(10))),
+        Step::Read,
+        "the first read may be older than the call"
+    );
 
-    assert!(assert_sleeps(&a.step(at(4), read(&held(10)))) >= at(15_000), "nothing starts over");
+    assert!(
+        assert_sleeps(&a.step(at(4), read(&held(10)))) >= at(15_000),
+        "the wait is not restarted"
+    );
 }

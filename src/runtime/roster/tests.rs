@@ -186,8 +186,9 @@ fn a_free_or_expired_record_and_a_record_of_another_program_show_no_holder() {
     let other = Seen { entry: Entry { kind: None, ..lock("a", 5).entry }, ..lock("a", 5) };
 
     for record in [free(), expired(lock("a", 5)), expired(leader("a", 5)), other] {
-        let [begun] = events([&[record.clone()]]);
-        assert_eq!((begun, ids(&[record])), (vec![], vec![]));
+        let records = [record];
+        let [begun] = events([&records]);
+        assert_eq!((begun, ids(&records)), (vec![], vec![]));
     }
 }
 

@@ -1,33 +1,34 @@
-//! C5: a tenure ends by its user, by a fault that met its holder, or by somebody else's write; never without a cause.
+//! C5: every tenure that its user did not end has a cause: a fault of its host, or another process's write.
 
 use std::collections::BTreeMap;
 
 use leasehold::Loss;
+
 use leasehold_test_support::Violation;
 
-use super::tokens::Life;
+use super::tokens::Incarnation;
 
-/// What could end a tenure, and until when it could.
+/// The events that can end a tenure, and until when each of them can.
 #[derive(Debug, Default)]
 pub(crate) struct Causes {
-    /// What went wrong between a host and a record.
+    /// Until when a failed request can affect a host's tenure of a record.
     requests: BTreeMap<(usize, String), u64>,
-    /// What went wrong with all that a host does.
+    /// Until when a fault of a host can affect all its tenures.
     hosts: BTreeMap<usize, u64>,
-    /// Who wrote a record last when; people and programs of another make are nobody.
-    writes: BTreeMap<String, BTreeMap<Option<Life>, u64>>,
-    /// When the acquiring writes were stored, by version.
-    claims: BTreeMap<u64, u64>,
-    /// When a process last gave back a record whoever of it held that.
+    /// When each process last wrote a record. `None` stands for people and for electors that are not ours.
+    writes: BTreeMap<String, BTreeMap<Option<Incarnation>, u64>>,
+    /// When each acquiring write was stored, by version.
+    acquired_at: BTreeMap<u64, u64>,
+    /// When a process last called `unlock` for a name.
     unlocks: BTreeMap<(usize, &'static str), u64>,
 }
 
 /// A tenure that its user did not end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
-    pub(crate) by: Life,
+pub(crate) struct LostTenure {
+    pub(crate) owner: Incarnation,
     pub(crate) name: &'static str,
-    pub(crate) why: Loss,
+    pub(crate) loss: Loss,
     pub(crate) token: u64,
     pub(crate) since: u64,
     pub(crate) at: u64,
@@ -44,7 +45,7 @@ impl Causes {
         *known = until.max(*known);
     }
 
-    pub(crate) fn written(&mut self, name: &str, by: Option<Life>, at: u64) {
+    pub(crate) fn written(&mut self, name: &str, by: Option<Incarnation>, at: u64) {
         self.writes.entry(name.to_owned()).or_default().insert(by, at);
     }
 
@@ -52,38 +53,40 @@ impl Causes {
         self.unlocks.insert((host, name), at);
     }
 
-    /// A tenure was stored, as this version.
-    pub(crate) fn claimed(&mut self, version: u64, at: u64) {
-        self.claims.insert(version, at);
+    /// An acquiring write was stored as this version.
+    pub(crate) fn acquired(&mut self, version: u64, at: u64) {
+        self.acquired_at.insert(version, at);
     }
 
-    /// Who wrote the record last.
-    pub(crate) fn author(&self, name: &str) -> Option<Life> {
+    /// The process that wrote the record last.
+    pub(crate) fn last_writer(&self, name: &str) -> Option<Incarnation> {
         self.writes.get(name)?.iter().max_by_key(|(_, at)| **at).and_then(|(by, _)| *by)
     }
 
-    /// Whether anything went wrong for this host and record since then.
-    pub(crate) fn had_trouble(&self, host: usize, name: &str, since: u64) -> bool {
+    /// Whether a fault affected this host and record at `since` or later.
+    pub(crate) fn had_fault(&self, host: usize, name: &str, since: u64) -> bool {
         let request = self.requests.get(&(host, name.to_owned()));
         let until = self.hosts.get(&host).into_iter().chain(request).max();
         until.is_some_and(|&until| until >= since)
     }
 
-    /// `span` is for how long after its cause a tenure may end.
-    pub(crate) fn check(&self, ended: &Ended, span: u64) -> Option<Violation> {
-        let Ended { by, name, why, token, since, at } = *ended;
-        // Unless somebody wrote beside it before its owner had read it.
-        let from = self.claims.get(&token).copied().unwrap_or(since.saturating_sub(span));
+    /// Checks a lost tenure. `grace` is how long after its cause a tenure may end.
+    pub(crate) fn check(&self, lost: &LostTenure, grace: u64) -> Option<Violation> {
+        let LostTenure { owner, name, loss, token, since, at } = *lost;
+        // Usually the token is the version of the acquiring write. After an unrelated edit it is not, and then the
+        // time of that write is unknown.
+        let from = self.acquired_at.get(&token).copied().unwrap_or(since.saturating_sub(grace));
         let written = self.writes.get(name).is_some_and(|writes| {
-            writes.iter().any(|(who, when)| *who != Some(by) && *when >= from)
+            writes.iter().any(|(writer, when)| *writer != Some(owner) && *when >= from)
         });
-        let explained = match why {
+        let explained = match loss {
             Loss::Deleted | Loss::Taken | Loss::Altered => written,
-            Loss::Expired => written || self.had_trouble(by.0, name, at.saturating_sub(span)),
-            Loss::Released => self.unlocks.get(&(by.0, name)).is_some_and(|when| *when >= since),
+            Loss::Expired => written || self.had_fault(owner.0, name, at.saturating_sub(grace)),
+            Loss::Released => self.unlocks.get(&(owner.0, name)).is_some_and(|when| *when >= since),
             _ => false,
         };
-        (!explained).then(|| Violation::new("C5", format!("lost without a cause: {ended:?}")))
+        (!explained)
+            .then(|| Violation::new("C5", format!("a tenure was lost without a cause: {lost:?}")))
     }
 }
 
@@ -91,22 +94,22 @@ impl Causes {
 mod tests {
     use super::*;
 
-    const ME: Life = (0, 1);
+    const OWNER: Incarnation = (0, 1);
 
-    fn found(causes: &Causes, why: Loss) -> bool {
-        let ended = Ended { by: ME, name: "a", why, token: 7, since: 100, at: 200 };
-        causes.check(&ended, 20).is_some()
+    fn is_violation(causes: &Causes, loss: Loss) -> bool {
+        let tenure = LostTenure { owner: OWNER, name: "a", loss, token: 7, since: 100, at: 200 };
+        causes.check(&tenure, 20).is_some_and(|found| found.check == "C5")
     }
 
     #[test]
-    fn every_loss_without_a_cause_is_found() {
+    fn a_loss_without_a_cause_is_a_violation() {
         let mut causes = Causes::default();
-        causes.claimed(7, 90);
+        causes.acquired(7, 90);
         causes.written("a", Some((1, 1)), 85);
-        causes.written("a", Some(ME), 150);
+        causes.written("a", Some(OWNER), 150);
         causes.request_failed(0, "b", 190);
         causes.host_failed(1, 190);
-        for why in [
+        for loss in [
             Loss::Expired,
             Loss::Taken,
             Loss::Altered,
@@ -114,18 +117,21 @@ mod tests {
             Loss::Released,
             Loss::Abandoned,
         ] {
-            assert!(found(&causes, why), "{why:?}");
+            assert!(is_violation(&causes, loss), "{loss:?}");
         }
     }
 
     #[test]
-    fn a_loss_with_its_cause_is_none() {
+    fn a_loss_with_a_cause_is_no_violation() {
         let mut causes = Causes::default();
         causes.request_failed(0, "a", 190);
         causes.unlocked(0, "a", 190);
-        assert!(!found(&causes, Loss::Expired) && !found(&causes, Loss::Released));
-        assert!(found(&causes, Loss::Taken), "a failed request is no reason to believe that");
+        assert!(!is_violation(&causes, Loss::Expired) && !is_violation(&causes, Loss::Released));
+        assert!(
+            is_violation(&causes, Loss::Taken),
+            "a failed request does not explain another holder"
+        );
         causes.written("a", Some((1, 1)), 150);
-        assert!(!found(&causes, Loss::Taken));
+        assert!(!is_violation(&causes, Loss::Taken));
     }
 }

@@ -1,59 +1,60 @@
-//! C5: soon after the faults have stopped, what is wanted is held.
-
-use std::collections::BTreeMap;
+//! C5: soon after the faults have stopped, every wanted name is held.
 
 use leasehold_test_support::Violation;
 
+use std::collections::BTreeMap;
+
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
-    wanted: BTreeMap<&'static str, Wanted>,
-    /// The longest time for which something was wanted by somebody who could have had it, and not held, in
-    /// microseconds.
-    pub(crate) longest: u64,
+    demands: BTreeMap<&'static str, Demand>,
+    /// The longest time in microseconds for which a name was not held, although a running and connected process
+    /// wanted it.
+    pub(crate) longest_gap: u64,
 }
 
 #[derive(Debug, Default)]
-struct Wanted {
-    by: usize,
-    /// Since when it is wanted and not held.
+struct Demand {
+    tasks: usize,
+    /// When the name was last held, or when the demand began.
     since: Option<u64>,
 }
 
 impl Liveness {
-    pub(crate) fn wants(&mut self, now: u64, name: &'static str, begins: bool) {
-        let wanted = self.wanted.entry(name).or_default();
-        wanted.by = if begins { wanted.by + 1 } else { wanted.by.saturating_sub(1) };
-        match wanted.by {
-            0 => wanted.since = None,
-            1 if begins => wanted.since = Some(now),
+    pub(crate) fn demand_changed(&mut self, now: u64, name: &'static str, begins: bool) {
+        let demand = self.demands.entry(name).or_default();
+        demand.tasks = if begins { demand.tasks + 1 } else { demand.tasks.saturating_sub(1) };
+        match demand.tasks {
+            0 => demand.since = None,
+            1 if begins => demand.since = Some(now),
             _ => {}
         }
     }
 
-    /// `able` says since when somebody who wants it has been running and connected.
-    /// `bound` is how long a gap may be, and since when that is asked for.
-    pub(crate) fn look(
+    /// Checks every wanted name. `available_since` says since when a process that wants the name has been running and
+    /// connected. `bound` is the longest allowed gap, and the time from which gaps count.
+    pub(crate) fn check(
         &mut self,
         now: u64,
         held: impl Fn(&str) -> bool,
-        able: impl Fn(&str) -> u64,
+        available_since: impl Fn(&str) -> u64,
         bound: Option<(u64, u64)>,
     ) -> Option<Violation> {
-        for (name, wanted) in &mut self.wanted {
-            if wanted.by == 0 {
+        for (name, demand) in &mut self.demands {
+            if demand.tasks == 0 {
                 continue;
             }
             if held(name) {
-                wanted.since = Some(now);
+                demand.since = Some(now);
             }
-            let since = wanted.since.unwrap_or(now);
-            self.longest = self.longest.max(now.saturating_sub(since.max(able(name))));
-            if let Some((bound, calm)) = bound
-                && now - since.max(calm) > bound
+            let since = demand.since.unwrap_or(now);
+            self.longest_gap =
+                self.longest_gap.max(now.saturating_sub(since.max(available_since(name))));
+            if let Some((bound, stopped_at)) = bound
+                && now - since.max(stopped_at) > bound
             {
                 let what = format!(
-                    "`{name}` is wanted by {} and not held since {since} us, and nothing goes wrong since {calm} us",
-                    wanted.by
+                    "`{name}` is wanted by {} tasks and not held since {since} us; faults stopped at {stopped_at} us",
+                    demand.tasks
                 );
                 return Some(Violation::new("C5", what));
             }
@@ -67,14 +68,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_found_only_if_it_is_wanted_and_calm() {
+    fn a_gap_is_a_violation_only_for_a_wanted_name_after_the_faults() {
         let mut liveness = Liveness::default();
-        liveness.wants(0, "a", true);
-        assert_eq!(liveness.look(100, |_| false, |_| 0, None), None, "not calm");
-        assert_eq!(liveness.look(105, |_| false, |_| 0, Some((10, 100))), None, "not long");
-        assert!(liveness.look(111, |_| false, |_| 0, Some((10, 100))).is_some());
-        assert_eq!(liveness.look(112, |_| true, |_| 0, Some((10, 100))), None, "held");
-        liveness.wants(112, "a", false);
-        assert_eq!(liveness.look(200, |_| false, |_| 0, Some((10, 100))), None, "not wanted");
+        liveness.demand_changed(0, "a", true);
+        assert_eq!(liveness.check(100, |_| false, |_| 0, None), None, "faults have not stopped");
+        assert_eq!(
+            liveness.check(105, |_| false, |_| 0, Some((10, 100))),
+            None,
+            "the gap is within the bound"
+        );
+        assert!(
+            liveness
+                .check(111, |_| false, |_| 0, Some((10, 100)))
+                .is_some_and(|found| found.check == "C5")
+        );
+        assert_eq!(liveness.check(112, |_| true, |_| 0, Some((10, 100))), None, "held");
+        liveness.demand_changed(112, "a", false);
+        assert_eq!(liveness.check(200, |_| false, |_| 0, Some((10, 100))), None, "not wanted");
     }
 }

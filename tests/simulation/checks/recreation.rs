@@ -1,86 +1,90 @@
-//! C4, of rule 10: whoever knew that somebody else held a record which was then deleted waits as long as that one may
-//! believe in it, before creating it anew.
+//! C4, rule 10: a process that knew the holder of a deleted record waits a full ttl before it creates the record
+//! again, because the holder may still be running.
 
 use std::collections::BTreeMap;
 
 use leasehold_test_support::Violation;
 
-use super::tokens::Life;
-use crate::scene::SEC;
+use super::tokens::Incarnation;
+use crate::scenario::SEC;
 
-/// Who holds a record without a break, or last held it before it was deleted.
+/// The current holder of a record, or the last one before the record was deleted.
 #[derive(Debug)]
-struct Held {
+struct KnownHolder {
     holder: String,
-    /// Seconds that it says it lives.
-    lives: u64,
-    /// The first version that said so.
-    from: u64,
-    /// Who was told so in answer to a read, and when. What a watch tells later says the same.
-    told: BTreeMap<Life, u64>,
-    deleted: Option<u64>,
+    /// The ttl in the record, in seconds.
+    ttl: u64,
+    /// The first version with this holder and this ttl.
+    first_version: u64,
+    /// When a read first showed this holder to each process. Later watch events add nothing.
+    shown_to: BTreeMap<Incarnation, u64>,
+    deleted_at: Option<u64>,
 }
 
-/// A record that is created.
+/// The creation of a record.
 #[derive(Debug)]
 pub(crate) struct Creation<'a> {
     pub(crate) name: &'a str,
-    pub(crate) by: Life,
-    pub(crate) me: &'a str,
-    /// The rate of its clock, in parts of a million.
+    pub(crate) by: Incarnation,
+    pub(crate) identity: &'a str,
+    /// The rate of the creator's clock, in millionths of true time.
     pub(crate) rate: u64,
-    /// When it was sent.
-    pub(crate) sent: u64,
+    /// When the request was sent.
+    pub(crate) sent_at: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Recreation {
-    held: BTreeMap<String, Held>,
-    /// How many were created by somebody who had to wait.
-    pub(crate) waited_for: u64,
+    known: BTreeMap<String, KnownHolder>,
+    /// How many creations were made by a process that had to wait.
+    pub(crate) waited_creations: u64,
 }
 
 impl Recreation {
     /// A state of the record was stored.
-    pub(crate) fn stored(&mut self, name: &str, version: u64, holder: &str, lives: u64) {
-        let same = |held: &Held| held.holder == holder && held.lives == lives;
-        if self.held.get(name).is_some_and(|held| held.deleted.is_none() && same(held)) {
+    pub(crate) fn stored(&mut self, name: &str, version: u64, holder: &str, ttl: u64) {
+        let same = |known: &KnownHolder| known.holder == holder && known.ttl == ttl;
+        if self.known.get(name).is_some_and(|known| known.deleted_at.is_none() && same(known)) {
             return;
         }
-        let (holder, told) = (holder.to_owned(), BTreeMap::new());
-        let held = Held { holder, lives, from: version, told, deleted: None };
-        self.held.insert(name.to_owned(), held);
+        let (holder, shown_to) = (holder.to_owned(), BTreeMap::new());
+        let known = KnownHolder { holder, ttl, first_version: version, shown_to, deleted_at: None };
+        self.known.insert(name.to_owned(), known);
     }
 
-    /// An answer to a read reached a process, which knows of it from `at` on.
-    pub(crate) fn told(&mut self, life: Life, name: &str, version: u64, at: u64) {
-        // What comes late may be known to have passed.
-        let held = self.held.get_mut(name).filter(|held| held.deleted.is_none());
-        if let Some(held) = held.filter(|held| held.from <= version) {
-            held.told.entry(life).or_insert(at);
+    /// The reply to a read reached a process, which knows this version from `at` on.
+    pub(crate) fn shown(&mut self, incarnation: Incarnation, name: &str, version: u64, at: u64) {
+        // A late reply may show a state that the process already knows to be over.
+        let known = self.known.get_mut(name).filter(|known| known.deleted_at.is_none());
+        if let Some(known) = known.filter(|known| known.first_version <= version) {
+            known.shown_to.entry(incarnation).or_insert(at);
         }
     }
 
     pub(crate) fn deleted(&mut self, name: &str, at: u64) {
-        if let Some(held) = self.held.get_mut(name) {
-            held.deleted = Some(at);
+        if let Some(known) = self.known.get_mut(name) {
+            known.deleted_at = Some(at);
         }
     }
 
     pub(crate) fn created(&mut self, creation: &Creation<'_>) -> Option<Violation> {
-        let held = self.held.remove(creation.name)?;
-        // Sent before it knew, it may arrive whenever the network likes.
-        let knew = held.told.get(&creation.by).is_some_and(|told| *told < creation.sent);
-        let at = held.deleted.filter(|_| knew)?;
-        if held.holder.is_empty() || held.holder == creation.me {
+        let known = self.known.remove(creation.name)?;
+        // A request that was sent before the process knew may arrive at any time.
+        let knew =
+            known.shown_to.get(&creation.by).is_some_and(|shown_at| *shown_at < creation.sent_at);
+        let at = known.deleted_at.filter(|_| knew)?;
+        if known.holder.is_empty() || known.holder == creation.identity {
             return None;
         }
-        self.waited_for += 1;
-        let waited = creation.sent.saturating_sub(at) * creation.rate / 1_000_000;
+        self.waited_creations += 1;
+        let waited = creation.sent_at.saturating_sub(at) * creation.rate / 1_000_000;
         // Clocks are read in whole milliseconds.
-        let what =
-            || format!("created {waited} us after it was deleted under {held:?}: {creation:?}");
-        (waited < held.lives * SEC - 2_000).then(|| Violation::new("C4", what()))
+        let what = || {
+            format!(
+                "created only {waited} us after the deletion of a record held by {known:?}: {creation:?}"
+            )
+        };
+        (waited < known.ttl * SEC - 2_000).then(|| Violation::new("C4", what()))
     }
 }
 
@@ -88,46 +92,46 @@ impl Recreation {
 mod tests {
     use super::*;
 
-    /// `a` has the record from version 7 on, of which `life` was told; it is deleted at one second.
-    fn deleted(life: Life) -> Recreation {
+    /// `a` holds the record from version 7 on. `incarnation` has read that. The record is deleted at one second.
+    fn deleted(incarnation: Incarnation) -> Recreation {
         let mut recreation = Recreation::default();
         recreation.stored("x", 7, "a", 15);
-        recreation.told(life, "x", 7, SEC / 2);
+        recreation.shown(incarnation, "x", 7, SEC / 2);
         recreation.stored("x", 8, "a", 15);
         recreation.deleted("x", SEC);
         recreation
     }
 
-    fn by(me: &str, rate: u64, sent: u64) -> Creation<'_> {
-        Creation { name: "x", by: (1, 1), me, rate, sent }
+    fn by(identity: &str, rate: u64, sent_at: u64) -> Creation<'_> {
+        Creation { name: "x", by: (1, 1), identity, rate, sent_at }
     }
 
     #[test]
-    fn whoever_knew_its_holder_may_create_it_after_its_time_to_live() {
+    fn a_creation_a_ttl_after_the_deletion_is_no_violation() {
         let mut recreation = deleted((1, 1));
         assert_eq!(recreation.created(&by("b", 1_000_000, 16 * SEC)), None);
-        assert_eq!(recreation.waited_for, 1);
+        assert_eq!(recreation.waited_creations, 1);
     }
 
     #[test]
-    fn to_create_too_soon_is_found() {
+    fn a_creation_within_a_ttl_of_the_deletion_is_a_violation() {
         let found = deleted((1, 1)).created(&by("b", 1_000_000, 15 * SEC));
-        assert!(found.is_some(), "too soon");
+        assert!(found.is_some_and(|found| found.check == "C4"), "too soon");
         let found = deleted((1, 1)).created(&by("b", 900_000, 17 * SEC));
-        assert!(found.is_some(), "a slow clock");
+        assert!(found.is_some_and(|found| found.check == "C4"), "a slow clock");
     }
 
     #[test]
-    fn whoever_did_not_know_need_not_wait() {
-        let soon = |me| by(me, 1_000_000, 2 * SEC);
-        assert_eq!(deleted((1, 1)).created(&soon("a")), None, "its own");
-        assert_eq!(deleted((1, 0)).created(&soon("b")), None, "a former life knew");
+    fn a_process_that_did_not_know_the_holder_need_not_wait() {
+        let soon = |identity| by(identity, 1_000_000, 2 * SEC);
+        assert_eq!(deleted((1, 1)).created(&soon("a")), None, "the record was its own");
+        assert_eq!(deleted((1, 0)).created(&soon("b")), None, "only an earlier incarnation knew");
         let mut recreation = deleted((1, 1));
         recreation.stored("x", 9, "c", 15);
         recreation.deleted("x", SEC);
-        recreation.told((1, 1), "x", 9, SEC);
-        assert_eq!(recreation.created(&soon("b")), None, "told of it too late");
-        let sent = by("b", 1_000_000, SEC / 2);
-        assert_eq!(deleted((1, 1)).created(&sent), None, "sent before it was told");
+        recreation.shown((1, 1), "x", 9, SEC);
+        assert_eq!(recreation.created(&soon("b")), None, "the read arrived after the deletion");
+        let sent_at = by("b", 1_000_000, SEC / 2);
+        assert_eq!(deleted((1, 1)).created(&sent_at), None, "sent before it knew");
     }
 }

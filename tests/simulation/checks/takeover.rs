@@ -1,55 +1,55 @@
-//! C4: every change is conditional on the state before it, and takes only what is free, one's own, or was unchanged for as
-//! long as it says.
+//! C4: every write is conditional on the state before it. It takes only a record that is free, or its own, or that
+//! did not change for the ttl in it.
 
 use leasehold_test_support::Violation;
 
-use crate::scene::SEC;
+use crate::scenario::SEC;
 
-/// A record that somebody writes over.
+/// The record that a write replaces.
 #[derive(Clone, Debug)]
-pub(crate) struct Before {
+pub(crate) struct PreviousRecord {
     pub(crate) holder: String,
-    /// Seconds that it says it lives.
-    pub(crate) lives: u64,
-    /// When it became what it is.
+    /// The ttl in the record, in seconds.
+    pub(crate) ttl: u64,
+    /// When this state was stored.
     pub(crate) since: u64,
 }
 
-/// What one of our processes wrote.
+/// A write by one of the simulated processes.
 #[derive(Clone, Debug)]
-pub(crate) struct Change<'a> {
-    pub(crate) me: &'a str,
-    /// The rate of its clock, in parts of a million.
+pub(crate) struct Write<'a> {
+    pub(crate) identity: &'a str,
+    /// The rate of the writer's clock, in millionths of true time.
     pub(crate) rate: u64,
-    /// When it was sent.
-    pub(crate) sent: u64,
-    /// Whether the request said version and uid of what it writes over.
+    /// When the request was sent.
+    pub(crate) sent_at: u64,
+    /// Whether the request named the version and the uid of the record.
     pub(crate) conditional: bool,
-    pub(crate) before: Option<Before>,
-    /// The holder in what was written; empty if it was freed or deleted.
+    pub(crate) before: Option<PreviousRecord>,
+    /// The holder after the write; empty if the record was released or deleted.
     pub(crate) holder: &'a str,
 }
 
-impl Change<'_> {
+impl Write<'_> {
     pub(crate) fn check(&self) -> Option<Violation> {
-        let wrong = |what: &str| Some(Violation::new("C4", format!("{what}: {self:?}")));
-        if !self.holder.is_empty() && self.holder != self.me {
-            return wrong("writes another's name");
+        let violation = |what: &str| Some(Violation::new("C4", format!("{what}: {self:?}")));
+        if !self.holder.is_empty() && self.holder != self.identity {
+            return violation("writes another identity");
         }
         let before = self.before.as_ref()?;
         if !self.conditional {
-            return wrong("writes without a condition");
+            return violation("writes without a condition");
         }
-        if before.holder.is_empty() || before.holder == self.me {
+        if before.holder.is_empty() || before.holder == self.identity {
             return None;
         }
         if self.holder.is_empty() {
-            return wrong("frees what another holds");
+            return violation("releases a record that another process holds");
         }
-        let waited = self.sent.saturating_sub(before.since) * self.rate / 1_000_000;
+        let waited = self.sent_at.saturating_sub(before.since) * self.rate / 1_000_000;
         // Clocks are read in whole milliseconds.
-        let lives = before.lives * SEC - 2_000;
-        if waited < lives { wrong("takes over too soon") } else { None }
+        let ttl = before.ttl * SEC - 2_000;
+        if waited < ttl { violation("takes over before the ttl has passed") } else { None }
     }
 }
 
@@ -57,12 +57,12 @@ impl Change<'_> {
 mod tests {
     use super::*;
 
-    fn takeover(sent: u64) -> Change<'static> {
-        let before = Before { holder: "a".into(), lives: 15, since: 0 };
-        Change {
-            me: "b",
+    fn takeover(sent_at: u64) -> Write<'static> {
+        let before = PreviousRecord { holder: "a".into(), ttl: 15, since: 0 };
+        Write {
+            identity: "b",
             rate: 1_000_000,
-            sent,
+            sent_at,
             conditional: true,
             before: Some(before),
             holder: "b",
@@ -75,11 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn theft_is_found() {
-        assert!(takeover(14 * SEC).check().is_some(), "too soon");
-        assert!(Change { rate: 900_000, ..takeover(16 * SEC) }.check().is_some(), "a slow clock");
-        assert!(Change { conditional: false, ..takeover(20 * SEC) }.check().is_some(), "blind");
-        assert!(Change { holder: "", ..takeover(20 * SEC) }.check().is_some(), "frees another's");
-        assert!(Change { holder: "c", ..takeover(20 * SEC) }.check().is_some(), "for another");
+    fn a_write_against_the_takeover_rules_is_a_violation() {
+        let is_violation =
+            |write: Write<'_>| write.check().is_some_and(|found| found.check == "C4");
+        let late = || takeover(20 * SEC);
+        assert!(is_violation(takeover(14 * SEC)), "too soon");
+        assert!(is_violation(Write { rate: 900_000, ..takeover(16 * SEC) }), "a slow clock");
+        assert!(is_violation(Write { conditional: false, ..late() }), "unconditional");
+        assert!(is_violation(Write { holder: "", ..late() }), "releases another holder's record");
+        assert!(is_violation(Write { holder: "c", ..late() }), "writes another identity");
     }
 }

@@ -1,9 +1,9 @@
-//! What must hold of any object that a server answers with: for the property tests and for the fuzz target.
+//! The properties of every object that a server can send, for the property tests and for the fuzz target.
 
 use super::*;
 use crate::api::name::{Name, Namespace};
 
-/// The fields of the spec that this crate reads; all but the last it also writes.
+/// The fields of the spec that this crate reads. It writes all of them except the last.
 pub(super) const SPEC: [&str; 6] = [
     "holderIdentity",
     "leaseDurationSeconds",
@@ -13,27 +13,35 @@ pub(super) const SPEC: [&str; 6] = [
     "preferredHolder",
 ];
 
-/// Reads `whole`, writes a claim over it, and reads that; false if it cannot be read.
+/// Decodes `whole`, encodes a claim over it, and decodes that. Returns false if `whole` cannot be decoded.
 ///
 /// # Panics
 ///
-/// If what is others' is not as it was, if what was written is not what is read, or if `whole` is refused
-/// for anything but its version.
-#[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for the fuzz target alone"))]
+/// If a field of another program has changed, if the decoded record differs from the encoded one, or if `whole` is
+/// rejected for another reason than its version.
+#[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for the fuzz target only"))]
 pub fn check_lease(whole: &Value) -> bool {
     let base = match decode(whole.clone()) {
         Ok(base) => base,
         Err(Error::InvalidRecord { .. }) => return false,
-        Err(error) => panic!("refused for more than its version: {error}"),
+        Err(error) => panic!("rejected for another reason than its version: {error}"),
     };
-    assert_ne!(base.record.ttl, Some(Duration::ZERO), "a record that does not live");
-    assert_ne!(base.record.holder.as_deref(), Some(""), "nobody holds it");
+    assert_ne!(
+        base.record.ttl,
+        Some(Duration::ZERO),
+        "a time to live of zero must be decoded as absent"
+    );
+    assert_ne!(
+        base.record.holder.as_deref(),
+        Some(""),
+        "an empty holder must be decoded as absent"
+    );
     let _ = (acquired_ago(&base), base.token(), entry(base.clone()));
     let preferred = base.record.preferred.clone();
     let write = claim(Some(base));
     let written = encode(&key(Kind::Election, "orders"), &write, None);
-    assert_eq!(others(written.clone()), others(whole.clone()));
-    let read = decode(written).expect("it has the version of what it was written over");
+    assert_eq!(foreign_fields(written.clone()), foreign_fields(whole.clone()));
+    let read = decode(written).expect("it has the version of its base");
     assert_eq!(read.record, Record { preferred, ..write.record });
     true
 }
@@ -55,8 +63,8 @@ pub(super) fn claim(base: Option<Versioned>) -> Write {
     Write { base: base.map(Arc::new), kind: WriteKind::Claim, record }
 }
 
-/// What of `lease` is not this crate's to write. Where it has to write, what is no object becomes one.
-fn others(mut lease: Value) -> Value {
+/// The part of `lease` that this crate must not change. A value that must be an object becomes one.
+fn foreign_fields(mut lease: Value) -> Value {
     map(&mut lease, "spec").retain(|name, _| !SPEC[..5].contains(&name.as_str()));
     let metadata = map(&mut lease, "metadata");
     metadata.retain(|name, _| name != "resourceVersion" && name != "uid");

@@ -1,7 +1,7 @@
-//! Lease objects as JSON, and records: what is read from one, and what is written over one.
+//! Converts Lease objects, as JSON, to records and back.
 //!
-//! The whole object is kept as it came, and only what this crate owns is written over it: labels,
-//! annotations and fields of others survive, also those that this crate has never heard of.
+//! A write starts from the whole object as the server sent it, and replaces only what this crate owns. Labels,
+//! annotations and fields of other programs are preserved, including fields that this crate does not know.
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -21,31 +21,35 @@ use crate::{
 
 use super::BACKEND;
 
-/// Says what the record is for: `lock`, `election` or `candidate`.
+/// The label with the purpose of the record: `lock`, `election` or `candidate`.
 pub(super) const KIND: &str = "leasehold.dev/kind";
-/// On the records of an election and of its candidates: the election's record, cut to a label's length.
+/// The label of an election's record and of its candidates' records: the name of the election's Lease, shortened to the
+/// length of a label.
 pub(super) const ELECTION: &str = "leasehold.dev/election";
-/// The name as its user says it, where the Lease's own name differs.
+/// The annotation with the name of the lock or election, if the name of the Lease differs.
 const NAME: &str = "leasehold.dev/name";
-/// The name of the election's record, on a candidate's.
+/// The annotation of a candidate's record: the name of the election's Lease.
 const CANDIDATE_OF: &str = "leasehold.dev/candidate-of";
-/// Which write this is, as JSON: see [`Mark`].
+/// The annotation that identifies the write, as JSON: see [`Mark`].
 const MARK: &str = "leasehold.dev/tenure";
 
-/// What the Lease itself has no field for. Void where `holder` is not `spec.holderIdentity` or `renewed` not
-/// `spec.renewTime`: other electors keep annotations when they take a Lease over, or renew it under the same name.
+/// The values for which a Lease has no field.
+///
+/// A mark is ignored unless `holder` is `spec.holderIdentity` and `renewed` is `spec.renewTime`, because other electors
+/// keep the annotations when they take a Lease over, or renew it under the same name.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     holder: String,
     renewed: String,
-    /// The write: see [`Nonce`].
+    /// The identifier of the write: see [`Nonce`].
     write: String,
-    /// The fencing token of the tenure; absent in the write that acquires it, whose own version it is.
+    /// The fencing token of the tenure. Absent in the write that acquires the tenure, because the token is the version
+    /// which that write gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<NonZeroU64>,
 }
 
-/// The pod to which candidate records belong, so that the garbage collector removes what it leaves.
+/// The pod that owns candidate records, so that the garbage collector removes them with the pod.
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
     pub(super) namespace: String,
@@ -53,27 +57,30 @@ pub(super) struct Pod {
     pub(super) uid: String,
 }
 
-/// Reads what a server answered that was asked about `key`.
+/// Decodes the response to a request about `key`.
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`] if it is about something else: a version of that would outlast every true one.
-pub(super) fn answer(key: &RecordKey, whole: Value) -> Result<Versioned> {
+/// [`Error::Unavailable`] if the response is about another object. The version of that object must not be used, because
+/// if it is higher, every correct response after it would look outdated.
+pub(super) fn decode_response(key: &RecordKey, whole: Value) -> Result<Versioned> {
     let metadata = &whole["metadata"];
-    let other = |field: &str, own: &str| metadata[field].as_str().filter(|said| *said != own);
+    let other = |field: &str, own: &str| metadata[field].as_str().filter(|found| *found != own);
     let named = metadata["name"].is_string() && other("name", key.lease.as_str()).is_none();
     if !named || other("namespace", key.namespace.as_str()).is_some() {
-        return Err(malformed(OtherObject));
+        return Err(malformed(WrongObject));
     }
     decode(whole)
 }
 
-/// A proxy or a server that answers somebody else's question.
+/// A proxy or a server mixed up two responses.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is about another object")]
-struct OtherObject;
+#[error(
+    "the response is about another object: a proxy in front of the API server may mix up responses"
+)]
+struct WrongObject;
 
-/// Reads an object as a record.
+/// Decodes an object.
 ///
 /// # Errors
 ///
@@ -84,12 +91,16 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
     let number = version.parse().map_err(|_| Error::InvalidRecord {
         name: name.into(),
-        reason: format!("resourceVersion {version:?} is not a positive whole number below 2^64"),
+        reason: format!(
+            "resourceVersion {version:?} is not a positive whole number below 2^64. Check that the URL is that of a \
+             Kubernetes API server"
+        ),
     })?;
     let Some(uid) = metadata["uid"].as_str().filter(|uid| !uid.is_empty()) else {
         return Err(Error::InvalidRecord {
             name: name.into(),
-            reason: "the object has no uid".into(),
+            reason: "the object has no uid. Check that the URL is that of a Kubernetes API server"
+                .into(),
         });
     };
     let version = Version { number, uid: uid.into() };
@@ -118,11 +129,11 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
             .map(Into::into),
         token: mark.as_ref().and_then(|mark| mark.token),
     };
-    let age = renewed.map(ago);
+    let age = renewed.map(elapsed_since);
     Ok(Versioned { version, record, age, whole: Arc::new(whole) })
 }
 
-/// What a record that was listed or watched is for.
+/// Adds the purpose of a listed or watched record, from its labels and annotations.
 pub(super) fn entry(found: Versioned) -> Entry {
     let metadata = &found.whole["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
@@ -141,7 +152,7 @@ pub(super) fn entry(found: Versioned) -> Entry {
     Entry { namespace, lease, kind, name, found: Arc::new(found) }
 }
 
-/// The object to send: `write` over what it is conditional on.
+/// The object to send: the base of `write`, with the values of its record.
 pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value {
     let now = format!("{:.6}", wall_clock());
     let mut object = match &write.base {
@@ -154,7 +165,7 @@ pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value
         metadata.insert("resourceVersion".into(), base.version.number.to_string().into());
         metadata.insert("uid".into(), (*base.version.uid).into());
     }
-    describe(metadata, key);
+    set_labels_and_annotations(metadata, key);
     let mark = Mark {
         holder: record.holder.as_deref().unwrap_or_default().into(),
         renewed: now.clone(),
@@ -176,8 +187,8 @@ pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value
     object
 }
 
-/// The object to send so that nobody holds it, whatever else it says.
-pub(super) fn freed(whole: &Value) -> Value {
+/// The object to send so that it has no holder. Everything else stays as it is.
+pub(super) fn released(whole: &Value) -> Value {
     let mut object = whole.clone();
     map(&mut object, "spec").insert("holderIdentity".into(), "".into());
     object
@@ -189,7 +200,7 @@ fn new_object(key: &RecordKey, pod: Option<&Pod>) -> Value {
         "kind": "Lease",
         "metadata": { "name": key.lease.as_str(), "namespace": key.namespace.as_str() },
     });
-    // An owner in another namespace would count as missing, and the record be collected at once.
+    // The garbage collector regards an owner in another namespace as missing, and would delete the record at once.
     let owner = pod.filter(|pod| {
         matches!(key.kind, Kind::Candidate(_)) && pod.namespace == key.namespace.as_str()
     });
@@ -200,8 +211,8 @@ fn new_object(key: &RecordKey, pod: Option<&Pod>) -> Value {
     object
 }
 
-/// Labels to select by, and the names that do not fit into the Lease's own.
-fn describe(metadata: &mut Map<String, Value>, key: &RecordKey) {
+/// Sets the labels for selectors, and the names that the name of the Lease cannot hold.
+fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key: &RecordKey) {
     let (kind, election) = match &key.kind {
         Kind::Lock => ("lock", None),
         Kind::Election => ("election", Some(&key.lease)),
@@ -221,12 +232,12 @@ fn describe(metadata: &mut Map<String, Value>, key: &RecordKey) {
     }
 }
 
-/// The object under `name` in `object`, made if there is none.
+/// The map `name` in `object`. Creates it if there is none.
 fn map<'a>(object: &'a mut Value, name: &str) -> &'a mut Map<String, Value> {
     if !object.is_object() {
         *object = Value::Object(Map::new());
     }
-    field(object.as_object_mut().expect("made above"), name)
+    field(object.as_object_mut().expect("created above if missing"), name)
 }
 
 fn field<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
@@ -234,29 +245,29 @@ fn field<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Stri
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    value.as_object_mut().expect("made above")
+    value.as_object_mut().expect("created above if missing")
 }
 
 fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// How long ago the tenure began, as its holder wrote.
+/// The time since the tenure began, as its holder wrote it.
 pub(super) fn acquired_ago(found: &Versioned) -> Option<Duration> {
-    found.whole["spec"]["acquireTime"].as_str().and_then(time).map(ago)
+    found.whole["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
 }
 
-/// Zero if it is yet to come.
-fn ago(then: Timestamp) -> Duration {
+/// The time since `then`. Zero if `then` is in the future.
+fn elapsed_since(then: Timestamp) -> Duration {
     Duration::try_from(wall_clock().duration_since(then)).unwrap_or_default()
 }
 
-/// Wall time, for people and foreign tools to read: nothing is decided by it.
+/// Wall time, for people and other programs to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
 }
 
-/// The names that an unusable answer is told under.
+/// The error for a response that cannot be used.
 pub(super) fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::unavailable(BACKEND, error)
 }

@@ -1,4 +1,4 @@
-//! What holds of every object that a server could send, and of every record that is written.
+//! Properties of every object that a server can send, and of every record that is encoded.
 
 use proptest::{option, prelude::*};
 
@@ -49,7 +49,7 @@ fn a_version() -> impl Strategy<Value = Value> {
     prop_oneof!["[0-9]{1,21}", "[-+ ]?[0-9a-fx]{0,4}"].prop_map(Value::from)
 }
 
-/// A mark as this crate writes it, but with anything in it.
+/// A mark in the format of this crate, with arbitrary values.
 fn a_mark() -> impl Strategy<Value = Value> {
     let (text, mark) = (any_json(), (any_json(), any_json(), any_json(), any_json()));
     let mark = mark.prop_map(|(holder, renewed, write, token)| {
@@ -105,18 +105,18 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn nothing_that_is_sent_makes_it_panic(whole in any_json()) {
-        prop_assert!(!check_lease(&whole), "there is no version in it");
+    fn no_object_makes_the_codec_panic(whole in any_json()) {
+        prop_assert!(!check_lease(&whole), "an arbitrary object has no version");
     }
 
     #[test]
-    fn any_lease_with_a_version_is_read_and_written_over_without_loss(lease in a_lease()) {
+    fn every_lease_with_a_version_is_decoded_and_encoded_without_loss(lease in a_lease()) {
         let version = lease["metadata"]["resourceVersion"].as_str().unwrap().parse::<NonZeroU64>();
         prop_assert_eq!(check_lease(&lease), version.is_ok());
     }
 
     #[test]
-    fn every_record_is_read_as_it_was_written(record in a_record(), claims in any::<bool>()) {
+    fn every_record_is_decoded_as_it_was_encoded(record in a_record(), claims in any::<bool>()) {
         let change = if claims { WriteKind::Claim } else { WriteKind::Renew };
         let write = Write { base: None, kind: change, record };
         let found = decode(stored(encode(&key(Kind::Lock, "orders"), &write, None))).unwrap();

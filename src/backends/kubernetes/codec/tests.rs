@@ -1,4 +1,4 @@
-//! What is read and what is written, over everything that a Lease could be.
+//! Tests of decoding and encoding with single Leases.
 
 use super::{
     check::{claim, key},
@@ -13,7 +13,7 @@ pub(super) fn stored(mut object: Value) -> Value {
 }
 
 #[test]
-fn what_is_written_is_what_is_read() {
+fn a_record_is_decoded_as_it_was_encoded() {
     let write = claim(None);
     let found = decode(stored(encode(&key(Kind::Lock, "orders"), &write, None))).unwrap();
     assert_eq!(found.record, write.record);
@@ -21,7 +21,7 @@ fn what_is_written_is_what_is_read() {
 }
 
 #[test]
-fn what_others_wrote_is_preserved_field_by_field() {
+fn every_field_of_another_program_is_preserved() {
     let theirs = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "news": { "of": "the future" },
         "metadata": {
@@ -29,8 +29,8 @@ fn what_others_wrote_is_preserved_field_by_field() {
             "labels": { "app": "theirs" }, "annotations": { "note": "keep me" }, "finalizers": ["x/y"], "later": [1],
         },
         "spec": {
-            "holderIdentity": "", "leaseDurationSeconds": 1, "leaseTransitions": 2, "strategy": "OldestEmulationVersion",
-            "preferredHolder": "pod-b", "soon": true,
+            "holderIdentity": "", "leaseDurationSeconds": 1, "leaseTransitions": 2,
+            "strategy": "OldestEmulationVersion", "preferredHolder": "pod-b", "soon": true,
         },
     });
     let base = decode(theirs.clone()).unwrap();
@@ -52,22 +52,22 @@ fn what_others_wrote_is_preserved_field_by_field() {
 }
 
 #[test]
-fn the_mark_is_void_under_another_holder() {
+fn the_mark_is_ignored_under_another_holder() {
     let mut object = stored(encode(&key(Kind::Lock, "orders"), &claim(None), None));
-    object["spec"]["holderIdentity"] = "somebody else".into();
+    object["spec"]["holderIdentity"] = "another holder".into();
     let found = decode(object).unwrap();
     assert_eq!((found.record.nonce, found.token()), (None, None));
 }
 
 #[test]
-fn the_mark_is_void_once_another_program_renews_under_the_same_name() {
+fn the_mark_is_ignored_after_another_program_renews_under_the_same_name() {
     let mut object = stored(encode(&key(Kind::Lock, "orders"), &claim(None), None));
     object["spec"]["renewTime"] = "2031-01-01T00:00:00.000000Z".into();
     assert_eq!(decode(object).unwrap().record.nonce, None);
 }
 
 #[test]
-fn bad_field_values_are_read_as_unsaid() {
+fn invalid_field_values_are_decoded_as_absent() {
     for (field, value) in [
         ("leaseDurationSeconds", json!(0)),
         ("leaseDurationSeconds", json!(-5)),
@@ -83,11 +83,15 @@ fn bad_field_values_are_read_as_unsaid() {
     object["spec"]["renewTime"] = "yesterday".into();
     assert_eq!(decode(object.clone()).unwrap().age, None);
     object["spec"]["renewTime"] = "9999-01-01T00:00:00.000000Z".into();
-    assert_eq!(decode(object).unwrap().age, Some(Duration::ZERO), "the future is now");
+    assert_eq!(
+        decode(object).unwrap().age,
+        Some(Duration::ZERO),
+        "a renewal in the future has age zero"
+    );
 }
 
 #[test]
-fn a_version_that_is_no_number_is_an_error_and_never_token_zero() {
+fn a_version_that_is_not_a_number_is_an_error_and_never_token_zero() {
     for version in [
         json!("0"),
         json!("x17"),
@@ -104,7 +108,7 @@ fn a_version_that_is_no_number_is_an_error_and_never_token_zero() {
 }
 
 #[test]
-fn a_candidate_belongs_to_its_pod_only_in_its_own_namespace() {
+fn a_pod_owns_a_candidate_only_in_its_own_namespace() {
     let pod = |namespace: &str| Pod {
         namespace: namespace.into(),
         name: "web-1".into(),
@@ -121,7 +125,7 @@ fn a_candidate_belongs_to_its_pod_only_in_its_own_namespace() {
 }
 
 #[test]
-fn a_candidate_is_recognised_with_its_election() {
+fn a_candidate_is_decoded_with_its_election() {
     let election = key(Kind::Election, "jobs/nightly");
     let candidate = election.candidate(&Name::parse("id", "web-1").unwrap());
     let found = decode(stored(encode(&candidate, &claim(None), None))).unwrap();

@@ -1,9 +1,9 @@
-//! What the floors below are told of a machine.
+//! What the status of a machine reports.
 
 use super::*;
 
 #[test]
-fn a_tenure_is_said_to_yield_only_once_the_record_asks_for_another_holder() {
+fn a_tenure_yields_once_the_record_prefers_another_holder() {
     let (mut a, now) = holder();
     assert!(!a.yields() && !waiter().yields());
 
@@ -14,7 +14,7 @@ fn a_tenure_is_said_to_yield_only_once_the_record_asks_for_another_holder() {
 }
 
 #[test]
-fn the_holder_is_whom_the_record_names() {
+fn the_reported_record_names_the_current_holder() {
     let (a, _) = holder();
     let mut b = waiter();
     assert_eq!(a.holder(), Some("a"));
@@ -26,37 +26,40 @@ fn the_holder_is_whom_the_record_names() {
 }
 
 #[test]
-fn whoever_wants_a_tenure_contends_until_it_has_one() {
-    let told = |a: &Machine| (a.status.wanted, a.status.contending());
+fn a_machine_contends_from_a_claim_until_it_holds() {
+    let wanted_and_contending = |a: &Machine| (a.status.wanted, a.status.contending());
     let (mut a, _) = holder();
-    assert_eq!((told(&machine()), told(&contender())), ((false, false), (true, true)));
-    assert_eq!(told(&a), (true, false));
+    assert_eq!(
+        (wanted_and_contending(&machine()), wanted_and_contending(&contender())),
+        ((false, false), (true, true))
+    );
+    assert_eq!(wanted_and_contending(&a), (true, false));
 
     a.step(at(1), Input::Release);
 
-    assert_eq!(told(&a), (false, false));
+    assert_eq!(wanted_and_contending(&a), (false, false));
 }
 
 #[test]
-fn only_whoever_is_barred_and_has_asked_all_it_must_waits() {
+fn a_machine_waits_only_while_barred_and_with_no_request_owed() {
     let mut a = waiter();
     assert!(a.status.waiting && a.wants_watch());
-    assert!(!contender().status.waiting, "it reads, and knows nothing yet");
+    assert!(!contender().status.waiting, "the record is not known yet");
 
     a.step(at(1), Input::Missed);
-    assert!(!a.status.waiting && a.wants_watch(), "it is about to read");
+    assert!(!a.status.waiting && a.wants_watch(), "a read is owed");
     assert_eq!(a.step(at(2500), Input::Wake), Step::Read);
     a.step(at(2501), read(&held(10)));
     assert!(a.status.waiting);
 
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
-    assert!(!a.status.waiting && a.wants_watch(), "it reads");
+    assert!(!a.status.waiting && a.wants_watch(), "a read is in flight");
     a.step(at(16_001), Input::Release);
-    assert!(!a.wants_watch(), "nothing is wanted");
+    assert!(!a.wants_watch(), "no tenure is wanted");
 }
 
 #[test]
-fn whoever_holds_waits_for_nobody() {
+fn a_holder_does_not_wait_and_needs_no_watch() {
     let (mut a, now) = holder();
     let other = Record { preferred: Some("b".into()), ..now.record.clone() };
 
@@ -66,22 +69,22 @@ fn whoever_holds_waits_for_nobody() {
 }
 
 #[test]
-fn whoever_knew_what_is_gone_to_be_held_is_barred_until_a_fresh_look() {
+fn a_deleted_record_that_was_held_bars_until_a_fresh_read() {
     let mut a = waiter();
     a.step(at(4000), Input::Deleted(number(11)));
     assert!(a.status.waiting && a.wants_watch());
 
     a.step(at(19_000), Input::Wake);
     a.step(at(19_001), absent());
-    assert!(!a.wants_watch(), "it creates it");
+    assert!(!a.wants_watch(), "the record is being created");
 
     let mut b = contender();
     b.step(at(0), absent());
-    assert!(!b.wants_watch(), "it was never there");
+    assert!(!b.wants_watch(), "a record that never existed bars nothing");
 }
 
 #[test]
-fn somebody_elses_record_is_overdue_once_it_was_unchanged_for_its_time_to_live() {
+fn a_foreign_record_is_overdue_once_it_was_unchanged_for_its_ttl() {
     let a = waiter();
     assert_eq!([14_999, 15_000, 15_001].map(|ms| a.is_overdue(at(ms))), [false, true, true]);
 
@@ -90,7 +93,7 @@ fn somebody_elses_record_is_overdue_once_it_was_unchanged_for_its_time_to_live()
 }
 
 #[test]
-fn a_backend_fails_from_its_last_answer_on_until_a_useful_one() {
+fn a_machine_is_failing_from_a_failure_until_a_useful_answer() {
     let mut a = contender();
     assert!(!a.status.failing);
     let pause = a.step(at(0), Input::Read(Err(UNKNOWN)));
@@ -105,7 +108,7 @@ fn a_backend_fails_from_its_last_answer_on_until_a_useful_one() {
 }
 
 #[test]
-fn answers_that_are_all_too_old_are_a_backup_after_a_time_to_live() {
+fn outdated_answers_for_a_ttl_are_a_regression() {
     let mut a = waiter();
     a.step(at(10), changed(&held(20)));
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
@@ -113,11 +116,11 @@ fn answers_that_are_all_too_old_are_a_backup_after_a_time_to_live() {
 
     a.step(at(16_000), read(&free(19)));
     assert!(!a.status.regressed);
-    for (ms, told) in [(30_999, false), (31_000, true)] {
+    for (ms, regressed) in [(30_999, false), (31_000, true)] {
         let mut b = a.clone();
         assert_eq!(b.step(at(ms), Input::Wake), Step::Read);
         b.step(at(ms), read(&free(19)));
-        assert_eq!(b.status.regressed, told);
+        assert_eq!(b.status.regressed, regressed);
     }
 
     a.step(at(31_002), changed(&held(21)));
@@ -125,7 +128,7 @@ fn answers_that_are_all_too_old_are_a_backup_after_a_time_to_live() {
 }
 
 #[test]
-fn the_highest_version_is_that_of_what_was_told_last() {
+fn the_highest_version_includes_deletions() {
     let mut a = waiter();
     assert_eq!((machine().status.highest, a.status.highest), (0, 10));
 
@@ -135,19 +138,19 @@ fn the_highest_version_is_that_of_what_was_told_last() {
 }
 
 #[test]
-fn nothing_is_done_while_a_tenure_is_wanted_or_a_request_is_under_way() {
+fn a_machine_is_not_done_while_a_tenure_is_wanted_or_a_request_is_in_flight() {
     assert!(machine().status(at(0)).done);
     assert!(!waiter().status(at(0)).done && !holder().0.status(at(0)).done);
 
     let mut a = contender();
     a.step(at(0), Input::Release);
-    assert!(!a.status(at(0)).done && !a.status(at(60_000)).done, "a read");
+    assert!(!a.status(at(0)).done && !a.status(at(60_000)).done, "a read is in flight");
     a.step(at(1), absent());
     assert!(a.status(at(1)).done);
 }
 
 #[test]
-fn what_is_left_of_a_tenure_is_not_done_until_its_time_to_live_has_done_it() {
+fn an_unanswered_release_is_done_after_one_ttl() {
     let (mut a, _) = holder();
     written(a.step(at(1000), Input::Release));
     a.step(at(2000), unknown());
@@ -160,7 +163,7 @@ fn what_is_left_of_a_tenure_is_not_done_until_its_time_to_live_has_done_it() {
 }
 
 #[test]
-fn what_may_still_come_is_not_done_until_its_time_to_live_has_done_it() {
+fn an_unanswered_withdrawn_claim_is_done_after_one_ttl() {
     let mut a = contender();
     written(a.step(at(0), absent()));
     a.step(at(1000), Input::Release);
@@ -170,11 +173,11 @@ fn what_may_still_come_is_not_done_until_its_time_to_live_has_done_it() {
 }
 
 #[test]
-fn whether_a_withdrawn_takeover_has_left_is_unknown_while_it_is_under_way_or_to_be_read_up() {
+fn the_release_of_a_withdrawn_takeover_is_pending_until_a_read() {
     let mut a = waiter();
     a.step(at(16_000), Input::Wake);
     written(a.step(at(16_001), read(&held(10))));
-    assert_eq!(a.status(at(16_001)).release, Release::Done, "nothing was given back");
+    assert_eq!(a.status(at(16_001)).release, Release::Done, "there is nothing to release");
 
     a.step(at(16_002), Input::Release);
     assert_eq!(
@@ -193,22 +196,22 @@ fn whether_a_withdrawn_takeover_has_left_is_unknown_while_it_is_under_way_or_to_
 }
 
 #[test]
-fn news_from_a_watch_ends_a_failure_of_reads() {
-    for news in [changed(&held(11)), changed(&held(10)), Input::Deleted(number(11)), Input::Missed]
+fn a_watch_event_ends_a_failure_of_reads() {
+    for event in [changed(&held(11)), changed(&held(10)), Input::Deleted(number(11)), Input::Missed]
     {
         let mut a = waiter();
         assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
         a.step(at(17_500), Input::Read(Err(UNKNOWN)));
         assert!(a.status.failing && a.status.read_failing);
 
-        a.step(at(17_501), news.clone());
+        a.step(at(17_501), event.clone());
 
-        assert!(!a.status.failing && !a.status.read_failing, "{news:?}");
+        assert!(!a.status.failing && !a.status.read_failing, "{event:?}");
     }
 }
 
 #[test]
-fn a_read_that_fails_after_news_from_a_watch_is_no_failure() {
+fn a_read_that_fails_after_a_watch_event_is_no_failure() {
     let mut a = waiter();
     assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
     a.step(at(16_001), changed(&held(11)));
@@ -219,7 +222,7 @@ fn a_read_that_fails_after_news_from_a_watch_is_no_failure() {
 }
 
 #[test]
-fn news_from_a_watch_neither_ends_a_failure_of_writes_nor_hides_a_restored_backup() {
+fn a_watch_event_ends_no_failure_of_writes_and_an_older_one_no_failure_of_reads() {
     let mut a = contender();
     written(a.step(at(0), read(&free(9))));
     a.step(at(1), Input::Wrote(Outcome::Failed(REFUSED)));
@@ -230,5 +233,5 @@ fn news_from_a_watch_neither_ends_a_failure_of_writes_nor_hides_a_restored_backu
     assert_eq!(b.step(at(16_000), Input::Wake), Step::Read);
     b.step(at(16_001), Input::Read(Err(UNKNOWN)));
     b.step(at(16_002), changed(&held(9)));
-    assert!(b.status.failing, "an older state is no news");
+    assert!(b.status.failing, "an older state says nothing about the store now");
 }

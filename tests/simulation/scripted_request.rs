@@ -1,14 +1,15 @@
-//! Random requests that say what they mean, so that two servers can be asked the same: versions and uids are named by
-//! what they are, not by their text.
+//! Random requests that two servers can be sent alike. A script says `the current version` instead of a number,
+//! because the two servers count differently.
+
+use serde_json::{Value, json};
 
 use leasehold_test_support::Rng;
-use serde_json::{Value, json};
 
 use crate::api::Request;
 
-/// The objects that requests are about.
+/// The names of the objects.
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
-/// What lists and watches are restricted to.
+/// The selectors of lists and watches.
 pub(crate) const SELECTIONS: [Option<(&str, &str)>; 4] = [
     None,
     Some(("fieldSelector", "metadata.name=a")),
@@ -16,52 +17,58 @@ pub(crate) const SELECTIONS: [Option<(&str, &str)>; 4] = [
     Some(("labelSelector", "colour")),
 ];
 
-/// Which version or uid a request says.
+/// Which version or uid a request names.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Said {
-    Right,
-    /// It was right once.
+pub(crate) enum Precondition {
+    Current,
+    /// One that was current earlier.
     Former,
-    Nothing,
+    Absent,
 }
 
-/// What is in an object to write. No `preferredHolder`: a server that has coordinated leader election switched off, as it
-/// is by default, drops it without a word.
+/// The object that a request writes.
+///
+/// It never has a `preferredHolder`: without coordinated leader election, which is off by default, a real server
+/// drops that field silently.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// What is there.
+    /// The object as it is.
     Same,
-    /// Something that has not been there.
+    /// New labels and a new spec.
     New(Value, Value),
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Ask {
+pub(crate) enum ScriptedRequest {
     Get(&'static str),
     Create(&'static str, Content),
-    Update { name: &'static str, version: Said, uid: Said, content: Content },
-    Delete { name: &'static str, version: Said, uid: Said },
+    Update { name: &'static str, version: Precondition, uid: Precondition, content: Content },
+    Delete { name: &'static str, version: Precondition, uid: Precondition },
     List(Option<(&'static str, &'static str)>),
 }
 
-impl Ask {
+impl ScriptedRequest {
     pub(crate) fn random(rng: &mut Rng, number: u64) -> Self {
         let name = rng.pick(&NAMES);
         match rng.below(20) {
             0 => Self::Get(name),
             1..5 => Self::Create(name, Content::new(rng, number)),
-            5..8 => Self::Delete { name, version: Said::random(rng), uid: Said::random(rng) },
+            5..8 => Self::Delete {
+                name,
+                version: Precondition::random(rng),
+                uid: Precondition::random(rng),
+            },
             8 | 9 => Self::List(rng.pick(&SELECTIONS)),
             _ => Self::Update {
                 name,
-                version: Said::random(rng),
-                uid: Said::random(rng),
+                version: Precondition::random(rng),
+                uid: Precondition::random(rng),
                 content: if rng.chance(200) { Content::Same } else { Content::new(rng, number) },
             },
         }
     }
 
-    /// The request, to a server that has shown these states of the object, oldest first.
+    /// The request for a server that has shown these states of the object, oldest first.
     pub(crate) fn request(&self, shown: &[Value]) -> Request {
         let mut query = std::collections::BTreeMap::new();
         let (verb, name, body) = match self {
@@ -69,15 +76,15 @@ impl Ask {
             Self::Create(name, content) => ("create", *name, content.object(name, &[])),
             Self::Update { name, version, uid, content } => {
                 let mut object = content.object(name, shown);
-                version.say(&mut object["metadata"], "resourceVersion", shown);
-                uid.say(&mut object["metadata"], "uid", shown);
+                version.write_to(&mut object["metadata"], "resourceVersion", shown);
+                uid.write_to(&mut object["metadata"], "uid", shown);
                 ("update", *name, object)
             }
             Self::Delete { name, version, uid } => {
                 let mut object =
                     json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {} });
-                version.say(&mut object["preconditions"], "resourceVersion", shown);
-                uid.say(&mut object["preconditions"], "uid", shown);
+                version.write_to(&mut object["preconditions"], "resourceVersion", shown);
+                uid.write_to(&mut object["preconditions"], "uid", shown);
                 ("delete", *name, object)
             }
             Self::List(selection) => {
@@ -99,23 +106,23 @@ impl Ask {
     }
 }
 
-impl Said {
+impl Precondition {
     fn random(rng: &mut Rng) -> Self {
-        rng.pick(&[Self::Right, Self::Right, Self::Right, Self::Former, Self::Nothing])
+        rng.pick(&[Self::Current, Self::Current, Self::Current, Self::Former, Self::Absent])
     }
 
-    fn say(self, place: &mut Value, field: &str, shown: &[Value]) {
-        let texts = || shown.iter().rev().map(|object| &object["metadata"][field]);
-        let right = texts().next().cloned().unwrap_or_default();
-        let said = match self {
-            Self::Right => Some(right),
-            Self::Former => texts().find(|text| **text != right).cloned(),
-            Self::Nothing => None,
+    fn write_to(self, part: &mut Value, field: &str, shown: &[Value]) {
+        let values = || shown.iter().rev().map(|object| &object["metadata"][field]);
+        let current = values().next().cloned().unwrap_or_default();
+        let value = match self {
+            Self::Current => Some(current),
+            Self::Former => values().find(|value| **value != current).cloned(),
+            Self::Absent => None,
         };
-        let place = place.as_object_mut().expect("an object");
-        match said.filter(|said| !said.is_null()) {
-            Some(said) => place.insert(field.into(), said),
-            None => place.remove(field),
+        let part = part.as_object_mut().expect("an object");
+        match value.filter(|value| !value.is_null()) {
+            Some(value) => part.insert(field.into(), value),
+            None => part.remove(field),
         };
     }
 }
@@ -148,7 +155,7 @@ impl Content {
             (Self::Same, Some(last)) => object = last.clone(),
             (Self::Same, None) => {}
             (Self::New(labels, spec), last) => {
-                // As a client writes it: over what it has read.
+                // Change the object that was read, as a client does.
                 object = last.cloned().unwrap_or(object);
                 object["metadata"]["labels"] = labels.clone();
                 object["spec"] = spec.clone();

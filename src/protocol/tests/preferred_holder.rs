@@ -1,4 +1,4 @@
-//! Rule 17: the record asks for another holder.
+//! Rule 17: the record prefers another holder.
 
 use super::*;
 use crate::api::error::Loss;
@@ -8,18 +8,18 @@ fn preferring(whom: &str, version: u64, record: &Record) -> Arc<Versioned> {
 }
 
 #[test]
-fn a_holder_that_is_to_hand_over_stops_renewing_and_is_in_doubt_until_its_deadline() {
+fn a_holder_that_is_not_preferred_stops_renewing_and_is_in_doubt_until_its_deadline() {
     let (mut a, now) = holder();
 
     let step = a.step(at(1000), changed(&preferring("b", 11, &now.record)));
 
-    assert_eq!(step, Step::Sleep(at(13_000)), "no more renewals");
-    assert_eq!(token(&a, 12_999), Some(10), "the work may be brought to an end");
+    assert_eq!(step, Step::Sleep(at(13_000)), "the tenure is not renewed");
+    assert_eq!(token(&a, 12_999), Some(10), "the work has until the deadline to end");
     assert!(a.doubtful_at() <= Some(at(1000)));
 }
 
 #[test]
-fn what_runs_out_is_freed_and_left_to_whoever_is_preferred() {
+fn a_yielded_record_is_freed_and_left_to_the_preferred_holder_for_a_ttl() {
     let (mut a, now) = holder();
     a.step(at(1000), changed(&preferring("b", 11, &now.record)));
     let freeing = write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
@@ -28,12 +28,12 @@ fn what_runs_out_is_freed_and_left_to_whoever_is_preferred() {
 
     let step = a.step(at(13_010), stored(&preferring("b", 12, &freeing.record)));
 
-    assert!(assert_sleeps(&step) >= at(28_010), "its own claim would undo the hand-over");
+    assert!(assert_sleeps(&step) >= at(28_010), "a claim would undo the hand-over");
     assert!(a.status.waiting && a.wants_watch());
 }
 
 #[test]
-fn a_guard_dropped_meanwhile_is_released_at_once() {
+fn a_release_while_yielding_frees_the_record_at_once() {
     let (mut a, now) = holder();
     a.step(at(1000), changed(&preferring("b", 11, &now.record)));
 
@@ -44,7 +44,7 @@ fn a_guard_dropped_meanwhile_is_released_at_once() {
 }
 
 #[test]
-fn whoever_is_preferred_takes_a_free_record_at_once() {
+fn the_preferred_holder_claims_a_free_record_at_once() {
     let mut a = waiter();
 
     let step = a.step(at(1), changed(&preferring("a", 11, &free(11).record)));
@@ -53,7 +53,7 @@ fn whoever_is_preferred_takes_a_free_record_at_once() {
 }
 
 #[test]
-fn whoever_is_preferred_and_holds_goes_on() {
+fn a_preferred_holder_keeps_renewing() {
     let (mut a, now) = holder();
 
     let step = a.step(at(1000), changed(&preferring("a", 11, &now.record)));
@@ -62,7 +62,7 @@ fn whoever_is_preferred_and_holds_goes_on() {
 }
 
 #[test]
-fn whoever_had_their_time_and_did_not_come_is_passed_over() {
+fn a_preferred_holder_that_does_not_claim_within_a_ttl_is_passed_over() {
     let mut a = waiter();
     let gone = preferring("gone", 11, &free(11).record);
     let step = a.step(at(0), changed(&gone));
@@ -72,11 +72,11 @@ fn whoever_had_their_time_and_did_not_come_is_passed_over() {
     let claim = write_for(a.step(then, read(&gone)), WriteKind::Claim);
     let step = a.step(then, stored(&preferring("gone", 12, &claim.record)));
 
-    assert_eq!(step, Step::Sleep(then + secs(5)), "it holds, and renews");
+    assert_eq!(step, Step::Sleep(then + secs(5)), "the tenure is renewed");
 }
 
 #[test]
-fn somebody_newly_preferred_is_handed_over_to() {
+fn a_tenure_yields_to_a_newly_preferred_holder() {
     let mut a = waiter();
     let gone = preferring("gone", 11, &free(11).record);
     let step = a.step(at(0), changed(&gone));

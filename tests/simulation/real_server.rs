@@ -1,132 +1,145 @@
-//! The simulated server beside a real kube-apiserver: the same requests, the same answers and the same events.
+//! Compares the simulated API server with a real kube-apiserver: same requests, same responses, same events.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::TryStreamExt as _;
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
-use leasehold_test_support::{ADMIN, ControlPlane, Rng};
 use serde_json::{Value, json};
+
+use leasehold_test_support::{ADMIN, ControlPlane, Rng};
 
 use crate::{
     api::{self, Request},
-    script::{Ask, NAMES, SELECTIONS},
+    scripted_request::{NAMES, SELECTIONS, ScriptedRequest},
     store::Store,
     watches,
 };
 
-/// How many requests one script has.
+/// How many requests each script has.
 const REQUESTS: u64 = 150;
 
-/// One of the two, with what it has shown of each object.
-struct Side {
-    server: Server,
+/// One of the two servers, and each state of each object that it has shown.
+struct TestedServer {
+    kind: ServerKind,
     shown: BTreeMap<&'static str, Vec<Value>>,
     highest: u64,
 }
 
-enum Server {
+enum ServerKind {
     Simulated(Store),
     Real(Client, String),
 }
 
-/// What can be compared of an answer.
+/// The parts of a response that both servers must agree on.
 #[derive(Debug, PartialEq)]
-struct Answered {
+struct Outcome {
     status: u16,
     reason: String,
-    /// The objects, without what a server makes up, and how each version stands to the highest before.
-    objects: Vec<(Value, Version)>,
+    /// The objects without the fields that the server sets, and whether each version is new.
+    objects: Vec<(Value, VersionOrder)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Version {
-    /// Seen before.
+enum VersionOrder {
+    /// A version that is not above all earlier ones.
     Old,
-    /// Above all that were seen before.
+    /// A version above all earlier ones.
     New,
 }
 
-/// `LEASEHOLD_SEED_FROM=n` takes another script.
+/// `LEASEHOLD_SEED_FROM=n` runs other scripts.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_simulated_server_answers_as_a_real_one_does() {
+async fn the_simulated_server_answers_like_a_real_one() {
     let plane = ControlPlane::shared().await;
     let from = crate::from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
     let mut statuses = BTreeMap::new();
     for seed in from..from + 3 {
         let mut rng = Rng::new(seed);
-        let mut sides = [
-            Side::new(Server::Simulated(Store::new())),
-            Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
+        let mut servers = [
+            TestedServer::new(ServerKind::Simulated(Store::new())),
+            TestedServer::new(ServerKind::Real(plane.client(ADMIN), plane.namespace().await)),
         ];
-        let starts = [sides[0].version().await, sides[1].version().await];
+        let starts = [servers[0].version().await, servers[1].version().await];
         for number in 0..REQUESTS {
-            let ask = Ask::random(&mut rng, number);
-            let simulated = sides[0].ask(&ask).await;
-            let real = sides[1].ask(&ask).await;
+            let scripted = ScriptedRequest::random(&mut rng, number);
+            let simulated = servers[0].send(&scripted).await;
+            let real = servers[1].send(&scripted).await;
             assert_eq!(
                 simulated, real,
-                "seed {seed}, request {number}, simulated and real: {ask:?}"
+                "seed {seed}, request {number}, simulated and real: {scripted:?}"
             );
             *statuses.entry(real.status).or_insert(0) += 1;
         }
         for selection in SELECTIONS {
-            let simulated = sides[0].events(selection, starts[0]).await;
-            let real = sides[1].events(selection, starts[1]).await;
+            let simulated = servers[0].events(selection, starts[0]).await;
+            let real = servers[1].events(selection, starts[1]).await;
             assert_eq!(simulated, real, "seed {seed}, the events of {selection:?}");
             assert!(real.len() > 3, "{real:?}");
         }
     }
     println!("{statuses:?}");
-    let met: Vec<u16> = statuses.into_keys().collect();
-    assert_eq!(met, [200, 201, 404, 409, 422], "a status that never came proves nothing");
+    let seen_statuses: Vec<u16> = statuses.into_keys().collect();
+    assert_eq!(
+        seen_statuses,
+        [200, 201, 404, 409, 422],
+        "every status must occur, or the comparison proves nothing"
+    );
 }
 
-/// A real server goes on telling from its own memory what its etcd has forgotten: it is asked after a restart.
+/// The real server is restarted, because its watch cache would still serve the versions that etcd has compacted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_from_a_version_long_past_ends_as_on_a_real_server() {
+async fn a_watch_from_a_compacted_version_ends_like_on_a_real_server() {
     let plane = ControlPlane::start().await;
     if !plane.own() {
         return;
     }
-    let mut sides = [
-        Side::new(Server::Simulated(Store::new())),
-        Side::new(Server::Real(plane.client(ADMIN), plane.namespace().await)),
+    let mut servers = [
+        TestedServer::new(ServerKind::Simulated(Store::new())),
+        TestedServer::new(ServerKind::Real(plane.client(ADMIN), plane.namespace().await)),
     ];
-    let starts = [sides[0].version().await, sides[1].version().await];
+    let starts = [servers[0].version().await, servers[1].version().await];
     let mut rng = Rng::new(0);
     for number in 0..20 {
-        let ask = Ask::random(&mut rng, number);
-        assert_eq!(sides[0].ask(&ask).await, sides[1].ask(&ask).await, "{ask:?}");
+        let scripted = ScriptedRequest::random(&mut rng, number);
+        assert_eq!(
+            servers[0].send(&scripted).await,
+            servers[1].send(&scripted).await,
+            "{scripted:?}"
+        );
     }
 
-    for side in &mut sides {
-        let version = side.version().await;
-        match &mut side.server {
-            Server::Simulated(store) => store.compact(0),
-            Server::Real(client, _) => {
-                forget(&plane, version).await;
+    for tested in &mut servers {
+        let version = tested.version().await;
+        match &mut tested.kind {
+            ServerKind::Simulated(store) => store.compact(0),
+            ServerKind::Real(client, _) => {
+                compact_and_restart(&plane, version).await;
                 *client = plane.client(ADMIN);
             }
         }
     }
 
-    let ends = [sides[0].version().await, sides[1].version().await];
+    let versions_after = [servers[0].version().await, servers[1].version().await];
     for selection in SELECTIONS {
-        let simulated = sides[0].events(selection, starts[0]).await;
-        let real = sides[1].events(selection, starts[1]).await;
+        let simulated = servers[0].events(selection, starts[0]).await;
+        let real = servers[1].events(selection, starts[1]).await;
         assert_eq!(simulated, real, "{selection:?}");
         let expired =
             json!({ "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired" });
         assert_eq!(real, [("ERROR".to_owned(), expired)], "{selection:?}");
-        for (side, end) in sides.iter_mut().zip(ends) {
-            assert_eq!(side.events(selection, end).await, [], "{selection:?} from now on");
+        for (tested, end) in servers.iter_mut().zip(versions_after) {
+            assert_eq!(
+                tested.events(selection, end).await,
+                [],
+                "{selection:?} from the current version"
+            );
         }
     }
 }
 
-/// The events up to `version` are gone, from etcd and from what the server remembers.
-async fn forget(plane: &ControlPlane, version: u64) {
+/// Compacts etcd up to `version`, and restarts the server because that clears its watch cache.
+async fn compact_and_restart(plane: &ControlPlane, version: u64) {
     let etcd = plane.etcd().parse().expect("an address");
     let etcd = Client::try_from(kube::Config::new(etcd)).expect("a client");
     let compaction = json!({ "revision": version.to_string(), "physical": true });
@@ -137,15 +150,15 @@ async fn forget(plane: &ControlPlane, version: u64) {
     plane.restart_apiserver().await;
 }
 
-impl Side {
-    fn new(server: Server) -> Self {
-        Self { server, shown: BTreeMap::new(), highest: 0 }
+impl TestedServer {
+    fn new(kind: ServerKind) -> Self {
+        Self { kind, shown: BTreeMap::new(), highest: 0 }
     }
 
-    async fn ask(&mut self, ask: &Ask) -> Answered {
-        let name = ask.name();
-        let request = ask.request(self.shown.get(name).map_or(&[], Vec::as_slice));
-        let (status, answer) = self.server.carry_out(&request).await;
+    async fn send(&mut self, scripted: &ScriptedRequest) -> Outcome {
+        let name = scripted.name();
+        let request = scripted.request(self.shown.get(name).map_or(&[], Vec::as_slice));
+        let (status, answer) = self.kind.carry_out(&request).await;
         let objects = match answer["kind"].as_str() {
             Some("Lease") => vec![answer.clone()],
             Some("LeaseList") => answer["items"].as_array().cloned().unwrap_or_default(),
@@ -154,12 +167,12 @@ impl Side {
         let mut seen = Vec::new();
         for object in objects {
             let number = number(&object);
-            let version = if number > self.highest { Version::New } else { Version::Old };
-            seen.push((number, (without_server(&object), version)));
+            let version = if number > self.highest { VersionOrder::New } else { VersionOrder::Old };
+            seen.push((number, (client_fields(&object), version)));
             let named =
                 NAMES.iter().find(|name| object["metadata"]["name"] == **name).expect("asked for");
             let shown = self.shown.entry(named).or_default();
-            // Only what is newer: a list shows once more what is known.
+            // Keep only newer states: a list repeats known ones.
             if shown.last().is_none_or(|last| self::number(last) < number) {
                 shown.push(object);
             }
@@ -167,16 +180,16 @@ impl Side {
         self.highest = seen.iter().map(|(number, _)| *number).max().unwrap_or(0).max(self.highest);
         let reason = if status < 300 { "" } else { answer["reason"].as_str().unwrap_or_default() };
         let objects = seen.into_iter().map(|(_, seen)| seen).collect();
-        Answered { status, reason: reason.into(), objects }
+        Outcome { status, reason: reason.into(), objects }
     }
 
-    /// The version of all that there is.
+    /// The resource version of the whole collection.
     async fn version(&mut self) -> u64 {
-        let list = Ask::List(None).request(&[]);
-        number(&self.server.carry_out(&list).await.1)
+        let list = ScriptedRequest::List(None).request(&[]);
+        number(&self.kind.carry_out(&list).await.1)
     }
 
-    /// What a watch shows of all that has happened; each version is above the one before it.
+    /// The events of a watch from `start` to now. Asserts that their versions grow.
     async fn events(
         &mut self,
         selection: Option<(&str, &str)>,
@@ -189,46 +202,48 @@ impl Side {
             query: query.collect(),
             body: Value::Null,
         };
-        let events: Vec<Value> = match &self.server {
-            Server::Simulated(store) => match store.after(start) {
+        let events: Vec<Value> = match &self.kind {
+            ServerKind::Simulated(store) => match store.after(start) {
                 Some(commits) => commits
-                    .filter_map(|commit| api::event(&request, commit))
+                    .filter_map(|commit| api::watch_line(&request, commit))
                     .map(|line| parsed(&line))
                     .collect(),
-                None => vec![parsed(&watches::gone())],
+                None => vec![parsed(&watches::expired_line())],
             },
-            Server::Real(client, namespace) => watched(client, namespace, &request, start).await,
+            ServerKind::Real(client, namespace) => {
+                watched(client, namespace, &request, start).await
+            }
         };
         let mut last = start;
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         for event in events {
             let (kind, object) = (event["type"].as_str().unwrap_or_default(), &event["object"]);
             if kind == "ERROR" {
-                told.push((kind.to_owned(), without_words(object)));
+                seen.push((kind.to_owned(), without_message(object)));
                 continue;
             }
             let number = number(object);
             assert!(number > last, "{number} after {last}");
             last = number;
-            told.push((kind.to_owned(), without_server(object)));
+            seen.push((kind.to_owned(), client_fields(object)));
         }
-        told
+        seen
     }
 }
 
-impl Server {
+impl ServerKind {
     async fn carry_out(&mut self, request: &Request) -> (u16, Value) {
         match self {
             Self::Simulated(store) => {
                 let answer = api::carry_out(store, 0, &mut request.clone());
                 (answer.status, serde_json::from_slice(&answer.body).expect("an object"))
             }
-            Self::Real(client, namespace) => ask(client, namespace, request).await,
+            Self::Real(client, namespace) => send(client, namespace, request).await,
         }
     }
 }
 
-async fn ask(client: &Client, namespace: &str, request: &Request) -> (u16, Value) {
+async fn send(client: &Client, namespace: &str, request: &Request) -> (u16, Value) {
     let method = match request.verb {
         "create" => "POST",
         "update" => "PUT",
@@ -259,7 +274,11 @@ async fn watched(client: &Client, namespace: &str, request: &Request, start: u64
     );
     let answer = client.send(http::Request::get(path).body(Body::empty()).expect("a request"));
     let answer = answer.await.expect("an answer");
-    assert_eq!(answer.status(), 200, "whatever it then tells");
+    assert_eq!(
+        answer.status(),
+        200,
+        "a watch starts with 200, even if its first event is an error"
+    );
     let body = answer.into_body().into_data_stream();
     let read = body.map_ok(|bytes| bytes.to_vec()).try_concat();
     let text = tokio::time::timeout(Duration::from_secs(20), read)
@@ -293,14 +312,14 @@ fn number(object: &Value) -> u64 {
         .expect("a version")
 }
 
-/// What a client said of an object, and nothing that the server adds.
-fn without_server(object: &Value) -> Value {
+/// The fields that a client sets, without those that the server adds.
+fn client_fields(object: &Value) -> Value {
     let metadata = &object["metadata"];
     let labels = metadata["labels"].as_object().filter(|labels| !labels.is_empty());
     json!({ "name": metadata["name"], "labels": labels, "spec": object["spec"] })
 }
 
-/// What a status says, but for the message.
-fn without_words(status: &Value) -> Value {
+/// A status without its message.
+fn without_message(status: &Value) -> Value {
     json!({ "kind": status["kind"], "status": status["status"], "code": status["code"], "reason": status["reason"] })
 }

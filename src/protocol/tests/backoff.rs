@@ -1,8 +1,8 @@
-//! Rules 12 and 14: how often is asked where things fail.
+//! Rules 12 and 14: the rate of requests while requests fail.
 
 use super::*;
 
-/// The pauses after each of `answers`, which go to whatever is asked for.
+/// The pauses before the next `rounds` requests, each of which is answered with `answer`.
 fn pauses(
     a: &mut Machine,
     mut step: Step,
@@ -16,7 +16,7 @@ fn pauses(
             Step::Sleep(until) => {
                 assert!(
                     pauses.is_empty() || until > now,
-                    "it sleeps until {until:?} and no further"
+                    "a sleep until {until:?} must end later than {now:?}"
                 );
                 now = until;
                 a.step(now, Input::Wake)
@@ -26,7 +26,7 @@ fn pauses(
                 last = now;
                 a.step(now, answer(&step))
             }
-            Step::Done => panic!("something is wanted"),
+            Step::Done => panic!("a tenure is wanted, so the machine must not be done"),
         };
     }
     pauses
@@ -39,7 +39,7 @@ fn sent_in_an_hour(pauses: &[Duration]) -> u64 {
 }
 
 #[test]
-fn reads_that_are_answered_do_not_make_up_for_writes_that_fail() {
+fn successful_reads_do_not_reset_the_backoff_of_failing_writes() {
     let mut a = contender();
     let step = a.step(at(20_000), read(&free(9)));
 
@@ -52,7 +52,7 @@ fn reads_that_are_answered_do_not_make_up_for_writes_that_fail() {
 }
 
 #[test]
-fn conflicts_that_a_lagging_server_does_not_explain_are_paced() {
+fn conflicts_that_reads_do_not_explain_back_off() {
     let mut a = contender();
     let step = a.step(at(20_000), read(&free(9)));
 
@@ -61,12 +61,12 @@ fn conflicts_that_a_lagging_server_does_not_explain_are_paced() {
         _ => conflict(),
     });
 
-    assert_eq!(pauses[1], Duration::ZERO, "the first one is looked into at once");
+    assert_eq!(pauses[1], Duration::ZERO, "the first conflict is followed by a read at once");
     assert!(sent_in_an_hour(&pauses) <= 2 * 1440, "{pauses:?}");
 }
 
 #[test]
-fn creates_that_conflict_with_a_record_that_is_not_found_are_paced() {
+fn create_conflicts_with_a_missing_record_back_off() {
     let mut a = contender();
     let step = a.step(at(20_000), absent());
 
@@ -79,7 +79,7 @@ fn creates_that_conflict_with_a_record_that_is_not_found_are_paced() {
 }
 
 #[test]
-fn what_is_refused_is_tried_again_slowly() {
+fn a_refused_write_is_retried_slowly() {
     let mut a = contender();
     let step = a.step(at(20_000), read(&free(9)));
 
@@ -89,7 +89,7 @@ fn what_is_refused_is_tried_again_slowly() {
 }
 
 #[test]
-fn a_store_that_does_not_answer_is_asked_ever_less_often() {
+fn failing_reads_back_off() {
     let mut a = contender();
     let step = a.step(at(20_000), Input::Read(Err(UNKNOWN)));
 
@@ -100,35 +100,39 @@ fn a_store_that_does_not_answer_is_asked_ever_less_often() {
 }
 
 #[test]
-fn the_store_is_left_alone_for_as_long_as_it_asks() {
+fn retry_after_is_honoured() {
     let mut a = contender();
-    let asked = Failure { refused: false, retry_after: Some(secs(20)) };
+    let throttled = Failure { refused: false, retry_after: Some(secs(20)) };
 
-    let step = a.step(at(0), Input::Read(Err(asked)));
+    let step = a.step(at(0), Input::Read(Err(throttled)));
 
     assert_eq!(step, Step::Sleep(at(20_000)));
 }
 
 #[test]
-fn but_for_no_longer_than_a_minute_nor_than_a_tenure_can_bear() {
-    let asked = Failure { refused: false, retry_after: Some(secs(3600)) };
+fn retry_after_is_capped_at_a_minute_and_by_the_deadline_of_a_tenure() {
+    let throttled = Failure { refused: false, retry_after: Some(secs(3600)) };
     let mut a = contender();
-    assert_eq!(a.step(at(0), Input::Read(Err(asked))), Step::Sleep(at(60_000)));
+    assert_eq!(a.step(at(0), Input::Read(Err(throttled))), Step::Sleep(at(60_000)));
 
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
-    a.step(at(5001), Input::Wrote(Outcome::Failed(asked)));
-    let told = a.step(at(6500), Input::Wake);
+    a.step(at(5001), Input::Wrote(Outcome::Failed(throttled)));
+    let doubtful = a.step(at(6500), Input::Wake);
 
-    assert_eq!(told, Step::Sleep(at(10_000)), "two attempts of 1.5 s fit in before the deadline");
+    assert_eq!(
+        doubtful,
+        Step::Sleep(at(10_000)),
+        "two attempts of 1.5 s fit between the pause and the deadline"
+    );
 }
 
 #[test]
-fn a_pause_from_before_a_tenure_does_not_outlast_it() {
-    let asked = Failure { refused: false, retry_after: Some(secs(60)) };
+fn a_pause_from_before_a_tenure_leaves_time_for_two_attempts() {
+    let throttled = Failure { refused: false, retry_after: Some(secs(60)) };
     let mut a = contender();
     let write = written(a.step(at(0), absent()));
-    a.step(at(100), Input::Wrote(Outcome::Failed(asked)));
+    a.step(at(100), Input::Wrote(Outcome::Failed(throttled)));
 
     let pause = a.step(at(200), changed(&after(&write, 10)));
     assert_eq!(token(&a, 200), Some(10));
@@ -139,7 +143,7 @@ fn a_pause_from_before_a_tenure_does_not_outlast_it() {
 }
 
 #[test]
-fn locks_that_change_hands_quickly_are_not_claimed_at_each_release() {
+fn a_lock_that_changes_holders_quickly_is_not_claimed_at_each_release() {
     let mut a = waiter();
     let mut claims = 0;
 
@@ -159,11 +163,11 @@ fn locks_that_change_hands_quickly_are_not_claimed_at_each_release() {
         }
     }
 
-    assert!((20..120).contains(&claims), "{claims} claims for 500 releases in 10 s");
+    assert!((20..120).contains(&claims), "{claims} claims in 500 releases in 10 s");
 }
 
 #[test]
-fn who_has_lost_many_races_stands_back_until_it_has_won_one() {
+fn lost_races_delay_claims_until_a_claim_is_stored() {
     let mut a = waiter();
     for round in 1..20 {
         let step = a.step(at(round * 1000), changed(&free(10 + 2 * round)));
@@ -176,7 +180,7 @@ fn who_has_lost_many_races_stands_back_until_it_has_won_one() {
 
     let step = a.step(at(20_000), changed(&free(60)));
     let (then, step) = wake(&mut a, &step);
-    assert!(then < at(20_040), "19 races lost: up to 38 ms");
+    assert!(then < at(20_040), "19 lost races delay a claim by up to 38 ms");
     let write = written(step);
     a.step(then, stored(&after(&write, 61)));
     let freed = written(a.step(then, Input::Release));
@@ -184,11 +188,11 @@ fn who_has_lost_many_races_stands_back_until_it_has_won_one() {
     a.step(then, changed(&held(63)));
     a.step(then, Input::Claim(Durations::default()));
 
-    assert!(matches!(a.step(then, changed(&free(64))), Step::Write(_)), "at once");
+    assert!(matches!(a.step(then, changed(&free(64))), Step::Write(_)), "no delay");
 }
 
 #[test]
-fn those_who_wait_do_not_come_all_at_once() {
+fn takeovers_of_different_machines_are_spread_over_half_a_second() {
     let takes: std::collections::BTreeSet<Moment> = (0..200)
         .map(|seed| {
             let mut a = Machine::new("a".into(), seed, Durations::default());
@@ -201,7 +205,7 @@ fn those_who_wait_do_not_come_all_at_once() {
     assert!(takes.iter().all(|take| (at(15_000)..=at(15_500)).contains(take)));
 }
 
-/// One for whom everything takes long.
+/// A contender with the longest ttl.
 fn patient() -> Machine {
     let mut a = machine();
     assert_eq!(a.step(at(20_000), Input::Claim(Timing::new(secs(86_400)).durations())), Step::Read);
@@ -209,7 +213,7 @@ fn patient() -> Machine {
 }
 
 #[test]
-fn a_long_time_to_live_makes_no_pause_longer() {
+fn a_long_ttl_does_not_lengthen_pauses() {
     let mut a = patient();
     let step = a.step(at(20_000), Input::Read(Err(UNKNOWN)));
     let failed = pauses(&mut a, step, 40, |_| Input::Read(Err(UNKNOWN)));
@@ -229,21 +233,21 @@ fn a_long_time_to_live_makes_no_pause_longer() {
 }
 
 #[test]
-fn what_failed_before_somebody_asked_is_no_answer_to_them() {
+fn a_new_caller_ends_the_backoff() {
     let mut a = contender();
-    let asked = Failure { refused: false, retry_after: Some(secs(60)) };
-    a.step(at(0), Input::Read(Err(asked)));
+    let throttled = Failure { refused: false, retry_after: Some(secs(60)) };
+    a.step(at(0), Input::Read(Err(throttled)));
     a.step(at(1), Input::Release);
     assert!(a.status.failing);
 
     a.step(at(2), Input::Look);
 
     assert!(!a.status.failing);
-    assert_eq!(a.step(at(2), Input::Claim(Durations::default())), Step::Read, "at once");
+    assert_eq!(a.step(at(2), Input::Claim(Durations::default())), Step::Read, "no pause");
 }
 
 #[test]
-fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
+fn a_claim_long_after_a_deletion_begins_with_a_read() {
     let mut a = waiter();
     a.step(at(10), Input::Deleted(number(11)));
     a.step(at(20), Input::Release);
@@ -254,7 +258,7 @@ fn whoever_asks_long_after_a_deletion_is_answered_by_a_read() {
 }
 
 #[test]
-fn a_state_that_was_known_before_explains_no_conflict() {
+fn a_state_that_was_known_before_a_conflict_does_not_explain_it() {
     let mut a = contender();
     written(a.step(at(0), read(&free(10))));
     assert_eq!(a.step(at(5), conflict()), Step::Read);
@@ -264,12 +268,12 @@ fn a_state_that_was_known_before_explains_no_conflict() {
 
     assert!(
         assert_sleeps(&a.step(then, conflict())) > then,
-        "the second is not looked into at once"
+        "the second conflict is followed by a pause"
     );
 }
 
 #[test]
-fn who_has_lost_a_race_stands_back_from_what_is_free_and_not_from_its_own() {
+fn a_lost_race_does_not_delay_the_claim_of_the_machines_own_record() {
     let (mut a, now) = holder();
     write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);
     a.step(at(13_000), Input::Claim(Durations::default()));

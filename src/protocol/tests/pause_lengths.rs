@@ -1,8 +1,8 @@
-//! Rules 12 and 14: how long a pause is, and how those who wait are spread.
+//! Rules 12 and 14: the length of each pause, and the spread of takeovers.
 
 use super::*;
 
-/// Half of `most` and a share of the other half.
+/// A pause is half of `most` plus a share of the other half.
 #[track_caller]
 fn assert_about(pause: Duration, most: Duration) {
     assert!(most / 2 <= pause && pause <= most, "{pause:?} for {most:?}");
@@ -29,7 +29,7 @@ fn each_failure_doubles_the_pause_up_to_the_renewal_interval() {
 }
 
 #[test]
-fn no_pause_of_a_holder_is_longer_than_an_attempt() {
+fn a_holder_never_pauses_longer_than_one_attempt_timeout() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
     let mut now = at(5001);
@@ -46,7 +46,7 @@ fn no_pause_of_a_holder_is_longer_than_an_attempt() {
 }
 
 #[test]
-fn a_holder_that_is_refused_has_three_more_attempts() {
+fn a_refused_holder_has_time_for_three_more_attempts() {
     let (mut a, _) = holder();
     written(a.step(at(5000), Input::Wake));
     let mut now = at(5000);
@@ -60,27 +60,27 @@ fn a_holder_that_is_refused_has_three_more_attempts() {
     }
 }
 
-/// A contender whose first claim has met a conflict at 0 ms that nothing explains, and whose second is under way.
-fn twice() -> Machine {
+/// A contender with an unexplained conflict at 0 ms and its second claim in flight.
+fn after_one_conflict() -> Machine {
     let mut a = contender();
     written(a.step(at(0), read(&free(10))));
-    assert_eq!(a.step(at(0), conflict()), Step::Read, "at once");
+    assert_eq!(a.step(at(0), conflict()), Step::Read, "the first conflict causes no pause");
     let pause = a.step(at(0), read(&free(10)));
     write_for(wake(&mut a, &pause).1, WriteKind::Claim);
     a
 }
 
 #[test]
-fn conflicts_in_a_row_are_paced_and_those_far_apart_are_not() {
-    let step = twice().step(at(10_000), conflict());
+fn only_conflicts_close_together_back_off() {
+    let step = after_one_conflict().step(at(10_000), conflict());
     assert!(assert_sleeps(&step) > at(10_000));
 
-    assert_eq!(twice().step(at(10_001), conflict()), Step::Read);
+    assert_eq!(after_one_conflict().step(at(10_001), conflict()), Step::Read);
 }
 
 #[test]
-fn each_conflict_that_nothing_explains_doubles_the_pause_up_to_a_quarter_of_the_renewal_interval() {
-    let mut a = twice();
+fn each_unexplained_conflict_doubles_the_pause_up_to_a_quarter_of_the_renewal_interval() {
+    let mut a = after_one_conflict();
     let mut now = at(1000);
 
     for conflicts in 0..10 {
@@ -96,8 +96,8 @@ fn each_conflict_that_nothing_explains_doubles_the_pause_up_to_a_quarter_of_the_
     }
 }
 
-/// How long a machine of this seed leaves a free record to others, once it has lost that many races.
-fn stands_back(seed: u64, races: u64) -> Duration {
+/// How long a machine with this seed delays its claim of a free record after this many lost races.
+fn claim_delay(seed: u64, races: u64) -> Duration {
     let mut a = Machine::new("a".into(), seed, Durations::default());
     a.step(at(0), Input::Claim(Durations::default()));
     a.step(at(0), read(&held(10)));
@@ -117,16 +117,16 @@ fn stands_back(seed: u64, races: u64) -> Duration {
 }
 
 #[test]
-fn who_has_lost_races_stands_back_by_a_share_of_two_milliseconds_each_and_a_hundred_at_most() {
+fn each_lost_race_adds_up_to_two_milliseconds_to_the_claim_delay_and_a_hundred_at_most() {
     for (races, most) in [(0, ms(0)), (1, ms(2)), (19, ms(38)), (80, ms(100))] {
-        let longest = (0..100).map(|seed| stands_back(seed, races)).max().unwrap();
+        let longest = (0..100).map(|seed| claim_delay(seed, races)).max().unwrap();
 
         assert!(most / 10 * 9 <= longest && longest <= most, "{races} races: {longest:?}");
     }
 }
 
 #[test]
-fn those_who_wait_are_spread_evenly_and_differently_each_time() {
+fn takeover_jitter_is_even_across_machines_and_across_versions() {
     let part = |seed: u64, version: u64| {
         let mut a = Machine::new("a".into(), seed, Durations::default());
         a.step(at(0), Input::Claim(Durations::default()));

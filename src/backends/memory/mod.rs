@@ -1,0 +1,116 @@
+//! The embedded backend: the protocol over a map in this process.
+
+mod faults;
+mod store;
+
+use std::{fmt, sync::Arc};
+
+use futures::future::BoxFuture;
+
+pub use self::faults::Fault;
+use self::{faults::Connection, store::Records};
+use crate::{
+    Clock, ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
+    Options, Result, WatchElectOptions,
+    api::name::{LeaseName, Name},
+    runtime::handle::Handle,
+    store::Store,
+};
+
+/// The name of this backend.
+const BACKEND: &str = "memory";
+
+/// Locks and elections within one process: for tests, for demonstrations, and for programs that also run without a
+/// cluster.
+///
+/// Handles made by [`another`](Self::another) share one store and exclude each other, as handles in different
+/// processes do. A clone is the same handle. The protocol is the one that runs on Kubernetes; only the store differs.
+///
+/// Time is the time of the async runtime, so that tests can use `tokio::time::pause`.
+///
+/// ```
+/// use std::time::Duration;
+/// use leasehold::{Error, LockOptions, Memory, Options, Sync as _};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> leasehold::Result<()> {
+/// let a = Memory::default();
+/// let b = a.another(Options::default())?;
+///
+/// let held = a.lock("orders", LockOptions::default()).await?;
+/// let busy = b.lock("orders", LockOptions::default().try_once()).await;
+/// assert!(matches!(busy, Err(Error::Held { .. })));
+/// # drop(held);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Memory {
+    handle: Arc<Handle>,
+    connection: Arc<Connection>,
+}
+
+impl Memory {
+    /// A handle to a new, empty store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
+    pub fn new(options: Options) -> Result<Self> {
+        Self::with_records(Arc::new(Records::new()), options)
+    }
+
+    /// Another handle to the same store, with an identity of its own, as a second process would have it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
+    pub fn another(&self, options: Options) -> Result<Self> {
+        Self::with_records(Arc::clone(&self.connection.records), options)
+    }
+
+    /// Puts `fault` on the next request of this handle. Faults that were injected before come first.
+    pub fn inject(&self, fault: Fault) {
+        self.connection.inject(fault);
+    }
+
+    /// Puts `fault` on every request of this handle, and silences its watches, until a call with `None`.
+    pub fn disturb(&self, fault: Option<Fault>) {
+        self.connection.disturb(fault);
+    }
+
+    /// Deletes the record of the lock or election `name`, as an operator can do with `kubectl delete`.
+    /// Returns false if there is no such record.
+    #[expect(clippy::must_use_candidate, reason = "callers may ignore whether there was a record")]
+    pub fn delete_record(&self, name: &str) -> bool {
+        let options = self.handle.options();
+        let Ok(name) = Name::parse("lock name", name) else { return false };
+        let lease = LeaseName::of(&options.prefix, &name);
+        options
+            .namespace
+            .as_deref()
+            .is_some_and(|namespace| self.connection.records.delete(namespace, &lease))
+    }
+
+    /// The number of requests that this handle has sent so far, without watches. Use it to test an upper bound.
+    #[must_use]
+    pub fn request_count(&self) -> u64 {
+        self.connection.request_count()
+    }
+
+    /// A handle to `records`.
+    fn with_records(records: Arc<Records>, options: Options) -> Result<Self> {
+        let connection = Arc::new(Connection::new(records));
+        let store = Arc::clone(&connection) as Arc<dyn Store>;
+        let handle = Handle::new(store, options.clock(Clock::Runtime), "default")?;
+        Ok(Self { handle, connection })
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Options::default()).expect("default options are valid")
+    }
+}
+
+crate::runtime::implement::implement_sync!(Memory);

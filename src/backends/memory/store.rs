@@ -1,0 +1,216 @@
+//! The records of one store, and the watches on them.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+};
+
+use futures::{stream, stream::BoxStream};
+use tokio::sync::{broadcast, watch};
+
+use super::Fault;
+use crate::{
+    Clock,
+    api::name::{LeaseName, Namespace},
+    protocol::record::{Record, Version, Versioned, Write, WriteKind},
+    store::{Entry, Kind, RecordKey, Scope, WatchEvent, Written},
+    util::{clock::Moment, mutex::lock},
+};
+
+/// How many events a watch may lag behind before it gets the whole state again.
+const BACKLOG: usize = 256;
+
+/// The records of one store, which all its handles share.
+pub(super) struct Records {
+    state: Mutex<State>,
+    changes: broadcast::Sender<WatchEvent>,
+}
+
+#[derive(Default)]
+struct State {
+    map: BTreeMap<(Namespace, LeaseName), StoredRecord>,
+    /// The version of the latest change of any record. One counter for all records, as in a cluster: versions of
+    /// one name grow across a deletion too.
+    version: u64,
+}
+
+struct StoredRecord {
+    entry: Entry,
+    /// When this process wrote the record, on the clock of the runtime.
+    written: Moment,
+}
+
+impl State {
+    fn next_version(&mut self) -> NonZeroU64 {
+        self.version += 1;
+        NonZeroU64::new(self.version).expect("the counter starts at one")
+    }
+}
+
+impl Records {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::default(), changes: broadcast::Sender::new(BACKLOG) }
+    }
+
+    pub(super) fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
+        lock(&self.state)
+            .map
+            .get(&(namespace.clone(), lease.clone()))
+            .map(|stored| Arc::clone(&stored.entry.found))
+    }
+
+    pub(super) fn write(&self, key: &RecordKey, write: &Write) -> Written {
+        let mut state = lock(&self.state);
+        let map_key = (key.namespace.clone(), key.lease.clone());
+        let stored = state.map.get(&map_key).map(|stored| &stored.entry.found);
+        let current = stored.map(|found| found.version.clone());
+        let preferred = stored.and_then(|found| found.record.preferred.clone());
+        if current.as_ref() != write.base.as_ref().map(|base| &base.version) {
+            return Written::Conflict;
+        }
+        if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+            self.remove(&mut state, &map_key);
+            return Written::Gone;
+        }
+        let number = state.next_version();
+        let uid = current.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
+        let found = Arc::new(Versioned {
+            version: Version { number, uid },
+            // `preferredHolder` is not ours to write: keep it.
+            record: Record { preferred, ..write.record.clone() },
+            age: None,
+            whole: Arc::new(serde_json::Value::Null),
+        });
+        let (name, kind) = (key.name.to_string(), Some(key.kind.clone()));
+        let (namespace, lease) = map_key.clone();
+        let entry = Entry { namespace, lease, kind, name, found: Arc::clone(&found) };
+        state
+            .map
+            .insert(map_key, StoredRecord { entry: entry.clone(), written: Clock::Runtime.now() });
+        // It is not an error that no watch is open.
+        let _ = self.changes.send(WatchEvent::Set(entry));
+        Written::Stored(found)
+    }
+
+    /// Deletes a record. Returns false if there is none.
+    pub(super) fn delete(&self, namespace: &str, lease: &LeaseName) -> bool {
+        let mut state = lock(&self.state);
+        let found =
+            state.map.keys().find(|(within, found)| within.as_str() == namespace && found == lease);
+        let Some(map_key) = found.cloned() else { return false };
+        self.remove(&mut state, &map_key);
+        true
+    }
+
+    fn remove(&self, state: &mut State, map_key: &(Namespace, LeaseName)) {
+        let version = state.next_version();
+        if state.map.remove(map_key).is_some() {
+            let (namespace, lease) = map_key.clone();
+            let _ = self.changes.send(WatchEvent::Gone(namespace, lease, version));
+        }
+    }
+
+    /// Watches `scope`. The watch is silent as long as `current_fault` is set.
+    pub(super) fn watch(
+        this: &Arc<Self>,
+        scope: &Scope,
+        current_fault: watch::Receiver<Option<Fault>>,
+    ) -> BoxStream<'static, WatchEvent> {
+        let watch = Watch {
+            records: Arc::clone(this),
+            changes: this.changes.subscribe(),
+            current_fault,
+            scope: scope.clone(),
+            send_all: true,
+        };
+        Box::pin(stream::unfold(
+            watch,
+            |mut watch| async move { Some((watch.next().await, watch)) },
+        ))
+    }
+
+    pub(super) fn list(&self, scope: &Scope) -> Vec<Entry> {
+        let now = Clock::Runtime.now();
+        let with_age = |stored: &StoredRecord| {
+            let found =
+                Versioned { age: Some(now - stored.written), ..(*stored.entry.found).clone() };
+            Entry { found: Arc::new(found), ..stored.entry.clone() }
+        };
+        let state = lock(&self.state);
+        let entries = state.map.values().filter(|stored| contains(scope, &stored.entry));
+        entries.map(with_age).collect()
+    }
+}
+
+/// Whether `scope` contains `entry`.
+fn contains(scope: &Scope, entry: &Entry) -> bool {
+    let namespace = &entry.namespace;
+    match scope {
+        // These records have no labels, so a label selector selects none.
+        Scope::Records(within, labels) => {
+            labels.is_none() && within.as_ref().is_none_or(|within| within == namespace)
+        }
+        Scope::Record(within, lease) => within == namespace && *lease == entry.lease,
+        Scope::Elections(within, only) => {
+            let election = match &entry.kind {
+                Some(Kind::Election) => Some(&entry.lease),
+                Some(Kind::Candidate(election)) => Some(election),
+                Some(Kind::Lock) | None => None,
+            };
+            within == namespace
+                && election
+                    .is_some_and(|election| only.as_ref().is_none_or(|only| only == election))
+        }
+    }
+}
+
+/// One watch of one handle.
+struct Watch {
+    records: Arc<Records>,
+    changes: broadcast::Receiver<WatchEvent>,
+    current_fault: watch::Receiver<Option<Fault>>,
+    scope: Scope,
+    /// The next event is the whole state, because the watch is new or missed events.
+    send_all: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> WatchEvent {
+        loop {
+            if self.current_fault.borrow_and_update().is_some() {
+                self.send_all = true;
+                if self.current_fault.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            if std::mem::take(&mut self.send_all) {
+                self.changes = self.changes.resubscribe();
+                return WatchEvent::All(self.records.list(&self.scope));
+            }
+            match self.changes.recv().await {
+                Ok(change) if self.is_in_scope(&change) => {
+                    if self.current_fault.borrow().is_none() {
+                        return change;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => self.send_all = true,
+            }
+        }
+    }
+
+    fn is_in_scope(&self, change: &WatchEvent) -> bool {
+        match change {
+            WatchEvent::Set(entry) => contains(&self.scope, entry),
+            // The kind of a deleted record is unknown. An extra event of a record never reported does no harm.
+            WatchEvent::Gone(namespace, lease, _) => match &self.scope {
+                Scope::Record(within, only) => within == namespace && only == lease,
+                Scope::Elections(within, _) => within == namespace,
+                Scope::Records(within, _) => within.as_ref().is_none_or(|one| one == namespace),
+            },
+            WatchEvent::All(_) | WatchEvent::Blind(_) => true,
+        }
+    }
+}
