@@ -200,6 +200,7 @@ impl Row for Record {
 
 /// A candidate of an election.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the JSON keys")]
 pub(crate) struct Candidate {
     pub(crate) election: String,
     pub(crate) namespace: String,
