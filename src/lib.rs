@@ -21,6 +21,7 @@ pub use api::{
     leader::{Leader, Observation, Status},
     member::{ElectEvent, ElectWatcher, Member, Role},
     options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions},
+    record::{EndReason, RecordEvent, RecordEventKind, RecordKind},
     sync::{DynSync, Sync},
     sync_ext::SyncExt,
     tenure::{Tenure, TenureState},
@@ -30,7 +31,7 @@ pub use api::{
 #[cfg(all(fuzzing, feature = "kubernetes"))]
 pub use backends::kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
-pub use backends::kubernetes::{Kubernetes, LeaseRecord, RecordKind, RecordOptions, RecordWatch};
+pub use backends::kubernetes::{Kubernetes, LeaseRecord, RecordOptions, RecordWatch};
 pub use backends::memory::{Fault, Memory};
 pub use util::clock::Clock;
 #[cfg(leasehold_simulation)]

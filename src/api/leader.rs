@@ -206,7 +206,13 @@ impl Leader {
     /// The member that leads, as far as this candidate knows.
     #[must_use]
     pub fn primary(&self) -> Option<Member> {
-        self.state.borrow().primary.clone()
+        self.observation().primary
+    }
+
+    /// The state of this candidate together with the leader, now. See [`status`](Self::status) for its guarantees.
+    #[must_use]
+    pub fn observation(&self) -> Observation {
+        self.state.borrow().observation(&self.candidate_id)
     }
 
     /// The state of this candidate together with the leader: first as they are, then each change. Ends after
@@ -214,21 +220,21 @@ impl Leader {
     ///
     /// A reader that is slower than the changes sees the latest, not each.
     pub fn watch(&self) -> impl Stream<Item = Observation> + Send + Unpin + 'static {
-        let start = (Arc::clone(&self.state), None::<Observation>);
+        let start = (Arc::clone(&self.state), Arc::clone(&self.candidate_id), None::<Observation>);
         Box::pin(
-            stream::unfold(start, |(state, last)| async move {
+            stream::unfold(start, |(state, id, last)| async move {
                 if last.as_ref().is_some_and(|last| last.status == Status::Resigned) {
                     return None;
                 }
                 let now = loop {
                     let changed = state.changed();
-                    let now = state.borrow().observation();
+                    let now = state.borrow().observation(&id);
                     if last.as_ref() != Some(&now) {
                         break now;
                     }
                     changed.await;
                 };
-                Some((now.clone(), (state, Some(now))))
+                Some((now.clone(), (state, id, Some(now))))
             })
             .fuse(),
         )
@@ -249,10 +255,13 @@ impl Leader {
 }
 
 impl LeaderState {
-    fn observation(&self) -> Observation {
+    /// What the candidate of this id observes.
+    fn observation(&self, id: &str) -> Observation {
         let status = self.status_now();
-        // The task that clears the leader may not have run since the deadline.
-        let primary = self.primary.clone().filter(|_| status != Status::Lost);
+        let leads = matches!(status, Status::Leading | Status::InDoubt);
+        // The task that clears the leader may not have run since the deadline, and the record of a tenure that is over
+        // still names this candidate until it is released or expires.
+        let primary = self.primary.clone().filter(|primary| leads || primary.candidate_id != id);
         Observation { status, primary }
     }
 

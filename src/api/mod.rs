@@ -6,6 +6,7 @@ pub(crate) mod leader;
 pub(crate) mod member;
 pub(crate) mod name;
 pub(crate) mod options;
+pub(crate) mod record;
 pub(crate) mod sync;
 pub(crate) mod sync_ext;
 pub(crate) mod tenure;

@@ -41,7 +41,8 @@ const UNLISTED: &str = "competing unlisted";
 pub(crate) struct Candidate {
     pub(crate) contenders: Arc<Contenders>,
     pub(crate) election: Arc<RecordKey>,
-    pub(crate) candidate_id: Name,
+    /// The candidate's id.
+    pub(crate) id: Name,
     pub(crate) timing: Durations,
     pub(crate) state: Arc<Watched<LeaderState>>,
     pub(crate) resign: mpsc::UnboundedReceiver<Resign>,
@@ -100,8 +101,7 @@ impl Candidate {
 
     /// Competes until the candidate leads (`Ok(Ok)`), the backend refuses (`Ok(Err)`), or it is resigned (`Err`).
     async fn follow(&mut self) -> Result<Result<Guard>, Option<Resign>> {
-        let mut pending =
-            self.contenders.claim(&self.election, &self.candidate_id, self.timing, None);
+        let mut pending = self.contenders.claim(&self.election, &self.id, self.timing, None);
         let contender = Arc::clone(&pending.status);
         loop {
             let changed = contender.changed();
@@ -121,8 +121,8 @@ impl Candidate {
     async fn lead(&mut self, guard: Guard) -> End {
         self.warned.remove(RETRYING_SLOWLY);
         self.membership = Membership::None;
-        let member = self.member(Role::Leader, &self.candidate_id.to_arc(), Some(guard.token()));
-        let (election, candidate_id) = (&self.election.name, &self.candidate_id);
+        let member = self.member(Role::Leader, &self.id.to_arc(), Some(guard.token()));
+        let (election, candidate_id) = (&self.election.name, &self.id);
         tracing::debug!(%election, %candidate_id, token = %guard.token(), "elected");
         let mut states = guard.states();
         // From now on the guard belongs to the user, who may take it, and steps down by dropping it.
@@ -164,8 +164,8 @@ impl Candidate {
         }
         self.set_status(Status::Follower);
         if matches!(self.membership, Membership::None) {
-            let key = self.election.candidate(&self.candidate_id);
-            self.membership = Membership::join(&self.contenders, key, &self.candidate_id);
+            let key = self.election.candidate(&self.id);
+            self.membership = Membership::join(&self.contenders, key, &self.id);
         }
     }
 
@@ -223,17 +223,15 @@ impl Candidate {
         self.end();
         let released = guard.map(Guard::release);
         self.membership = Membership::None;
-        let (key, limit) = (self.election.candidate(&self.candidate_id), self.timing.ttl());
+        let (key, limit) = (self.election.candidate(&self.id), self.timing.ttl());
         let (lead, listed) = tokio::join!(
             async {
                 match released {
                     Some(released) => released.await,
-                    None => {
-                        self.contenders.released(&self.election, &self.candidate_id, limit).await
-                    }
+                    None => self.contenders.released(&self.election, &self.id, limit).await,
                 }
             },
-            self.contenders.released(&key, &self.candidate_id, limit),
+            self.contenders.released(&key, &self.id, limit),
         );
         let outcome = lead.and(listed);
         self.registration = None;
@@ -251,7 +249,7 @@ impl Candidate {
             state.status = Status::Resigned;
             state.leaving = true;
             state.lead = Lead::None;
-            state.primary.take_if(|primary| primary.candidate_id == self.candidate_id.as_str());
+            state.primary.take_if(|primary| primary.candidate_id == self.id.as_str());
             true
         });
     }

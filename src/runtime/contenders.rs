@@ -174,7 +174,7 @@ impl Contenders {
     fn spawn(self: &Arc<Self>, key: Arc<RecordKey>, slot: SlotKey, machine: Machine) -> Channels {
         let identity = slot.1.clone();
         let (commands, received) = mpsc::unbounded_channel();
-        let (releases, released) = mpsc::unbounded_channel();
+        let (releases, given_back) = mpsc::unbounded_channel();
         let status = Arc::<Watched<ContenderStatus>>::default();
         let queue = Queue::new(
             key.name.to_arc(),
@@ -194,7 +194,7 @@ impl Contenders {
             queue,
             renewing: None,
             commands: received,
-            releases: released,
+            releases: given_back,
         };
         tokio::spawn(run(contender, Arc::downgrade(self), slot).instrument(span));
         Channels { commands, releases, status }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, future::ready, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -9,9 +10,10 @@ use super::{
     candidate::Candidate,
     candidates::Candidates,
     contenders::Contenders,
-    members,
     membership::Membership,
     observer::{self, Observer},
+    roster,
+    seen::Seen,
 };
 use crate::{
     Options,
@@ -23,7 +25,7 @@ use crate::{
         name::{self, LeaseName, Name, Namespace},
         options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     },
-    store::{Entry, Kind, RecordKey, Scope, Store},
+    store::{Kind, RecordKey, Scope, Store},
     util::{clock::Clock, watched::Watched},
 };
 
@@ -119,7 +121,7 @@ impl Handle {
         let candidate = Candidate {
             contenders: Arc::clone(&self.contenders),
             election,
-            candidate_id,
+            id: candidate_id,
             timing,
             state,
             resign: resigned,
@@ -144,18 +146,26 @@ impl Handle {
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        Ok(members::members(&self.options.prefix, &self.list(&scope).await?))
+        Ok(roster::members(&self.options.prefix, &self.list(&scope).await?))
     }
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        Ok(members::watch(self.observe(scope).await?, self.options.prefix.clone()))
+        let (observer, prefix) = (self.observe(scope).await?, self.options.prefix.clone());
+        let batches = stream::unfold(observer, |mut observer| async move {
+            Some((stream::iter(observer.next_events().await), observer))
+        });
+        let events = batches.flatten().filter_map(move |event| ready(event.election(&prefix)));
+        Ok(ElectWatcher::new(events))
     }
 
     /// The records in `scope` now.
-    pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<Entry>> {
-        answered(&*self.store, observer::LIST_TIMEOUT, self.store.list(scope)).await
+    pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<Seen>> {
+        let list = self.store.list(scope);
+        let entries = answered(&*self.store, observer::LIST_TIMEOUT, list).await?;
+        let now = self.clock.now();
+        Ok(entries.into_iter().map(|entry| Seen::listed(entry, now)).collect())
     }
 
     /// The records in `scope`, kept up to date.

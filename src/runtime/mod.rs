@@ -8,11 +8,12 @@ mod contender_status;
 mod contenders;
 pub(crate) mod handle;
 pub(crate) mod implement;
-mod members;
 mod membership;
 #[cfg(feature = "metrics")]
 mod metrics;
 pub(crate) mod observer;
 mod queue;
 mod request;
+pub(crate) mod roster;
+pub(crate) mod seen;
 mod telemetry;

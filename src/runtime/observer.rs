@@ -12,7 +12,11 @@ use crate::{
         name::{LeaseName, Namespace},
     },
     protocol::record::Version,
-    runtime::attempt::{FAR, answered},
+    runtime::{
+        attempt::{FAR, answered},
+        roster::{Event, Roster},
+        seen::Seen,
+    },
     store::{Entry, Scope, Store, WatchEvent},
     util::clock::{Clock, Moment},
 };
@@ -34,6 +38,8 @@ pub(crate) struct Observer {
     /// The list under way. Kept here, so that it goes on when the future of `next` is dropped.
     listing: Option<Listing>,
     seen: BTreeMap<(Namespace, LeaseName), Seen>,
+    /// The state after the events that were taken.
+    roster: Roster,
     /// When to list, whatever the watch reports.
     relist: Moment,
     /// Not before then is a list sent to confirm an expiry, because the last one failed.
@@ -41,45 +47,44 @@ pub(crate) struct Observer {
     last_error: Option<String>,
 }
 
-/// A record in its last seen version.
-pub(crate) struct Seen {
-    pub(crate) entry: Entry,
-    /// When this process first saw this version.
-    pub(crate) since: Moment,
-    /// It is the first version that this process saw of the record.
-    pub(crate) first: bool,
-    /// Unchanged for its whole time to live, confirmed by a fresh list.
-    pub(crate) expired: bool,
-}
-
-impl Seen {
-    /// When it expires if it is not renewed; never, if it is free.
-    fn expiry(&self) -> Moment {
-        let held = !self.expired && !self.entry.found.record.is_free();
-        if held { self.since + self.entry.found.record.lives() } else { Moment::NEVER }
-    }
-}
-
 impl Observer {
     /// Lists the records. A refusal is an error here, because the stream that follows would only be silent.
     pub(crate) async fn begin(store: Arc<dyn Store>, clock: Clock, scope: Scope) -> Result<Self> {
         let first = answered(&*store, LIST_TIMEOUT, store.list(&scope)).await?;
         let changes = store.watch(&scope);
-        let mut observer = Self {
+        let now = clock.now();
+        let seen = first.into_iter().map(|entry| (entry.place(), Seen::listed(entry, now)));
+        Ok(Self {
             store,
             clock,
             scope,
             changes,
             listing: None,
-            seen: BTreeMap::new(),
+            seen: seen.collect(),
+            roster: Roster::default(),
             relist: Moment::NEVER,
             not_before: Moment::default(),
             last_error: None,
-        };
-        observer.set(first);
-        Ok(observer)
+        })
     }
 
+    /// The events since the last call. The first call reports the present state.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        self.roster.update(self.seen.values())
+    }
+
+    /// Waits for events. May be dropped and called again.
+    pub(crate) async fn next_events(&mut self) -> Vec<Event> {
+        loop {
+            let events = self.take_events();
+            if !events.is_empty() {
+                return events;
+            }
+            self.next().await;
+        }
+    }
+
+    #[cfg(feature = "kubernetes")]
     pub(crate) fn seen(&self) -> impl Iterator<Item = &Seen> {
         self.seen.values()
     }
@@ -189,8 +194,7 @@ impl Observer {
         let place = entry.place();
         let known = self.seen.get(&place).map(|seen| number(&seen.entry.found.version));
         if known.is_none_or(|known| number(&entry.found.version) > known) {
-            let (since, first) = (self.clock.now(), known.is_none());
-            self.seen.insert(place, Seen { entry, since, first, expired: false });
+            self.seen.insert(place, Seen::changed(entry, self.clock.now()));
         }
     }
 

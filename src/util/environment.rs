@@ -3,7 +3,9 @@
 //! A simulation must be able to repeat a run, so it compiles this crate with [`simulated`](super) in place of this file.
 //! Nothing else in the library reads a random source or a wall clock.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
+#[cfg(any(feature = "kubernetes", feature = "metrics"))]
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -22,6 +24,7 @@ pub(crate) fn origin() -> Instant {
 }
 
 /// Wall time, for people and foreign tools to read. Nothing is decided by it.
+#[cfg(any(feature = "kubernetes", feature = "metrics"))]
 #[expect(clippy::disallowed_methods, reason = "the only reading of the wall clock")]
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()

@@ -94,6 +94,24 @@ async fn a_restarted_candidate_joins_under_its_id_although_its_old_record_exists
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restarted_candidate_does_not_report_its_earlier_tenure_as_its_lead() {
+    let (a, _b) = pair();
+    let fixed = LeaderOptions::default().candidate_id("pod-0");
+    let crashed = a.leader("e", fixed.clone()).await.unwrap();
+    crashed.elected().await.unwrap().keep();
+    a.disturb(Some(Fault::LoseRequest));
+    let restarted = a.another(Options::default().identity("c")).unwrap();
+
+    let again = within(secs(5), restarted.leader("e", fixed)).await.unwrap();
+
+    let before = again.observation();
+    assert_eq!((before.status, before.primary), (Status::Follower, None));
+    let _guard = soon(again.elected()).await.unwrap();
+    assert_eq!(again.observation().status, Status::Leading);
+    assert_eq!(again.primary().map(|member| member.candidate_id), Some("pod-0".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_candidate_whose_member_record_was_denied_tries_again() {
     let (a, b) = pair();
     let _leads = b.leader("e", LeaderOptions::default()).await.unwrap();

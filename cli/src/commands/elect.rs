@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, ffi::OsString, sync::Arc, time::Duration};
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use leasehold::{Guard, Leader, LeaderOptions, Sync as _};
 use tokio::time::{sleep, timeout};
 
@@ -22,7 +22,7 @@ use crate::{
     exit::{Failure, Outcome, Subject, code},
     output::{
         lines::print,
-        status::StatusChanges,
+        status::CandidateStatus,
         warn_once::{TOLERANCE, WarnOnce},
     },
     sidecar::Sidecar,
@@ -174,7 +174,7 @@ impl Candidacy<'_> {
         signals: &mut Signals,
         resign_requests: &mut ResignRequests,
     ) -> Outcome {
-        let mut statuses = StatusChanges::of(leader, self.subject.namespace);
+        let mut statuses = CandidateStatus::changes(leader, self.subject.namespace);
         loop {
             let status = tokio::select! {
                 biased;

@@ -1,6 +1,6 @@
 //! The rows of `leasehold status` and `leasehold members`: as JSON objects and as cells of a table.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use leasehold::{LeaseRecord, RecordKind, Token};
 use schemars::JsonSchema;
@@ -57,22 +57,23 @@ pub(crate) enum State {
 }
 
 impl Record {
-    fn new(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
+    /// `members`: the live candidates of all elections.
+    fn new(record: &LeaseRecord, members: &[&LeaseRecord]) -> Self {
         let secs = |duration: Duration| duration.as_secs();
         let held = record.holder.as_ref();
-        let state = State::of(record);
         let left = record.unchanged_for.map(|unchanged| record.ttl.saturating_sub(unchanged));
         let is_election = record.kind == RecordKind::Election;
-        let leads = held.filter(|_| state != State::Expired);
-        let mut ids: BTreeSet<&str> = candidates(record, all).collect();
-        let waiting = ids.iter().filter(|id| Some(**id) != leads.map(String::as_str)).count();
-        ids.extend(leads.map(String::as_str));
+        let here = |member: &&&LeaseRecord| {
+            member.namespace == record.namespace && election_lease(member) == record.lease
+        };
+        let candidates: Vec<_> = members.iter().filter(here).collect();
+        let waiting = candidates.iter().filter(|member| member.kind == RecordKind::Candidate);
         Self {
             name: record.name.clone(),
             namespace: record.namespace.clone(),
             lease: record.lease.clone(),
             kind: record.kind,
-            state,
+            state: State::of(record),
             holder: held.cloned(),
             token: record.token,
             ttl_seconds: secs(record.ttl),
@@ -80,16 +81,18 @@ impl Record {
             renewed_seconds: record.renewed_ago.filter(|_| held.is_some()).map(secs),
             left_seconds: left.filter(|_| held.is_some()).map(secs),
             transitions: record.transitions,
-            candidates: is_election.then_some(ids.len()),
-            waiting: is_election.then_some(waiting),
+            candidates: is_election.then_some(candidates.len()),
+            waiting: is_election.then_some(waiting.count()),
         }
     }
 
     /// The row after the record was released.
     pub(crate) fn released(record: &LeaseRecord, all: &[LeaseRecord]) -> Self {
+        let others = all.iter().filter(|other| other.lease != record.lease);
+        let others: Vec<_> = others.cloned().collect();
         let mut released = record.clone();
         (released.holder, released.token) = (None, None);
-        Self::new(&released, all)
+        Self::new(&released, &LeaseRecord::members(&others))
     }
 }
 
@@ -105,30 +108,14 @@ impl State {
     }
 }
 
-/// The candidates of the election `record` that have a record and are alive.
-fn candidates<'a>(
-    record: &'a LeaseRecord,
-    all: &'a [LeaseRecord],
-) -> impl Iterator<Item = &'a str> {
-    let here = |other: &&LeaseRecord| {
-        other.namespace == record.namespace && other.election.as_ref() == Some(&record.lease)
-    };
-    all.iter()
-        .filter(here)
-        .filter(|other| is_alive(other))
-        .filter_map(|other| other.holder.as_deref())
-}
-
-/// Whether the holder is alive: as observed by this process, otherwise as written, with one more ttl for clocks
-/// that differ.
-pub(crate) fn is_alive(record: &LeaseRecord) -> bool {
-    let stale = || record.renewed_ago.is_some_and(|ago| ago > record.ttl * 2);
-    record.holder.is_some() && !record.expired && (record.unchanged_for.is_some() || !stale())
-}
-
 /// Whether `name` is the name of the lock or election, or of its Lease.
-pub(crate) fn is_named(record: &LeaseRecord, name: &str) -> bool {
-    record.name == name || record.lease == name
+fn is_named(record: &LeaseRecord, name: &str) -> bool {
+    record.name == name || election_lease(record) == name
+}
+
+/// The Lease of the lock or election that the record belongs to.
+fn election_lease(record: &LeaseRecord) -> &str {
+    record.election.as_deref().unwrap_or(&record.lease)
 }
 
 impl Row for Record {
@@ -138,7 +125,8 @@ impl Row for Record {
         let mine = |record: &&LeaseRecord| {
             record.kind != RecordKind::Candidate && name.is_none_or(|name| is_named(record, name))
         };
-        records.iter().filter(mine).map(|record| Self::new(record, records)).collect()
+        let members = LeaseRecord::members(records);
+        records.iter().filter(mine).map(|record| Self::new(record, &members)).collect()
     }
 
     fn head(watched: bool) -> Vec<&'static str> {
@@ -212,6 +200,7 @@ impl Row for Record {
 
 /// A candidate of an election.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the JSON keys")]
 pub(crate) struct Candidate {
     pub(crate) election: String,
     pub(crate) namespace: String,
@@ -241,14 +230,9 @@ impl Row for Candidate {
     const WHAT: &'static str = "candidate";
 
     fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
-        let elections = records.iter().filter(|record| {
-            let named = |name| is_named(record, name) || record.election.as_deref() == Some(name);
-            record.kind != RecordKind::Lock && is_alive(record) && name.is_none_or(named)
-        });
-        let mut rows: Vec<_> = elections.filter_map(Self::new).collect();
-        // The leader first: a candidate record that it may still have is dropped.
-        rows.sort_by_key(|row| (row.key(), row.role != Role::Leader));
-        rows.dedup_by_key(|row| row.key());
+        let members = LeaseRecord::members(records).into_iter();
+        let named = members.filter(|member| name.is_none_or(|name| is_named(member, name)));
+        let mut rows: Vec<_> = named.map(Self::new).collect();
         rows.sort_by_key(|row| {
             let Self { namespace, lease, role, candidate_id: id, .. } = row;
             (namespace.clone(), lease.clone(), *role != Role::Leader, id.clone())
@@ -293,17 +277,17 @@ impl Row for Candidate {
 }
 
 impl Candidate {
-    fn new(record: &LeaseRecord) -> Option<Self> {
+    fn new(record: &LeaseRecord) -> Self {
         let role = if record.kind == RecordKind::Election { Role::Leader } else { Role::Follower };
-        Some(Self {
+        Self {
             election: record.name.clone(),
             namespace: record.namespace.clone(),
-            candidate_id: record.holder.clone()?,
+            candidate_id: record.holder.clone().unwrap_or_default(),
             role,
             token: record.token.filter(|_| role == Role::Leader),
             renewed_seconds: record.renewed_ago.map(|ago| ago.as_secs()),
-            lease: record.election.clone().unwrap_or_else(|| record.lease.clone()),
-        })
+            lease: election_lease(record).into(),
+        }
     }
 }
 

@@ -1,9 +1,7 @@
 //! The status of a candidate, and its changes.
 
-use std::{pin::Pin, sync::Arc};
-
-use futures::{FutureExt as _, Stream, StreamExt as _};
-use leasehold::{Leader, Member, Status};
+use futures::{StreamExt as _, stream::BoxStream};
+use leasehold::{Leader, Member, Observation, Status};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,17 +32,21 @@ impl CandidateStatus {
         }
     }
 
-    /// The present status, by the guard's clock: an expired lead does not count, even if no change was published yet.
+    /// What the candidate `leader` observes now.
     pub(crate) fn now(leader: &Leader, namespace: &str) -> Self {
-        let (status, primary) = (leader.status(), leader.primary());
-        let leads = matches!(status, Status::Leading | Status::InDoubt);
-        let primary =
-            primary.filter(|primary| leads || primary.candidate_id != leader.candidate_id());
-        Self {
-            status: Some(status),
-            leader: primary,
-            ..Self::joining(leader.election(), namespace, leader.candidate_id())
-        }
+        Self::joining(leader.election(), namespace, leader.candidate_id())
+            .with(leader.observation())
+    }
+
+    /// First what the candidate `leader` observes now, then each change. Ends after it has resigned.
+    pub(crate) fn changes(leader: &Leader, namespace: &str) -> BoxStream<'static, Self> {
+        let joining = Self::joining(leader.election(), namespace, leader.candidate_id());
+        leader.watch().map(move |observation| joining.clone().with(observation)).boxed()
+    }
+
+    fn with(self, observation: Observation) -> Self {
+        let Observation { status, primary, .. } = observation;
+        Self { status: Some(status), leader: primary, ..self }
     }
 
     /// The status after the candidate has resigned.
@@ -73,39 +75,5 @@ impl Line for CandidateStatus {
             Some(_) => "in a state that this version does not know",
         };
         format!("{}: {status}, {leader}", self.election)
-    }
-}
-
-/// A stream of statuses: first the present one, then each change once, even if several parts change together.
-pub(crate) struct StatusChanges {
-    leader: Arc<Leader>,
-    namespace: String,
-    changes: Pin<Box<dyn Stream<Item = ()> + Send>>,
-    last: Option<CandidateStatus>,
-}
-
-impl StatusChanges {
-    pub(crate) fn of(leader: &Arc<Leader>, namespace: &str) -> Self {
-        let changes = leader.watch().map(|_| ());
-        Self {
-            leader: Arc::clone(leader),
-            namespace: namespace.into(),
-            changes: Box::pin(changes),
-            last: None,
-        }
-    }
-
-    /// The next status; `None` after the candidate has resigned.
-    pub(crate) async fn next(&mut self) -> Option<CandidateStatus> {
-        loop {
-            self.changes.next().await?;
-            // Skip changes that are ready at the same time: one status covers them.
-            while let Some(Some(())) = self.changes.next().now_or_never() {}
-            let status = CandidateStatus::now(&self.leader, &self.namespace);
-            if self.last.as_ref() != Some(&status) {
-                self.last = Some(status.clone());
-                return Some(status);
-            }
-        }
     }
 }

@@ -1,9 +1,8 @@
 //! Tools for operators: list the records, watch them, and release a lock by force.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use kube::api::PostParams;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -18,26 +17,15 @@ use crate::{
     api::{
         error::{Error, Result},
         name::Namespace,
+        record::RecordKind,
     },
+    runtime::{roster, seen::Seen},
     store::{Entry, Kind, Scope},
+    util::clock::Moment,
 };
 
 /// The maximum time of one request. It can be generous, because no tenure depends on it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The purpose of a record, as it is written in the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub enum RecordKind {
-    /// A lock.
-    Lock,
-    /// An election.
-    Election,
-    /// A candidate in an election.
-    Candidate,
-}
 
 /// Selects the records to list or to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,8 +100,29 @@ pub struct LeaseRecord {
     /// A [`RecordWatch`] has seen the record unchanged for its whole time to live, and has confirmed that with a new
     /// list. Other processes may now take the record.
     pub expired: bool,
-    /// The object as it was read, for a conditional write.
-    whole: Arc<Value>,
+    /// The record as it was observed. Its object is the base of a conditional write.
+    seen: Seen,
+}
+
+impl LeaseRecord {
+    /// Whether a process holds the record and is alive, as far as this process can know.
+    ///
+    /// A single list judges by the time that is written in the record, and waits one ttl longer than a contender,
+    /// because clocks differ. A [`RecordWatch`] judges so only what its first list contains; everything else is alive
+    /// until it has [`expired`](Self::expired).
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.seen.is_alive()
+    }
+
+    /// The live candidates of elections among `records`, sorted by namespace, Lease of the election, and id.
+    ///
+    /// For the candidate that leads it is the record of the election, for any other the candidate's own.
+    #[must_use]
+    pub fn members(records: &[Self]) -> Vec<&Self> {
+        let candidates = records.iter().filter(|record| record.kind != RecordKind::Lock);
+        roster::live(candidates.map(|record| (&record.seen, record))).into_values().collect()
+    }
 }
 
 impl Kubernetes {
@@ -131,7 +140,8 @@ impl Kubernetes {
     /// The request only reads, so the future may be dropped.
     pub async fn list_records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
         let scope = self.scope(options)?;
-        Ok(self.handle.list(&scope).await?.into_iter().filter_map(lease_record).collect())
+        let records = self.handle.list(&scope).await?;
+        Ok(records.iter().filter_map(|seen| lease_record(seen, None)).collect())
     }
 
     /// Watches the records that [`list_records`](Self::list_records) lists, and judges whether their holders are alive.
@@ -189,7 +199,7 @@ impl Kubernetes {
         };
         let namespace = Namespace::parse(&record.namespace)?;
         // The object contains the version in which it was read, so the write is conditional on that version.
-        let object = codec::released(&record.whole).to_string().into_bytes();
+        let object = codec::released(&record.seen.entry.found.whole).to_string().into_bytes();
         let request =
             leases(Some(&namespace)).replace(&record.lease, &PostParams::default(), object);
         match self.send_in_time(request, &context).await? {
@@ -210,15 +220,19 @@ impl Kubernetes {
     }
 }
 
-pub(super) fn lease_record(entry: Entry) -> Option<LeaseRecord> {
-    let Entry { namespace, lease, kind, name, found } = entry;
-    let (kind, election) = match kind? {
+/// The public form of a record; `now` only if it is watched. `None` for a record of another program.
+pub(super) fn lease_record(seen: &Seen, now: Option<Moment>) -> Option<LeaseRecord> {
+    let Entry { namespace, lease, kind, name, found } = &seen.entry;
+    let (kind, election) = match kind.as_ref()? {
         Kind::Lock => (RecordKind::Lock, None),
         Kind::Election => (RecordKind::Election, None),
         Kind::Candidate(election) => (RecordKind::Candidate, Some(election.to_string())),
     };
+    let unchanged_for = now.map(|now| now - seen.since);
+    // The age was computed when the record was read: add the time since then.
+    let renewed_ago = found.age.map(|age| age + unchanged_for.unwrap_or_default());
     Some(LeaseRecord {
-        name,
+        name: name.clone(),
         lease: lease.to_string(),
         namespace: namespace.to_string(),
         kind,
@@ -226,12 +240,12 @@ pub(super) fn lease_record(entry: Entry) -> Option<LeaseRecord> {
         holder: found.record.holder.as_ref().map(ToString::to_string),
         token: found.token().map(Token::new),
         ttl: found.record.lives(),
-        renewed_ago: found.age,
-        acquired_ago: codec::acquired_ago(&found),
+        renewed_ago,
+        acquired_ago: codec::acquired_ago(found),
         transitions: found.record.transitions,
         version: found.version.number.get(),
-        unchanged_for: None,
-        expired: false,
-        whole: Arc::clone(&found.whole),
+        unchanged_for,
+        expired: seen.expired,
+        seen: seen.clone(),
     })
 }

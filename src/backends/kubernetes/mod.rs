@@ -28,7 +28,7 @@ use futures::future::BoxFuture;
 pub use self::codec::check::check_lease;
 use self::{codec::Pod, http::Http, store::Leases};
 pub use self::{
-    inspect::{LeaseRecord, RecordKind, RecordOptions},
+    inspect::{LeaseRecord, RecordOptions},
     record_watch::RecordWatch,
 };
 use crate::{

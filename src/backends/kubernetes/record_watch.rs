@@ -1,7 +1,7 @@
 //! A watch of records for operators.
 
 use super::inspect::{LeaseRecord, lease_record};
-use crate::runtime::observer::Observer;
+use crate::{RecordEvent, runtime::observer::Observer};
 
 /// The locks, elections and candidates of a scope, kept up to date.
 ///
@@ -11,8 +11,8 @@ use crate::runtime::observer::Observer;
 /// # async fn example(sync: &leasehold::Kubernetes) -> leasehold::Result<()> {
 /// let mut watch = sync.watch_records(leasehold::RecordOptions::default()).await?;
 /// loop {
-///     for record in watch.current().iter().filter(|record| record.expired) {
-///         println!("the holder of {} has stopped renewing", record.name);
+///     for event in watch.take_events() {
+///         println!("{:?} {}: {} {:?}", event.event, event.name, event.holder, event.why);
 ///     }
 ///     watch.changed().await;
 /// }
@@ -38,17 +38,18 @@ impl RecordWatch {
     /// The records as this process knows them now, sorted by namespace and by name of the Lease.
     #[must_use]
     pub fn current(&self) -> Vec<LeaseRecord> {
-        let now = self.0.clock().now();
-        let judged = |seen: &crate::runtime::observer::Seen| {
-            let mut record = lease_record(seen.entry.clone())?;
-            let unchanged = now - seen.since;
-            record.unchanged_for = Some(unchanged);
-            record.expired = seen.expired;
-            // The age was computed when the record was read: add the time since then.
-            record.renewed_ago = record.renewed_ago.map(|ago| ago + unchanged);
-            Some(record)
-        };
-        self.0.seen().filter_map(judged).collect()
+        let now = Some(self.0.clock().now());
+        self.0.seen().filter_map(|seen| lease_record(seen, now)).collect()
+    }
+
+    /// The events since the last call, without waiting: call it after [`changed`](Self::changed). The first call reports
+    /// the present state.
+    ///
+    /// A loss comes before the next tenure. A candidate joins before it is elected, and leaves after it has lost.
+    /// Changes that undo each other between two calls are not reported.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<RecordEvent> {
+        self.0.take_events().into_iter().map(Into::into).collect()
     }
 
     /// Why the watch is interrupted, if it is. No record is marked as expired during an interruption, because a

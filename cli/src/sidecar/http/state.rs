@@ -2,7 +2,10 @@
 
 use std::{error::Error as _, sync::Arc};
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use leasehold::{Leader, Tenure};
 use tokio::sync::watch;
 
@@ -10,7 +13,7 @@ use super::{
     answers::{Health, Leadership},
     prometheus::Registry,
 };
-use crate::output::status::{CandidateStatus, StatusChanges};
+use crate::output::status::CandidateStatus;
 
 /// The source of all answers.
 #[derive(Clone, Debug)]
@@ -106,7 +109,7 @@ impl ServerState {
 struct Changes {
     state: ServerState,
     phases: watch::Receiver<Phase>,
-    statuses: Option<StatusChanges>,
+    statuses: Option<BoxStream<'static, CandidateStatus>>,
     last: Option<CandidateStatus>,
 }
 
@@ -123,7 +126,7 @@ impl Changes {
                 changed = self.phases.changed() => {
                     changed.ok()?;
                     if let Phase::Candidate(leader) = &*self.phases.borrow_and_update() {
-                        self.statuses = Some(StatusChanges::of(leader, &self.state.0.joining.namespace));
+                        self.statuses = Some(CandidateStatus::changes(leader, &self.state.0.joining.namespace));
                     }
                 }
                 Some(_) = async { self.statuses.as_mut()?.next().await }, if self.statuses.is_some() => {}

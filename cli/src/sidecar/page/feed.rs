@@ -35,23 +35,17 @@ async fn follow(mut watch: RecordWatch, view: &ElectionView) {
 }
 
 fn observation(records: &[LeaseRecord]) -> Observation {
-    let alive = || records.iter().filter(|record| !record.expired);
-    let of = |kind| alive().filter(move |record| record.kind == kind);
-    let leader = of(RecordKind::Election).find_map(|record| {
-        Some(ObservedLeader {
-            id: record.holder.clone()?,
-            token: record.token.map(Token::get),
-            ttl: record.ttl,
-            left: record.ttl.saturating_sub(record.unchanged_for.unwrap_or_default()),
-        })
+    let members = LeaseRecord::members(records);
+    let holder = |member: &LeaseRecord| member.holder.clone().unwrap_or_default();
+    let leads = |member: &LeaseRecord| member.kind == RecordKind::Election;
+    let leader = members.iter().find(|member| leads(member)).map(|member| ObservedLeader {
+        id: holder(member),
+        token: member.token.map(Token::get),
+        ttl: member.ttl,
+        left: member.ttl.saturating_sub(member.unchanged_for.unwrap_or_default()),
     });
-    let leads =
-        leader.iter().map(|leader| PageMember { id: leader.id.clone(), role: Role::Leader });
-    let waits = of(RecordKind::Candidate)
-        .filter_map(|record| record.holder.clone())
-        .filter(|id| leader.as_ref().is_none_or(|leader| leader.id != *id))
-        .map(|id| PageMember { id, role: Role::Follower });
-    let mut members: Vec<_> = leads.chain(waits).collect();
-    members.sort_by(|a, b| a.id.cmp(&b.id));
-    Observation { leader, members }
+    let role = |member| if leads(member) { Role::Leader } else { Role::Follower };
+    let members =
+        members.into_iter().map(|member| PageMember { id: holder(member), role: role(member) });
+    Observation { leader, members: members.collect() }
 }

@@ -5,12 +5,13 @@ mod recorder;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream::BoxStream};
 use leasehold::{Leader, Status, Token};
 use tokio::{task::JoinHandle, time::timeout};
 
 pub(crate) use self::recorder::EventRecorder;
 use self::{rate_limit::RateLimit, recorder::LeadChange};
-use crate::output::status::{CandidateStatus, StatusChanges};
+use crate::output::status::CandidateStatus;
 
 /// Time limit for the last Event, after the lead was released.
 const FINISH: Duration = Duration::from_secs(2);
@@ -22,7 +23,7 @@ pub(crate) struct PodEvents(JoinHandle<()>);
 impl PodEvents {
     /// Records the changes of `leader` until it has resigned.
     pub(crate) fn follow(recorder: EventRecorder, leader: &Arc<Leader>) -> Self {
-        let statuses = StatusChanges::of(leader, "");
+        let statuses = CandidateStatus::changes(leader, "");
         Self(tokio::spawn(record(recorder, statuses)))
     }
 
@@ -34,7 +35,7 @@ impl PodEvents {
     }
 }
 
-async fn record(mut recorder: EventRecorder, mut statuses: StatusChanges) {
+async fn record(mut recorder: EventRecorder, mut statuses: BoxStream<'static, CandidateStatus>) {
     let mut rate_limit = RateLimit::default();
     let mut lead = None;
     while let Some(status) = statuses.next().await {

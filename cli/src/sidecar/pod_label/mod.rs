@@ -8,6 +8,7 @@ mod patch;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream::BoxStream};
 use leasehold::{Error, Leader};
 use tokio::{
     sync::watch,
@@ -20,7 +21,7 @@ use crate::{
     clock,
     cluster::wait::PATIENCE,
     exit::{Outcome, Subject},
-    output::status::StatusChanges,
+    output::status::CandidateStatus,
 };
 
 /// The longest time that the end of a lead waits for the removal of the label.
@@ -61,7 +62,7 @@ impl PodLabel {
     pub(crate) fn follow(patch: LabelPatch, leader: &Arc<Leader>) -> Self {
         let (suspended, orders) = watch::channel(false);
         let (known, written) = watch::channel(Some(false));
-        let statuses = StatusChanges::of(leader, patch.namespace());
+        let statuses = CandidateStatus::changes(leader, patch.namespace());
         let leader = Arc::clone(leader);
         let writer =
             Writer { patch, leader, statuses, orders, known, unsettled: false, failures: 0 };
@@ -91,7 +92,7 @@ impl Drop for PodLabel {
 struct Writer {
     patch: LabelPatch,
     leader: Arc<Leader>,
-    statuses: StatusChanges,
+    statuses: BoxStream<'static, CandidateStatus>,
     orders: watch::Receiver<bool>,
     known: watch::Sender<Option<bool>>,
     /// An attempt with an unknown outcome may still reach the server.

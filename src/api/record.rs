@@ -1,0 +1,77 @@
+//! Events of locks and elections, as their records show them.
+
+use serde::Serialize;
+
+use super::token::Token;
+
+/// The purpose of a record, as it is written in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum RecordKind {
+    /// A lock.
+    Lock,
+    /// An election.
+    Election,
+    /// A candidate in an election.
+    Candidate,
+}
+
+/// An event of a lock or an election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct RecordEvent {
+    /// The kind of the event.
+    pub event: RecordEventKind,
+    /// A lock or an election.
+    pub kind: RecordKind,
+    /// The name of the lock or election, without the prefix of the handle that made it.
+    pub name: String,
+    /// The namespace of the lock or election.
+    pub namespace: String,
+    /// The name of the Lease of the lock or election.
+    #[serde(skip)]
+    pub lease: String,
+    /// The holder or the candidate.
+    pub holder: String,
+    /// The fencing token of the tenure that began or ended; null if it is unknown.
+    pub token: Option<Token>,
+    /// Why a tenure ended; null for other events.
+    pub why: Option<EndReason>,
+}
+
+/// The kind of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum RecordEventKind {
+    /// A process acquired the lock.
+    Acquired,
+    /// The candidate was elected.
+    Elected,
+    /// The holder or leader lost its tenure.
+    Lost,
+    /// A candidate joined.
+    Joined,
+    /// A candidate left, or did not renew its record for its ttl.
+    Left,
+}
+
+/// Why a tenure ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The holder released it.
+    Released,
+    /// It was not renewed for its ttl, by the clock of this process.
+    Expired,
+    /// Another tenure began.
+    Succeeded,
+    /// The record was deleted.
+    Deleted,
+}

@@ -1,0 +1,184 @@
+//! The one derivation of who holds a lock, who leads, who is a candidate, what changed, and why a tenure ended.
+//!
+//! For lists and event streams, which people read; no lock depends on it. Pure: it reads no clock and no store.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Token,
+    api::{
+        member::{ElectEvent, Member, Role},
+        name::{LeaseName, Name, Namespace},
+        record::{EndReason, RecordEvent, RecordEventKind, RecordKind},
+    },
+    runtime::seen::Seen,
+    store::{Entry, Kind},
+};
+
+/// A holder or a candidate: the namespace and the Lease of its lock or election, and its identity.
+type Key = (Namespace, LeaseName, Arc<str>);
+
+/// The live holders and candidates that `records` show. A leader is a candidate: the record of its election counts, and
+/// a candidate record that it may still have does not.
+///
+/// Each record comes with an item, which the result contains in its place.
+pub(crate) fn live<'a, T>(records: impl Iterator<Item = (&'a Seen, T)>) -> BTreeMap<Key, T> {
+    let mut live = BTreeMap::new();
+    for (Seen { entry, .. }, item) in records.filter(|(seen, _)| seen.is_alive()) {
+        let (Some(kind), Some(holder)) = (&entry.kind, &entry.found.record.holder) else {
+            continue;
+        };
+        let key =
+            (entry.namespace.clone(), subject(kind, &entry.lease).clone(), Arc::clone(holder));
+        if is_tenure(entry) {
+            live.insert(key, item);
+        } else {
+            live.entry(key).or_insert(item);
+        }
+    }
+    live
+}
+
+/// The live members of the elections that a handle with this prefix names, by election and id.
+pub(crate) fn members(prefix: &str, records: &[Seen]) -> Vec<Member> {
+    let live = live(records.iter().map(|seen| (seen, &seen.entry)));
+    let mut members: Vec<_> = live.values().filter_map(|entry| member(prefix, entry)).collect();
+    members.sort_by(|a, b| (&a.election, &a.candidate_id).cmp(&(&b.election, &b.candidate_id)));
+    members
+}
+
+/// The holders and candidates that were alive at the last update, each with its record.
+#[derive(Debug, Default)]
+pub(crate) struct Roster(BTreeMap<Key, Entry>);
+
+impl Roster {
+    /// The events that lead from the last update to `records`. From nothing at first, so that they report the state.
+    ///
+    /// A loss comes before the next tenure, and a candidate joins before it is elected and leaves after it has lost.
+    pub(crate) fn update<'a>(&mut self, records: impl Iterator<Item = &'a Seen>) -> Vec<Event> {
+        let records: Vec<_> = records.collect();
+        let now = live(records.iter().map(|seen| (*seen, seen.entry.clone())));
+        let before = std::mem::replace(&mut self.0, now);
+        let event = |kind, entry: &Entry| Event { kind, entry: entry.clone(), why: None };
+        let lost = differing(&before, &self.0, is_same_tenure).filter(|old| is_tenure(old));
+        let lost = lost.map(|old| Event {
+            why: Some(end_reason(old, &records)),
+            ..event(RecordEventKind::Lost, old)
+        });
+        let joined = differing(&self.0, &before, |_, _| true).filter(|new| is_candidate(new));
+        let joined = joined.map(|new| event(RecordEventKind::Joined, new));
+        let begun = differing(&self.0, &before, is_same_tenure).filter(|new| is_tenure(new));
+        let begun = begun.map(|new| {
+            let elected = is_candidate(new);
+            event(if elected { RecordEventKind::Elected } else { RecordEventKind::Acquired }, new)
+        });
+        let left = differing(&before, &self.0, |_, _| true).filter(|old| is_candidate(old));
+        let left = left.map(|old| event(RecordEventKind::Left, old));
+        lost.chain(joined).chain(begun).chain(left).collect()
+    }
+}
+
+/// The records of `these` whose key `others` does not have, or with a record that is not the same.
+fn differing<'a>(
+    these: &'a BTreeMap<Key, Entry>,
+    others: &'a BTreeMap<Key, Entry>,
+    same: impl Fn(&Entry, &Entry) -> bool + 'a,
+) -> impl Iterator<Item = &'a Entry> {
+    let differs =
+        move |(key, this): &(&Key, &Entry)| others.get(*key).is_none_or(|other| !same(this, other));
+    these.iter().filter(differs).map(|(_, entry)| entry)
+}
+
+/// Why the tenure that `old` shows has ended.
+fn end_reason(old: &Entry, records: &[&Seen]) -> EndReason {
+    match records.iter().find(|seen| seen.entry.place() == old.place()) {
+        None => EndReason::Deleted,
+        Some(seen) if seen.entry.found.record.is_free() => EndReason::Released,
+        Some(seen) if seen.expired => EndReason::Expired,
+        Some(_) => EndReason::Succeeded,
+    }
+}
+
+/// The Lease of the lock or election that a record of this kind belongs to.
+const fn subject<'a>(kind: &'a Kind, lease: &'a LeaseName) -> &'a LeaseName {
+    match kind {
+        Kind::Candidate(election) => election,
+        Kind::Lock | Kind::Election => lease,
+    }
+}
+
+const fn is_tenure(entry: &Entry) -> bool {
+    matches!(entry.kind, Some(Kind::Lock | Kind::Election))
+}
+
+const fn is_candidate(entry: &Entry) -> bool {
+    matches!(entry.kind, Some(Kind::Election | Kind::Candidate(_)))
+}
+
+/// Whether both show a tenure, and the same one. The holder is the same: it is in the key.
+fn is_same_tenure(a: &Entry, b: &Entry) -> bool {
+    is_tenure(a) && is_tenure(b) && a.found.token() == b.found.token()
+}
+
+/// The member that a record shows, if a handle with this prefix calls its election so: two applications may each have
+/// their `leader`.
+fn member(prefix: &str, entry: &Entry) -> Option<Member> {
+    let (kind, role) = match entry.kind.as_ref()? {
+        Kind::Lock => return None,
+        kind @ Kind::Election => (kind, Role::Leader),
+        kind @ Kind::Candidate(_) => (kind, Role::Follower),
+    };
+    let name = Name::parse("election name", &entry.name).ok()?;
+    (LeaseName::of(prefix, &name) == *subject(kind, &entry.lease)).then_some(())?;
+    Some(Member {
+        election: entry.name.clone(),
+        candidate_id: entry.found.record.holder.as_deref()?.into(),
+        role,
+        namespace: entry.namespace.to_string(),
+        token: entry.found.token().filter(|_| role == Role::Leader).map(Token::new),
+    })
+}
+
+/// What happened to a holder or a candidate.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    kind: RecordEventKind,
+    /// Its record: the last one that showed it alive.
+    entry: Entry,
+    why: Option<EndReason>,
+}
+
+impl Event {
+    /// As an event of an election that a handle with this prefix names.
+    pub(crate) fn election(&self, prefix: &str) -> Option<ElectEvent> {
+        let event = match self.kind {
+            RecordEventKind::Acquired => return None,
+            RecordEventKind::Elected => ElectEvent::Elected,
+            RecordEventKind::Lost => ElectEvent::Lost,
+            RecordEventKind::Joined => ElectEvent::Joined,
+            RecordEventKind::Left => ElectEvent::Left,
+        };
+        member(prefix, &self.entry).map(event)
+    }
+}
+
+impl From<Event> for RecordEvent {
+    fn from(Event { kind: event, entry, why }: Event) -> Self {
+        let kind = if is_candidate(&entry) { RecordKind::Election } else { RecordKind::Lock };
+        let of_tenure = !matches!(event, RecordEventKind::Joined | RecordEventKind::Left);
+        let lease = entry.kind.as_ref().map_or(&entry.lease, |kind| subject(kind, &entry.lease));
+        Self {
+            event,
+            kind,
+            lease: lease.to_string(),
+            namespace: entry.namespace.to_string(),
+            holder: entry.found.record.holder.as_deref().unwrap_or_default().into(),
+            token: entry.found.token().filter(|_| of_tenure).map(Token::new),
+            why,
+            name: entry.name,
+        }
+    }
+}
