@@ -119,10 +119,10 @@ async fn two_deposits(
     let held = old.lock("account", LockOptions::default()).await?;
     let token = held.check()?;
     let seen = account.read(token)?;
-    // From here on its network is gone: its write is delayed, and its renewals are lost.
+    // From here on the network of the old holder fails: its write is delayed, and its renewals are lost.
     old.disturb(Some(Fault::LoseRequest));
 
-    // Granted when the ttl has passed. A lock can do no more than that.
+    // Granted after the ttl has passed. A lock cannot guarantee more than that.
     let next = new.lock("account", LockOptions::default()).await?;
     let balance = account.read(next.check()?)?;
     let mut arrived = Ok(());

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Minutes of waiting take no time: the embedded backend measures its deadlines on the runtime's clock,
-//! which stands still while a task runs, and jumps to the next timer when no task runs. This needs in
+//! which does not advance while a task runs, and jumps to the next timer when no task runs. This needs in
 //! `[dev-dependencies]`: `tokio = { version = "1", features = ["macros", "rt", "test-util"] }`.
 
 #![expect(clippy::print_stdout, reason = "an example reports on its terminal")]
@@ -88,7 +88,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (title, fault) in [
         ("nothing goes wrong", None),
         ("the first worker's requests are lost from 10 s on", Some(Fault::LoseRequest)),
-        ("the answers to them are", Some(Fault::LoseReply)),
+        (
+            "the answers to the first worker's requests are lost from 10 s on",
+            Some(Fault::LoseReply),
+        ),
     ] {
         let Outcome { first, second, sent, took } =
             timeout(Duration::from_secs(600), two_workers(fault)).await??;

@@ -1,4 +1,4 @@
-//! What `leasehold lock` adds to the command that it runs.
+//! The time that `leasehold lock` adds to the command that it runs.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{ADMIN, Bench, millis, quantile, timed};
 
 const RUNS: usize = 100;
 
-/// Beside this benchmark's own directory.
+/// The path of the program, which Cargo builds into the directory above that of this benchmark.
 fn program() -> PathBuf {
     let built = std::env::current_exe().unwrap();
     let program = built.parent().unwrap().parent().unwrap().join("leasehold");
@@ -17,40 +17,41 @@ fn program() -> PathBuf {
     program
 }
 
-/// `leasehold lock n true`, in turns with `true` alone and, where that is in `PATH`, with `etcdctl lock n true`
-/// on the etcd of the same control plane.
+/// Measures `leasehold lock n true`, in turns with `true` alone and, if `etcdctl` is in `PATH`, with `etcdctl lock n
+/// true` on the etcd of the same control plane.
 pub(crate) async fn lock(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
-    let mut ours = Command::new(program());
-    ours.args(["lock", "--namespace", &namespace, "bench", "true"]);
-    ours.env("KUBECONFIG", bench.plane.kubeconfig(ADMIN));
-    let mut commands = vec![("`leasehold lock`", ours), ("`true` alone", Command::new("true"))];
-    let mut theirs = Command::new("etcdctl");
-    theirs.args(["--endpoints", &bench.plane.etcd(), "lock", "bench", "true"]);
-    // Says its key and then runs the command.
-    theirs.stdout(std::process::Stdio::null());
-    if theirs.status().is_ok() {
-        commands.push(("`etcdctl lock`", theirs));
+    let mut leasehold = Command::new(program());
+    leasehold.args(["lock", "--namespace", &namespace, "bench", "true"]);
+    leasehold.env("KUBECONFIG", bench.plane.kubeconfig(ADMIN));
+    let mut commands =
+        vec![("`leasehold lock`", leasehold), ("`true` alone", Command::new("true"))];
+    let mut etcdctl = Command::new("etcdctl");
+    etcdctl.args(["--endpoints", &bench.plane.etcd(), "lock", "bench", "true"]);
+    // `etcdctl` prints the key of the lock before it runs the command.
+    etcdctl.stdout(std::process::Stdio::null());
+    if etcdctl.status().is_ok() {
+        commands.push(("`etcdctl lock`", etcdctl));
     }
     let mut times = vec![Vec::new(); commands.len()];
     for turn in 0..RUNS + 5 {
-        for ((what, command), times) in commands.iter_mut().zip(&mut times) {
-            let (time, ended) = timed(async { command.status().unwrap() }).await;
-            assert!(ended.success(), "{what} ended with {ended}");
+        for ((name, command), times) in commands.iter_mut().zip(&mut times) {
+            let (time, status) = timed(async { command.status().unwrap() }).await;
+            assert!(status.success(), "{name} ended with {status}");
             if turn >= 5 {
                 times.push(time);
             }
         }
     }
-    let told = |(what, times): (&str, &mut Vec<Duration>)| {
-        format!("{what} p50 {}", millis(quantile(times, 0.5)))
+    let median = |(name, times): (&str, &mut Vec<Duration>)| {
+        format!("{name} p50 {}", millis(quantile(times, 0.5)))
     };
-    let beside = commands.iter().map(|(what, _)| *what).zip(&mut times).skip(1).map(told);
-    let beside = beside.collect::<Vec<_>>().join(", ");
-    let figure = format!(
+    let medians = commands.iter().map(|(name, _)| *name).zip(&mut times).skip(1).map(median);
+    let comparison = medians.collect::<Vec<_>>().join(", ");
+    let result = format!(
         "p50 {}, p99 {}",
         millis(quantile(&mut times[0], 0.5)),
         millis(quantile(&mut times[0], 0.99))
     );
-    bench.row("`leasehold lock n true`, process start to end", figure, beside);
+    bench.row("`leasehold lock n true`, process start to end", result, comparison);
 }

@@ -1,4 +1,4 @@
-//! Requests by verb over two minutes, as the server counted them.
+//! The requests of two minutes by verb, counted by the server.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,11 +7,12 @@ use leasehold::{LeaderOptions, LockOptions, Sync as _};
 use super::Bench;
 use leasehold_test_support::since;
 
-const MINUTES: Duration = Duration::from_secs(120);
+const PERIOD: Duration = Duration::from_secs(120);
 
-fn told(counts: &BTreeMap<String, u64>) -> String {
+/// Lists the counts of all verbs with their rates.
+fn with_rates(counts: &BTreeMap<String, u64>) -> String {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let rate = |count: u64| count as f64 / MINUTES.as_secs_f64();
+    let rate = |count: u64| count as f64 / PERIOD.as_secs_f64();
     let parts: Vec<_> = counts
         .iter()
         .map(|(verb, &count)| format!("{count} {verb} ({:.3}/s)", rate(count)))
@@ -19,7 +20,8 @@ fn told(counts: &BTreeMap<String, u64>) -> String {
     parts.join(", ")
 }
 
-/// One that holds, one that leads, one that follows: side by side, each in a namespace of its own or under a name of its own.
+/// Counts the requests of a lock holder, a leader and a follower at the same time. The lock has a namespace of its own;
+/// the names of the records tell the requests of the leader and the follower apart.
 pub(crate) async fn steady(bench: &mut Bench) {
     let (locks, elections) = (bench.plane.namespace().await, bench.plane.namespace().await);
     let holder = bench.handle(&locks);
@@ -28,21 +30,28 @@ pub(crate) async fn steady(bench: &mut Bench) {
     let _leader = first.leader("billing", LeaderOptions::default()).await.unwrap();
     let _follower = second.leader("billing", LeaderOptions::default()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let of = |namespace: &str, election: Option<bool>| {
+    let count = |namespace: &str, by_leader: Option<bool>| {
         bench.plane.audit_of(|request| {
-            // The election's own record is written by the leader alone; watched by the follower alone.
-            let leaders =
+            // Only the leader reads and writes the record of the election; only the follower watches it.
+            let is_leaders =
                 request.name == "billing" && request.verb != "watch" && request.verb != "list";
-            request.namespace == namespace && election.is_none_or(|election| election == leaders)
+            request.namespace == namespace
+                && by_leader.is_none_or(|by_leader| by_leader == is_leaders)
         })
     };
-    let before = [of(&locks, None), of(&elections, Some(true)), of(&elections, Some(false))];
-    tokio::time::sleep(MINUTES).await;
-    let after = [of(&locks, None), of(&elections, Some(true)), of(&elections, Some(false))];
-    for (what, (before, after)) in ["one holder of a lock", "one leader", "one follower"]
+    let before =
+        [count(&locks, None), count(&elections, Some(true)), count(&elections, Some(false))];
+    tokio::time::sleep(PERIOD).await;
+    let after =
+        [count(&locks, None), count(&elections, Some(true)), count(&elections, Some(false))];
+    for (member, (before, after)) in ["one holder of a lock", "one leader", "one follower"]
         .into_iter()
         .zip(before.iter().zip(&after))
     {
-        bench.row(&format!("{what}, two minutes, all requests"), told(&since(before, after)), "");
+        bench.row(
+            &format!("{member}, two minutes, all requests"),
+            with_rates(&since(before, after)),
+            "",
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Fail-overs: their requests, and how long nobody leads.
+//! Fail-overs: the requests that they take, and the time without a leader.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,12 +11,13 @@ use serde_json::json;
 use super::{ADMIN, Bench, process::Player, quantile};
 use leasehold_test_support::since;
 
-fn told(counts: &BTreeMap<String, u64>) -> String {
+/// Lists the counts of all verbs.
+fn by_verb(counts: &BTreeMap<String, u64>) -> String {
     let parts: Vec<_> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
     if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
 
-/// A leader resigns; five others stand.
+/// A leader resigns while five followers are candidates.
 pub(crate) async fn graceful(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
     let first = bench.handle(&namespace);
@@ -38,11 +39,11 @@ pub(crate) async fn graceful(bench: &mut Bench) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let spent = since(&before, &count());
     drop(elected);
-    let note = "1 update is the release, 1 the winner's; the winner deletes its candidate record";
-    bench.row("graceful fail-over, 5 followers, all requests", told(&spent), note);
+    let comparison = "one update is the release, one the winner's claim; the winner's candidate record is deleted";
+    bench.row("graceful fail-over, 5 followers, all requests", by_verb(&spent), comparison);
 }
 
-/// Leaders are killed with -9; one follower each, at defaults.
+/// Eight leaders are killed with SIGKILL. Each has one follower; all durations are the defaults.
 pub(crate) async fn crash(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
     let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), &namespace);
@@ -52,7 +53,7 @@ pub(crate) async fn crash(bench: &mut Bench) {
         .map(|name| Player::start(bench, &namespace, &format!("lead {name}")))
         .collect();
     let followers: Vec<_> = names.iter().map(|_| bench.handle(&namespace)).collect();
-    let standing = join_all(
+    let candidates = join_all(
         followers
             .iter()
             .zip(&names)
@@ -69,36 +70,39 @@ pub(crate) async fn crash(bench: &mut Bench) {
             .map(async |name| leases.get(name).await.unwrap().spec.unwrap().renew_time.unwrap().0),
     )
     .await;
-    let mut gaps = join_all(standing.iter().zip(renewed).map(async |(candidate, renewed)| {
+    let mut gaps = join_all(candidates.iter().zip(renewed).map(async |(candidate, renewed)| {
         let _guard = candidate.as_ref().unwrap().elected().await.unwrap();
-        // Both read the wall clock of this one machine.
+        // `renewed` and `now` are times of the same wall clock, because both processes run on this machine.
         #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
         let now = k8s_openapi::jiff::Timestamp::now();
         Duration::try_from(now.duration_since(renewed)).unwrap()
     }))
     .await;
     let mut spent = since(&before, &count());
-    // The look at each record is this benchmark's own.
+    // Do not count the reads above, which this benchmark sends to learn the renew times.
     spent.entry("get".into()).and_modify(|gets| *gets -= names.len() as u64);
-    let figure = format!(
+    let result = format!(
         "{:.2} s to {:.2} s, p50 {:.2} s",
         quantile(&mut gaps, 0.0).as_secs_f64(),
         quantile(&mut gaps, 1.0).as_secs_f64(),
         quantile(&mut gaps, 0.5).as_secs_f64(),
     );
-    bench.row("crash fail-over, from the last renewal to the next leader, ttl 15 s", figure, "");
+    bench.row("crash fail-over, from the last renewal to the next leader, ttl 15 s", result, "");
     bench.row(
-        "crash fail-over, requests of 8 of them",
-        told(&spent),
-        "candidate records renewed meanwhile included",
+        "8 crash fail-overs, all requests",
+        by_verb(&spent),
+        "includes renewals of candidate records in that time",
     );
 }
 
-/// Two hundred handles wait for one record that expires.
+/// 200 handles wait for one record that expires.
 pub(crate) async fn stampede(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
     let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), &namespace);
-    let gone = json!({ "metadata": { "name": "orders" }, "spec": { "holderIdentity": "gone", "leaseDurationSeconds": 20 } });
+    let gone = json!({
+        "metadata": { "name": "orders" },
+        "spec": { "holderIdentity": "gone", "leaseDurationSeconds": 20 },
+    });
     leases.create(&PostParams::default(), &serde_json::from_value(gone).unwrap()).await.unwrap();
     let handles: Vec<_> = (0..200).map(|_| bench.handle(&namespace)).collect();
     let wait = LockOptions::default().wait(Duration::from_secs(26));
@@ -106,7 +110,7 @@ pub(crate) async fn stampede(bench: &mut Bench) {
         async { join_all(handles.iter().map(|handle| handle.lock("orders", wait))).await };
     let count = || bench.plane.audit_of(|request| request.namespace == namespace);
     let before = async {
-        // All have looked and watch, and the record is still live.
+        // By now each waiter has read the record and watches it, and the record has not expired.
         tokio::time::sleep(Duration::from_secs(15)).await;
         count()
     };
@@ -114,7 +118,10 @@ pub(crate) async fn stampede(bench: &mut Bench) {
     let winners = outcome.iter().filter(|guard| guard.is_ok()).count();
     let spent = since(&before, &count());
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let each = spent.values().sum::<u64>() as f64 / 200.0;
-    let figure = format!("{winners} winner, {each:.2} requests per contender ({})", told(&spent));
-    bench.row("200 contenders at one expiry", figure, "renewals of the winner included");
+    let per_contender = spent.values().sum::<u64>() as f64 / 200.0;
+    let result = format!(
+        "{winners} winner, {per_contender:.2} requests per contender ({})",
+        by_verb(&spent)
+    );
+    bench.row("200 contenders at one expiry", result, "includes renewals by the winner");
 }

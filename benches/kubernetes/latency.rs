@@ -1,4 +1,4 @@
-//! Latencies beside their floors: the requests alone, through the same client.
+//! Latencies, each with its floor: the time that the same requests take alone, through the same client.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::{ADMIN, Bench, millis, quantile, timed};
 const PAIRS: usize = 1000;
 const HAND_OVERS: usize = 40;
 
-/// A Lease as large as ours, to write by hand.
-async fn raw(leases: &Api<Lease>, name: &str) -> Lease {
+/// Creates a Lease of the size that the library writes, for measuring a floor.
+async fn create_floor_lease(leases: &Api<Lease>, name: &str) -> Lease {
     let spec = LeaseSpec { lease_duration_seconds: Some(15), ..LeaseSpec::default() };
     let annotations = [("leasehold.dev/tenure".into(), "x".repeat(120))].into();
     let labels = [("leasehold.dev/kind".into(), "lock".into())].into();
@@ -34,44 +34,45 @@ async fn put(leases: &Api<Lease>, name: &str, mut lease: Lease, holder: &str) ->
     leases.replace(name, &PostParams::default(), &lease).await.unwrap()
 }
 
-/// Acquire and release of a record that is known, against two conditional PUTs.
+/// Measures acquire and release of a record that the handle knows, in turns with two conditional PUTs.
 pub(crate) async fn pair(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
     let client = bench.plane.client(ADMIN);
     let sync = Kubernetes::new(client.clone(), Options::default().namespace(&namespace)).unwrap();
     let leases = Api::namespaced(client, &namespace);
-    let mut lease = raw(&leases, "floor").await;
+    let mut lease = create_floor_lease(&leases, "floor").await;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for turn in 0..PAIRS + 20 {
         let (time, ()) = timed(async {
-            let guard = sync.lock("ours", LockOptions::default()).await.unwrap();
+            let guard = sync.lock("orders", LockOptions::default()).await.unwrap();
             guard.release().await.unwrap();
         })
         .await;
-        let (raw, next) = timed(async {
-            let held = put(&leases, "floor", lease, "somebody").await;
+        let (floor_time, next) = timed(async {
+            let held = put(&leases, "floor", lease, "holder").await;
             put(&leases, "floor", held, "").await
         })
         .await;
         lease = next;
         if turn >= 20 {
             ours.push(time);
-            floor.push(raw);
+            floor.push(floor_time);
         }
     }
-    let median = quantile(&mut ours, 0.5).as_secs_f64() / quantile(&mut floor, 0.5).as_secs_f64();
-    let tell = |times: &mut [Duration]| {
+    let ratio = quantile(&mut ours, 0.5).as_secs_f64() / quantile(&mut floor, 0.5).as_secs_f64();
+    let quantiles = |times: &mut [Duration]| {
         format!("p50 {}, p99 {}", millis(quantile(times, 0.5)), millis(quantile(times, 0.99)))
     };
-    let figure = format!("{}: {median:.2} x the floor at p50", tell(&mut ours));
+    let result = format!("{}: {ratio:.2} x the floor at p50", quantiles(&mut ours));
     bench.row(
         "uncontended acquire + release, known record",
-        figure,
-        format!("two PUTs: {}", tell(&mut floor)),
+        result,
+        format!("two PUTs: {}", quantiles(&mut floor)),
     );
 }
 
-/// From the holder's release to the next guard, in turns with a PUT and the delivery of its watch event.
+/// Measures the time from the holder's release to the next guard, in turns with a PUT and the delivery of its watch
+/// event.
 pub(crate) async fn hand_over(bench: &mut Bench) {
     for waiters in [2_usize, 10, 50] {
         let namespace = bench.plane.namespace().await;
@@ -101,22 +102,22 @@ pub(crate) async fn hand_over(bench: &mut Bench) {
         let (p50, base) = (quantile(&mut ours, 0.5), quantile(&mut floors, 0.5));
         let ratio = p50.as_secs_f64() / base.as_secs_f64();
         let p99 = millis(quantile(&mut ours, 0.99));
-        let figure = format!("p50 {}, p99 {p99}: {ratio:.2} x the floor", millis(p50));
-        let beside = format!("PUT + watch event: p50 {}", millis(base));
-        bench.row(&format!("hand-over, {waiters} waiting handles"), figure, beside);
+        let result = format!("p50 {}, p99 {p99}: {ratio:.2} x the floor", millis(p50));
+        let comparison = format!("PUT + watch event: p50 {}", millis(base));
+        bench.row(&format!("hand-over, {waiters} waiting handles"), result, comparison);
     }
 }
 
-/// Lets the losers see who won.
+/// Polls the waiters for 150 ms, so that each of them has seen the new holder.
 async fn settle<F: Future + Unpin>(waiting: &mut [F]) {
     let pause = tokio::time::sleep(Duration::from_millis(150));
     tokio::select! {
         () = pause => {}
-        _ = select_all(waiting.iter_mut()) => unreachable!("somebody holds it"),
+        _ = select_all(waiting.iter_mut()) => unreachable!("the lock is held"),
     }
 }
 
-/// Waits, with all waiters polled, until each has its watch.
+/// Polls all waiters until each of them has its watch.
 async fn until_watched<F: Future + Unpin>(
     bench: &Bench,
     namespace: &str,
@@ -139,11 +140,11 @@ async fn until_watched<F: Future + Unpin>(
     let all = futures::future::join_all(waiting.iter_mut());
     tokio::select! {
         () = watched => {}
-        _ = all => unreachable!("somebody holds it"),
+        _ = all => unreachable!("the lock is held"),
     }
 }
 
-/// A Lease and a watch of it.
+/// A Lease and a watch of that Lease, to measure how long its events take.
 struct Delivery {
     leases: Api<Lease>,
     lease: Lease,
@@ -154,25 +155,25 @@ struct Delivery {
 impl Delivery {
     async fn new(bench: &Bench, namespace: &str) -> Self {
         let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), namespace);
-        let lease = raw(&leases, "floor").await;
+        let lease = create_floor_lease(&leases, "floor").await;
         let from = lease.metadata.resource_version.clone().unwrap();
         let params = WatchParams::default().fields("metadata.name=floor");
         let events = leases.watch(&params, &from).await.unwrap().boxed();
         Self { leases, lease, events, turn: 0 }
     }
 
-    /// The time from sending a PUT to having its event.
+    /// Returns the time from sending a PUT to receiving its event.
     async fn once(&mut self) -> Duration {
         self.turn += 1;
         let (time, lease) = timed(async {
-            let told = async {
+            let event = async {
                 while !matches!(
                     self.events.try_next().await.unwrap(),
                     Some(WatchEvent::Modified(_))
                 ) {}
             };
             let holder = self.turn.to_string();
-            tokio::join!(put(&self.leases, "floor", self.lease.clone(), &holder), told).0
+            tokio::join!(put(&self.leases, "floor", self.lease.clone(), &holder), event).0
         })
         .await;
         self.lease = lease;

@@ -1,10 +1,10 @@
-//! What it costs, on a real API server: `make bench`.
+//! Measures latencies, requests, memory and fail-overs on a real API server: `make bench`.
 //!
-//! Every figure is measured in the run that prints it. Latencies stand beside a floor measured in turns with
-//! them, since machines differ and drift; requests are counted by the server, exactly, from its audit log.
+//! Each latency is measured in turns with its floor, because machines differ and their speed varies during a run.
+//! Requests are counted exactly, from the audit log of the server.
 
-#![expect(clippy::print_stdout, reason = "prints its table")]
-#![expect(clippy::unwrap_used, reason = "a measurement that fails should say where")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints a table")]
+#![expect(clippy::unwrap_used, reason = "a panic names the line of the measurement that failed")]
 
 mod command;
 mod counts;
@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 use leasehold::{Kubernetes, Options};
 use leasehold_test_support::{ADMIN, ControlPlane};
 
-/// Where the figures come from and go to.
+/// The control plane that is measured, and the rows of the table so far.
 struct Bench {
     plane: ControlPlane,
     rows: Vec<[String; 3]>,
 }
 
 impl Bench {
-    /// One row: what, what was measured, and what it is to be compared with.
-    fn row(&mut self, what: &str, figure: impl Into<String>, floor: impl Into<String>) {
-        let row = [what.into(), figure.into(), floor.into()];
+    /// Prints one row of the table.
+    fn row(&mut self, measurement: &str, result: impl Into<String>, comparison: impl Into<String>) {
+        let row = [measurement.into(), result.into(), comparison.into()];
         println!("| {} |", row.join(" | "));
         self.rows.push(row);
     }
@@ -39,14 +39,14 @@ impl Bench {
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    // On a worker, as the library's own tasks are: the main thread is woken at a higher price.
+    // Run on a worker thread, as the tasks of the library do, because waking the main thread takes longer.
     let run = runtime.spawn(async {
-        // Cargo passes `--bench`; a name runs that part alone.
+        // Cargo passes `--bench`. An argument without a dash is the one part to run.
         let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
         let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
         println!("starting etcd and kube-apiserver ...");
         let mut bench = Bench { plane: ControlPlane::start().await, rows: Vec::new() };
-        println!("| what | measured | beside |\n|---|---|---|");
+        println!("| measurement | result | for comparison |\n|---|---|---|");
         if wanted("latency") {
             latency::pair(&mut bench).await;
             latency::hand_over(&mut bench).await;
@@ -71,7 +71,7 @@ fn main() {
     runtime.block_on(run).unwrap();
 }
 
-/// The value below which the share `part` of `times` lies.
+/// Returns the quantile `part` of `times`: 0.5 is the median, 1.0 the longest.
 fn quantile(times: &mut [Duration], part: f64) -> Duration {
     times.sort_unstable();
     #[expect(

@@ -1,8 +1,9 @@
-//! A small program for the benchmark to start: `player NAMESPACE PART [ARGUMENT]`.
+//! A small program that the benchmark starts: `player NAMESPACE PART`.
 //!
-//! As small as a user's could be, with one thread, since its memory is measured. Says one word when it has begun.
+//! PART is `lead ELECTION`, `follow ELECTION` or `hold COUNT`, as one argument. The program has one thread and no other
+//! dependencies, because the benchmark measures its memory. It prints one word when it leads, follows or holds.
 
-#![expect(clippy::print_stdout, reason = "says its word")]
+#![expect(clippy::print_stdout, reason = "prints one word when it is ready")]
 
 use std::error::Error;
 
@@ -20,11 +21,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(("lead", election)) => {
             let leader = sync.leader(election, LeaderOptions::default()).await?;
             let _guard = leader.elected().await?;
-            say("leading").await
+            print_and_wait("leading").await
         }
         Some(("follow", election)) => {
             let _leader = sync.leader(election, LeaderOptions::default()).await?;
-            say("following").await
+            print_and_wait("following").await
         }
         Some(("hold", count)) => {
             let names: Vec<_> =
@@ -32,14 +33,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let _guards =
                 try_join_all(names.iter().map(|name| sync.lock(name, LockOptions::default())))
                     .await?;
-            say("holding").await
+            print_and_wait("holding").await
         }
         _ => Err(format!("no such part: {part}").into()),
     }
 }
 
-/// Says that it has begun, and goes on until it is killed.
-async fn say(word: &str) -> Result<(), Box<dyn Error>> {
+/// Prints `word`, and then waits until the process is killed.
+async fn print_and_wait(word: &str) -> Result<(), Box<dyn Error>> {
     println!("{word}");
     std::future::pending().await
 }

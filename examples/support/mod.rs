@@ -53,7 +53,7 @@ async fn connect(options: Options) -> leasehold::Result<Box<DynSync>> {
 }
 
 #[cfg(not(feature = "kubernetes"))]
-#[expect(clippy::unused_async, reason = "as the one that connects")]
+#[expect(clippy::unused_async, reason = "has the signature of the function that connects")]
 async fn connect(_: Options) -> leasehold::Result<Box<DynSync>> {
     Err(leasehold::Error::Config {
         backend: "kubernetes",

@@ -1,4 +1,4 @@
-//! Any JSON that a server could answer with, read as a Lease, written over, and read again.
+//! Decodes any JSON as a Lease, encodes a claim over it, and decodes the result.
 
 #![no_main]
 
@@ -6,8 +6,8 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|text: &[u8]| -> Corpus {
     match serde_json::from_slice(text) {
-        Ok(whole) => {
-            leasehold::check_lease(&whole);
+        Ok(lease) => {
+            leasehold::check_lease(&lease);
             Corpus::Keep
         }
         Err(_) => Corpus::Reject,

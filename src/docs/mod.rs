@@ -1,4 +1,4 @@
-//! How it works, and why it is so: for those who read the code, and those who must trust it.
+//! How the library works, and why: for readers of the code, and for readers who must judge whether it is safe.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}

@@ -61,7 +61,7 @@ pub(crate) const MEMBERS: &str = "\
 Examples:
   leasehold members                the candidates of all elections
   leasehold members -w billing     of one election, and keep watching
-  leasehold members -o json billing | jq -r 'select(.role == \"leader\").id'";
+  leasehold members -o json billing | jq -r 'select(.role == \"leader\").candidate_id'";
 
 /// Of `status`.
 pub(crate) const STATUS: &str = "\

@@ -159,6 +159,34 @@ fn a_takeover_by_a_twin_ends_the_tenure() {
 }
 
 #[test]
+fn a_twins_record_is_not_taken_for_an_unanswered_write() {
+    let (mut a, _) = holder();
+    written(a.step(at(5000), Input::Wake));
+    a.step(at(6500), unknown());
+    let twin = Record { holder: Some("a".into()), ..held_record(1) };
+
+    a.step(at(6501), changed(&found("u", 11, twin)));
+
+    assert_eq!((token(&a, 6501), a.status.loss), (None, Some(Loss::Altered)));
+}
+
+#[test]
+fn two_machines_with_the_same_identity_never_write_the_same_nonce() {
+    let nonces: std::collections::BTreeSet<String> = (0..10)
+        .flat_map(|seed| {
+            let mut a = Machine::new("a".into(), seed, Durations::default());
+            a.step(at(0), Input::Claim(Durations::default()));
+            let claim = written(a.step(at(0), absent()));
+            a.step(at(0), stored(&after(&claim, 10)));
+            let renewal = written(a.step(at(5000), Input::Wake));
+            [claim, renewal].map(|write| write.record.nonce.unwrap().to_string())
+        })
+        .collect();
+
+    assert_eq!(nonces.len(), 20);
+}
+
+#[test]
 fn a_record_of_a_lost_tenure_is_claimed_again_and_never_adopted() {
     let (mut a, now) = holder();
     write_for(a.step(at(13_000), Input::Wake), WriteKind::Free);

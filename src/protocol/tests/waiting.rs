@@ -47,6 +47,16 @@ fn a_repeated_event_does_not_restart_the_wait() {
 }
 
 #[test]
+fn a_repeated_read_does_not_restart_the_wait() {
+    let mut a = waiter();
+
+    assert_eq!(a.step(at(9000), Input::Look), Step::Read);
+    let step = a.step(at(9001), read(&held(10)));
+
+    assert!(assert_sleeps(&step) <= at(15_500), "the wait counts from the first read");
+}
+
+#[test]
 fn a_late_older_event_is_ignored() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
@@ -57,8 +67,14 @@ fn a_late_older_event_is_ignored() {
 
 #[test]
 fn the_wait_is_the_ttl_of_the_record() {
-    for (ttl, lives) in [(Some(secs(60)), 60), (Some(secs(3)), 3), (None, 15), (Some(secs(0)), 15)]
-    {
+    let longest = u64::try_from(i32::MAX).unwrap();
+    for (ttl, lives) in [
+        (Some(secs(60)), 60),
+        (Some(secs(3)), 3),
+        (None, 15),
+        (Some(secs(0)), 15),
+        (Some(secs(longest)), longest),
+    ] {
         let mut a = contender();
         let record = Record { ttl, ..held_record(1) };
         let latest = at(lives * 1000 + (lives * 1000 / 30).min(500));
