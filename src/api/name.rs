@@ -102,7 +102,7 @@ impl LeaseName {
     }
 
     /// The name of a record, as the backend reports it.
-    #[cfg(any(test, feature = "kubernetes"))]
+    #[cfg(feature = "kubernetes")]
     pub(crate) fn stored(name: &str) -> Self {
         Self(name.into())
     }
