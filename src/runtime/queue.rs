@@ -300,12 +300,7 @@ impl Queue {
                         None => self.other.as_ref().unwrap_or(&self.identity).to_string(),
                         Some(_) => self.identity.to_string(),
                     };
-                    let name = self.name.to_string();
-                    let error = if request.is_single_try() {
-                        Error::Held { name, holder }
-                    } else {
-                        Error::Timeout { name, holder, waited: now - request.asked_at }
-                    };
+                    let error = request.wait_over(now, &self.name, holder);
                     let _ = request.reply.send(Err(error));
                 }
                 _ => kept.push_back(request),

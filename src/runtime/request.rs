@@ -25,9 +25,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The caller does not wait.
-    pub(crate) fn is_single_try(&self) -> bool {
-        self.deadline == Some(self.asked_at)
+    /// The error for a caller whose wait is over at `now`. A caller that made a single try did not wait.
+    pub(crate) fn wait_over(&self, now: Moment, name: &str, holder: String) -> Error {
+        let name = name.to_owned();
+        if self.deadline == Some(self.asked_at) {
+            return Error::Held { name, holder };
+        }
+        Error::Timeout { name, holder, waited: now - self.asked_at }
     }
 }
 

@@ -62,34 +62,33 @@ impl Roster {
         let records: Vec<_> = records.collect();
         let now = live(records.iter().map(|seen| (*seen, seen.entry.clone())));
         let before = std::mem::replace(&mut self.0, now);
-        let event = |kind, entry: &Entry| Event { kind, entry: entry.clone(), why: None };
-        let lost = differing(&before, &self.0, is_same_tenure).filter(|old| is_tenure(old));
-        let lost = lost.map(|old| Event {
-            why: Some(end_reason(old, &records)),
-            ..event(RecordEventKind::Lost, old)
-        });
-        let joined = differing(&self.0, &before, |_, _| true).filter(|new| is_candidate(new));
-        let joined = joined.map(|new| event(RecordEventKind::Joined, new));
-        let begun = differing(&self.0, &before, is_same_tenure).filter(|new| is_tenure(new));
-        let begun = begun.map(|new| {
-            let elected = is_candidate(new);
-            event(if elected { RecordEventKind::Elected } else { RecordEventKind::Acquired }, new)
-        });
-        let left = differing(&before, &self.0, |_, _| true).filter(|old| is_candidate(old));
-        let left = left.map(|old| event(RecordEventKind::Left, old));
-        lost.chain(joined).chain(begun).chain(left).collect()
+        let event = |kind, entry: &Entry, why| Event { kind, entry: entry.clone(), why };
+        let lost = differing(&before, &self.0, is_tenure, is_same_tenure);
+        let joined = differing(&self.0, &before, is_candidate, |_, _| true);
+        let begun = differing(&self.0, &before, is_tenure, is_same_tenure);
+        let left = differing(&before, &self.0, is_candidate, |_, _| true);
+        lost.map(|old| event(RecordEventKind::Lost, old, Some(end_reason(old, &records))))
+            .chain(joined.map(|new| event(RecordEventKind::Joined, new, None)))
+            .chain(begun.map(|new| event(begun_kind(new), new, None)))
+            .chain(left.map(|old| event(RecordEventKind::Left, old, None)))
+            .collect()
     }
 }
 
-/// The records of `these` whose key `others` does not have, or with a record that is not the same.
+/// The records of this `kind` among `these` whose key `others` does not have, or with a record that is not the same.
 fn differing<'a>(
     these: &'a BTreeMap<Key, Entry>,
     others: &'a BTreeMap<Key, Entry>,
-    same: impl Fn(&Entry, &Entry) -> bool + 'a,
+    kind: fn(&Entry) -> bool,
+    same: fn(&Entry, &Entry) -> bool,
 ) -> impl Iterator<Item = &'a Entry> {
-    let differs =
-        move |(key, this): &(&Key, &Entry)| others.get(*key).is_none_or(|other| !same(this, other));
-    these.iter().filter(differs).map(|(_, entry)| entry)
+    let differs = move |key, this| others.get(key).is_none_or(|other| !same(this, other));
+    let found = these.iter().filter(move |(key, this)| kind(this) && differs(*key, *this));
+    found.map(|(_, entry)| entry)
+}
+
+const fn begun_kind(entry: &Entry) -> RecordEventKind {
+    if is_candidate(entry) { RecordEventKind::Elected } else { RecordEventKind::Acquired }
 }
 
 /// Why the tenure that `old` shows has ended.

@@ -26,12 +26,16 @@ fn seen(kind: Kind, lease: &str, name: &str, holder: Option<&str>, token: u64) -
     let found = Versioned { version, record, age: None, whole: Arc::new(Value::Null) };
     let entry = Entry {
         namespace: Namespace::parse("shop").unwrap(),
-        lease: LeaseName::stored(lease),
+        lease: lease_name(lease),
         kind: Some(kind),
         name: name.into(),
         found: Arc::new(found),
     };
     Seen::changed(entry, Moment::default())
+}
+
+fn lease_name(lease: &str) -> LeaseName {
+    LeaseName::of("", &Name::parse("lock name", lease).unwrap())
 }
 
 fn lock(holder: &str, token: u64) -> Seen {
@@ -47,7 +51,7 @@ fn leader(id: &str, token: u64) -> Seen {
 }
 
 fn candidate(id: &str) -> Seen {
-    let kind = Kind::Candidate(LeaseName::stored("billing"));
+    let kind = Kind::Candidate(lease_name("billing"));
     seen(kind, &format!("billing-{id}"), "billing", Some(id), 3)
 }
 

@@ -1,4 +1,9 @@
 //! Writes Events of `events.k8s.io/v1`.
+//!
+//! kube's `events::Recorder` (5.0.0) is not used. It merges an Event into an earlier one that differs only in its note, so
+//! that the token of a second election within some minutes is lost. It needs the verb `patch` as well, does not shorten
+//! names and notes that are too long for the API, and does not retry, so that a lead that was lost during an outage is
+//! not recorded.
 
 use std::{fmt::Write as _, time::Duration};
 
