@@ -78,9 +78,8 @@ impl Contender {
         let mut open = true;
         let mut input = Input::Wake;
         loop {
-            let (until, status) = self.act(&mut in_flight, input);
+            let (wake, status) = self.act(&mut in_flight, input);
             self.follow(&mut watch, &status);
-            let now = self.clock.now();
             if in_flight.is_none()
                 && self.queue.is_idle()
                 && status.done
@@ -88,8 +87,7 @@ impl Contender {
             {
                 return;
             }
-            let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
-            let pause = until.min(deadline).min(self.queue.due(now)).since(now);
+            let pause = wake.since(self.clock.now());
             let woken = self.wait(open, &mut in_flight, &mut watch, pause).await;
             match &woken {
                 Woken::Answer(..) => in_flight = None,
@@ -103,6 +101,9 @@ impl Contender {
     }
 
     /// Steps the machine until it and the queue agree. Returns when to step it again, and what it is.
+    ///
+    /// The wake-up follows from the same instant as the decisions. With a later reading of the clock, an instant between
+    /// the two would be too early for the decisions and too late for a timer, and no wake-up would come.
     fn act(&mut self, in_flight: &mut Option<InFlight>, mut input: Input) -> (Moment, Status) {
         loop {
             let now = self.clock.now();
@@ -125,7 +126,10 @@ impl Contender {
             self.note_faults(&status);
             match self.queue.advance(now, &status) {
                 Some(next) => input = next,
-                None => return (until, status),
+                None => {
+                    let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
+                    return (until.min(deadline).min(self.queue.due(now)), status);
+                }
             }
         }
     }

@@ -106,10 +106,13 @@ impl Queue {
         self.failed_read = false;
     }
 
-    /// The same for a read, which news from a watch can make up for.
+    /// The same for a read, which news from a watch can make up for. It does not hide that writes fail.
     pub(crate) fn read_failed(&mut self, error: Error) {
-        self.failure = Some(error);
-        self.failed_read = true;
+        let writes_fail = self.failure.is_some() && !self.failed_read;
+        if !(writes_fail && error.is_transient()) {
+            self.failure = Some(error);
+            self.failed_read = true;
+        }
     }
 
     /// A request to the store succeeded.

@@ -22,7 +22,10 @@ impl Machine {
         if number > self.highest {
             self.must_read = false;
         }
-        if self.observe_record(now, found, false) {
+        // The same version again is no answer to a read that is owed, or that must precede a takeover.
+        let owed = self.must_read || self.overdue_at().is_some_and(|overdue_at| now >= overdue_at);
+        let repeated = number == self.highest;
+        if self.observe_record(now, found, false) && !(repeated && owed) {
             self.note_watch_event();
         }
     }

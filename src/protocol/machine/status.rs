@@ -124,7 +124,7 @@ impl Machine {
         }
     }
 
-    fn overdue_at(&self) -> Option<Moment> {
+    pub(super) fn overdue_at(&self) -> Option<Moment> {
         match &self.view {
             View::Present { found, since, .. } if self.is_foreign(&found.record) => {
                 Some(*since + found.record.lives())

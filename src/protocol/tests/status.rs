@@ -197,8 +197,7 @@ fn the_release_of_a_withdrawn_takeover_is_pending_until_a_read() {
 
 #[test]
 fn a_watch_event_ends_a_failure_of_reads() {
-    for event in [changed(&held(11)), changed(&held(10)), Input::Deleted(number(11)), Input::Missed]
-    {
+    for event in [changed(&held(11)), Input::Deleted(number(11)), Input::Missed] {
         let mut a = waiter();
         assert_eq!(a.step(at(16_000), Input::Wake), Step::Read);
         a.step(at(17_500), Input::Read(Err(UNKNOWN)));
@@ -208,6 +207,29 @@ fn a_watch_event_ends_a_failure_of_reads() {
 
         assert!(!a.status.failing && !a.status.read_failing, "{event:?}");
     }
+}
+
+#[test]
+fn an_event_of_the_same_version_ends_a_failure_of_reads_unless_a_read_is_owed() {
+    let mut poller = waiter();
+    let step = poller.step(at(0), Input::Blind);
+    let (read_at, step) = wake(&mut poller, &step);
+    assert_eq!(step, Step::Read);
+    poller.step(read_at + ms(1), Input::Read(Err(UNKNOWN)));
+    poller.step(read_at + ms(2), changed(&held(10)));
+    assert!(!poller.status.failing, "a watch shows what the read was for");
+
+    let mut before_takeover = waiter();
+    assert_eq!(before_takeover.step(at(16_000), Input::Wake), Step::Read);
+    before_takeover.step(at(17_500), Input::Read(Err(UNKNOWN)));
+    before_takeover.step(at(17_501), changed(&held(10)));
+    assert!(before_takeover.status.failing, "only a read can precede the takeover");
+
+    let mut asked = waiter();
+    assert_eq!(asked.step(at(1000), Input::Look), Step::Read);
+    asked.step(at(1001), changed(&held(10)));
+    asked.step(at(2500), Input::Read(Err(UNKNOWN)));
+    assert!(asked.status.failing, "a new caller gets the error of the read that it asked for");
 }
 
 #[test]
