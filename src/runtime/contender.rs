@@ -124,13 +124,11 @@ impl Contender {
                 Step::Done => now + status.attempt_timeout,
             };
             self.note_faults(&status);
-            match self.queue.advance(now, &status) {
-                Some(next) => input = next,
-                None => {
-                    let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
-                    return (until.min(deadline).min(self.queue.due(now)), status);
-                }
-            }
+            let Some(next) = self.queue.advance(now, &status) else {
+                let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
+                return (until.min(deadline).min(self.queue.due(now)), status);
+            };
+            input = next;
         }
     }
 
