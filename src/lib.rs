@@ -21,18 +21,25 @@ pub use api::{
     leader::{Leader, Observation, Status},
     member::{ElectEvent, ElectWatcher, Member, Role},
     options::{LeaderOptions, ListMembersOptions, LockOptions, Options, WatchElectOptions},
-    record::{EndReason, RecordEvent, RecordEventKind, RecordKind},
+    record::{EndReason, NotBefore, RecordEvent, RecordEventKind, RecordKind},
+    session::{LockMode, LockQueue, QueueEntry, SessionOptions},
     sync::{DynSync, Sync},
     sync_ext::SyncExt,
     tenure::{Tenure, TenureState},
     timing::{Durations, Timing},
     token::Token,
 };
+#[cfg(feature = "etcd")]
+pub use backends::etcd::{Etcd, EtcdOptions};
 #[cfg(all(fuzzing, feature = "kubernetes"))]
 pub use backends::kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
-pub use backends::kubernetes::{Kubernetes, LeaseRecord, RecordOptions, RecordWatch};
+pub use backends::kubernetes::{
+    ClusterOptions, Kubernetes, LeaseRecord, PruneOptions, PruneOutcome, Pruned, RecordOptions,
+    RecordWatch, SessionInfo,
+};
 pub use backends::memory::{Fault, Memory};
+pub use runtime::session::Session;
 pub use util::clock::Clock;
 #[cfg(leasehold_simulation)]
 pub use util::environment::simulate;

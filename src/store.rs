@@ -1,6 +1,6 @@
 //! The interface between the protocol and a backend: what a backend must do so that the protocol can run over it.
 
-use std::{fmt, num::NonZeroU64, sync::Arc};
+use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
@@ -9,8 +9,14 @@ use crate::{
         error::Result,
         name::{LeaseName, Name, Namespace},
     },
-    protocol::record::{Versioned, Write},
+    protocol::{
+        queue::record::LockRecord,
+        record::{Versioned, Write},
+        session::SessionId,
+    },
 };
+
+pub(crate) mod sessions;
 
 /// The address of a record, and its purpose.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +65,16 @@ pub(crate) enum Scope {
     Records(Option<Namespace>, Option<Arc<str>>),
 }
 
+impl Scope {
+    /// The namespace of its records; `None` for those of all namespaces.
+    pub(crate) const fn namespace(&self) -> Option<&Namespace> {
+        match self {
+            Self::Record(namespace, _) | Self::Elections(namespace, _) => Some(namespace),
+            Self::Records(namespace, _) => namespace.as_ref(),
+        }
+    }
+}
+
 /// A record, and the purpose that is written in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -68,6 +84,20 @@ pub(crate) struct Entry {
     pub(crate) kind: Option<Kind>,
     pub(crate) name: String,
     pub(crate) found: Arc<Versioned>,
+    /// The claims of sessions in it, if there is or was one.
+    pub(crate) queue: Option<Arc<LockRecord>>,
+    /// The place in the order of succession, of a candidate in a queue.
+    pub(crate) succession: Option<u32>,
+}
+
+/// A session that is listed, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedSession {
+    pub(crate) id: SessionId,
+    pub(crate) version: NonZeroU64,
+    pub(crate) is_over: bool,
+    /// How long ago it was renewed, by wall clocks.
+    pub(crate) age: Option<Duration>,
 }
 
 impl Entry {
@@ -90,7 +120,7 @@ pub(crate) enum WatchEvent {
     Gone(Namespace, LeaseName, NonZeroU64),
     /// The watch is interrupted. The text is the reason, as a line to log.
     #[cfg_attr(
-        not(feature = "kubernetes"),
+        not(any(feature = "etcd", feature = "kubernetes")),
         expect(dead_code, reason = "a watch in this process is never interrupted")
     )]
     Blind(String),
@@ -132,6 +162,12 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Lists the records in `scope`.
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>>;
+
+    /// Lists the sessions of a namespace, or of all, for people.
+    fn list_sessions<'a>(
+        &'a self,
+        namespace: Option<&'a Namespace>,
+    ) -> BoxFuture<'a, Result<Vec<ListedSession>>>;
 
     /// Watches `scope`. The stream begins with [`WatchEvent::All`] or [`WatchEvent::Blind`], and never ends.
     /// Subscribers to the same scope may share one watch.

@@ -1,6 +1,10 @@
 //! What can go wrong, sorted by what the caller can do about it.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -43,6 +47,22 @@ pub enum Error {
         waited: Duration,
     },
 
+    /// No process holds the lock, but the last holder has stated a time before which it may not be acquired, and the
+    /// caller was not ready to wait until then. See [`LockOptions::at_least`](crate::LockOptions::at_least).
+    #[error(
+        "lock `{name}` may not be acquired for another {remaining:?}: `{holder}` has set the time between two starts"
+    )]
+    TooEarly {
+        /// The lock's name.
+        name: String,
+        /// The identity that stated the time.
+        holder: String,
+        /// When the lock may be acquired, by the wall clock of this host.
+        not_before: SystemTime,
+        /// How long that was away when the wait ended.
+        remaining: Duration,
+    },
+
     /// The tenure has ended: the work that it guards must stop.
     #[error("`{name}` is no longer held: {why}")]
     Lost {
@@ -72,6 +92,28 @@ pub enum Error {
         candidate_id: String,
     },
 
+    /// The lock is in use in another mode, or with another number of slots.
+    #[error(
+        "lock `{name}` is in use as {in_use}, and cannot be locked as {wanted}: use one mode for each lock, everywhere"
+    )]
+    OtherMode {
+        /// The lock's name.
+        name: String,
+        /// The mode that the caller wants, for example `4 slots`.
+        wanted: String,
+        /// The mode of its holders and waiters.
+        in_use: String,
+    },
+
+    /// The option needs a session, and this handle is none.
+    #[error(
+        "the option `{option}` needs a session: open one with `session()`, and lock through it"
+    )]
+    NeedsSession {
+        /// The option.
+        option: &'static str,
+    },
+
     /// The backend does not allow this to the caller.
     #[error("not allowed to {verb} {resource} in namespace `{namespace}`: {reason}")]
     PermissionDenied {
@@ -85,6 +127,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// A quota does not permit another record. Nothing was written. It may succeed later, when another record is
+    /// deleted, so a wait for a lock goes on.
+    #[error("a quota does not permit to {verb} {resource} in namespace `{namespace}`: {reason}")]
+    QuotaExceeded {
+        /// The verb in the backend's terms: `create`.
+        verb: &'static str,
+        /// The resource in the backend's terms, for example `leases.coordination.k8s.io/orders`.
+        resource: String,
+        /// The namespace.
+        namespace: String,
+        /// The backend's own words, with the name of the quota, and the next step.
+        reason: String,
+    },
+
     /// The namespace does not exist, or is being deleted.
     #[error("namespace `{namespace}` cannot be used: {reason}")]
     Namespace {
@@ -94,7 +150,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// The backend rejected the request as wrong, or stored something else than was sent.
+    /// The backend or a policy rejected the request as wrong, or something else was stored than was sent.
     #[error("the {backend} backend rejected the record of `{name}`: {reason}")]
     Rejected {
         /// The backend's name.
@@ -152,11 +208,15 @@ impl Error {
         match self {
             Self::Held { .. }
             | Self::Timeout { .. }
+            | Self::TooEarly { .. }
             | Self::Lost { .. }
+            | Self::QuotaExceeded { .. }
             | Self::Unavailable { .. } => true,
             Self::Invalid { .. }
             | Self::NotHeld { .. }
             | Self::AlreadyCandidate { .. }
+            | Self::OtherMode { .. }
+            | Self::NeedsSession { .. }
             | Self::PermissionDenied { .. }
             | Self::Namespace { .. }
             | Self::Rejected { .. }
@@ -209,6 +269,9 @@ pub enum Loss {
     /// the same identity.
     #[error("its record was changed by another client")]
     Altered,
+    /// The session that held it is over: its record was ended or deleted, or no heartbeat was confirmed in time.
+    #[error("its session is over")]
+    Session,
     /// The task or the runtime that renewed it has ended.
     #[error("the task that renewed it has ended")]
     Abandoned,

@@ -70,8 +70,9 @@ impl Guard {
         let (done, end) = oneshot::channel();
         self.0.kept.store(true, Ordering::Release);
         let over = !self.is_held();
-        self.0.tenure.end(Loss::Released);
+        // Sent first: a contender that sees the tenure ended may release the record and end before this arrives.
         let sent = self.0.contender.send(Release { tenure: self.id(), done: Some(done) });
+        self.0.tenure.end(Loss::Released);
         let tenure = self.tenure();
         async move {
             let answer = match sent {
@@ -84,7 +85,9 @@ impl Guard {
                     Err(Error::Closed { name: tenure.name().into() })
                 }
                 // The tenure was over before, so that its contender may have ended: nothing is left to release.
-                Loss::Expired | Loss::Deleted | Loss::Taken | Loss::Altered => Ok(()),
+                Loss::Expired | Loss::Deleted | Loss::Taken | Loss::Altered | Loss::Session => {
+                    Ok(())
+                }
             })
         }
     }

@@ -1,6 +1,6 @@
 //! The handle of one candidate in one election.
 
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use futures::{Stream, StreamExt as _, stream};
 use serde::Serialize;
@@ -65,22 +65,42 @@ pub(crate) enum Lead {
     Taken(WeakGuard),
 }
 
+/// The task that runs a candidacy, as its [`Leader`] sees it. Dropping it resigns.
+pub(crate) trait Candidacy: Send + Sync {
+    /// Asks the task to resign; false if it has ended.
+    fn resign(&self, done: oneshot::Sender<Result<()>>) -> bool;
+
+    /// Reports that the election is observed until the value is dropped.
+    fn observed(&self) -> Option<Box<dyn Any + Send + Sync>>;
+}
+
+/// The candidate's own task observes its election always.
+impl Candidacy for mpsc::UnboundedSender<oneshot::Sender<Result<()>>> {
+    fn resign(&self, done: oneshot::Sender<Result<()>>) -> bool {
+        self.send(done).is_ok()
+    }
+
+    fn observed(&self) -> Option<Box<dyn Any + Send + Sync>> {
+        None
+    }
+}
+
 /// A candidate in one election. Dropping it resigns in the background.
 pub struct Leader {
     candidate_id: Arc<str>,
     election: Arc<str>,
     state: Arc<Watched<LeaderState>>,
-    resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
+    candidacy: Box<dyn Candidacy>,
 }
 
 impl Leader {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         candidate_id: Arc<str>,
         election: Arc<str>,
         state: Arc<Watched<LeaderState>>,
-        resign: mpsc::UnboundedSender<oneshot::Sender<Result<()>>>,
+        candidacy: impl Candidacy + 'static,
     ) -> Self {
-        Self { candidate_id, election, state, resign }
+        Self { candidate_id, election, state, candidacy: Box::new(candidacy) }
     }
 
     /// The candidate's id.
@@ -186,7 +206,7 @@ impl Leader {
         let (done, end) = oneshot::channel();
         // Wakes no subscriber: nothing that they can see has changed yet.
         self.state.borrow().leaving = true;
-        if self.resign.send(done).is_err() {
+        if !self.candidacy.resign(done) {
             return Ok(());
         }
         end.await.unwrap_or(Ok(()))
@@ -204,6 +224,9 @@ impl Leader {
     }
 
     /// The member that leads, as far as this candidate knows.
+    ///
+    /// A candidate of a [`Session`](crate::Session) without a [`watch`](Self::watch) reads the election once per third of
+    /// the time to live, and once per time to live if eight or more candidates wait before it.
     #[must_use]
     pub fn primary(&self) -> Option<Member> {
         self.observation().primary
@@ -218,11 +241,13 @@ impl Leader {
     /// The state of this candidate together with the leader: first as they are, then each change. Ends after
     /// [`Status::Resigned`].
     ///
-    /// A reader that is slower than the changes sees the latest, not each.
+    /// A reader that is slower than the changes sees the latest, not each. A candidate of a
+    /// [`Session`](crate::Session) watches its election as long as it has such a stream.
     pub fn watch(&self) -> impl Stream<Item = Observation> + Send + Unpin + 'static {
-        let start = (Arc::clone(&self.state), Arc::clone(&self.candidate_id), None::<Observation>);
+        let (state, id) = (Arc::clone(&self.state), Arc::clone(&self.candidate_id));
+        let start = (state, id, None::<Observation>, self.candidacy.observed());
         Box::pin(
-            stream::unfold(start, |(state, id, last)| async move {
+            stream::unfold(start, |(state, id, last, observed)| async move {
                 if last.as_ref().is_some_and(|last| last.status == Status::Resigned) {
                     return None;
                 }
@@ -232,9 +257,17 @@ impl Leader {
                     if last.as_ref() != Some(&now) {
                         break now;
                     }
-                    changed.await;
+                    let tenure = state.borrow().lead.tenure().filter(Tenure::is_held);
+                    match tenure {
+                        Some(tenure) => tokio::select! {
+                            biased;
+                            () = changed => {}
+                            () = tenure.state_changed() => {}
+                        },
+                        None => changed.await,
+                    }
                 };
-                Some((now.clone(), (state, id, Some(now))))
+                Some((now.clone(), (state, id, Some(now), observed)))
             })
             .fuse(),
         )
@@ -294,6 +327,13 @@ impl Lead {
         }?;
         *self = Self::Taken(guard.downgrade());
         Some(guard)
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // Wakes no subscriber: nothing that they can see has changed yet.
+        self.state.borrow().leaving = true;
     }
 }
 

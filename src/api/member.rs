@@ -37,7 +37,16 @@ pub struct Member {
     /// The namespace of the election.
     pub namespace: String,
     /// The fencing token of its tenure, if it leads. `None` also where another program leads, which writes no token.
+    ///
+    /// On Kubernetes it is also `None` until it is known. The holder states its token from its first renewal on, by
+    /// default 5 s after it was elected. A process that saw the claim in its watch knows the token from the claim on. A
+    /// leader knows its own token always: see [`Tenure::token`](crate::Tenure::token).
     pub token: Option<Token>,
+    /// The text that the candidate was started with: see [`LeaderOptions::payload`](crate::LeaderOptions::payload).
+    pub payload: Option<String>,
+    /// The place in the order of succession, if the election is a queue: 0 leads, 1 is next. `None` in an election
+    /// without a [`Session`](crate::Session), where any candidate may be next.
+    pub succession: Option<u32>,
 }
 
 /// A change in an election.

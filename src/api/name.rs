@@ -1,6 +1,6 @@
 //! Names, namespaces and identities, parsed once: inside the library a name is never a bare string.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ impl LeaseName {
     }
 
     /// The name of a record, as the backend reports it.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn stored(name: &str) -> Self {
         Self(name.into())
     }
@@ -116,6 +116,13 @@ impl LeaseName {
     pub(crate) fn label(&self) -> String {
         let fits = self.0.len() <= MAX_LABEL;
         if fits { self.0.to_string() } else { slug(&self.0, &self.0) }
+    }
+}
+
+/// So that a map by name can be searched with the text of a name.
+impl Borrow<str> for LeaseName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -169,7 +176,7 @@ fn is_label(s: &str) -> bool {
 }
 
 /// Whether `s` is a DNS-1123 subdomain, which Kubernetes requires of an object's name.
-fn is_subdomain(s: &str) -> bool {
+pub(crate) fn is_subdomain(s: &str) -> bool {
     s.len() <= MAX_NAME && s.split('.').all(is_label)
 }
 

@@ -2,10 +2,17 @@
 //!
 //! Every option is a public field, set by the method of the same name. The handle checks options once, when it gets them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::timing::Timing;
+use super::{
+    error::{Error, Result},
+    session::LockMode,
+    timing::Timing,
+};
 use crate::util::clock::Clock;
+
+/// The longest payload, in bytes, as JSON writes it. With it 129 candidates fit into the annotations of one Lease.
+const MAX_PAYLOAD: usize = 1024;
 
 /// Options of a handle.
 ///
@@ -26,6 +33,10 @@ pub struct Options {
     pub nodes: Vec<String>,
     /// The clock that deadlines are measured on.
     pub clock: Clock,
+    /// Labels of the Leases that this handle creates.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the Leases that this handle creates.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Options {
@@ -70,12 +81,49 @@ impl Options {
         self.clock = clock;
         self
     }
+
+    /// Labels of the Leases that this handle creates, for policies that require some: those of locks, elections and
+    /// candidates. Defaults to none. Labels that begin with `leasehold.dev/` are refused, because this crate writes them.
+    ///
+    /// A Lease gets them when it is created. A Lease that exists keeps its own, because another program may have changed
+    /// them. The embedded backend checks labels and annotations and ignores them.
+    ///
+    /// ```
+    /// let labels = [("team", "shop"), ("app.kubernetes.io/name", "orders")];
+    /// let options = leasehold::Options::default().labels(labels);
+    /// assert_eq!(options.labels["team"], "shop");
+    /// ```
+    #[must_use]
+    pub fn labels<K: Into<String>, V: Into<String>>(
+        mut self,
+        labels: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.labels = collect(labels);
+        self
+    }
+
+    /// Annotations of the Leases that this handle creates. They follow the rules of [`labels`](Self::labels), but their
+    /// values may be any text, up to 252 KiB in all.
+    #[must_use]
+    pub fn annotations<K: Into<String>, V: Into<String>>(
+        mut self,
+        annotations: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.annotations = collect(annotations);
+        self
+    }
+}
+
+fn collect<K: Into<String>, V: Into<String>>(
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 /// Options of [`lock`](crate::Sync::lock).
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{collections::BTreeMap, time::Duration};
 /// use leasehold::LockOptions;
 ///
 /// let patient = LockOptions::default().ttl(Duration::from_secs(30));
@@ -89,6 +137,10 @@ pub struct LockOptions {
     pub timing: Timing,
     /// How long to wait for the lock. `None` waits without a limit; zero is a single try.
     pub wait: Option<Duration>,
+    /// For how long after the start of this tenure no other one may begin. `None`: the next one may begin at once.
+    pub at_least: Option<Duration>,
+    /// How the lock is shared.
+    pub mode: LockMode,
 }
 
 impl LockOptions {
@@ -109,6 +161,26 @@ impl LockOptions {
         self
     }
 
+    /// Shares the lock with other shared holders. Only a [`Session`](crate::Session) can do that.
+    ///
+    /// A shared claim waits behind an exclusive one that came before it. Compare the token of a shared holder with the
+    /// largest token of an exclusive holder that the resource has seen, and do not let it raise that.
+    #[must_use]
+    pub const fn shared(mut self) -> Self {
+        self.mode = LockMode::Shared;
+        self
+    }
+
+    /// Takes one of so many slots: a semaphore. Only a [`Session`](crate::Session) can do that. From 1 to 256, and the same
+    /// number for all users of the lock.
+    ///
+    /// [`Tenure::slot`](crate::Tenure::slot) is the number of the slot. Each slot has a fencing sequence of its own.
+    #[must_use]
+    pub const fn slots(mut self, slots: u16) -> Self {
+        self.mode = LockMode::Slots(slots);
+        self
+    }
+
     /// How long to wait for the lock. By default there is no limit; zero is a single try.
     #[must_use]
     pub const fn wait(mut self, wait: Duration) -> Self {
@@ -116,10 +188,39 @@ impl LockOptions {
         self
     }
 
-    /// Acquires the lock if it is free now, and does not wait.
+    /// Acquires the lock if it is free now, and does not wait for another holder. If the store does not answer at once,
+    /// the call waits up to 10 s for an answer.
     #[must_use]
     pub const fn try_once(self) -> Self {
         self.wait(Duration::ZERO)
+    }
+
+    /// For how long after the start of this tenure no other one may begin, also after this one has ended. More than zero,
+    /// and at most 366 days. By default another one may begin at once.
+    ///
+    /// It is for jobs that several hosts start at the same time: a host that is a second late must not run a short job
+    /// again. Choose a time that is longer than the clocks of the hosts differ, and shorter than the time between two
+    /// starts. [`Error::TooEarly`](crate::Error::TooEarly) ends a single try, and a wait that is shorter.
+    ///
+    /// # Guarantees
+    ///
+    /// The record states the time before which no other tenure may begin, from the acquisition on. So it also counts if
+    /// the holder crashes: others then wait for this time or for the ttl, whichever is longer. The holder counts from
+    /// the moment at which it has acquired the lock. It applies to all handles, this one included, whatever their own
+    /// options are. If a caller leaves before it has received its guard, the time is taken back with the lock.
+    ///
+    /// **Wall clocks.** Others compare the time with the wall clocks of their own hosts, so a host whose clock is ahead
+    /// starts earlier by that much. No two guards are held at the same time, whatever the clocks show. No caller
+    /// waits longer than this length, counted from when its handle first saw the time, also if a clock is wrong. A time
+    /// that is more than two lengths away is ignored, because it cannot be right.
+    ///
+    /// **Other programs.** client-go, older versions of this crate, and locks of a [`Session`](crate::Session) ignore the
+    /// time, and acquire the lock at once. A session refuses this option. An operator removes the time with
+    /// `leasehold release NAME --force`, or by deleting the Lease.
+    #[must_use]
+    pub const fn at_least(mut self, at_least: Duration) -> Self {
+        self.at_least = Some(at_least);
+        self
     }
 }
 
@@ -133,6 +234,8 @@ pub struct LeaderOptions {
     pub timing: Timing,
     /// The candidate's id; `None` is the handle's identity.
     pub candidate_id: Option<String>,
+    /// A text that others see with this candidate; `None` is none.
+    pub payload: Option<String>,
 }
 
 impl LeaderOptions {
@@ -163,6 +266,44 @@ impl LeaderOptions {
         self.candidate_id = Some(candidate_id.into());
         self
     }
+
+    /// A text that others see with this candidate, for example its address or its version: see
+    /// [`Member::payload`](crate::Member::payload). Defaults to none.
+    ///
+    /// At most 1,024 bytes, where quotation marks and backslashes count twice, and no control characters. It is public to
+    /// all that may read the Leases of the namespace. Keep it short, because each write to the election carries it.
+    ///
+    /// ```
+    /// let options = leasehold::LeaderOptions::default().payload("10.0.0.7:8080");
+    /// assert_eq!(options.payload.as_deref(), Some("10.0.0.7:8080"));
+    /// ```
+    #[must_use]
+    pub fn payload(mut self, payload: impl Into<String>) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
+    /// The payload, if there is one that can be stored.
+    pub(crate) fn check_payload(&self) -> Result<Option<Arc<str>>> {
+        let Some(payload) = self.payload.as_deref().filter(|payload| !payload.is_empty()) else {
+            return Ok(None);
+        };
+        let escaped = payload.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        let size = payload.len() + escaped;
+        if size > MAX_PAYLOAD {
+            let bound = format!("it takes {size} bytes, at most {MAX_PAYLOAD} fit");
+            return Err(Error::invalid("payload", &shortened(payload), bound));
+        }
+        if payload.chars().any(char::is_control) {
+            return Err(Error::invalid("payload", payload, "it must not have control characters"));
+        }
+        Ok(Some(payload.into()))
+    }
+}
+
+/// The beginning of a text that is too long for a message.
+fn shortened(text: &str) -> String {
+    text.chars().take(32).chain("…".chars()).collect()
 }
 
 /// Options of [`list_members`](crate::Sync::list_members).

@@ -1,8 +1,23 @@
 //! Events of locks and elections, as their records show them.
 
+use std::time::{Duration, SystemTime};
+
 use serde::Serialize;
 
 use super::token::Token;
+
+/// From when on another tenure of a lock may begin, as the holder of the last one has stated it: see
+/// [`LockOptions::at_least`](crate::LockOptions::at_least).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct NotBefore {
+    /// The time, by the wall clock of the host that stated it.
+    pub time: SystemTime,
+    /// The length: no process waits longer than this, whatever the clocks show.
+    pub length: Duration,
+    /// The identity that stated it.
+    pub holder: String,
+}
 
 /// The purpose of a record, as it is written in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -36,7 +51,8 @@ pub struct RecordEvent {
     pub lease: String,
     /// The holder or the candidate.
     pub holder: String,
-    /// The fencing token of the tenure that began or ended; null if it is unknown.
+    /// The fencing token of the tenure that began or ended; null if it is unknown, because the watch did not see the
+    /// claim, and the holder has not renewed yet. A token that becomes known is no event.
     pub token: Option<Token>,
     /// Why a tenure ended; null for other events.
     pub why: Option<EndReason>,

@@ -66,7 +66,7 @@ pub trait Sync: fmt::Debug + fmt::Display + Send + std::marker::Sync + 'static {
     fn leader<'a>(&'a self, name: &'a str, options: LeaderOptions)
     -> BoxFuture<'a, Result<Leader>>;
 
-    /// Every live candidate, leaders included.
+    /// Every live candidate, leaders included. Those of an election that is a queue are in the order of succession.
     ///
     /// For people and dashboards: a member counts as alive by the time that it wrote and the wall clock of the reader.
     /// Nothing in this crate is decided by it.
@@ -97,7 +97,9 @@ pub trait Sync: fmt::Debug + fmt::Display + Send + std::marker::Sync + 'static {
     /// # Errors
     ///
     /// [`Error::Timeout`](crate::Error::Timeout) once the wait is over, [`Error::Held`](crate::Error::Held) after a
-    /// single try; [`Error::Invalid`](crate::Error::Invalid); and refusals of the backend. An unavailable backend is
+    /// single try; [`Error::TooEarly`](crate::Error::TooEarly) instead of both while
+    /// [`at_least`](crate::LockOptions::at_least) keeps a free lock closed;
+    /// [`Error::Invalid`](crate::Error::Invalid); and refusals of the backend. An unavailable backend is
     /// waited for as long as the wait lasts.
     ///
     /// # Cancel safety

@@ -29,7 +29,8 @@ pub trait SyncExt: Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::Held`] if another holder has the lock, and the errors of [`Sync::lock`](crate::Sync::lock).
+    /// [`Error::Held`] if another holder has the lock, [`Error::TooEarly`] if it is free but may not be acquired yet
+    /// after [`LockOptions::at_least`], and the errors of [`Sync::lock`](crate::Sync::lock).
     ///
     /// # Cancel safety
     ///

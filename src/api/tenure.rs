@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -49,9 +49,14 @@ struct Inner {
     holder: Arc<str>,
     token: Token,
     clock: Clock,
+    slot: Option<u16>,
+    /// Others wait for the lock.
+    requested: Watched<bool>,
     /// Nanoseconds of a [`Moment`]; zero once lost.
     until: AtomicU64,
     doubtful: AtomicU64,
+    /// The caller has received the guard.
+    received: AtomicBool,
     /// Set by the contender. Subscribers are woken by a change of the deadline too.
     loss: Watched<Option<Loss>>,
 }
@@ -72,8 +77,11 @@ impl Tenure {
             holder,
             token,
             clock,
+            slot: None,
+            requested: Watched::default(),
             until: AtomicU64::new(until.as_nanos()),
             doubtful: AtomicU64::new(u64::MAX),
+            received: AtomicBool::new(false),
             loss: Watched::default(),
         }))
     }
@@ -94,6 +102,29 @@ impl Tenure {
     #[must_use]
     pub fn token(&self) -> Token {
         self.0.token
+    }
+
+    /// The slot, if the lock has slots: from zero up to their number. See [`LockOptions::slots`](crate::LockOptions::slots).
+    ///
+    /// Each slot has a fencing sequence of its own: compare the token with the largest one of the same slot.
+    #[must_use]
+    pub fn slot(&self) -> Option<u16> {
+        self.0.slot
+    }
+
+    /// Whether others wait for this lock, as far as its session knows. Always false without a session.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.0.requested.borrow()
+    }
+
+    /// Waits until others wait for this lock, so that a long job can release it early. Never completes without a session.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn requested(&self) {
+        self.0.requested.wait_for(|requested| *requested).await;
     }
 
     /// Whether the tenure is still held now, on this process's own clock.
@@ -184,6 +215,18 @@ impl Tenure {
         }
     }
 
+    /// Waits until the state is another one.
+    pub(crate) async fn state_changed(&self) {
+        let before = self.state();
+        loop {
+            let changed = self.0.loss.changed();
+            if self.state() != before {
+                return;
+            }
+            self.may_have_changed(changed).await;
+        }
+    }
+
     /// Waits until the state may have changed: the contender has changed it, or a deadline has passed.
     async fn may_have_changed(&self, changed: Notified<'_>) {
         let doubtful =
@@ -201,7 +244,17 @@ impl Tenure {
         self.0.loss.borrow().unwrap_or(Loss::Expired)
     }
 
+    /// The caller has received its guard, and may begin its work.
+    pub(crate) fn mark_received(&self) {
+        self.0.received.store(true, Ordering::Release);
+    }
+
     // ---- called by the contender ----
+
+    /// Whether the caller has received its guard. A guard that is dropped before that was never used.
+    pub(crate) fn is_received(&self) -> bool {
+        self.0.received.load(Ordering::Acquire)
+    }
 
     pub(crate) fn id(&self) -> u64 {
         self.0.id
@@ -222,6 +275,19 @@ impl Tenure {
             self.0.loss.modify(|why| why.is_none());
         }
         moved
+    }
+
+    /// This tenure, which no caller has yet, in a slot of its lock.
+    pub(crate) fn in_slot(mut self, slot: u16) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.slot = Some(slot);
+        }
+        self
+    }
+
+    /// Reports whether others wait for the lock.
+    pub(crate) fn request(&self, requested: bool) {
+        self.0.requested.modify(|before| std::mem::replace(before, requested) != requested);
     }
 
     /// Whether the deadline is this one.

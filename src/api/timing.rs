@@ -21,13 +21,16 @@ const MAX_RETRY: Duration = Duration::from_secs(5);
 const MAX_REFUSED: Duration = Duration::from_secs(30);
 /// How many attempts must fit between the moment when a renewal is due and the end of the hold.
 const ATTEMPTS: u32 = 3;
+/// The longest time between the starts of two tenures that a caller may ask for, and that a record may state: a job
+/// that runs once a year has room in it.
+pub(crate) const MAX_AT_LEAST: Duration = Duration::from_secs(366 * 86_400);
 
 /// When a holder renews, how long it trusts one renewal, and how long other processes must wait.
 ///
 /// | | default | why |
 /// |---|---|---|
 /// | `ttl` | 15 s | survives a rolling restart of API servers; client-go's default, so operators know it |
-/// | `renew_interval` | ttl / 3 | two renewals may fail before the tenure is in doubt |
+/// | `renew_interval` | ttl / 3 | a renewal may fail twice before the tenure is lost |
 /// | `hold` | ttl × 13/15 | the rest, 2 s of 15, is the margin for clocks that run at different rates: up to 15 % |
 /// | `attempt_timeout` | ttl / 10, at most 5 s | three attempts and their pauses fit between a due renewal and the end of the hold |
 ///
@@ -48,11 +51,11 @@ const ATTEMPTS: u32 = 3;
 pub struct Timing {
     /// How long other processes must see no renewal before they may take over.
     pub ttl: Duration,
-    /// How often the holder renews; `None` is a third of the time to live.
+    /// The longest time between renewals; `None` is a third of the time to live.
     pub renew_interval: Option<Duration>,
     /// How long the holder trusts one renewal; `None` is 13/15 of the time to live.
     pub hold: Option<Duration>,
-    /// How long one request may take; `None` is a tenth of the time to live, at most 5 s.
+    /// How long to wait for the answer to one request; `None` is a tenth of the time to live, at most 5 s.
     pub attempt_timeout: Option<Duration>,
 }
 
@@ -77,7 +80,8 @@ impl Timing {
         self
     }
 
-    /// How often the holder renews. At least 100 ms, and less than the hold.
+    /// How often the holder renews. At least 100 ms, and less than the hold. Each renewal is sent at 0.8 to 1.0 of it, so
+    /// that locks that were acquired together are not renewed together.
     #[must_use]
     pub const fn renew_interval(mut self, renew_interval: Duration) -> Self {
         self.renew_interval = Some(renew_interval);
@@ -92,7 +96,8 @@ impl Timing {
         self
     }
 
-    /// How long one request may take. Three of them must fit between a due renewal and the end of the hold.
+    /// How long to wait for the answer to one request before another one is tried. Three of them must fit between a due
+    /// renewal and the end of the hold. The first request goes on, and its late answer still counts.
     #[must_use]
     pub const fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = Some(attempt_timeout);
@@ -110,6 +115,7 @@ impl Timing {
             renew_interval: self.renew_interval.unwrap_or(base / 3),
             hold: self.hold.unwrap_or(base / 15 * 13),
             attempt_timeout: self.attempt_timeout.unwrap_or((base / 10).min(MAX_ATTEMPT)),
+            at_least: None,
         }
     }
 
@@ -132,6 +138,8 @@ pub struct Durations {
     renew_interval: Duration,
     hold: Duration,
     attempt_timeout: Duration,
+    /// For how long after the start of the tenure no other one may begin. Only a lock has it.
+    at_least: Option<Duration>,
 }
 
 impl Durations {
@@ -141,7 +149,7 @@ impl Durations {
         self.ttl
     }
 
-    /// How often the holder renews.
+    /// The longest time between renewals, each of which is sent at 0.8 to 1.0 of it.
     #[must_use]
     pub const fn renew_interval(&self) -> Duration {
         self.renew_interval
@@ -153,7 +161,7 @@ impl Durations {
         self.hold
     }
 
-    /// How long one request may take.
+    /// How long to wait for the answer to one request before another one is tried.
     #[must_use]
     pub const fn attempt_timeout(&self) -> Duration {
         self.attempt_timeout
@@ -164,6 +172,23 @@ impl Durations {
     #[must_use]
     pub const fn margin(&self) -> Duration {
         self.ttl.saturating_sub(self.hold)
+    }
+
+    /// The same durations for a tenure after whose start no other one may begin for `at_least`.
+    pub(crate) fn with_at_least(self, at_least: Option<Duration>) -> Result<Self> {
+        match at_least {
+            Some(length) if length.is_zero() || length > MAX_AT_LEAST => {
+                let bound =
+                    format!("it must be above zero, and at most {MAX_AT_LEAST:?} (366 days)");
+                Err(Error::invalid("time between two starts", &format!("{length:?}"), bound))
+            }
+            at_least => Ok(Self { at_least, ..self }),
+        }
+    }
+
+    /// For how long after the start of the tenure no other one may begin.
+    pub(crate) const fn at_least(&self) -> Option<Duration> {
+        self.at_least
     }
 
     /// The measure of pauses between requests: the renewal interval, but at most 5 s.
@@ -275,6 +300,20 @@ mod tests {
         ] {
             let error = timing.check().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_between_two_starts_is_above_zero_and_at_most_a_year() {
+        let with = |at_least| Durations::default().with_at_least(at_least);
+        for length in [Duration::from_nanos(1), secs(600), MAX_AT_LEAST] {
+            assert_eq!(with(Some(length)).unwrap().at_least(), Some(length));
+        }
+        assert_eq!(with(None).unwrap(), Durations::default());
+        for length in [Duration::ZERO, MAX_AT_LEAST + Duration::from_nanos(1), Duration::MAX] {
+            let error = with(Some(length)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{length:?}")), "{error}");
+            assert!(error.contains("above zero, and at most 31622400s (366 days)"), "{error}");
         }
     }
 

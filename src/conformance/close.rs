@@ -13,9 +13,11 @@ const MOMENT: Duration = Duration::from_millis(500);
 
 pub(super) async fn close_waits_until_dropped_locks_are_released(pair: Pair<'_>) {
     let (name, waited) = (unique("undone"), unique("given-up"));
-    let guard =
-        must(pair.a.lock(&name, patient().ttl(secs(600))).await, "a free lock can be acquired");
-    let mut given_up = pair.a.lock(&waited, patient().ttl(secs(600)));
+    let guard = must(
+        pair.a.lock(&name, patient().ttl(pair.ttl(secs(600)))).await,
+        "a free lock can be acquired",
+    );
+    let mut given_up = pair.a.lock(&waited, patient().ttl(pair.ttl(secs(600))));
     let _ = poll_immediate(&mut given_up).await;
     if let Some(cut) = pair.cut {
         cut(true);

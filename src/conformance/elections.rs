@@ -164,7 +164,7 @@ pub(super) async fn run_drops_the_work_after_resigning(pair: Pair<'_>) {
 
 pub(super) async fn run_drops_the_work_on_loss_and_runs_it_again(pair: Pair<'_>) {
     let Some(cut) = pair.cut else { return };
-    let options = LeaderOptions::default().ttl(secs(3));
+    let options = LeaderOptions::default().ttl(pair.ttl(secs(3)));
     let leader =
         must(pair.a.leader(&unique("again"), options).await, "a handle can become a candidate");
     let (runs, dropped) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -210,8 +210,8 @@ pub(super) async fn an_election_uses_its_time_to_live(pair: Pair<'_>) {
 
     let guard = must(leader.elected().await, "the only candidate is elected");
 
-    let left = guard.remaining();
-    assert!(left > secs(2000) && left < secs(3000), "the chosen time to live is used: {left:?}");
+    let (left, ttl) = (guard.remaining(), pair.ttl(secs(3000)));
+    assert!(left > ttl / 2 && left < ttl, "the chosen time to live is used: {left:?}");
     must(leader.resign().await, "a leader can resign");
 }
 
@@ -254,10 +254,15 @@ pub(super) async fn the_primary_can_be_watched(pair: Pair<'_>) {
     let second = join(pair.b, &name).await;
     let shown = |member: Member| (member.candidate_id, member.token);
     let mut seen = second.watch().filter_map(async |seen| seen.primary.map(shown)).boxed();
+    // A backend may not know the token before the first renewal states it.
+    let mut primary = seen.next().await;
+    while primary == Some((identity(pair.a).into(), None)) {
+        primary = seen.next().await;
+    }
     assert_eq!(
-        seen.next().await,
+        primary,
         Some((identity(pair.a).into(), Some(lead.token()))),
-        "the stream begins with the current primary and its token"
+        "the stream begins with the current primary, and shows its token and no other"
     );
 
     must(first.resign().await, "a leader can resign");

@@ -25,6 +25,7 @@ mod close;
 mod elections;
 mod input;
 mod locks;
+mod succession;
 mod turns;
 
 use std::{fmt, time::Duration};
@@ -44,13 +45,14 @@ pub struct Pair<'a> {
     b: &'a DynSync,
     other: Option<&'a str>,
     cut: Option<&'a (dyn Fn(bool) + Send + std::marker::Sync)>,
+    session: Option<Duration>,
 }
 
 impl<'a> Pair<'a> {
     /// Two handles with different identities and the same namespace and prefix.
     #[must_use]
     pub const fn new(a: &'a DynSync, b: &'a DynSync) -> Self {
-        Self { a, b, other: None, cut: None }
+        Self { a, b, other: None, cut: None, session: None }
     }
 
     /// Sets a second namespace that both handles may use. Without it, the checks that need one check nothing.
@@ -66,6 +68,20 @@ impl<'a> Pair<'a> {
     pub const fn cut(mut self, cut: &'a (dyn Fn(bool) + Send + std::marker::Sync)) -> Self {
         self.cut = Some(cut);
         self
+    }
+
+    /// Declares that both handles are sessions with this time to live. A lock then lives as long as its session, so the
+    /// checks of the time to live of one lock check nothing, and the other checks use this one. Elections are queues in
+    /// the namespace of the sessions, so the order of succession is checked.
+    #[must_use]
+    pub const fn session(mut self, ttl: Duration) -> Self {
+        self.session = Some(ttl);
+        self
+    }
+
+    /// The time to live that a lock has if it asks for `wanted`.
+    fn ttl(&self, wanted: Duration) -> Duration {
+        self.session.unwrap_or(wanted)
     }
 }
 
@@ -193,6 +209,15 @@ checks! {
         a_watch_begins_with_the_current_state,
         a_watch_reports_each_change_in_order,
         a_watch_reports_only_its_election,
+    }
+    succession {
+        a_payload_is_seen_by_every_observer,
+        a_candidate_without_a_payload_has_none,
+        a_payload_that_cannot_be_stored_is_rejected,
+        candidates_succeed_in_the_order_in_which_they_came,
+        a_resigned_leader_that_comes_again_is_the_last,
+        a_lost_leader_is_followed_by_the_next_in_order,
+        an_event_of_a_queue_names_the_place,
     }
     close {
         close_waits_until_dropped_locks_are_released,

@@ -68,7 +68,7 @@ pub(super) async fn a_dropped_lock_future_leaves_no_waiter(pair: Pair<'_>) {
     let name = unique("cancelled");
     for waiter in [pair.a, pair.b] {
         let guard = must(pair.a.lock(&name, patient()).await, "a free lock can be acquired");
-        let mut waiting = waiter.lock(&name, patient().ttl(secs(600)));
+        let mut waiting = waiter.lock(&name, patient().ttl(pair.ttl(secs(600))));
         assert!(poll_immediate(&mut waiting).await.is_none(), "a held lock is waited for");
 
         drop(waiting);
@@ -85,7 +85,7 @@ pub(super) async fn a_dropped_lock_future_leaves_no_waiter(pair: Pair<'_>) {
 pub(super) async fn a_dropped_lock_future_holds_nothing(pair: Pair<'_>) {
     let name = unique("half");
     for polls in 0..6 {
-        let mut lock = pair.a.lock(&name, patient().ttl(secs(600)));
+        let mut lock = pair.a.lock(&name, patient().ttl(pair.ttl(secs(600))));
         for _ in 0..polls {
             if poll_immediate(&mut lock).await.is_some() {
                 break;
@@ -106,7 +106,7 @@ pub(super) async fn a_timed_out_wait_leaves_no_waiter(pair: Pair<'_>) {
     let name = unique("over");
     let guard = must(pair.a.lock(&name, patient()).await, "a free lock can be acquired");
     for waiter in [pair.a, pair.b] {
-        let brief = patient().ttl(secs(600)).wait(std::time::Duration::from_millis(50));
+        let brief = patient().ttl(pair.ttl(secs(600))).wait(std::time::Duration::from_millis(50));
         held_by(
             identity(pair.a),
             waiter.lock(&name, brief).await,

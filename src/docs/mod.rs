@@ -24,5 +24,6 @@ pub mod metrics {}
 #[doc = include_str!("../../docs/development.md")]
 #[doc = include_str!("../../docs/guarantees.md")]
 #[doc = include_str!("../../docs/library.md")]
+#[doc = include_str!("../../docs/sessions.md")]
 #[doc = include_str!("../../docs/sidecar.md")]
 mod pages {}

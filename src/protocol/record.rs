@@ -2,24 +2,22 @@
 
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc, time::Duration};
 
+use crate::api::record::NotBefore;
+
 /// The ttl of a record that states none: the default of client-go, the most likely writer of such a record.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
 
-/// A number that identifies one write among all writes of all machines in all processes.
+/// A random number that identifies one write among all writes of all processes.
 ///
 /// A machine recognises its own write by the nonce when it reads the record, even if the answer to the write was lost.
-/// The identity alone would not do, because two processes can be started with the same identity.
+/// The identity alone would not do, because two processes can be started with the same identity. A number per machine
+/// and a counter would not do either, because a copy of a running process has both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Nonce {
-    /// Random per machine.
-    pub(crate) machine: u64,
-    /// Counts the writes of the machine.
-    pub(crate) write: u64,
-}
+pub(crate) struct Nonce(pub(crate) u64);
 
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{}", self.machine, self.write)
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -27,9 +25,9 @@ impl FromStr for Nonce {
     type Err = ();
 
     fn from_str(s: &str) -> Result<Self, ()> {
-        let (machine, write) = s.split_once('-').ok_or(())?;
-        let machine = u64::from_str_radix(machine, 16).map_err(|_| ())?;
-        Ok(Self { machine, write: write.parse().map_err(|_| ())? })
+        // The parser of numbers alone accepts a sign and fewer digits.
+        let digits = s.len() == 16 && s.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(s, 16).ok().filter(|_| digits).map(Self).ok_or(())
     }
 }
 
@@ -56,8 +54,13 @@ pub(crate) struct Record {
     pub(crate) transitions: i32,
     /// The holder that the coordinated leader election of Kubernetes prefers.
     pub(crate) preferred: Option<Arc<str>>,
-    /// The version of the write that began the tenure, as its holder states it in later writes.
+    /// The version of the write that began the tenure, as its holder states it in later writes. The write itself cannot
+    /// state it. There it is known only to a backend or a watch that saw the write.
     pub(crate) token: Option<NonZeroU64>,
+    /// Before which time no other tenure may begin, as the holder states it from its claim on. The release leaves it.
+    pub(crate) not_before: Option<Arc<NotBefore>>,
+    /// The text that a candidate was started with. For people and programs to read; nothing is decided by it.
+    pub(crate) payload: Option<Arc<str>>,
 }
 
 impl Record {
@@ -86,15 +89,91 @@ pub(crate) struct Versioned {
     /// How long ago the record was renewed, by wall clocks. For lists that people read; never used for a decision.
     pub(crate) age: Option<Duration>,
     /// The whole object as its backend knows it, so that a write preserves the fields that it does not own.
-    pub(crate) whole: Arc<serde_json::Value>,
+    pub(crate) whole: Whole,
+}
+
+/// A whole object as its backend knows it; empty if the backend has no objects.
+///
+/// As text, because a handle remembers the objects of thousands of names, and a tree of values takes five times the
+/// memory of its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Whole(Arc<str>);
+
+#[cfg_attr(
+    not(any(feature = "etcd", feature = "kubernetes")),
+    expect(dead_code, reason = "records in this process are no objects")
+)]
+impl Whole {
+    pub(crate) fn of(object: &serde_json::Value) -> Self {
+        Self(serde_json::to_string(object).unwrap_or_default().into())
+    }
+
+    pub(crate) fn object(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
 }
 
 impl Versioned {
-    /// The token of the tenure that the record shows, if any.
+    /// The token of the tenure that the record shows, if there is a tenure and its token is known.
+    ///
+    /// The version of a record without a stated token proves nothing: another program may have edited the record since.
+    /// A record that another program wrote does not say either which of its writes began the tenure.
     pub(crate) fn token(&self) -> Option<NonZeroU64> {
-        // A record that another program wrote does not say which of its writes began the tenure.
-        self.record.holder.as_ref().and(self.record.nonce)?;
-        Some(self.record.token.unwrap_or(self.version.number))
+        self.record.holder.as_ref().and(self.record.nonce).and(self.record.token)
+    }
+
+    /// `next`, the state after this one, with what this one and `unbroken` prove of its token.
+    ///
+    /// A state with the same nonce belongs to the same write, so its token is the same. In an `unbroken` watch no state
+    /// between the two is missing. Then a state with another nonce is the write of that nonce itself, and no later
+    /// edit. If it states no token, it is a claim, and its version is the token. A state without a nonce is no proof,
+    /// because an edit can hide a nonce and show it again. Neither is a state that comes late, after a newer one.
+    pub(crate) fn followed_by(&self, next: &Arc<Self>, unbroken: bool) -> Arc<Self> {
+        let claimed = match (self.record.nonce, next.record.nonce) {
+            (Some(before), Some(now)) if before == now => self.token(),
+            (Some(_), Some(_)) if unbroken && self.version.number < next.version.number => {
+                Some(next.version.number)
+            }
+            _ => None,
+        };
+        let token = claimed.filter(|_| self.version.uid == next.version.uid);
+        token.map_or_else(|| Arc::clone(next), |token| next.with_unstated_token(token))
+    }
+
+    /// This state, known to be the first one of its object. If a claim created the object, its version is the token.
+    #[cfg(any(test, feature = "kubernetes"))]
+    pub(crate) fn as_created(self: &Arc<Self>) -> Arc<Self> {
+        match self.record.nonce {
+            Some(_) => self.with_unstated_token(self.version.number),
+            None => Arc::clone(self),
+        }
+    }
+
+    /// This state, with the token that `same`, another sight of it, has.
+    pub(crate) fn with_token_of(self: &Arc<Self>, same: &Self) -> Arc<Self> {
+        let token = same.token().filter(|_| self.token().is_none() && self.version == same.version);
+        token.map_or_else(|| Arc::clone(self), |token| self.with_unstated_token(token))
+    }
+
+    /// This state with `token`, if it shows a tenure and states no token itself.
+    fn with_unstated_token(self: &Arc<Self>, token: NonZeroU64) -> Arc<Self> {
+        if self.record.is_free() || self.record.token.is_some() {
+            return Arc::clone(self);
+        }
+        let record = Record { token: Some(token), ..self.record.clone() };
+        Arc::new(Self { record, ..(**self).clone() })
+    }
+
+    /// Whether `later`, a state of the same object with the same holder, belongs to the same tenure.
+    ///
+    /// A tenure of which only the claim is known has no known token. It is the same tenure if the claim is the same, or
+    /// if the token that a renewal states is not newer than the state that showed the claim.
+    pub(crate) fn is_same_tenure(&self, later: &Self) -> bool {
+        match (self.token(), later.token()) {
+            (Some(token), Some(later)) => token == later,
+            (None, Some(token)) => self.record.nonce.is_some() && token <= self.version.number,
+            (_, None) => self.record.nonce == later.record.nonce,
+        }
     }
 }
 
@@ -123,10 +202,97 @@ mod tests {
 
     #[test]
     fn a_nonce_is_parsed_from_its_own_text_and_from_no_other() {
-        let nonce = Nonce { machine: 0xdead_beef, write: u64::MAX };
-        assert_eq!(nonce.to_string().parse(), Ok(nonce));
-        for text in ["", "-", "x-1", "1", "1-", "1-x", "-1", "00-00-00"] {
+        for nonce in [0, 0xdead_beef, u64::MAX].map(Nonce) {
+            assert_eq!(nonce.to_string().parse(), Ok(nonce));
+        }
+        for text in
+            ["", "-", "1", "+00000000000000f", "00000000deadbeef-1", "000000000000000x", "0\u{e9}"]
+        {
             assert!(text.parse::<Nonce>().is_err(), "{text}");
+        }
+    }
+
+    /// A state of one object, held unless `holder` is empty.
+    fn state(version: u64, holder: &str, nonce: Option<u64>, token: Option<u64>) -> Arc<Versioned> {
+        let number = |number| NonZeroU64::new(number).unwrap();
+        let record = Record {
+            holder: Some(holder).filter(|holder| !holder.is_empty()).map(Into::into),
+            nonce: nonce.map(Nonce),
+            token: token.map(number),
+            ..Record::default()
+        };
+        let version = Version { number: number(version), uid: "u".into() };
+        Arc::new(Versioned { version, record, age: None, whole: Whole::default() })
+    }
+
+    /// The token of `next` after `before`, in an unbroken watch and otherwise.
+    fn tokens(before: &Versioned, next: &Arc<Versioned>) -> [Option<u64>; 2] {
+        [true, false]
+            .map(|unbroken| before.followed_by(next, unbroken).token().map(NonZeroU64::get))
+    }
+
+    #[test]
+    fn the_version_of_a_claim_is_its_token_only_after_another_nonce_in_an_unbroken_watch() {
+        let claim = state(9, "a", Some(2), None);
+
+        assert_eq!(claim.token(), None);
+        assert_eq!(tokens(&state(8, "", Some(1), None), &claim), [Some(9), None], "released");
+        assert_eq!(tokens(&state(8, "b", Some(1), Some(5)), &claim), [Some(9), None], "expired");
+        assert_eq!(tokens(&state(10, "", Some(3), None), &claim), [None; 2], "a late event");
+        assert_eq!(
+            tokens(&state(8, "", None, None), &claim),
+            [None; 2],
+            "released by another program"
+        );
+        assert_eq!(
+            tokens(&state(8, "a", None, None), &claim),
+            [None; 2],
+            "the nonce may have been hidden"
+        );
+    }
+
+    #[test]
+    fn the_version_of_a_create_is_its_token() {
+        let token = |found: &Arc<Versioned>| found.as_created().token().map(NonZeroU64::get);
+
+        assert_eq!(token(&state(9, "a", Some(2), None)), Some(9));
+        assert_eq!(token(&state(9, "a", Some(2), Some(7))), Some(7), "a backup was restored");
+        assert_eq!(token(&state(9, "a", None, None)), None, "another program created it");
+        assert_eq!(token(&state(9, "", Some(2), None)), None);
+    }
+
+    #[test]
+    fn an_edit_keeps_the_token_that_is_known() {
+        let (known, unknown) = (state(9, "a", Some(2), Some(9)), state(9, "a", Some(2), None));
+        let edited = state(10, "a", Some(2), None);
+
+        assert_eq!(tokens(&known, &edited), [Some(9); 2]);
+        assert_eq!(tokens(&unknown, &edited), [None; 2], "the claim may be older than both");
+        assert_eq!(unknown.with_token_of(&known).token(), known.token());
+        assert_eq!(edited.with_token_of(&known).token(), None);
+    }
+
+    #[test]
+    fn a_token_that_is_stated_stays_and_a_free_record_has_none() {
+        let renewed = state(12, "a", Some(3), Some(9));
+
+        assert_eq!(tokens(&state(11, "a", Some(2), None), &renewed), [Some(9); 2]);
+        assert_eq!(tokens(&renewed, &state(13, "", Some(4), None)), [None; 2]);
+    }
+
+    #[test]
+    fn a_tenure_whose_token_becomes_known_is_the_same_tenure() {
+        let claim = state(9, "a", Some(2), None);
+        let [edited, renewed] = [state(10, "a", Some(2), None), state(11, "a", Some(3), Some(9))];
+        let [next, next_renewed] =
+            [state(12, "a", Some(4), None), state(13, "a", Some(5), Some(12))];
+
+        for (old, new) in [(&claim, &edited), (&claim, &renewed), (&edited, &renewed)] {
+            assert!(old.is_same_tenure(new), "{old:?} {new:?}");
+        }
+        assert!(next.is_same_tenure(&next_renewed));
+        for old in [&claim, &edited, &renewed] {
+            assert!(!old.is_same_tenure(&next) && !old.is_same_tenure(&next_renewed), "{old:?}");
         }
     }
 

@@ -18,8 +18,12 @@ pub(crate) async fn answered<T>(
     limit: Duration,
     request: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let none = |_| Err(Error::unavailable(store.backend(), NoAnswer(limit)));
-    timeout(limit, request).await.unwrap_or_else(none)
+    timeout(limit, request).await.unwrap_or_else(|_| Err(no_answer(store.backend(), limit)))
+}
+
+/// The error for a request that is not answered within `limit`.
+pub(crate) fn no_answer(backend: &'static str, limit: Duration) -> Error {
+    Error::unavailable(backend, NoAnswer(limit))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use super::{
     candidates::{Registration, Resign},
     contender_status::ContenderStatus,
     contenders::Contenders,
+    leftovers::Leftovers,
     membership::{Membership, MembershipChange},
 };
 use crate::{
@@ -33,8 +34,8 @@ use crate::{
 const STEPPED_DOWN: Duration = Duration::from_millis(500);
 
 /// The two warnings: each is logged once, until it is over.
-const RETRYING_SLOWLY: &str = "cannot compete, trying again slowly";
-const UNLISTED: &str = "competing unlisted";
+pub(crate) const RETRYING_SLOWLY: &str = "cannot compete, trying again slowly";
+const UNLISTED: &str = "this candidate competes, but is not listed";
 
 /// One candidate in one election.
 #[derive(Debug)]
@@ -43,12 +44,14 @@ pub(crate) struct Candidate {
     pub(crate) election: Arc<RecordKey>,
     /// The candidate's id.
     pub(crate) id: Name,
+    pub(crate) payload: Option<Arc<str>>,
     pub(crate) timing: Durations,
     pub(crate) state: Arc<Watched<LeaderState>>,
     pub(crate) resign: mpsc::UnboundedReceiver<Resign>,
     /// Answered once: the candidate takes part, or why it cannot.
     pub(crate) started: Option<oneshot::Sender<Result<()>>>,
     pub(crate) membership: Membership,
+    pub(crate) leftovers: Leftovers,
     /// The warnings that were logged and are not over.
     pub(crate) warned: BTreeMap<&'static str, String>,
     /// Dropped before the caller of `resign` is answered, so that the same id may be a candidate again at once.
@@ -101,7 +104,13 @@ impl Candidate {
 
     /// Competes until the candidate leads (`Ok(Ok)`), the backend refuses (`Ok(Err)`), or it is resigned (`Err`).
     async fn follow(&mut self) -> Result<Result<Guard>, Option<Resign>> {
-        let mut pending = self.contenders.claim(&self.election, &self.id, self.timing, None);
+        let mut pending = self.contenders.claim(
+            &self.election,
+            &self.id,
+            self.timing,
+            None,
+            self.payload.clone(),
+        );
         let contender = Arc::clone(&pending.status);
         loop {
             let changed = contender.changed();
@@ -121,7 +130,10 @@ impl Candidate {
     async fn lead(&mut self, guard: Guard) -> End {
         self.warned.remove(RETRYING_SLOWLY);
         self.membership = Membership::None;
-        let member = self.member(Role::Leader, &self.id.to_arc(), Some(guard.token()));
+        let member = Member {
+            payload: self.payload.as_deref().map(Into::into),
+            ..self.member(Role::Leader, &self.id.to_arc(), Some(guard.token()))
+        };
         let (election, candidate_id) = (&self.election.name, &self.id);
         tracing::debug!(%election, %candidate_id, token = %guard.token(), "elected");
         let mut states = guard.states();
@@ -144,6 +156,7 @@ impl Candidate {
                     Some(TenureState::Lost(loss)) => return End::Lost(loss),
                     None => return End::Lost(Loss::Abandoned),
                 },
+                () = self.leftovers.delete_next() => {}
             }
         }
     }
@@ -151,7 +164,10 @@ impl Candidate {
     /// Publishes who leads, and lists this candidate once it waits for another's tenure to end.
     fn observe(&mut self, contender: &ContenderStatus) {
         let token = contender.token.map(Token::new);
-        let primary = contender.holder.as_ref().map(|id| self.member(Role::Leader, id, token));
+        let primary = contender.holder.as_ref().map(|id| Member {
+            payload: contender.payload.as_deref().map(Into::into),
+            ..self.member(Role::Leader, id, token)
+        });
         self.state.modify(|state| {
             let changed = state.primary != primary
                 || !error::same(state.error.as_ref(), contender.error.as_ref());
@@ -165,7 +181,8 @@ impl Candidate {
         self.set_status(Status::Follower);
         if matches!(self.membership, Membership::None) {
             let key = self.election.candidate(&self.id);
-            self.membership = Membership::join(&self.contenders, key, &self.id);
+            self.membership =
+                Membership::join(&self.contenders, key, &self.id, self.payload.clone());
         }
     }
 
@@ -279,6 +296,8 @@ impl Candidate {
             role,
             namespace: self.election.namespace.to_string(),
             token,
+            payload: None,
+            succession: None,
         }
     }
 }

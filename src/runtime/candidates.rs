@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     api::{error::Result, leader::LeaderState, name::Name},
@@ -21,22 +21,9 @@ pub(crate) type Resign = oneshot::Sender<Result<()>>;
 /// The candidates of one handle.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    registered: Mutex<HashMap<CandidateKey, Registered>>,
+    /// The state of each candidate, which shows whether its `Leader` was resigned or dropped.
+    registered: Mutex<HashMap<CandidateKey, Arc<Watched<LeaderState>>>>,
     withdrawn: Notify,
-}
-
-/// What shows whether a candidate is about to end.
-#[derive(Debug)]
-struct Registered {
-    state: Arc<Watched<LeaderState>>,
-    leader: mpsc::WeakUnboundedSender<Resign>,
-}
-
-impl Registered {
-    /// Its `Leader` was resigned or dropped.
-    fn is_leaving(&self) -> bool {
-        self.state.borrow().leaving || self.leader.upgrade().is_none()
-    }
 }
 
 impl Candidates {
@@ -45,13 +32,12 @@ impl Candidates {
         self: &Arc<Self>,
         key: CandidateKey,
         state: Arc<Watched<LeaderState>>,
-        leader: mpsc::WeakUnboundedSender<Resign>,
     ) -> Option<Registration> {
         let mut registered = lock(&self.registered);
         if registered.contains_key(&key) {
             return None;
         }
-        registered.insert(key.clone(), Registered { state, leader });
+        registered.insert(key.clone(), state);
         Some(Registration { candidates: Arc::clone(self), key })
     }
 
@@ -61,7 +47,7 @@ impl Candidates {
             let mut withdrawn = std::pin::pin!(self.withdrawn.notified());
             // Subscribe before looking, so that no withdrawal is missed.
             withdrawn.as_mut().enable();
-            if !lock(&self.registered).values().any(Registered::is_leaving) {
+            if !lock(&self.registered).values().any(|state| state.borrow().leaving) {
                 return;
             }
             withdrawn.await;
@@ -89,9 +75,26 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::name::{LeaseName, Namespace},
+        Leader,
+        api::{
+            leader::Candidacy,
+            name::{LeaseName, Namespace},
+        },
         store::Kind,
     };
+
+    /// A candidacy whose task has ended.
+    struct Ended;
+
+    impl Candidacy for Ended {
+        fn resign(&self, _done: Resign) -> bool {
+            false
+        }
+
+        fn observed(&self) -> Option<Box<dyn std::any::Any + Send + Sync>> {
+            None
+        }
+    }
 
     fn key(election: &str) -> CandidateKey {
         let name = Name::parse("election name", election).unwrap();
@@ -105,15 +108,14 @@ mod tests {
     async fn settled_waits_for_candidates_that_leave_and_for_no_others() {
         let candidates = Arc::new(Candidates::default());
         let register = |election| {
-            let (leader, resign) = mpsc::unbounded_channel();
             let state = Arc::<Watched<LeaderState>>::default();
-            let registration =
-                candidates.register(key(election), Arc::clone(&state), leader.downgrade());
-            (leader, resign, state, registration.unwrap())
+            let registration = candidates.register(key(election), Arc::clone(&state));
+            let leader = Leader::new("me".into(), election.into(), Arc::clone(&state), Ended);
+            (leader, state, registration.unwrap())
         };
         let stays = register("stays");
-        let (leader, _resign, _state, registration) = register("dropped");
-        let (_leader, _resigned, state, resigning) = register("resigned");
+        let (leader, _state, registration) = register("dropped");
+        let (_leader, state, resigning) = register("resigned");
 
         assert!(poll_immediate(candidates.settled()).await.is_some(), "all three take part");
         drop(leader);

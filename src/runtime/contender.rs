@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{
     StreamExt as _,
-    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use tokio::{
@@ -13,9 +12,12 @@ use tokio::{
 };
 
 use super::{
-    attempt::{FAR, answered},
+    attempt::{FAR, no_answer},
+    limiter::{Limiter, Permit},
+    outage::Outage,
     queue::Queue,
     request::Request,
+    requests::{self, Asked, Progress, Requests},
     telemetry::Renewal,
 };
 use crate::{
@@ -24,17 +26,21 @@ use crate::{
         guard::{NO_TENURE, Release},
     },
     protocol::{
-        machine::{Failure, Input, Machine, Outcome, Status, Step},
-        record::{Write, WriteKind},
+        machine::{Failure, Input, LateAnswer, Machine, Outcome, SentWrite, Status, Step, Urgency},
+        record::WriteKind,
     },
-    store::{RecordKey, Scope, Store, WatchEvent, Written},
-    util::clock::{Clock, Moment},
+    store::{RecordKey, Scope, Store, WatchEvent},
+    util::{
+        clock::{Clock, Moment},
+        environment,
+    },
 };
 
 /// What the handle asks of a contender.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Claim(Request),
+    /// With the payload of a candidate.
+    Claim(Request, Option<Arc<str>>),
     /// Release the held lock, although its guard may still exist.
     Unlock(oneshot::Sender<Result<()>>),
 }
@@ -47,22 +53,25 @@ pub(crate) struct Contender {
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
     pub(crate) queue: Queue,
+    pub(crate) limiter: Arc<Limiter>,
+    /// A caller that waits learns of errors from its warnings only.
+    pub(crate) outage: Outage,
     /// When the renewal under way was sent.
     pub(crate) renewing: Option<Moment>,
+    /// What the writes of a candidate state besides what the machine decides on.
+    pub(crate) payload: Option<Arc<str>>,
     /// From the handle; closed when the handle is gone.
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     /// From guards, and wake-ups from cancelled waits.
     pub(crate) releases: mpsc::UnboundedReceiver<Release>,
 }
 
-/// A request under way: what the machine learns from it, and the error if there was one.
-type InFlight = BoxFuture<'static, (Input, Option<Error>)>;
 type Watch = BoxStream<'static, WatchEvent>;
 
 enum Woken {
     Command(Option<Command>),
     Release(Release),
-    Answer(Input, Option<Error>),
+    Progress(Progress),
     Watched(Option<WatchEvent>),
     Timer,
 }
@@ -73,30 +82,38 @@ impl Contender {
         mut self,
         retire: impl Fn(&mpsc::UnboundedReceiver<Command>, &Machine) -> bool,
     ) {
-        let mut in_flight: Option<InFlight> = None;
+        let mut requests = Requests::default();
+        let mut permit = None;
         let mut watch: Option<Watch> = None;
         let mut open = true;
         let mut input = Input::Wake;
         loop {
-            let (wake, status) = self.act(&mut in_flight, input);
+            let (wake, status) = self.act(&mut requests, permit.take(), input);
             self.follow(&mut watch, &status);
-            if in_flight.is_none()
+            if !requests.is_waiting()
                 && self.queue.is_idle()
                 && status.done
+                && self.releases.is_empty()
                 && (!open || retire(&self.commands, &self.machine))
             {
                 return;
             }
             let pause = wake.since(self.clock.now());
-            let woken = self.wait(open, &mut in_flight, &mut watch, pause).await;
-            match &woken {
-                Woken::Answer(..) => in_flight = None,
-                Woken::Command(None) => open = false,
-                // A watch should not end. Polling an ended stream again would spin.
-                Woken::Watched(None) => watch = Some(stream::pending().boxed()),
-                _ => {}
-            }
-            input = self.take_in(&status, open, watch.is_some(), woken);
+            input = match self.wait(open, &mut requests, &mut watch, pause).await {
+                Woken::Progress(Progress::Permitted(granted)) => {
+                    permit = Some(granted);
+                    Input::Wake
+                }
+                woken => {
+                    match &woken {
+                        Woken::Command(None) => open = false,
+                        // A watch should not end. Polling an ended stream again would spin.
+                        Woken::Watched(None) => watch = Some(stream::pending().boxed()),
+                        _ => {}
+                    }
+                    self.take_in(&status, open, watch.is_some(), woken)
+                }
+            };
         }
     }
 
@@ -104,27 +121,61 @@ impl Contender {
     ///
     /// The wake-up follows from the same instant as the decisions. With a later reading of the clock, an instant between
     /// the two would be too early for the decisions and too late for a timer, and no wake-up would come.
-    fn act(&mut self, in_flight: &mut Option<InFlight>, mut input: Input) -> (Moment, Status) {
+    fn act(
+        &mut self,
+        requests: &mut Requests,
+        mut permit: Option<Permit>,
+        mut input: Input,
+    ) -> (Moment, Status) {
         loop {
+            if permit.is_none() && !requests.is_waiting() {
+                permit = self.limiter.try_acquire();
+            }
             let now = self.clock.now();
-            let (step, status) = self.machine.step(now, input);
-            let until = match step {
-                Step::Read => {
-                    *in_flight = Some(self.read(status.attempt_timeout));
+            self.machine.set_wall_clock(now, self.clock.wall());
+            let (step, status) = match &permit {
+                Some(_) => self.machine.step(now, input, environment::random()),
+                None => self.machine.step_without_request(now, input),
+            };
+            if !matches!(step, Step::Queue { .. }) {
+                *requests.ticket() = None;
+            }
+            let until = match (step, permit.take()) {
+                (Step::Read, Some(permit)) => {
+                    let asked = Asked::Read { sent_at: now, highest: status.highest };
+                    let read = requests::read(&self.store, &self.key);
+                    requests.send(permit, asked, status.attempt_timeout, read);
                     Moment::NEVER
                 }
-                Step::Write(write) => {
+                (Step::Write(mut write), Some(permit)) => {
+                    if write.kind != WriteKind::Free {
+                        write.record.payload.clone_from(&self.payload);
+                    }
                     self.renewing = (write.kind == WriteKind::Renew).then_some(now);
-                    *in_flight = Some(self.write(write, status.attempt_timeout));
+                    let asked = Asked::Write(SentWrite::of(&write));
+                    let write = requests::write(&self.store, &self.key, write);
+                    requests.send(permit, asked, status.attempt_timeout, write);
                     Moment::NEVER
                 }
-                Step::Sleep(until) => until,
-                Step::Done if status.done => Moment::NEVER,
-                // A write of its own may still be stored: look again once that is impossible.
-                Step::Done => now + status.attempt_timeout,
+                (Step::Queue { urgency, until }, _) => {
+                    self.queue_for_permit(requests, urgency, now, &status);
+                    until
+                }
+                (Step::Sleep(until), unused) => {
+                    permit = unused;
+                    until
+                }
+                (Step::Done, unused) => {
+                    permit = unused;
+                    // A write of its own may still be stored: look again once that is impossible.
+                    if status.done { Moment::NEVER } else { now + status.attempt_timeout }
+                }
+                // The machine sends nothing without a permit.
+                (Step::Read | Step::Write(_), None) => Moment::NEVER,
             };
             self.note_faults(&status);
-            let Some(next) = self.queue.advance(now, &status) else {
+            self.outage.update(now, &status, &self.key);
+            let Some(next) = self.queue.advance(now, &status, requests.has_late()) else {
                 let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
                 return (until.min(deadline).min(self.queue.due(now)), status);
             };
@@ -132,10 +183,28 @@ impl Contender {
         }
     }
 
+    /// Keeps the place in the queue for a permit while the urgency stays the same.
+    fn queue_for_permit(
+        &self,
+        requests: &mut Requests,
+        urgency: Urgency,
+        now: Moment,
+        status: &Status,
+    ) {
+        let ticket = requests.ticket();
+        if ticket.as_ref().is_none_or(|ticket| ticket.urgency() != urgency) {
+            let deadline = status.tenure.map_or(now, |held| held.until);
+            *ticket = Some(self.limiter.queue(urgency, deadline));
+        }
+    }
+
     fn take_in(&mut self, status: &Status, open: bool, watched: bool, woken: Woken) -> Input {
         let now = self.clock.now();
         match woken {
-            Woken::Command(Some(Command::Claim(request))) => self.queue.join(request, status),
+            Woken::Command(Some(Command::Claim(request, payload))) => {
+                self.payload = payload;
+                self.queue.join(request, status)
+            }
             Woken::Command(Some(Command::Unlock(done))) => self.queue.unlock(now, done),
             Woken::Command(None) => self.queue.close(now),
             Woken::Release(release) => match self.queue.release(now, release) {
@@ -143,7 +212,13 @@ impl Contender {
                 Input::Wake if !open => self.queue.close(now),
                 input => input,
             },
-            Woken::Answer(input, error) => {
+            Woken::Progress(progress) => {
+                let (input, error) = match progress {
+                    Progress::Answered(answer) => answer.into_input(),
+                    Progress::AnsweredLate(asked, answer) => answer.into_late_input(asked),
+                    Progress::Overdue(asked, limit) => self.overdue(asked, limit),
+                    Progress::Permitted(_) => (Input::Wake, None),
+                };
                 self.report_renewal(now, &input);
                 self.note(&input, error);
                 if watched {
@@ -156,58 +231,45 @@ impl Contender {
         }
     }
 
+    /// Answers and timers come first: a flood of commands must not keep a renewal from its answer.
     async fn wait(
         &mut self,
         open: bool,
-        in_flight: &mut Option<InFlight>,
+        requests: &mut Requests,
         watch: &mut Option<Watch>,
         pause: Duration,
     ) -> Woken {
         const WAKE: Release = Release { tenure: NO_TENURE, done: None };
+        let limit = requests.time_left();
         tokio::select! {
             biased;
-            release = self.releases.recv() => Woken::Release(release.unwrap_or(WAKE)),
-            command = self.commands.recv(), if open => Woken::Command(command),
-            (input, error) = async { in_flight.as_mut().expect("checked").await }, if in_flight.is_some() =>
-                Woken::Answer(input, error),
-            () = sleep(pause.min(FAR)) => Woken::Timer,
+            progress = requests.progress() => return Woken::Progress(progress),
+            () = sleep(pause.min(limit).min(FAR)) => {}
+            release = self.releases.recv() => return Woken::Release(release.unwrap_or(WAKE)),
+            command = self.commands.recv(), if open => return Woken::Command(command),
             event = async { watch.as_mut().expect("checked").next().await }, if watch.is_some() =>
-                Woken::Watched(event),
+                return Woken::Watched(event),
         }
+        requests.enforce_limits().map_or(Woken::Timer, Woken::Progress)
     }
 
-    fn read(&self, limit: Duration) -> InFlight {
-        let (store, key) = (Arc::clone(&self.store), Arc::clone(&self.key));
-        Box::pin(async move {
-            match answered(&*store, limit, store.read(&key)).await {
-                Ok(found) => (Input::Read(Ok(found)), None),
-                Err(error) => (Input::Read(Err(failure(&error))), Some(error)),
-            }
-        })
+    /// What follows from the end of an attempt, as if the request were lost. Its late answer still counts.
+    fn overdue(&self, asked: Asked, limit: Duration) -> (Input, Option<Error>) {
+        let error = no_answer(self.store.backend(), limit);
+        let input = match asked {
+            Asked::Read { .. } => Input::Read(Err(Failure::default())),
+            Asked::Write(_) => Input::Wrote(Outcome::Failed(Failure::default())),
+        };
+        (input, Some(error))
     }
 
-    fn write(&self, write: Write, limit: Duration) -> InFlight {
-        let (store, key) = (Arc::clone(&self.store), Arc::clone(&self.key));
-        Box::pin(async move {
-            match answered(&*store, limit, store.write(&key, &write)).await {
-                Ok(Written::Stored(found)) => (Input::Wrote(Outcome::Stored(found)), None),
-                Ok(Written::Gone) => (Input::Wrote(Outcome::Gone), None),
-                Ok(Written::Conflict) => (Input::Wrote(Outcome::Conflict), None),
-                Err(error) => {
-                    let mut failure = failure(&error);
-                    // Stored, under a version that cannot be read: not a refusal.
-                    failure.refused &= !matches!(error, Error::InvalidRecord { .. });
-                    (Input::Wrote(Outcome::Failed(failure)), Some(error))
-                }
-            }
-        })
-    }
-
-    /// Watches the record from the moment that another process is in the way until the record is held or given up.
+    /// Watches the record from the moment that another process is in the way, or may come, until the record is held or
+    /// given up.
     fn follow(&self, watch: &mut Option<Watch>, status: &Status) {
-        if !status.contending() {
+        let expecting = self.queue.wants_watch(self.clock.now());
+        if !status.contending() && !expecting {
             *watch = None;
-        } else if watch.is_none() && status.barred {
+        } else if watch.is_none() && (status.barred || expecting) {
             *watch = Some(self.store.watch(&self.scope()));
         }
     }
@@ -251,7 +313,8 @@ impl Contender {
     }
 
     fn report_renewal(&mut self, now: Moment, answer: &Input) {
-        let (Some(sent), Input::Wrote(outcome)) = (self.renewing.take(), answer) else { return };
+        let Input::Wrote(outcome) = answer else { return };
+        let Some(sent) = self.renewing.take() else { return };
         let outcome = match outcome {
             Outcome::Stored(_) | Outcome::Gone => Renewal::Stored,
             Outcome::Conflict => Renewal::Conflict,
@@ -265,8 +328,13 @@ impl Contender {
         let Some(error) = error else { return self.queue.succeeded() };
         let cause = std::error::Error::source(&error);
         tracing::debug!(name = %self.key.name, %error, ?cause, "request failed");
+        // The end of the attempt was reported as an error already. A refusal is the better reason.
+        if matches!(answer, Input::Late(_)) && error.is_transient() {
+            return;
+        }
+        self.outage.failed(&error);
         match answer {
-            Input::Read(_) => self.queue.read_failed(error),
+            Input::Read(_) | Input::Late(LateAnswer::Nothing) => self.queue.read_failed(error),
             _ => self.queue.failed(error),
         }
     }
@@ -289,14 +357,5 @@ impl Contender {
             );
             self.queue.failed(Error::InvalidRecord { name: name(), reason });
         }
-    }
-}
-
-fn failure(error: &Error) -> Failure {
-    match error {
-        Error::Unavailable { retry_after, .. } => {
-            Failure { refused: false, retry_after: *retry_after }
-        }
-        _ => Failure { refused: true, retry_after: None },
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct ContenderStatus {
     pub(crate) holder: Option<Arc<str>>,
     /// The token of that tenure, where its holder wrote it.
     pub(crate) token: Option<NonZeroU64>,
+    /// The payload of that tenure, where its holder wrote one.
+    pub(crate) payload: Option<Arc<str>>,
     /// This contender waits for the tenure of another process to end.
     pub(crate) waiting: bool,
     /// A caller in this process has the tenure or wants it.
@@ -24,6 +26,7 @@ impl ContenderStatus {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.holder == other.holder
             && self.token == other.token
+            && self.payload == other.payload
             && (self.waiting, self.used) == (other.waiting, other.used)
             && same(self.error.as_ref(), other.error.as_ref())
     }

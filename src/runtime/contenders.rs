@@ -14,6 +14,8 @@ use super::{
     attempt::answered,
     contender::{Command, Contender},
     contender_status::ContenderStatus,
+    limiter::Limiter,
+    outage::Outage,
     queue::Queue,
     request::{Pending, Request},
     telemetry::Telemetry,
@@ -38,6 +40,7 @@ const REMEMBERED: usize = 4096;
 pub(crate) struct Contenders {
     store: Arc<dyn Store>,
     clock: Clock,
+    limiter: Arc<Limiter>,
     slots: Mutex<Slots>,
 }
 
@@ -89,25 +92,24 @@ impl Channels {
 
 impl Contenders {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { store, clock, slots: Mutex::default() })
+        Arc::new(Self { store, clock, limiter: Limiter::new(), slots: Mutex::default() })
     }
 
-    /// Queues `identity` for the record `key`, for at most `wait`; `None` waits without a limit.
+    /// Queues `identity` for the record `key`, for at most `wait`; `None` waits without a limit. From now on, its writes
+    /// state `payload`.
     pub(crate) fn claim(
         self: &Arc<Self>,
         key: &Arc<RecordKey>,
         identity: &Name,
         timing: Durations,
         wait: Option<Duration>,
+        payload: Option<Arc<str>>,
     ) -> Pending {
-        let asked_at = self.clock.now();
-        let (reply, answer) = oneshot::channel();
-        let deadline = wait.map(|wait| asked_at + wait);
-        let request = Request { timing, asked_at, deadline, reply };
+        let (request, answer) = Request::new(timing, self.clock.now(), wait);
         let mut slots = lock(&self.slots);
         let channels = self.running(&mut slots, key, identity);
         // Send while holding the lock, so that an idle contender cannot retire in between.
-        let _ = channels.commands.send(Command::Claim(request));
+        let _ = channels.commands.send(Command::Claim(request, payload));
         Pending::new(key.name.to_arc(), answer, channels.releases, channels.status)
     }
 
@@ -192,6 +194,9 @@ impl Contenders {
             clock: self.clock,
             machine,
             queue,
+            limiter: Arc::clone(&self.limiter),
+            outage: Outage::default(),
+            payload: None,
             renewing: None,
             commands: received,
             releases: given_back,

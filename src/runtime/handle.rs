@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     attempt::answered,
     candidate::Candidate,
-    candidates::Candidates,
+    candidates::{Candidates, Registration},
     contenders::Contenders,
+    leftovers::Leftovers,
     membership::Membership,
     observer::{self, Observer},
     roster,
@@ -22,6 +23,7 @@ use crate::{
         guard::Guard,
         leader::{Leader, LeaderState},
         member::{ElectWatcher, Member},
+        metadata::{check_annotations, check_labels},
         name::{self, LeaseName, Name, Namespace},
         options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     },
@@ -37,6 +39,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Handle {
     store: Arc<dyn Store>,
     options: Options,
+    /// The prefix of the names of records: that of the options, unless the backend uses it otherwise.
+    name_prefix: String,
     namespace: Namespace,
     identity: Name,
     clock: Clock,
@@ -44,14 +48,45 @@ pub(crate) struct Handle {
     candidates: Arc<Candidates>,
 }
 
+/// A candidate that is registered, and the options that were checked.
+pub(crate) struct Registered {
+    pub(crate) election: Arc<RecordKey>,
+    pub(crate) candidate_id: Name,
+    pub(crate) payload: Option<Arc<str>>,
+    pub(crate) state: Arc<Watched<LeaderState>>,
+    pub(crate) registration: Registration,
+}
+
 impl Handle {
     /// Parses `options`. Names and identities enter the library here and nowhere else.
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        mut options: Options,
+        options: Options,
         default_namespace: &str,
     ) -> Result<Arc<Self>> {
         name::parse_prefix(&options.prefix)?;
+        let name_prefix = options.prefix.clone();
+        Self::with_name_prefix(store, options, default_namespace, name_prefix)
+    }
+
+    /// The same, for a backend that has parsed the prefix itself: names of records do not begin with it.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn without_name_prefix(
+        store: Arc<dyn Store>,
+        options: Options,
+        default_namespace: &str,
+    ) -> Result<Arc<Self>> {
+        Self::with_name_prefix(store, options, default_namespace, String::new())
+    }
+
+    fn with_name_prefix(
+        store: Arc<dyn Store>,
+        mut options: Options,
+        default_namespace: &str,
+        name_prefix: String,
+    ) -> Result<Arc<Self>> {
+        check_labels(&options.labels)?;
+        check_annotations(&options.annotations)?;
         let namespace =
             Namespace::parse(options.namespace.as_deref().unwrap_or(default_namespace))?;
         let identity = match &options.identity {
@@ -65,6 +100,7 @@ impl Handle {
             contenders: Contenders::new(Arc::clone(&store), clock),
             store,
             options,
+            name_prefix,
             namespace,
             identity,
             clock,
@@ -87,9 +123,11 @@ impl Handle {
 
     pub(crate) async fn lock(&self, name: &str, options: LockOptions) -> Result<Guard> {
         require_runtime()?;
-        let timing = options.timing.check()?;
+        let timing = options.timing.check()?.with_at_least(options.at_least)?;
+        options.mode.without_session()?;
         let key = self.key("lock name", Kind::Lock, name, None)?;
-        self.contenders.claim(&key, &self.identity, timing, options.wait).granted().await
+        let pending = self.contenders.claim(&key, &self.identity, timing, options.wait, None);
+        pending.granted_within(&*self.store, timing, options.wait).await
     }
 
     pub(crate) async fn unlock(&self, name: &str) -> Result<()> {
@@ -100,33 +138,24 @@ impl Handle {
     pub(crate) async fn leader(&self, name: &str, options: LeaderOptions) -> Result<Leader> {
         require_runtime()?;
         let timing = options.timing.check()?;
-        let election =
-            self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
-        let candidate_id = match &options.candidate_id {
-            Some(id) => Name::parse("candidate id", id)?,
-            None => self.identity.clone(),
-        };
-        let state = Arc::<Watched<LeaderState>>::default();
+        let Registered { election, candidate_id, payload, state, registration } =
+            self.register(name, &options)?;
         let (resign, resigned) = mpsc::unbounded_channel();
-        let place = ((*election).clone(), candidate_id.clone());
-        let Some(registration) =
-            self.candidates.register(place, Arc::clone(&state), resign.downgrade())
-        else {
-            let candidate_id = candidate_id.to_string();
-            return Err(Error::AlreadyCandidate { election: name.to_owned(), candidate_id });
-        };
         let (started, joined) = oneshot::channel();
         let leader =
             Leader::new(candidate_id.to_arc(), election.name.to_arc(), Arc::clone(&state), resign);
+        let leftovers = Leftovers::new(Arc::clone(&self.store), self.clock, Arc::clone(&election));
         let candidate = Candidate {
             contenders: Arc::clone(&self.contenders),
             election,
             id: candidate_id,
+            payload,
             timing,
             state,
             resign: resigned,
             started: Some(started),
             membership: Membership::None,
+            leftovers,
             warned: BTreeMap::new(),
             registration: Some(registration),
         };
@@ -134,6 +163,24 @@ impl Handle {
         tokio::spawn(candidate.run());
         joined.await.unwrap_or_else(|_| Err(Error::Closed { name: name.to_owned() }))?;
         Ok(leader)
+    }
+
+    /// Registers a candidate in the election `name`, so that its id is in it once.
+    pub(crate) fn register(&self, name: &str, options: &LeaderOptions) -> Result<Registered> {
+        let election =
+            self.key("election name", Kind::Election, name, options.namespace.as_deref())?;
+        let candidate_id = match &options.candidate_id {
+            Some(id) => Name::parse("candidate id", id)?,
+            None => self.identity.clone(),
+        };
+        let payload = options.check_payload()?;
+        let state = Arc::<Watched<LeaderState>>::default();
+        let place = ((*election).clone(), candidate_id.clone());
+        let Some(registration) = self.candidates.register(place, Arc::clone(&state)) else {
+            let candidate_id = candidate_id.to_string();
+            return Err(Error::AlreadyCandidate { election: name.to_owned(), candidate_id });
+        };
+        Ok(Registered { election, candidate_id, payload, state, registration })
     }
 
     /// Completes once everything that was given up is undone: candidates first, because they give up records.
@@ -146,13 +193,22 @@ impl Handle {
     pub(crate) async fn list_members(&self, options: ListMembersOptions) -> Result<Vec<Member>> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        Ok(roster::members(&self.options.prefix, &self.list(&scope).await?))
+        let records = self.list_candidates(&scope).await?;
+        Ok(roster::members(&self.name_prefix, &records))
+    }
+
+    /// The records in `scope` now, and one for each candidate in the queue of an election.
+    pub(crate) async fn list_candidates(&self, scope: &Scope) -> Result<Vec<Seen>> {
+        let records = self.list(scope).await?;
+        let queues = records.iter().any(|seen| roster::is_queue(&seen.entry));
+        let sessions = observer::sessions(&self.store, scope, queues, self.clock).await;
+        Ok(records.iter().flat_map(|seen| roster::expand(seen, &sessions)).collect())
     }
 
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        let (observer, prefix) = (self.observe(scope).await?, self.options.prefix.clone());
+        let (observer, prefix) = (self.observe(scope).await?, self.name_prefix.clone());
         let batches = stream::unfold(observer, |mut observer| async move {
             Some((stream::iter(observer.next_events().await), observer))
         });
@@ -178,13 +234,17 @@ impl Handle {
         namespace: Option<&str>,
         election: Option<&str>,
     ) -> Result<Scope> {
-        let lease =
-            |name| Ok(LeaseName::of(&self.options.prefix, &Name::parse("election name", name)?));
+        let lease = |name| Ok(self.lease(&Name::parse("election name", name)?));
         Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
     }
 
     pub(crate) fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
         chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
+    }
+
+    /// The name of the record of the lock or election `name`.
+    pub(crate) fn lease(&self, name: &Name) -> LeaseName {
+        LeaseName::of(&self.name_prefix, name)
     }
 
     fn key(
@@ -195,13 +255,13 @@ impl Handle {
         namespace: Option<&str>,
     ) -> Result<Arc<RecordKey>> {
         let name = Name::parse(what, name)?;
-        let lease = LeaseName::of(&self.options.prefix, &name);
+        let lease = self.lease(&name);
         Ok(Arc::new(RecordKey { namespace: self.namespace(namespace)?, lease, kind, name }))
     }
 }
 
 /// An error where there is no Tokio runtime, because spawning a task would panic.
-fn require_runtime() -> Result<()> {
+pub(crate) fn require_runtime() -> Result<()> {
     tokio::runtime::Handle::try_current().map(drop).map_err(|_| Error::Config {
         backend: "leasehold",
         reason: "there is no Tokio runtime here: call it from within one".into(),

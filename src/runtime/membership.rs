@@ -44,9 +44,14 @@ pub(crate) enum MembershipChange {
 
 impl Membership {
     /// Begins to write the record `key`.
-    pub(crate) fn join(contenders: &Arc<Contenders>, key: RecordKey, candidate_id: &Name) -> Self {
+    pub(crate) fn join(
+        contenders: &Arc<Contenders>,
+        key: RecordKey,
+        candidate_id: &Name,
+        payload: Option<Arc<str>>,
+    ) -> Self {
         let timing = Timing::new(TTL).renew_interval(RENEW_INTERVAL).durations();
-        let mut pending = contenders.claim(&Arc::new(key), candidate_id, timing, None);
+        let mut pending = contenders.claim(&Arc::new(key), candidate_id, timing, None, payload);
         Self::Joining {
             status: Arc::clone(&pending.status),
             granted: Box::pin(async move { pending.granted().await }),

@@ -11,13 +11,12 @@ use crate::{
         error::Result,
         name::{LeaseName, Namespace},
     },
-    protocol::record::Version,
     runtime::{
         attempt::{FAR, answered},
-        roster::{Event, Roster},
+        roster::{Event, Roster, Sessions, is_queue},
         seen::Seen,
     },
-    store::{Entry, Scope, Store, WatchEvent},
+    store::{Entry, ListedSession, Scope, Store, WatchEvent},
     util::clock::{Clock, Moment},
 };
 
@@ -26,6 +25,9 @@ const RELIST: Duration = Duration::from_secs(5);
 
 /// How long a list may take, with all its pages. No tenure depends on it.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the sessions of candidates are listed, to find those that are over.
+const SESSIONS: Duration = Duration::from_secs(30);
 
 type Listing = BoxFuture<'static, Result<Vec<Entry>>>;
 
@@ -40,6 +42,9 @@ pub(crate) struct Observer {
     seen: BTreeMap<(Namespace, LeaseName), Seen>,
     /// The state after the events that were taken.
     roster: Roster,
+    /// The sessions of the candidates in queues.
+    sessions: Sessions,
+    listing_sessions: Option<BoxFuture<'static, Result<Vec<ListedSession>>>>,
     /// When to list, whatever the watch reports.
     relist: Moment,
     /// Not before then is a list sent to confirm an expiry, because the last one failed.
@@ -53,6 +58,8 @@ impl Observer {
         let first = answered(&*store, LIST_TIMEOUT, store.list(&scope)).await?;
         let changes = store.watch(&scope);
         let now = clock.now();
+        let queues = first.iter().any(is_queue);
+        let sessions = sessions(&store, &scope, queues, clock).await;
         let seen = first.into_iter().map(|entry| (entry.place(), Seen::listed(entry, now)));
         Ok(Self {
             store,
@@ -62,15 +69,23 @@ impl Observer {
             listing: None,
             seen: seen.collect(),
             roster: Roster::default(),
+            sessions,
+            listing_sessions: None,
             relist: Moment::NEVER,
             not_before: Moment::default(),
             last_error: None,
         })
     }
 
+    /// The sessions that the records name, once some of them do.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) const fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// The events since the last call. The first call reports the present state.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
-        self.roster.update(self.seen.values())
+        self.roster.update(self.seen.values(), &self.sessions)
     }
 
     /// Waits for events. May be dropped and called again.
@@ -90,6 +105,11 @@ impl Observer {
     }
 
     #[cfg(feature = "kubernetes")]
+    pub(crate) const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    #[cfg(feature = "kubernetes")]
     pub(crate) const fn clock(&self) -> Clock {
         self.clock
     }
@@ -103,13 +123,32 @@ impl Observer {
     /// Waits until a record may have changed or expired. May be dropped and called again.
     pub(crate) async fn next(&mut self) {
         let now = self.clock.now();
-        let due = self.due();
+        let (due, sessions_due) = (self.due(), self.sessions_due());
         // Events of the watch wait while a list is under way, because the list might be older and undo them.
         tokio::select! {
             biased;
             listed = async { self.listing.as_mut().expect("checked").await }, if self.listing.is_some() => {
                 self.listing = None;
                 self.listed(listed);
+            }
+            listed = async { self.listing_sessions.as_mut().expect("checked").await },
+                if self.listing_sessions.is_some() =>
+            {
+                self.listing_sessions = None;
+                match listed {
+                    Ok(listed) => self.sessions.update(self.clock.now(), listed),
+                    Err(error) => {
+                        tracing::debug!(%error, "cannot list sessions");
+                        self.sessions.failed(self.clock.now());
+                    }
+                }
+            }
+            () = sleep(sessions_due.since(now).min(FAR)),
+                if self.listing_sessions.is_none() =>
+            {
+                if sessions_due <= self.clock.now() {
+                    self.listing_sessions = Some(list_sessions(&self.store, &self.scope));
+                }
             }
             change = self.changes.next(), if self.listing.is_none() => self.watched(change),
             () = sleep(due.since(now).min(FAR)), if self.listing.is_none() => {
@@ -124,6 +163,14 @@ impl Observer {
     fn due(&self) -> Moment {
         let expiry = self.seen.values().map(Seen::expiry).min().unwrap_or(Moment::NEVER);
         expiry.max(self.not_before).min(self.relist)
+    }
+
+    /// When to list the sessions of candidates: never without a queue.
+    fn sessions_due(&self) -> Moment {
+        if !self.seen.values().any(|seen| is_queue(&seen.entry)) {
+            return Moment::NEVER;
+        }
+        self.sessions.at().map_or(Moment::default(), |at| at + SESSIONS)
     }
 
     fn list(&self) -> Listing {
@@ -189,12 +236,21 @@ impl Observer {
         }
     }
 
-    fn saw(&mut self, entry: Entry) {
-        let number = |version: &Version| version.number;
+    fn saw(&mut self, mut entry: Entry) {
+        let number = |entry: &Entry| entry.found.version.number;
         let place = entry.place();
-        let known = self.seen.get(&place).map(|seen| number(&seen.entry.found.version));
-        if known.is_none_or(|known| number(&entry.found.version) > known) {
+        let Some(known) = self.seen.get_mut(&place) else {
             self.seen.insert(place, Seen::changed(entry, self.clock.now()));
+            return;
+        };
+        let last = number(&known.entry);
+        if number(&entry) > last {
+            // A list may have come between two events, so this order of states proves nothing more.
+            entry.found = known.entry.found.followed_by(&entry.found, false);
+            *known = Seen::changed(entry, self.clock.now());
+        } else if number(&entry) == last && known.entry.found.token().is_none() {
+            // The watch may know a token that a list does not.
+            known.entry.found = known.entry.found.with_token_of(&entry.found);
         }
     }
 
@@ -204,6 +260,35 @@ impl Observer {
             self.seen.remove(place);
         }
     }
+}
+
+/// The sessions of the candidates in queues, if there are `queues`.
+pub(crate) async fn sessions(
+    store: &Arc<dyn Store>,
+    scope: &Scope,
+    queues: bool,
+    clock: Clock,
+) -> Sessions {
+    let mut sessions = Sessions::default();
+    if queues {
+        match list_sessions(store, scope).await {
+            Ok(listed) => sessions.update(clock.now(), listed),
+            // Never call a session over when the list failed.
+            Err(error) => tracing::debug!(%error, "cannot list sessions"),
+        }
+    }
+    sessions
+}
+
+fn list_sessions(
+    store: &Arc<dyn Store>,
+    scope: &Scope,
+) -> BoxFuture<'static, Result<Vec<ListedSession>>> {
+    let (store, namespace) = (Arc::clone(store), scope.namespace().cloned());
+    Box::pin(async move {
+        let list = store.list_sessions(namespace.as_ref());
+        answered(&*store, LIST_TIMEOUT, list).await
+    })
 }
 
 impl fmt::Debug for Observer {

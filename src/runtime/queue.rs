@@ -1,6 +1,6 @@
 //! The local FIFO queue for one record. It hands out guards, and tells the machine which caller to claim for.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -8,6 +8,8 @@ use super::{
     contender_status::ContenderStatus,
     request::Request,
     telemetry::{Doubt, Telemetry},
+    turns::Turns,
+    waiters::Waiters,
 };
 use crate::{
     api::{
@@ -24,27 +26,17 @@ use crate::{
     },
 };
 
-/// How long a released record is left to other processes after local callers have held it for a full time to live.
-const COURTESY: Duration = Duration::from_millis(200);
-
 /// The callers of one process that want one record, first come, first served.
 #[derive(Debug)]
 pub(crate) struct Queue {
     name: Arc<str>,
     identity: Arc<str>,
     clock: Clock,
-    requests: VecDeque<Request>,
+    waiters: Waiters,
     tenure: Option<Tenure>,
     /// The guard of the present tenure. Without an owner once the caller kept the lock.
     guard: Option<WeakGuard>,
-    /// How many tenures were granted: the number of the last one.
-    tenures: u64,
-    /// Since when local callers hold the record without a pause for other processes.
-    held_since: Moment,
-    /// How long to leave the record to other processes once it is free.
-    offer: Option<Duration>,
-    /// The next caller does not claim before then, because other processes come first.
-    courtesy: Moment,
+    turns: Turns,
     /// The timing of the last claim.
     claimed: Option<Durations>,
     /// The last known holder in another process.
@@ -72,13 +64,10 @@ impl Queue {
             name,
             identity,
             clock,
-            requests: VecDeque::new(),
+            waiters: Waiters::default(),
             tenure: None,
             guard: None,
-            tenures: 0,
-            held_since: Moment::default(),
-            offer: None,
-            courtesy: Moment::default(),
+            turns: Turns::default(),
             claimed: None,
             other: None,
             releasing: Vec::new(),
@@ -95,7 +84,10 @@ impl Queue {
             // A failure from before this request says nothing about it.
             self.failure = None;
         }
-        self.requests.push_back(request);
+        if self.waiters.is_empty() && request.is_single_try() {
+            self.turns.skip_pause();
+        }
+        self.waiters.push(request);
         // Without an earlier request nothing was read lately: the last known holder may have left long ago.
         if status.wanted { Input::Wake } else { Input::Look }
     }
@@ -123,13 +115,17 @@ impl Queue {
         }
     }
 
-    /// A guard was dropped or released, or a caller asks for the moment when nothing is left in the record.
+    /// A guard was dropped or released, a caller has stopped waiting, or a caller asks for the moment when nothing is
+    /// left in the record.
     pub(crate) fn release(&mut self, now: Moment, release: Release) -> Input {
         self.releasing.extend(release.done);
         match &self.tenure {
             Some(tenure) if tenure.id() == release.tenure => self.end(now),
-            // That tenure is over already.
-            _ => Input::Wake,
+            // A request with that number, or a tenure that is over already.
+            _ => {
+                self.waiters.remove(release.tenure);
+                Input::Wake
+            }
         }
     }
 
@@ -143,30 +139,32 @@ impl Queue {
         Input::Wake
     }
 
-    /// Ends the present tenure. The next local caller gets the record unless it is the turn of other processes.
+    /// Ends the present tenure. The next local caller gets the record unless it is the turn of other processes, or no
+    /// tenure may begin yet.
     fn end(&mut self, now: Moment) -> Input {
         let Some(tenure) = self.tenure.take() else { return Input::Wake };
         tenure.end(Loss::Released);
         // A renewal error must not be reported as a release error.
         self.failure = None;
-        self.drop_cancelled();
         let ended = match tenure.state() {
             TenureState::Lost(why) => why,
             TenureState::Held | TenureState::InDoubt => Loss::Released,
         };
-        match self.requests.front() {
-            Some(next) if now - self.held_since < next.timing.ttl() => {
+        let received = tenure.is_received();
+        let closed = received && self.claimed.is_some_and(|timing| timing.at_least().is_some());
+        match self.waiters.next() {
+            Some(_) if closed => self.turns.end(),
+            Some(next) if self.turns.continues(now) => {
                 let timing = next.timing;
                 self.report_end(tenure.token(), ended, Telemetry::handed_over);
                 return self.pass(timing);
             }
-            // Local callers have held the record for a full time to live: other processes get a turn.
-            Some(next) => self.offer = Some((next.timing.ttl() / 100).min(COURTESY)),
-            None => {}
+            // It is the turn of other processes.
+            Some(_) => self.turns.leave(now),
+            None => self.turns.end(),
         }
-        self.held_since = Moment::default();
         self.report_end(tenure.token(), ended, Telemetry::released);
-        Input::Release
+        if received { Input::Release } else { Input::Cancel }
     }
 
     /// Reports how a tenure ended. Its holder may have seen it expire before the release.
@@ -182,8 +180,14 @@ impl Queue {
         Input::Pass(timing)
     }
 
-    /// Brings guards and callers in line with `status`. Returns the next input of the machine, `None` if there is none.
-    pub(crate) fn advance(&mut self, now: Moment, status: &Status) -> Option<Input> {
+    /// Brings guards and callers in line with `status`. `unanswered` is true while a request goes on although its
+    /// attempt is over. Returns the next input of the machine, `None` if there is none.
+    pub(crate) fn advance(
+        &mut self,
+        now: Moment,
+        status: &Status,
+        unanswered: bool,
+    ) -> Option<Input> {
         if let Some(tenure) = &self.tenure {
             match status.tenure.filter(|held| held.token == tenure.token()) {
                 None => self.lose(status.loss.unwrap_or(Loss::Expired)),
@@ -195,22 +199,16 @@ impl Queue {
             // A watch has reported the record since: the error is over, although no read has succeeded.
             self.succeeded();
         }
-        self.drop_cancelled();
+        self.turns.advance(now, status);
         if let (Some(held), None) = (status.tenure, &self.tenure) {
-            match self.requests.pop_front() {
-                None => return Some(Input::Release),
-                Some(request) if self.claimed == Some(request.timing) => {
-                    self.grant(now, held, request);
-                }
+            match self.waiters.next().map(|request| request.timing) {
+                None => return Some(Input::Cancel),
                 // Won for a caller that has left meanwhile, with another timing.
-                Some(request) => {
-                    let timing = request.timing;
-                    self.requests.push_front(request);
-                    return Some(self.pass(timing));
-                }
+                Some(timing) if self.claimed != Some(timing) => return Some(self.pass(timing)),
+                Some(_) => self.grant(now, held),
             }
         }
-        self.turn_away(now, status);
+        self.turn_away(now, status, unanswered);
         let next = self.next_claim(now, status);
         if next.is_none() {
             // Publish the status first: a caller that is woken reads it.
@@ -224,7 +222,7 @@ impl Queue {
         let Some(tenure) = self.tenure.take() else { return };
         tenure.end(why);
         self.telemetry.lost(tenure.token(), why);
-        self.held_since = Moment::default();
+        self.turns.end();
     }
 
     /// Moves the deadline of the present tenure; false if its holder has seen it expire already.
@@ -247,15 +245,13 @@ impl Queue {
         true
     }
 
-    fn grant(&mut self, now: Moment, held: TenureStatus, request: Request) {
-        self.tenures += 1;
+    fn grant(&mut self, now: Moment, held: TenureStatus) {
+        let Some(request) = self.waiters.pop() else { return };
         let (name, identity) = (Arc::clone(&self.name), Arc::clone(&self.identity));
         let TenureStatus { token, until, doubtful_at, .. } = held;
-        let tenure = Tenure::new(self.tenures, name, identity, token, self.clock, until);
+        let tenure = Tenure::new(request.key, name, identity, token, self.clock, until);
         tenure.extend(until, doubtful_at);
-        if self.held_since == Moment::default() {
-            self.held_since = now;
-        }
+        self.turns.granted(now, request.timing);
         self.tenure = Some(tenure.clone());
         self.telemetry.acquired(token, until - now);
         let guard = Guard::new(tenure, self.contender.clone());
@@ -268,14 +264,10 @@ impl Queue {
         if self.tenure.is_some() {
             return None;
         }
-        if self.offer.is_some() && status.release != machine::Release::Pending {
-            // The record is free from now on: before, no other process could have taken it.
-            self.courtesy = self.offer.take().map_or(now, |offer| now + offer);
-        }
-        let timing = self.requests.front().map(|next| next.timing);
+        let timing = self.waiters.next().map(|next| next.timing);
         match timing {
             None => status.wanted.then_some(Input::Release),
-            Some(_) if self.offer.is_some() || now < self.courtesy => None,
+            Some(_) if self.turns.is_pause(now) => None,
             Some(_) if status.wanted && self.claimed == timing => None,
             Some(timing) => {
                 self.claimed = Some(timing);
@@ -285,31 +277,37 @@ impl Queue {
     }
 
     /// Ends the waits that are over: by their deadline, or because waiting cannot help.
-    fn turn_away(&mut self, now: Moment, status: &Status) {
+    fn turn_away(&mut self, now: Moment, status: &Status, unanswered: bool) {
         if let Some(holder) = self.other_holder(status) {
             self.other = Some(holder);
         }
         let hopeless = self.failure.as_ref().is_some_and(|error| !error.is_transient());
-        let known = status.waiting || status.failing || self.tenure.is_some();
-        let mut kept = VecDeque::with_capacity(self.requests.len());
-        for request in self.requests.drain(..) {
-            let over = request.deadline.is_some_and(|deadline| now >= deadline) && known;
-            match &self.failure {
-                Some(error) if hopeless && self.tenure.is_none() || over && status.failing => {
-                    let _ = request.reply.send(Err(error.clone()));
-                }
-                _ if over => {
-                    let holder = match &self.tenure {
-                        None => self.other.as_ref().unwrap_or(&self.identity).to_string(),
-                        Some(_) => self.identity.to_string(),
-                    };
-                    let error = request.wait_over(now, &self.name, holder);
-                    let _ = request.reply.send(Err(error));
-                }
-                _ => kept.push_back(request),
+        if let (true, None, Some(error)) = (hopeless, &self.tenure, &self.failure) {
+            while let Some(request) = self.waiters.pop() {
+                let _ = request.reply.send(Err(error.clone()));
             }
         }
-        self.requests = kept;
+        let taken = self.tenure.is_some() || self.turns.is_pause(now);
+        if !(status.waiting || status.failing || taken) {
+            return;
+        }
+        let patient = unanswered && status.failing && self.tenure.is_none();
+        while let Some(request) = self.waiters.pop_overdue(now, patient) {
+            let error = match &self.failure {
+                Some(error) if status.failing => error.clone(),
+                _ => {
+                    let closed = status.closed.as_ref();
+                    request.wait_over(now, &self.name, self.present_holder(), closed)
+                }
+            };
+            let _ = request.reply.send(Err(error));
+        }
+    }
+
+    /// For the error of a caller whose wait is over.
+    fn present_holder(&self) -> String {
+        let other = self.other.as_ref().filter(|_| self.tenure.is_none());
+        other.unwrap_or(&self.identity).to_string()
     }
 
     /// Answers the callers that wait for a release: once the record is out of this machine's hands, or once the
@@ -333,10 +331,6 @@ impl Queue {
         }
     }
 
-    fn drop_cancelled(&mut self) {
-        self.requests.retain(|request| !request.reply.is_closed());
-    }
-
     /// The holder that the record names, if that is another. What is left there of an own past tenure does not count.
     fn other_holder(&self, status: &Status) -> Option<Arc<str>> {
         let holder = status.record.as_ref()?.record.holder.as_ref()?;
@@ -344,17 +338,19 @@ impl Queue {
     }
 
     fn publish(&self, status: &Status) {
-        let (holder, token) = if let Some(tenure) = &self.tenure {
-            (Some(Arc::clone(&self.identity)), Some(tenure.token().number()))
+        let (holder, token, payload) = if let Some(tenure) = &self.tenure {
+            (Some(Arc::clone(&self.identity)), Some(tenure.token().number()), None)
         } else {
             let holder = self.other_holder(status);
             let record = status.record.as_ref().filter(|_| holder.is_some());
-            (holder, record.and_then(|found| found.token()))
+            let payload = record.and_then(|found| found.record.payload.clone());
+            (holder, record.and_then(|found| found.token()), payload)
         };
         let new = ContenderStatus {
             holder,
             token,
-            used: self.tenure.is_some() || !self.requests.is_empty(),
+            payload,
+            used: self.tenure.is_some() || !self.waiters.is_empty(),
             waiting: status.waiting,
             error: self.failure.clone(),
         };
@@ -368,23 +364,24 @@ impl Queue {
 
     /// When the queue must be advanced, whatever the machine does.
     pub(crate) fn due(&self, now: Moment) -> Moment {
-        let deadlines = self
-            .requests
-            .iter()
-            .filter_map(|request| request.deadline)
-            .filter(|&deadline| deadline > now);
-        let courtesy = (self.courtesy > now && !self.requests.is_empty()).then_some(self.courtesy);
-        deadlines.chain(courtesy).min().unwrap_or(Moment::NEVER)
+        let deadline = self.waiters.next_deadline(now);
+        let pause = self.turns.pause_ends(now).filter(|_| !self.waiters.is_empty());
+        deadline.into_iter().chain(pause).min().unwrap_or(Moment::NEVER)
+    }
+
+    /// A watch of the record would show that other processes have had their turn.
+    pub(crate) fn wants_watch(&self, now: Moment) -> bool {
+        !self.waiters.is_empty() && self.turns.wants_watch(now)
     }
 
     /// No caller holds, waits or releases.
     pub(crate) fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.tenure.is_none() && self.releasing.is_empty()
+        self.waiters.is_empty() && self.tenure.is_none() && self.releasing.is_empty()
     }
 
     /// The handle is gone: no caller will come any more, and a kept lock is released.
     pub(crate) fn close(&mut self, now: Moment) -> Input {
-        for request in self.requests.drain(..) {
+        while let Some(request) = self.waiters.pop() {
             let _ = request.reply.send(Err(Error::Closed { name: self.name.to_string() }));
         }
         let owned = self.guard.as_ref().is_some_and(WeakGuard::is_owned);

@@ -1,8 +1,9 @@
-//! The monotonic clock of this process. Decisions use no other clock.
+//! The monotonic clock of this process. Decisions use no other clock, except for the time between two starts of a lock,
+//! which no safety depends on.
 
 use std::{
     ops::{Add, Sub},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::environment;
@@ -28,6 +29,11 @@ impl Moment {
     /// The time from `now` until `self`. Zero if `self` has passed.
     pub(crate) const fn since(self, now: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(now.0))
+    }
+
+    /// The moment that was this long before.
+    pub(crate) fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -71,6 +77,16 @@ impl Clock {
             Self::Runtime => runtime(),
         }
     }
+
+    /// The time of day, for the time before which no other tenure of a lock may begin: no safety depends on it.
+    ///
+    /// On the clock of the runtime it follows paused time, as everything else does.
+    pub(crate) fn wall(self) -> SystemTime {
+        match self {
+            Self::Host => environment::wall_clock(),
+            Self::Runtime => environment::runtime_wall_clock(tokio_now()),
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -94,9 +110,13 @@ fn host() -> Moment {
     relative(std::time::Instant::now())
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn runtime() -> Moment {
-    relative(tokio::time::Instant::now().into_std())
+    relative(tokio_now())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+fn tokio_now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// The value of the origin: half of the range, because the clock of a paused runtime may start before the origin.

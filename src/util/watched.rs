@@ -17,6 +17,10 @@ pub(crate) struct Watched<T> {
 }
 
 impl<T> Watched<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Mutex::new(value), changed: Notify::new() }
+    }
+
     /// The present value. Hold the guard for a few lines only. A change through the guard wakes no waiter.
     pub(crate) fn borrow(&self) -> MutexGuard<'_, T> {
         lock(&self.value)

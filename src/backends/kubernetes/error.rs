@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kube::core::Status;
 
-use super::BACKEND;
+use super::{BACKEND, refusal::Refusal};
 use crate::api::error::Error;
 
 /// The request that failed, so that the error can name it.
@@ -56,6 +56,26 @@ impl RequestFailure {
     }
 }
 
+/// Something else answers at the URL, for example a login page.
+#[derive(Debug, thiserror::Error)]
+#[error("not an API server: the answer to a request is status {} with {content}", .code.as_u16())]
+pub(super) struct NotAnApiServer {
+    code: StatusCode,
+    content: String,
+}
+
+impl NotAnApiServer {
+    /// `None` if `body` may be the object of an API server that did not arrive whole.
+    pub(super) fn detect(code: StatusCode, body: &[u8]) -> Option<Self> {
+        let content = match body.trim_ascii().first() {
+            Some(b'{') => return None,
+            Some(_) => format!("`{}`", first_line(body)),
+            None => "an empty body".into(),
+        };
+        Some(Self { code, content })
+    }
+}
+
 /// The server's message, as the cause of an [`Error::Unavailable`].
 #[derive(Debug, thiserror::Error)]
 #[error("the API server responded {code}: {message}")]
@@ -79,31 +99,25 @@ impl RequestContext<'_> {
         };
         let details = status.as_ref().and_then(|status| status.details.as_ref());
         let about_namespace = details.is_some_and(|details| details.kind == "namespaces");
-        let terminating = details.is_some_and(|details| {
-            details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
-        });
+        let refusal = Refusal::of(code, status.as_ref());
+        if let Some(refusal) = refusal.filter(|refusal| *refusal != Refusal::NotReady) {
+            return RequestFailure::Other(self.refused(refusal, &message));
+        }
         // A 404 without a `Status` object comes from a proxy, which knows nothing about the object.
         let not_found = status.as_ref().is_some_and(|status| status.code == 404);
         match code {
             StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
-                self.namespace_error(
+                RequestFailure::Other(self.namespace_error(
                     "it does not exist. Create it, or choose another one with the namespace option",
-                )
+                ))
             }
             StatusCode::NOT_FOUND if not_found => RequestFailure::NotFound,
             StatusCode::CONFLICT => RequestFailure::Conflict,
             StatusCode::GONE => RequestFailure::Expired,
-            StatusCode::UNAUTHORIZED => self.denied(
+            StatusCode::UNAUTHORIZED => RequestFailure::Other(self.denied(
                 "the API server does not accept the credentials: they are wrong or have expired. \
                  Renew the credentials in the kubeconfig, or mount a fresh service account token"
                     .into(),
-            ),
-            StatusCode::FORBIDDEN if terminating => self.namespace_error(
-                "it is being deleted. Wait until it is gone and create it again, or choose another \
-                 one with the namespace option",
-            ),
-            StatusCode::FORBIDDEN => self.denied(format!(
-                "{message}. Grant the verb with a Role and a RoleBinding in this namespace"
             )),
             StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
@@ -124,20 +138,62 @@ impl RequestContext<'_> {
         }
     }
 
-    fn namespace_error(&self, reason: &str) -> RequestFailure {
-        RequestFailure::Other(Error::Namespace {
-            namespace: self.namespace.into(),
-            reason: reason.into(),
-        })
+    /// A refusal with the server's text and the next step.
+    fn refused(&self, refusal: Refusal, message: &str) -> Error {
+        match refusal {
+            Refusal::Authorizer => self.denied(format!("{message}. {}", self.grant())),
+            Refusal::Anonymous => self.denied(format!(
+                "{message}. The request had no credentials. Name a user with credentials in the kubeconfig"
+            )),
+            Refusal::Quota => Error::QuotaExceeded {
+                verb: self.verb,
+                resource: self.object(),
+                namespace: self.namespace.into(),
+                reason: format!(
+                    "{message}. Delete Leases that are not in use, for example with `leasehold prune`, or have the \
+                     quota raised"
+                ),
+            },
+            Refusal::Policy => self.rejected(&format!(
+                "{message}. Give the Lease what the policy requires, for example a label, or have the policy changed"
+            )),
+            Refusal::Terminating => self.namespace_error(
+                "it is being deleted. Wait until it is gone and create it again, or choose another \
+                 one with the namespace option",
+            ),
+            Refusal::Stranger => self.denied(format!(
+                "not the API server refused it, but something in front of it, such as a proxy: {message}. Check the \
+                 URL of the API server and the proxy"
+            )),
+            Refusal::Other | Refusal::NotReady => {
+                self.denied(format!("{message}. Change what this text names; a Role does not help"))
+            }
+        }
     }
 
-    fn denied(&self, reason: String) -> RequestFailure {
-        RequestFailure::Other(Error::PermissionDenied {
+    /// How to grant what is missing.
+    const fn grant(&self) -> &'static str {
+        match (self.namespace.as_bytes(), self.name, self.verb.as_bytes()) {
+            (b"*", ..) => "Grant the verb with a ClusterRole and a ClusterRoleBinding",
+            (_, None, b"list" | b"watch") => {
+                "Grant the verb with a Role and a RoleBinding in this namespace. The rule must have no resourceNames, \
+                 because the request is about all Leases"
+            }
+            _ => "Grant the verb with a Role and a RoleBinding in this namespace",
+        }
+    }
+
+    fn namespace_error(&self, reason: &str) -> Error {
+        Error::Namespace { namespace: self.namespace.into(), reason: reason.into() }
+    }
+
+    fn denied(&self, reason: String) -> Error {
+        Error::PermissionDenied {
             verb: self.verb,
             resource: self.object(),
             namespace: self.namespace.into(),
             reason,
-        })
+        }
     }
 
     fn rejected(&self, reason: &str) -> Error {

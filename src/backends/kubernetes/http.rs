@@ -3,7 +3,7 @@
 //! `kube::core::Request` and its parameter types build every request: method, path, query and body.
 //! Objects stay untyped JSON, because a typed Lease would drop the fields that its version of the API does not know.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header::ACCEPT};
@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Client, Resource as _,
-    api::{ListParams, WatchParams},
+    api::{DeleteParams, ListParams, Preconditions, WatchParams},
     client::Body,
     core::{Request, WatchEvent, request},
 };
@@ -20,13 +20,14 @@ use serde_json::Value;
 use super::{
     BACKEND,
     codec::{self, ELECTION, KIND},
-    error::{RequestContext, RequestFailure},
+    error::{NotAnApiServer, RequestContext, RequestFailure},
 };
 use crate::{
     api::{
         error::{Error, Result},
-        name::Namespace,
+        name::{LeaseName, Namespace},
     },
+    protocol::record::Version,
     store::{Entry, Scope},
 };
 
@@ -37,6 +38,16 @@ const PAGE: u32 = 500;
 
 /// An event of a watch, with the Lease as the server sent it.
 pub(super) type LeaseEvent = WatchEvent<Value>;
+
+/// The Leases that a list or a watch selects.
+#[derive(Clone, Debug)]
+pub(super) enum Selection {
+    Scope(Scope),
+    /// Every Lease of a namespace, whichever program wrote it.
+    Namespace(Namespace),
+    /// Every Lease of a namespace, or of all, that this label selector selects.
+    Labelled(Option<Namespace>, String),
+}
 
 /// What `kube::core::Request` builds.
 pub(super) type BuiltRequest = Result<http::Request<Vec<u8>>, request::Error>;
@@ -65,52 +76,89 @@ impl Http {
             return Err(context.classify(head.status, &head.headers, &body));
         }
         // If the body is truncated or garbled, the server may still have done what was requested.
-        serde_json::from_slice(&body)
-            .map_err(|error| RequestFailure::Other(codec::malformed(error)))
+        serde_json::from_slice(&body).map_err(|error| {
+            RequestFailure::Other(match NotAnApiServer::detect(head.status, &body) {
+                Some(stranger) => Error::unavailable(BACKEND, stranger),
+                None => codec::malformed(error),
+            })
+        })
     }
 
-    /// Every record in `scope`, and the version from which to watch the scope.
-    pub(super) async fn list(&self, scope: &Scope) -> Result<(Vec<Entry>, String)> {
-        let context = context("list", scope);
+    /// Every record in `selection` that has one of `names`, and the version from which to watch the selection.
+    /// Without `names` it is every record.
+    pub(super) async fn list(
+        &self,
+        selection: &Selection,
+        names: Option<&HashSet<LeaseName>>,
+    ) -> Result<(Vec<Entry>, String)> {
+        let wanted = |item: &Value| names.is_none_or(|names| names.contains(name(item)));
         let mut entries = Vec::new();
+        let version = self
+            .list_objects(selection, |item| {
+                entries.extend(Some(item).filter(wanted).and_then(|item| decode_entry(&item)));
+            })
+            .await?;
+        Ok((entries, version))
+    }
+
+    /// Passes every object in `selection` to `take`. Returns the version from which to watch the selection.
+    pub(super) async fn list_objects(
+        &self,
+        selection: &Selection,
+        mut take: impl FnMut(Value) + Send,
+    ) -> Result<String> {
+        let context = selection.context("list");
         let mut params = ListParams::default().limit(PAGE);
-        (params.field_selector, params.label_selector) = selectors(scope);
+        (params.field_selector, params.label_selector) = selection.selectors();
         loop {
             let mut page = self
-                .send(leases(namespace(scope)).list(&params), &context)
+                .send(leases(selection.namespace()).list(&params), &context)
                 .await
                 .map_err(|failure| failure.into_error(&context))?;
-            entries.extend(items(&mut page)?);
+            items(&mut page)?.for_each(&mut take);
             let metadata = &page["metadata"];
             let Some(token) = metadata["continue"].as_str().filter(|token| !token.is_empty())
             else {
-                let version = metadata["resourceVersion"].as_str().unwrap_or_default();
-                return Ok((entries, version.into()));
+                return Ok(metadata["resourceVersion"].as_str().unwrap_or_default().into());
             };
             params.continue_token = Some(token.into());
         }
     }
 
-    /// The changes in `scope` after `version`. The server is asked to end the watch after `length`.
+    /// The changes in `selection` after `version`. The server is asked to end the watch after `length`.
     /// Stop at the first error: no event after it is reliable.
     pub(super) async fn watch(
         &self,
-        scope: &Scope,
+        selection: &Selection,
         version: &str,
         length: Duration,
     ) -> Result<impl Stream<Item = Result<LeaseEvent>> + Send + Unpin + use<>> {
         let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
         let mut params = WatchParams::default().timeout(seconds);
-        (params.field_selector, params.label_selector) = selectors(scope);
-        let request = leases(namespace(scope)).watch(&params, version).map_err(codec::malformed)?;
+        (params.field_selector, params.label_selector) = selection.selectors();
+        let request =
+            leases(selection.namespace()).watch(&params, version).map_err(codec::malformed)?;
         let events =
-            self.0.request_events(request).await.map_err(|error| watch_error(error, scope))?;
-        let scope = scope.clone();
+            self.0.request_events(request).await.map_err(|error| watch_error(error, selection))?;
+        let selection = selection.clone();
         let map_error = move |event: kube::Result<LeaseEvent>| {
-            event.map_err(|error| watch_error(error, &scope))
+            event.map_err(|error| watch_error(error, &selection))
         };
         Ok(Box::pin(events.map(map_error)))
     }
+}
+
+/// The request that deletes a Lease if it is still in this version.
+pub(super) fn delete_version(
+    namespace: &Namespace,
+    lease: &str,
+    version: &Version,
+) -> BuiltRequest {
+    let params = DeleteParams::default().preconditions(Preconditions {
+        resource_version: Some(version.number.to_string()),
+        uid: Some(version.uid.to_string()),
+    });
+    leases(Some(namespace)).delete(lease, &params)
 }
 
 /// Builds requests for the Leases of one namespace, or of all.
@@ -118,56 +166,79 @@ pub(super) fn leases(namespace: Option<&Namespace>) -> Request {
     Request::new(Lease::url_path(&(), namespace.map(Namespace::as_str)))
 }
 
+/// The name of a Lease.
+pub(super) fn name(lease: &Value) -> &str {
+    lease["metadata"]["name"].as_str().unwrap_or_default()
+}
+
 /// What the failure of a watch means.
-pub(super) fn watch_error(error: kube::Error, scope: &Scope) -> Error {
+pub(super) fn watch_error(error: kube::Error, selection: &Selection) -> Error {
     let kube::Error::Api(status) = error else { return Error::unavailable(BACKEND, error) };
-    let context = context("watch", scope);
+    let context = selection.context("watch");
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(&status).unwrap_or_default();
     context.classify(code, &HeaderMap::new(), &body).into_error(&context)
 }
 
-fn context<'a>(verb: &'static str, scope: &'a Scope) -> RequestContext<'a> {
-    // `*` is how `kubectl` and RBAC rules write "all".
-    let namespace = namespace(scope).map_or("*", Namespace::as_str);
-    RequestContext { verb, resource: LEASES, name: None, namespace }
-}
+impl Selection {
+    fn context(&self, verb: &'static str) -> RequestContext<'_> {
+        // `*` is how `kubectl` and RBAC rules write "all".
+        let namespace = self.namespace().map_or("*", Namespace::as_str);
+        let name = match self {
+            Self::Scope(Scope::Record(_, lease)) => Some(lease.as_str()),
+            _ => None,
+        };
+        RequestContext { verb, resource: LEASES, name, namespace }
+    }
 
-const fn namespace(scope: &Scope) -> Option<&Namespace> {
-    match scope {
-        Scope::Record(namespace, _) | Scope::Elections(namespace, _) => Some(namespace),
-        Scope::Records(namespace, _) => namespace.as_ref(),
+    const fn namespace(&self) -> Option<&Namespace> {
+        match self {
+            Self::Namespace(namespace)
+            | Self::Scope(Scope::Record(namespace, _) | Scope::Elections(namespace, _)) => {
+                Some(namespace)
+            }
+            Self::Labelled(namespace, _) | Self::Scope(Scope::Records(namespace, _)) => {
+                namespace.as_ref()
+            }
+        }
+    }
+
+    /// The field selector and the label selector.
+    ///
+    /// One record is selected by its name, because a Role can restrict `list` and `watch` to a name but not to a label.
+    /// A namespace is selected without a label, because a Lease that another program made has none.
+    fn selectors(&self) -> (Option<String>, Option<String>) {
+        let labels = match self {
+            Self::Namespace(_) => return (None, None),
+            Self::Labelled(_, labels) => labels.clone(),
+            Self::Scope(Scope::Record(_, lease)) => {
+                return (Some(format!("metadata.name={lease}")), None);
+            }
+            Self::Scope(Scope::Elections(_, Some(election))) => {
+                format!("{ELECTION}={}", election.label())
+            }
+            Self::Scope(Scope::Elections(_, None)) => ELECTION.into(),
+            Self::Scope(Scope::Records(_, None)) => KIND.into(),
+            Self::Scope(Scope::Records(_, Some(labels))) => format!("{KIND},{labels}"),
+        };
+        (None, Some(labels))
     }
 }
 
-/// The field selector and the label selector of a scope.
-///
-/// One record is selected by its name, because a Role can restrict `list` and `watch` to a name but not to a label.
-fn selectors(scope: &Scope) -> (Option<String>, Option<String>) {
-    let labels = match scope {
-        Scope::Record(_, lease) => return (Some(format!("metadata.name={lease}")), None),
-        Scope::Elections(_, Some(election)) => format!("{ELECTION}={}", election.label()),
-        Scope::Elections(_, None) => ELECTION.into(),
-        Scope::Records(_, None) => KIND.into(),
-        Scope::Records(_, Some(labels)) => format!("{KIND},{labels}"),
-    };
-    (None, Some(labels))
-}
-
-/// The records on one page of a list.
+/// The objects on one page of a list.
 ///
 /// # Errors
 ///
 /// [`Error::Unavailable`] if `page` is not a list. Such a response must not be read as an empty list, because
 /// every record would then count as deleted.
-pub(super) fn items(page: &mut Value) -> Result<impl Iterator<Item = Entry> + use<>> {
+fn items(page: &mut Value) -> Result<impl Iterator<Item = Value> + use<>> {
     let items = match page.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => items,
         // Some servers omit the field of an empty list.
         None | Some(Value::Null) if page["metadata"].is_object() => Vec::new(),
         _ => return Err(codec::malformed(NotAList)),
     };
-    Ok(items.into_iter().filter_map(decode_entry))
+    Ok(items.into_iter())
 }
 
 /// A proxy or a server responded with something else.
@@ -178,9 +249,8 @@ pub(super) fn items(page: &mut Value) -> Result<impl Iterator<Item = Entry> + us
 struct NotAList;
 
 /// Decodes a listed or watched object. One that cannot be decoded is skipped, so that it does not hide the others.
-pub(super) fn decode_entry(object: Value) -> Option<Entry> {
-    codec::decode(object)
-        .map(codec::entry)
+pub(super) fn decode_entry(object: &Value) -> Option<Entry> {
+    codec::decode_entry(object)
         .inspect_err(|error| tracing::warn!(%error, "skipping a Lease that cannot be read"))
         .ok()
 }

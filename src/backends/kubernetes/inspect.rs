@@ -11,13 +11,14 @@ use super::{
     error::{RequestContext, RequestFailure},
     http::{BuiltRequest, LEASES, leases},
     record_watch::RecordWatch,
+    sessions,
 };
 use crate::{
-    Token,
+    LockQueue, Token,
     api::{
         error::{Error, Result},
-        name::Namespace,
-        record::RecordKind,
+        name::{LeaseName, Namespace, is_subdomain},
+        record::{NotBefore, RecordKind},
     },
     runtime::{roster, seen::Seen},
     store::{Entry, Kind, Scope},
@@ -37,6 +38,8 @@ pub struct RecordOptions {
     pub all_namespaces: bool,
     /// A label selector that restricts the records further, in the syntax of `kubectl -l`.
     pub label_selector: Option<String>,
+    /// The name of the only Lease to read. `None` is every Lease of this crate.
+    pub lease: Option<String>,
 }
 
 impl RecordOptions {
@@ -60,6 +63,22 @@ impl RecordOptions {
         self.label_selector = Some(selector.into());
         self
     }
+
+    /// Selects one Lease by its name, as [`Kubernetes::lease_name`] returns it.
+    ///
+    /// A list then needs only the verb `get` on this Lease, and a watch `list` and `watch`, so a Role with
+    /// `resourceNames` is enough. Without `list` or `watch` a watch reads the Lease every 5 s.
+    ///
+    /// The records of candidates are other Leases. So the record of an election says who leads, but not who the other
+    /// candidates are, and a watch reports neither [`Joined`](crate::RecordEventKind::Joined) nor
+    /// [`Left`](crate::RecordEventKind::Left).
+    ///
+    /// It cannot be combined with `all_namespaces` or a label selector.
+    #[must_use]
+    pub fn lease(mut self, name: impl Into<String>) -> Self {
+        self.lease = Some(name.into());
+        self
+    }
 }
 
 /// One Lease of this crate, as it was when it was read.
@@ -80,7 +99,8 @@ pub struct LeaseRecord {
     pub election: Option<String>,
     /// The identity of the holder. `None` if the record is free.
     pub holder: Option<String>,
-    /// The fencing token of the tenure. `None` if the record is free, or if another program wrote it.
+    /// The fencing token of the tenure. `None` if the record is free, or if another program wrote it. `None` also until
+    /// the first renewal states it, except in a [`RecordWatch`] that saw the claim.
     pub token: Option<Token>,
     /// How long other processes must see no renewal before they may take the record.
     pub ttl: Duration,
@@ -90,6 +110,16 @@ pub struct LeaseRecord {
     /// The time since the tenure began, from the wall clocks of the writer and of this process. `None` if the record
     /// has no such time.
     pub acquired_ago: Option<Duration>,
+    /// Before which time no other tenure may begin, although the record may be free. `None` if there is no such time, or
+    /// if it has passed by the wall clock of this process.
+    pub not_before: Option<NotBefore>,
+    /// The holders and the waiters, if sessions hold the lock or wait for it. `holder` is then a session.
+    pub queue: Option<LockQueue>,
+    /// The text that the candidate was started with: see [`LeaderOptions::payload`](crate::LeaderOptions::payload).
+    pub payload: Option<String>,
+    /// The place in the order of succession, in an election that is a queue: see
+    /// [`Member::succession`](crate::Member::succession).
+    pub succession: Option<u32>,
     /// How often the holder has changed.
     pub transitions: i32,
     /// The `resourceVersion`. It grows with each change, including renewals.
@@ -101,7 +131,7 @@ pub struct LeaseRecord {
     /// list. Other processes may now take the record.
     pub expired: bool,
     /// The record as it was observed. Its object is the base of a conditional write.
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 impl LeaseRecord {
@@ -115,13 +145,21 @@ impl LeaseRecord {
         self.seen.is_alive()
     }
 
-    /// The live candidates of elections among `records`, sorted by namespace, Lease of the election, and id.
+    /// The live candidates of elections among `records`, sorted by namespace, Lease of the election, and then in the order
+    /// of succession, or by id where there is no order.
     ///
     /// For the candidate that leads it is the record of the election, for any other the candidate's own.
     #[must_use]
     pub fn members(records: &[Self]) -> Vec<&Self> {
         let candidates = records.iter().filter(|record| record.kind != RecordKind::Lock);
-        roster::live(candidates.map(|record| (&record.seen, record))).into_values().collect()
+        let live = roster::live(candidates.map(|record| (&record.seen, record)));
+        let mut members: Vec<_> = live.into_values().collect();
+        let election = |member: &Self| member.election.clone().unwrap_or(member.lease.clone());
+        members.sort_by_cached_key(|member| {
+            let place = member.succession.unwrap_or(u32::MAX);
+            (member.namespace.clone(), election(member), place)
+        });
+        members
     }
 }
 
@@ -129,7 +167,11 @@ impl Kubernetes {
     /// Lists every lock, election and candidate, of all applications and **with any prefix**.
     /// Two records with the same `name` may be listed, on different Leases.
     ///
-    /// Requires the verb `list` on leases. Leases of other programs are not listed.
+    /// In an election that is a queue, each candidate is a record, although all of them are in one Lease. Whether their
+    /// sessions are alive needs one list more.
+    ///
+    /// Requires the verb `list` on leases, or `get` on one Lease for [`RecordOptions::lease`]. Leases of other programs
+    /// are not listed.
     ///
     /// # Errors
     ///
@@ -139,15 +181,21 @@ impl Kubernetes {
     ///
     /// The request only reads, so the future may be dropped.
     pub async fn list_records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
-        let scope = self.scope(options)?;
-        let records = self.handle.list(&scope).await?;
+        let records = self.handle.list_candidates(&self.scope(options)?).await?;
+        Ok(records.iter().filter_map(|seen| lease_record(seen, None)).collect())
+    }
+
+    /// The records as they are stored: one for each Lease.
+    pub(super) async fn stored_records(&self, options: RecordOptions) -> Result<Vec<LeaseRecord>> {
+        let records = self.handle.list(&self.scope(options)?).await?;
         Ok(records.iter().filter_map(|seen| lease_record(seen, None)).collect())
     }
 
     /// Watches the records that [`list_records`](Self::list_records) lists, and judges whether their holders are alive.
     /// It judges as a contender does: by how long a record has been unchanged on the clock of this process.
     ///
-    /// Requires the verb `list` on leases, and `watch`. Without `watch` it lists every 5 s.
+    /// Requires the verb `list` on leases, and `watch`. Without `watch` it lists every 5 s. For
+    /// [`RecordOptions::lease`] the verbs are required on that Lease only.
     ///
     /// # Errors
     ///
@@ -168,12 +216,27 @@ impl Kubernetes {
     }
 
     fn scope(&self, options: RecordOptions) -> Result<Scope> {
-        let RecordOptions { namespace, all_namespaces, label_selector } = options;
+        let RecordOptions { namespace, all_namespaces, label_selector, lease } = options;
         let namespace = self.handle.namespace(namespace.as_deref())?;
+        if let Some(lease) = lease {
+            let unusable = |bound| Error::invalid("Lease name", &lease, bound);
+            if all_namespaces || label_selector.is_some() {
+                return Err(unusable(
+                    "one Lease has one namespace, and is selected without labels",
+                ));
+            }
+            if !is_subdomain(&lease) {
+                return Err(unusable(
+                    "it is no DNS-1123 name. `Kubernetes::lease_name` returns the name of a Lease",
+                ));
+            }
+            return Ok(Scope::Record(namespace, LeaseName::stored(&lease)));
+        }
         Ok(Scope::Records((!all_namespaces).then_some(namespace), label_selector.map(Into::into)))
     }
 
-    /// Releases a lock or an election without its holder, if the record is still exactly as it was read.
+    /// Releases a lock or an election without its holder, if the record is still exactly as it was read. Also removes the
+    /// time before which no other tenure may begin, so that the next one may begin at once.
     ///
     /// It is for operators, for a holder that hangs. The prefix of this handle is ignored: `record` names the Lease.
     ///
@@ -210,7 +273,7 @@ impl Kubernetes {
     }
 
     /// Sends one request, and abandons it after [`REQUEST_TIMEOUT`].
-    async fn send_in_time(
+    pub(super) async fn send_in_time(
         &self,
         request: BuiltRequest,
         context: &RequestContext<'_>,
@@ -222,13 +285,15 @@ impl Kubernetes {
 
 /// The public form of a record; `now` only if it is watched. `None` for a record of another program.
 pub(super) fn lease_record(seen: &Seen, now: Option<Moment>) -> Option<LeaseRecord> {
-    let Entry { namespace, lease, kind, name, found } = &seen.entry;
+    let Entry { namespace, lease, kind, name, found, succession, .. } = &seen.entry;
     let (kind, election) = match kind.as_ref()? {
         Kind::Lock => (RecordKind::Lock, None),
         Kind::Election => (RecordKind::Election, None),
         Kind::Candidate(election) => (RecordKind::Candidate, Some(election.to_string())),
     };
-    let unchanged_for = now.map(|now| now - seen.since);
+    // A candidate in a queue is not renewed: its session is.
+    let queued = succession.is_some() && found.age.is_none();
+    let unchanged_for = now.filter(|_| !queued).map(|now| now - seen.since);
     // The age was computed when the record was read: add the time since then.
     let renewed_ago = found.age.map(|age| age + unchanged_for.unwrap_or_default());
     Some(LeaseRecord {
@@ -242,6 +307,10 @@ pub(super) fn lease_record(seen: &Seen, now: Option<Moment>) -> Option<LeaseReco
         ttl: found.record.lives(),
         renewed_ago,
         acquired_ago: codec::acquired_ago(found),
+        not_before: codec::not_before(found),
+        queue: sessions::codec::queue(found),
+        payload: found.record.payload.as_ref().map(ToString::to_string),
+        succession: *succession,
         transitions: found.record.transitions,
         version: found.version.number.get(),
         unchanged_for,

@@ -3,22 +3,42 @@
 //! | module | contents |
 //! |---|---|
 //! | `store` | the `Store`: one request for each call |
-//! | `http`, `error` | sends requests, lists and watches; turns a failed response into an error |
+//! | `sessions` | the `SessionStore`: sessions and locks with a queue |
+//! | `http` | sends requests, lists and watches |
+//! | `error`, `refusal` | turn a failed response into an error; who refused a request |
 //! | `codec` | Lease objects as JSON, and records |
-//! | `shared_watch`, `reflector` | one watch for all subscribers to a scope; the task that runs the watch |
-//! | `permissions`, `connect` | the check of `Sync::init`; the client |
-//! | `inspect`, `record_watch` | tools for operators |
+//! | `watches` | which watch serves a subscriber |
+//! | `shared_watch`, `audience`, `topic` | one watch, its subscribers, and what it has reported to them |
+//! | `reflector` | the task of a watch |
+//! | `permissions` | the check of `Sync::init` |
+//! | `configuration`, `proxy`, `url` | which cluster is meant, and the proxy to it; URLs with a password |
+//! | `connect`, `route`, `connector`, `tls` | the client; how it opens connections |
+//! | `credentials` | tokens and certificates that change while the client lives |
+//! | `inspect`, `record_watch`, `prune` | tools for operators |
 
+mod audience;
 mod codec;
+mod configuration;
 mod connect;
+mod connector;
+mod credentials;
 mod error;
 mod http;
 mod inspect;
 mod permissions;
+mod proxy;
+mod prune;
 mod record_watch;
 mod reflector;
+mod refusal;
+mod route;
+mod sessions;
 mod shared_watch;
 mod store;
+mod tls;
+mod topic;
+mod url;
+mod watches;
 
 use std::{fmt, sync::Arc};
 
@@ -26,17 +46,28 @@ use futures::future::BoxFuture;
 
 #[cfg(fuzzing)]
 pub use self::codec::check::check_lease;
-use self::{codec::Pod, http::Http, store::Leases};
+use self::{
+    codec::{Extras, Pod},
+    credentials::Credentials,
+    http::Http,
+    store::Leases,
+};
 pub use self::{
+    configuration::ClusterOptions,
     inspect::{LeaseRecord, RecordOptions},
+    prune::{PruneOptions, PruneOutcome, Pruned},
     record_watch::RecordWatch,
+    sessions::inspect::SessionInfo,
 };
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
-    Options, Result, WatchElectOptions,
+    Options, Result, Session, SessionOptions, WatchElectOptions,
     api::name::{LeaseName, Name},
-    runtime::{handle::Handle, implement::implement_sync},
-    store::Store,
+    runtime::{
+        handle::{Handle, require_runtime},
+        implement::implement_sync,
+    },
+    store::{Store, sessions::SessionStore},
 };
 
 /// The name of this backend.
@@ -54,11 +85,12 @@ const BACKEND: &str = "kubernetes";
 /// | verb on `leases` | required for |
 /// |---|---|
 /// | `get`, `create`, `update` | all locks and elections |
-/// | `list`, `watch` | noticing a release at once instead of by polling; members and events of elections |
-/// | `delete` | removing the candidate's record when it resigns |
+/// | `list`, `watch` | noticing a release at once instead of by polling; members and events of elections; records ([`RecordOptions::lease`] needs `get` alone) |
+/// | `delete` | removing the candidate's record when it resigns; removing the records of candidates that died, with `list`; [`prune`](Self::prune) |
 ///
 /// A Role can restrict `get` and `update` to names, and also `list` and `watch` of a single record, because this crate
-/// requests them with `metadata.name=NAME`. It cannot restrict `create` to names. The record of a candidate has a name
+/// requests them with `metadata.name=NAME`. A handle does so for four names of a namespace at a time. If it waits for
+/// more, it lists and watches the namespace, or polls where it may not. A Role cannot restrict `create` to names. The record of a candidate has a name
 /// of its own, so a listed candidate needs the verbs for all names of the namespace. Without them it is a candidate all
 /// the same, but is not listed.
 ///
@@ -78,7 +110,10 @@ const BACKEND: &str = "kubernetes";
 #[derive(Clone, Debug)]
 pub struct Kubernetes {
     handle: Arc<Handle>,
+    sessions: Arc<dyn SessionStore>,
     http: Http,
+    /// `None` if the client has credentials that do not change, or looks after them itself.
+    credentials: Option<Credentials>,
 }
 
 impl Kubernetes {
@@ -88,6 +123,12 @@ impl Kubernetes {
     /// `Config`. Retries in the client do not break mutual exclusion, but they take time that a holder may not have.
     /// They also hide that a write was stored: a tenure can then end with [`Loss::Altered`](crate::Loss::Altered)
     /// although no other process changed the record.
+    ///
+    /// The client also looks after its credentials. kube's own client runs a credential plugin inside a request, so a
+    /// plugin that takes seconds delays renewals, and one that hangs costs every lock. It passes its standard input to
+    /// the plugin. It does not run the plugin again when the server refuses a token, or when a client certificate ends:
+    /// every lock is then lost. [`from_config`](Self::from_config) does not have these limits, and
+    /// [`client`](Self::client) returns the client of such a handle for other requests.
     ///
     /// # Errors
     ///
@@ -103,32 +144,113 @@ impl Kubernetes {
         }
         let namespace = client.default_namespace().to_owned();
         let http = Http(client.clone());
-        let store = Arc::new(Leases::new(client, pod(&namespace)));
-        Ok(Self { handle: Handle::new(store as Arc<dyn Store>, options, &namespace)?, http })
+        let extras = Extras {
+            pod: pod(&namespace),
+            labels: options.labels.clone(),
+            annotations: options.annotations.clone(),
+        };
+        let store = Arc::new(Leases::new(client, extras));
+        let sessions = Arc::clone(&store) as Arc<dyn SessionStore>;
+        let handle = Handle::new(store as Arc<dyn Store>, options, &namespace)?;
+        Ok(Self { handle, sessions, http, credentials: None })
     }
 
-    /// A handle that is configured by the kubeconfig (`KUBECONFIG`, or `~/.kube/config`), or else by the pod it runs
-    /// in.
+    /// Opens a session: one Lease with a heartbeat for any number of locks, first come, first served. It works also after
+    /// this handle is dropped.
     ///
-    /// This sends no request. [`init`](crate::Sync::init) sends the first one.
+    /// The session has a Lease of its own, whose name cannot be known before. So a Role must grant `create`, `get`,
+    /// `list`, `watch`, `update` and `delete` on all `leases` of the namespace.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the configuration is missing or wrong, with the next step. [`Error::Invalid`] if an option
-    /// cannot be used.
+    /// [`Error::Invalid`] if an option cannot be used, [`Error::PermissionDenied`] and other refusals of the server. An
+    /// unavailable server is waited for.
+    ///
+    /// ```no_run
+    /// use leasehold::{Kubernetes, LockOptions, Options, SessionOptions, Sync as _};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> leasehold::Result<()> {
+    /// let sync = Kubernetes::connect(Options::default().namespace("shop")).await?;
+    /// let session = sync.session(SessionOptions::default()).await?;
+    /// let guard = session.lock("orders", LockOptions::default()).await?;
+    /// guard.release().await?;
+    /// session.end().await
+    /// # }
+    /// ```
+    pub async fn session(&self, options: SessionOptions) -> Result<Session> {
+        let store = Arc::clone(&self.sessions);
+        Session::open(store, &self.handle, options).await
+    }
+
+    /// A handle for the cluster that `KUBECONFIG` or `~/.kube/config` names, or else for that of the pod it runs in.
+    /// If there is a kubeconfig, its errors are errors: see [`ClusterOptions`].
+    ///
+    /// This sends no request. [`init`](crate::Sync::init) sends the first one. If the kubeconfig has a credential
+    /// plugin, the call waits for it, as [`authenticate`](Self::authenticate) does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the configuration is missing or wrong, with the next step, or if the credential plugin
+    /// fails. [`Error::Invalid`] if an option cannot be used.
     pub async fn connect(options: Options) -> Result<Self> {
-        Self::from_config(connect::infer().await?, options)
+        let handle = Self::from_config(ClusterOptions::default().load().await?, options)?;
+        handle.authenticate().await?;
+        Ok(handle)
     }
 
     /// A handle that is configured by `config`, with a client that suits short deadlines: it does not retry, and it
-    /// sets `TCP_NODELAY`, without which the first request of a connection takes about 45 ms longer.
+    /// sets `TCP_NODELAY`, without which the first request of a connection takes about 45 ms longer. Its requests carry
+    /// `User-Agent: leasehold/VERSION`, unless `config` has another one.
+    ///
+    /// The proxy is that of `config`. If it is also that of `HTTPS_PROXY`, it is used only if `NO_PROXY` does not name the
+    /// server.
+    ///
+    /// The handle works on any Tokio runtime, while the runtime of this call lives: kube's client has a task on it.
+    ///
+    /// A credential plugin runs in a task of its own, one run at a time, and only while there are requests. They use the
+    /// present credential until the next one is there. The plugin runs again a fifth of a credential's life before
+    /// its end, and when the server refuses the credential. The refused request is then sent once more. A credential
+    /// without an end is used until the server refuses it. The plugin has an empty standard input, unless that is a
+    /// terminal and the kubeconfig permits it (`interactiveMode`). A run is ended after 60 s, or after 200 s if there
+    /// is no usable credential. A token file is read again every 10 s, and when the server refuses its token.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if no client can be built from it. [`Error::Invalid`] if an option cannot be used.
+    /// [`Error::Config`] if no client can be built from it, or if there is no Tokio runtime here: the client starts a
+    /// task on it. [`Error::Invalid`] if an option cannot be used.
     pub fn from_config(mut config: kube::Config, mut options: Options) -> Result<Self> {
+        require_runtime()?;
         connect::set_server(&mut config, &std::mem::take(&mut options.nodes))?;
-        Self::new(connect::client(config)?, options)
+        let (client, credentials) = connect::client(config)?;
+        Ok(Self { credentials, ..Self::new(client, options)? })
+    }
+
+    /// Waits for the first credential, if a credential plugin or a token file delivers it. Otherwise returns at once.
+    ///
+    /// Without this call the first request waits for it. So a wait for a lock, or a single try, would include the time
+    /// that a plugin needs, and that of a person who logs in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is no credential. The next call tries again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not end the plugin.
+    pub async fn authenticate(&self) -> Result<()> {
+        let Some(credentials) = &self.credentials else { return Ok(()) };
+        credentials.ready().await.map_err(|failure| Error::Config {
+            backend: BACKEND,
+            reason: failure.to_string(),
+            source: None,
+        })
+    }
+
+    /// The client of this handle, for other requests with the same connections and credentials.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        self.http.0.clone()
     }
 
     /// The name of the Lease of the lock or election `name`. Use it in the rules of a Role.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    codec::Extras,
     error::RequestContext,
     http::{Http, LEASES, leases},
 };
@@ -20,12 +21,15 @@ const REQUIRED: [&str; 3] = ["get", "create", "update"];
 const RECOMMENDED: [(&str, &str); 3] = [
     ("list", "waiters poll, and members and events of elections cannot be listed"),
     ("watch", "waiters poll, and events of elections come late"),
-    ("delete", "a candidate that resigns stays listed until its record expires"),
+    (
+        "delete",
+        "a candidate that resigns stays listed until its record expires, and the records of dead candidates remain",
+    ),
 ];
 
 /// Checks that the server can be reached, that the namespace exists, and that each required verb is granted.
 /// A verb that is granted for some names only counts as granted, because the names are not known yet.
-pub(super) async fn check(http: &Http, namespace: &Namespace) -> Result<()> {
+pub(super) async fn check(http: &Http, namespace: &Namespace, extras: &Extras) -> Result<()> {
     let rules = rules(http, namespace).await?;
     for verb in REQUIRED {
         if !rules.allow(verb) {
@@ -57,13 +61,18 @@ pub(super) async fn check(http: &Http, namespace: &Namespace) -> Result<()> {
         namespace: namespace.as_str(),
     };
     let name = format!("leasehold-check-{}", Uuid::new_v4().simple());
-    let lease = json!({
+    let mut lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name }, "spec": {},
     });
+    // A policy may require labels of every Lease.
+    extras.set(&mut lease);
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let request = leases(Some(namespace)).create(&dry_run, lease.to_string().into_bytes());
-    http.send(request, &context).await.map_err(|failure| failure.into_error(&context))?;
-    Ok(())
+    match http.send(request, &context).await.map_err(|failure| failure.into_error(&context)) {
+        // The Leases that exist can be used. A lock or an election without one waits, and says so.
+        Err(Error::QuotaExceeded { .. }) => Ok(()),
+        checked => checked.map(drop),
+    }
 }
 
 /// What this user may do in one namespace, as the server reports it.

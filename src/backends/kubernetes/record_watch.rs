@@ -1,7 +1,11 @@
 //! A watch of records for operators.
 
 use super::inspect::{LeaseRecord, lease_record};
-use crate::{RecordEvent, runtime::observer::Observer};
+use crate::{
+    RecordEvent, RecordEventKind,
+    runtime::{observer::Observer, roster},
+    store::Scope,
+};
 
 /// The locks, elections and candidates of a scope, kept up to date.
 ///
@@ -39,7 +43,8 @@ impl RecordWatch {
     #[must_use]
     pub fn current(&self) -> Vec<LeaseRecord> {
         let now = Some(self.0.clock().now());
-        self.0.seen().filter_map(|seen| lease_record(seen, now)).collect()
+        let records = self.0.seen().flat_map(|seen| roster::expand(seen, self.0.sessions()));
+        records.filter_map(|seen| lease_record(&seen, now)).collect()
     }
 
     /// The events since the last call, without waiting: call it after [`changed`](Self::changed). The first call reports
@@ -47,9 +52,15 @@ impl RecordWatch {
     ///
     /// A loss comes before the next tenure. A candidate joins before it is elected, and leaves after it has lost.
     /// Changes that undo each other between two calls are not reported.
+    ///
+    /// A watch of one Lease reports no candidates: see [`RecordOptions::lease`](super::RecordOptions::lease).
     #[must_use]
     pub fn take_events(&mut self) -> Vec<RecordEvent> {
-        self.0.take_events().into_iter().map(Into::into).collect()
+        // A leader that has lost may still be a candidate, but its record as a candidate is another Lease.
+        let alone = matches!(self.0.scope(), Scope::Record(..));
+        let candidates = [RecordEventKind::Joined, RecordEventKind::Left];
+        let events = self.0.take_events().into_iter().map(RecordEvent::from);
+        events.filter(|event| !(alone && candidates.contains(&event.event))).collect()
     }
 
     /// Why the watch is interrupted, if it is. No record is marked as expired during an interruption, because a

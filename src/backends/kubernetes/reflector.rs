@@ -12,26 +12,23 @@
 //!   does not see the error, so it ignores `Retry-After`.
 //! - Its objects have typed metadata, which drops fields that the type does not know. A write must preserve them.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
-use tokio::{
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use super::{
     BACKEND,
-    http::{Http, LeaseEvent, decode_entry, watch_error},
-    shared_watch::SharedWatch,
+    http::{Http, LeaseEvent, Selection, decode_entry, name, watch_error},
+    shared_watch::Reporter,
 };
 use crate::{
-    api::error::{Error, Result},
+    api::{
+        error::{Error, Result},
+        name::Namespace,
+    },
     store::{Entry, Scope, WatchEvent},
     util::clock::Clock,
 };
@@ -41,7 +38,10 @@ const WATCH_LENGTH: Duration = Duration::from_secs(240);
 /// The maximum silence of a watch: a little more than its length. After this time the connection is dead.
 const MAX_SILENCE: Duration = Duration::from_secs(245);
 /// The maximum time of a list, and of the start of a watch.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A watch of a namespace ends after so long without a subscriber, or at most after twice as long. A handle that now and
+/// then waits for one name more than have a watch of their own does not list the namespace each time.
+const LINGER: Duration = Duration::from_secs(30);
 /// The pause after the first failure. Each further failure doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The maximum back-off. A watch that lived at least this long resets the back-off.
@@ -50,83 +50,139 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// `Retry-After`.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
-/// Watches `scope` until the last subscriber has gone.
-///
-/// The task holds only a weak reference to `watch` while it waits, because dropping the last strong reference ends it.
-pub(super) async fn reflect(
-    http: Http,
-    scope: Scope,
-    watch: Weak<SharedWatch>,
-    restart: Arc<Notify>,
-) {
+/// Watches `selection` until the last subscriber has gone; for a namespace, until a while after that.
+pub(super) async fn reflect(http: Http, selection: Selection, reporter: Reporter) {
+    let reflector = Reflector { http, selection, reporter };
     let mut failures = 0;
     loop {
         let started = Clock::Runtime.now();
-        let ended = tokio::select! {
-            biased;
-            () = restart.notified() => continue,
-            ended = list_and_watch(&http, &scope, &watch) => ended,
-        };
-        let Err(error) = ended else { return };
-        let Some(shared) = watch.upgrade() else { return };
-        shared.publish(WatchEvent::Blind(with_cause(&error)));
-        drop(shared);
+        let Err(error) = reflector.list_and_watch().await else { return };
+        if !reflector.reporter.failed(with_cause(&error)) {
+            return;
+        }
         if Clock::Runtime.now() - started >= MAX_PAUSE {
             failures = 0;
         }
         sleep(pause(&error, failures)).await;
+        if reflector.reporter.deserted().is_some() {
+            return;
+        }
         failures += 1;
     }
 }
 
-/// Publishes the whole set, then each change. Returns `Ok` when the last subscriber has gone.
-async fn list_and_watch(http: &Http, scope: &Scope, watch: &Weak<SharedWatch>) -> Result<()> {
-    let (entries, mut version) = within(REQUEST_TIMEOUT, http.list(scope)).await?;
-    let Some(shared) = watch.upgrade() else { return Ok(()) };
-    shared.publish(WatchEvent::All(entries));
-    drop(shared);
-    loop {
-        let started = Clock::Runtime.now();
-        let mut events = within(REQUEST_TIMEOUT, http.watch(scope, &version, WATCH_LENGTH)).await?;
-        while let Some(event) = within(MAX_SILENCE, events.next().map(Ok)).await? {
-            let Some(shared) = watch.upgrade() else { return Ok(()) };
-            let (change, seen) = change(event?, scope)?;
-            if !seen.is_empty() {
-                version = seen;
+struct Reflector {
+    http: Http,
+    selection: Selection,
+    reporter: Reporter,
+}
+
+impl Reflector {
+    /// Publishes the whole set, then each change. Returns `Ok` when the watch is no longer wanted.
+    async fn list_and_watch(&self) -> Result<()> {
+        let names = self.reporter.begin_list();
+        let list = self.http.list(&self.selection, names.as_ref());
+        let (entries, version) = within(REQUEST_TIMEOUT, list).await?;
+        if !self.reporter.listed(names.as_ref(), WatchEvent::All(entries)) {
+            return Ok(());
+        }
+        drop(names);
+        let Selection::Namespace(namespace) = &self.selection else {
+            return self.watch(version).await;
+        };
+        tokio::select! {
+            biased;
+            ended = self.watch(version) => ended,
+            () = self.list_late(namespace) => Ok(()),
+            () = self.deserted() => Ok(()),
+        }
+    }
+
+    /// Publishes each change after `version`. Returns `Ok` when the last subscriber has gone.
+    async fn watch(&self, mut version: String) -> Result<()> {
+        let Self { http, selection, reporter } = self;
+        loop {
+            let started = Clock::Runtime.now();
+            let mut events =
+                within(REQUEST_TIMEOUT, http.watch(selection, &version, WATCH_LENGTH)).await?;
+            while let Some(event) = within(MAX_SILENCE, events.next().map(Ok)).await? {
+                let (change, seen) = self.change(event?)?;
+                if !seen.is_empty() {
+                    version = seen;
+                }
+                if change.is_some_and(|change| !reporter.changed(change)) {
+                    return Ok(());
+                }
             }
-            if let Some(change) = change {
-                shared.publish(change);
+            // A watch ends after `WATCH_LENGTH`, and the next one continues from the last version.
+            if Clock::Runtime.now() - started < MAX_PAUSE {
+                return Err(Error::unavailable(BACKEND, EndedEarly));
             }
         }
-        // A watch ends after `WATCH_LENGTH`, and the next one continues from the last version.
-        if Clock::Runtime.now() - started < MAX_PAUSE {
-            return Err(Error::unavailable(BACKEND, EndedEarly));
+    }
+
+    /// Lists each name whose first subscriber came after the list of the namespace, one after the other, because each
+    /// request under way is a connection. Never ends.
+    async fn list_late(&self, namespace: &Namespace) {
+        let mut failures = 0;
+        loop {
+            let name = self.reporter.next_unlisted().await;
+            let single = Selection::Scope(Scope::Record(namespace.clone(), name.clone()));
+            match within(REQUEST_TIMEOUT, self.http.list(&single, None)).await {
+                Ok((entries, _)) => {
+                    failures = 0;
+                    self.reporter.listed_alone(&name, WatchEvent::All(entries));
+                }
+                Err(error) => {
+                    self.reporter.listed_alone(&name, WatchEvent::Blind(with_cause(&error)));
+                    sleep(pause(&error, failures)).await;
+                    failures += 1;
+                }
+            }
         }
+    }
+
+    /// Completes when there was no subscriber for [`LINGER`].
+    async fn deserted(&self) {
+        let mut before = None;
+        loop {
+            sleep(LINGER).await;
+            let now = self.reporter.deserted();
+            if now.is_some() && now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    /// The change that an event reports, and the version from which to continue.
+    fn change(&self, event: LeaseEvent) -> Result<(Option<WatchEvent>, String)> {
+        let (lease, deleted) = match event {
+            KubeEvent::Added(lease) | KubeEvent::Modified(lease) => (lease, false),
+            KubeEvent::Deleted(lease) => (lease, true),
+            KubeEvent::Bookmark(bookmark) => return Ok((None, bookmark.metadata.resource_version)),
+            KubeEvent::Error(status) => {
+                return Err(watch_error(kube::Error::Api(status), &self.selection));
+            }
+        };
+        let version = version(&lease);
+        if !self.reporter.wants(name(&lease)) {
+            return Ok((None, version));
+        }
+        let change = |entry: Entry| {
+            if deleted {
+                WatchEvent::Gone(entry.namespace, entry.lease, entry.found.version.number)
+            } else {
+                WatchEvent::Set(entry)
+            }
+        };
+        Ok((decode_entry(&lease).map(change), version))
     }
 }
 
 async fn within<T>(limit: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
     let response = timeout(limit, request).await;
     response.unwrap_or_else(|late| Err(Error::unavailable(BACKEND, late)))
-}
-
-/// The change that an event reports, and the version from which to continue.
-fn change(event: LeaseEvent, scope: &Scope) -> Result<(Option<WatchEvent>, String)> {
-    match event {
-        KubeEvent::Added(lease) | KubeEvent::Modified(lease) => {
-            let version = version(&lease);
-            Ok((decode_entry(lease).map(WatchEvent::Set), version))
-        }
-        KubeEvent::Deleted(lease) => {
-            let version = version(&lease);
-            let gone = |entry: Entry| {
-                WatchEvent::Gone(entry.namespace, entry.lease, entry.found.version.number)
-            };
-            Ok((decode_entry(lease).map(gone), version))
-        }
-        KubeEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),
-        KubeEvent::Error(status) => Err(watch_error(kube::Error::Api(status), scope)),
-    }
 }
 
 fn version(lease: &Value) -> String {
@@ -141,21 +197,23 @@ fn with_cause(error: &Error) -> String {
     }
 }
 
-/// The pause before the next attempt: between half and the whole of the back-off.
+/// The pause before the next attempt: between half and the whole of the back-off, and never less than the server
+/// requests.
 ///
 /// `backon` is not used, because it covers only the doubling: the pause after a refusal, `Retry-After` and their jitter
 /// would remain.
-fn pause(error: &Error, failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
-    let pause = match error {
+pub(super) fn pause(error: &Error, failures: u32) -> Duration {
+    let (backoff, requested) = match error {
         Error::Unavailable { retry_after, .. } => {
-            doubled.max(retry_after.unwrap_or_default().min(REFUSED_PAUSE))
+            let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
+            (doubled, retry_after.unwrap_or_default().min(REFUSED_PAUSE))
         }
-        _ => REFUSED_PAUSE,
+        _ => (REFUSED_PAUSE, Duration::ZERO),
     };
-    // Jitter: clients that lost the same server must not all return at the same time.
+    // Jitter: clients that lost the same server, or got the same answer, must not all return at the same time.
     let part = crate::util::environment::random().to_be_bytes()[0];
-    pause / 2 + pause / 2 * u32::from(part) / 255
+    let half_of = |pause: Duration| pause / 2 * u32::from(part) / 255;
+    (backoff / 2 + half_of(backoff)).max(requested + half_of(requested))
 }
 
 /// A proxy or a server cuts every watch.

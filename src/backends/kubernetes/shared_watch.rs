@@ -1,168 +1,277 @@
-//! One watch for each scope, shared by all subscribers of a handle.
+//! One watch, and what keeps it running: subscribers, and a task on one of their runtimes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashSet,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use futures::{stream, stream::BoxStream};
 use tokio::{
-    sync::{Notify, broadcast},
-    task::AbortHandle,
+    runtime,
+    sync::Notify,
+    task::{AbortHandle, yield_now},
 };
 
-use super::{http::Http, reflector::reflect};
+use super::{
+    audience::{Audience, Names},
+    http::{Http, Selection},
+    reflector::{REQUEST_TIMEOUT, reflect},
+    topic::Topic,
+};
 use crate::{
     api::name::{LeaseName, Namespace},
-    store::{Entry, Scope, WatchEvent},
-    util::mutex::lock,
+    store::{Scope, WatchEvent},
+    util::{
+        clock::{Clock, Moment},
+        mutex::lock,
+    },
 };
 
-/// How many events a slow subscriber may lag behind before it gets the whole set again.
-const BACKLOG: usize = 32;
+/// How long after its list a watch is not restarted, because a read that began before the list may still be answered.
+const TRUSTED: Duration = Duration::from_secs(1);
 
-/// The watches of one handle.
-pub(super) struct SharedWatches {
-    http: Http,
-    open: Mutex<HashMap<Scope, Weak<SharedWatch>>>,
-}
-
-/// A running watch. It ends when the last subscriber has gone.
+/// One watch. A task runs it until the last subscriber has gone; for a namespace, until a while after that.
+///
+/// The task ends early when its runtime ends. The subscribers are then woken, and the first one that is polled starts
+/// the next task on its own runtime.
 pub(super) struct SharedWatch {
-    changes: broadcast::Sender<WatchEvent>,
-    cache: Mutex<Cache>,
-    /// Tells the task to list again.
-    restart: Arc<Notify>,
-    task: Mutex<Option<AbortHandle>>,
+    http: Http,
+    selection: Selection,
+    state: Mutex<State>,
+    /// A name has to be listed.
+    unlisted: Arc<Notify>,
 }
 
-/// The set of records, as the events so far describe it.
-#[derive(Default)]
-struct Cache {
-    entries: BTreeMap<(Namespace, LeaseName), Entry>,
-    /// The first list has succeeded.
-    complete: bool,
-    /// Why the watch is interrupted, if it is.
-    unavailable: Option<String>,
+struct State {
+    audience: Audience,
+    task: Option<Task>,
+    /// How many tasks there were.
+    tasks: u64,
+    /// How many subscribers there were.
+    subscribers: u64,
 }
 
-impl SharedWatches {
-    pub(super) fn new(http: Http) -> Self {
-        Self { http, open: Mutex::default() }
+/// The task at work.
+struct Task {
+    /// An event of a task with another number is ignored.
+    number: u64,
+    began: Moment,
+    /// When its last list succeeded; `None` while it has none.
+    listed: Option<Moment>,
+    /// The last attempt failed.
+    failing: bool,
+    /// `None` for a moment while it is spawned.
+    handle: Option<AbortHandle>,
+}
+
+impl SharedWatch {
+    /// A watch of `scope`. Each subscriber gets all of it.
+    pub(super) fn of_scope(http: Http, scope: Scope) -> Arc<Self> {
+        let audience = Audience::Whole(Topic::of_scope(&scope));
+        Self::new(http, Selection::Scope(scope), audience)
     }
 
-    pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
-        let watch = self.watch(scope);
-        let (first, changes) = {
-            // Under one lock, so that no event is published between the snapshot and the subscription.
-            let cache = lock(&watch.cache);
-            (cache.initial_event(), watch.changes.subscribe())
-        };
-        let start = (watch, changes, first);
-        Box::pin(stream::unfold(start, |(watch, mut changes, first)| async move {
-            if let Some(change) = first {
-                return Some((change, (watch, changes, None)));
-            }
-            if let Ok(change) = changes.recv().await {
-                return Some((change, (watch, changes, None)));
-            }
-            // The subscriber lagged behind the backlog and missed events: send the whole set again.
-            let (all, changes) = {
-                let cache = lock(&watch.cache);
-                (cache.snapshot(), watch.changes.subscribe())
-            };
-            Some((all, (watch, changes, None)))
+    /// A watch of every Lease in `namespace`. Each subscriber gets the Lease of its name.
+    pub(super) fn of_namespace(http: Http, namespace: Namespace) -> Arc<Self> {
+        Self::new(http, Selection::Namespace(namespace), Audience::Named(Names::default()))
+    }
+
+    fn new(http: Http, selection: Selection, audience: Audience) -> Arc<Self> {
+        let state = State { audience, task: None, tasks: 0, subscribers: 0 };
+        Arc::new(Self { http, selection, state: Mutex::new(state), unlisted: Arc::default() })
+    }
+
+    /// The events of this watch: of the Lease `name`, if this is a watch of a namespace.
+    pub(super) fn subscribe(
+        self: Arc<Self>,
+        name: Option<LeaseName>,
+    ) -> BoxStream<'static, WatchEvent> {
+        let mut state = lock(&self.state);
+        state.subscribers += 1;
+        let id = state.subscribers;
+        let (arrived, unlisted) = state.audience.subscribe(name.as_ref(), id);
+        drop(state);
+        if unlisted {
+            self.unlisted.notify_one();
+        }
+        self.run();
+        let subscription = Subscription { watch: self, name, id, arrived };
+        Box::pin(stream::unfold(subscription, |subscription| async move {
+            Some((subscription.next().await, subscription))
         }))
     }
 
-    /// Starts the watch of `scope` again, because a read returned a change that the watch has not reported.
-    pub(super) fn restart(&self, scope: &Scope) {
-        if let Some(watch) = lock(&self.open).get(scope).and_then(Weak::upgrade) {
-            watch.restart.notify_one();
-        }
+    /// Whether a subscriber gets the events of the Lease `name`.
+    pub(super) fn serves(&self, name: &LeaseName) -> bool {
+        lock(&self.state).audience.wants(name.as_str())
     }
 
-    fn watch(&self, scope: &Scope) -> Arc<SharedWatch> {
-        let mut open = lock(&self.open);
-        if let Some(watch) = open.get(scope).and_then(Weak::upgrade) {
-            return watch;
+    /// Starts the task on the runtime of the caller, unless there is one. Returns whether it did.
+    fn run(self: &Arc<Self>) -> bool {
+        let Ok(runtime) = runtime::Handle::try_current() else { return false };
+        let mut state = lock(&self.state);
+        if state.task.is_some() {
+            return false;
         }
-        open.retain(|_, watch| watch.strong_count() > 0);
-        let watch = Arc::new(SharedWatch {
-            changes: broadcast::Sender::new(BACKLOG),
-            cache: Mutex::default(),
-            restart: Arc::default(),
-            task: Mutex::default(),
-        });
-        let restart = Arc::clone(&watch.restart);
-        let task = tokio::spawn(reflect(
-            self.http.clone(),
-            scope.clone(),
-            Arc::downgrade(&watch),
-            restart,
-        ));
-        *lock(&watch.task) = Some(task.abort_handle());
-        open.insert(scope.clone(), Arc::downgrade(&watch));
-        watch
+        state.tasks += 1;
+        let number = state.tasks;
+        let began = Clock::Runtime.now();
+        state.task = Some(Task { number, began, listed: None, failing: false, handle: None });
+        // A runtime that is about to end drops the task at once, and with it the reporter, which takes the lock.
+        drop(state);
+        let unlisted = Arc::clone(&self.unlisted);
+        let reporter = Reporter { watch: Arc::downgrade(self), number, unlisted };
+        let task = runtime.spawn(reflect(self.http.clone(), self.selection.clone(), reporter));
+        match &mut lock(&self.state).task {
+            Some(current) if current.number == number => current.handle = Some(task.abort_handle()),
+            _ => task.abort(),
+        }
+        true
+    }
+
+    /// Starts the task again, because a read returned a change that the watch has not reported. A doubt that may be
+    /// older than the list of the task is ignored: a thousand subscribers of one dead watch restart it once.
+    pub(super) fn restart(self: &Arc<Self>) {
+        let now = Clock::Runtime.now();
+        let mut state = lock(&self.state);
+        if state.task.as_ref().is_some_and(|task| !task.is_suspect(now)) {
+            return;
+        }
+        let old = state.task.take().and_then(|task| task.handle);
+        drop(state);
+        old.iter().for_each(AbortHandle::abort);
+        self.run();
+    }
+}
+
+impl Task {
+    /// A task that has just begun, or knows that it fails, will list again without a restart.
+    fn is_suspect(&self, now: Moment) -> bool {
+        let began = self.listed.map_or(self.began + REQUEST_TIMEOUT, |listed| listed + TRUSTED);
+        !self.failing && now >= began
     }
 }
 
 impl Drop for SharedWatch {
     fn drop(&mut self) {
-        if let Some(task) = lock(&self.task).take() {
-            task.abort();
+        if let Some(handle) = lock(&self.state).task.take().and_then(|task| task.handle) {
+            handle.abort();
         }
     }
 }
 
-impl SharedWatch {
-    /// Records an event and sends it to every subscriber.
-    pub(super) fn publish(&self, change: WatchEvent) {
-        let mut cache = lock(&self.cache);
-        cache.apply(&change);
-        // It is not an error that there is no subscriber at this moment.
-        let _ = self.changes.send(change);
+/// The link from a task to its watch. The task drops it at its end, whatever ends it.
+///
+/// It is a weak reference, because dropping the last strong reference ends the task.
+pub(super) struct Reporter {
+    watch: Weak<SharedWatch>,
+    number: u64,
+    unlisted: Arc<Notify>,
+}
+
+impl Reporter {
+    /// Begins a list. Returns the names that it has to report on; `None` for all.
+    pub(super) fn begin_list(&self) -> Option<HashSet<LeaseName>> {
+        self.with(|state| state.audience.begin_list()).flatten()
+    }
+
+    /// Records a list of `names` and passes it to the subscribers. False if the task is no longer wanted.
+    #[must_use]
+    pub(super) fn listed(&self, names: Option<&HashSet<LeaseName>>, all: WatchEvent) -> bool {
+        let listed = Some(Clock::Runtime.now());
+        self.with(|state| {
+            state.task.iter_mut().for_each(|task| (task.listed, task.failing) = (listed, false));
+            state.audience.publish(names, all);
+        })
+        .is_some()
+    }
+
+    /// Reports that the watch is interrupted. False if the task is no longer wanted.
+    #[must_use]
+    pub(super) fn failed(&self, why: String) -> bool {
+        self.with(|state| {
+            state.task.iter_mut().for_each(|task| (task.listed, task.failing) = (None, true));
+            state.audience.publish(None, WatchEvent::Blind(why));
+        })
+        .is_some()
+    }
+
+    /// Records an event and passes it to the subscribers. False if the task is no longer wanted.
+    #[must_use]
+    pub(super) fn changed(&self, change: WatchEvent) -> bool {
+        self.with(|state| state.audience.publish(None, change)).is_some()
+    }
+
+    /// Whether a subscriber gets the events of the Lease `name`.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.with(|state| state.audience.wants(name)).unwrap_or_default()
+    }
+
+    /// The next name that the last list does not cover.
+    pub(super) async fn next_unlisted(&self) -> LeaseName {
+        loop {
+            if let Some(name) = self.with(|state| state.audience.next_unlisted()).flatten() {
+                return name;
+            }
+            self.unlisted.notified().await;
+        }
+    }
+
+    /// Records what a list of `name` alone has returned, or why it failed.
+    pub(super) fn listed_alone(&self, name: &LeaseName, change: WatchEvent) {
+        self.with(|state| state.audience.listed_alone(name, change));
+    }
+
+    /// How many subscribers there were, if there is none now.
+    pub(super) fn deserted(&self) -> Option<u64> {
+        self.with(|state| state.audience.is_deserted().then_some(state.subscribers)).flatten()
+    }
+
+    /// The state, while this task is the one at work.
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let watch = self.watch.upgrade()?;
+        let mut state = lock(&watch.state);
+        let current = state.task.as_ref().is_some_and(|task| task.number == self.number);
+        current.then(|| work(&mut state))
     }
 }
 
-impl Cache {
-    fn apply(&mut self, change: &WatchEvent) {
-        match change {
-            WatchEvent::All(entries) => {
-                self.entries = entries.iter().map(|entry| (entry.place(), entry.clone())).collect();
-                self.complete = true;
-            }
-            WatchEvent::Set(entry) => {
-                self.entries.insert(entry.place(), entry.clone());
-            }
-            WatchEvent::Gone(namespace, lease, _) => {
-                self.entries.remove(&(namespace.clone(), lease.clone()));
-            }
-            WatchEvent::Blind(_) => {}
-        }
-        self.unavailable = match change {
-            WatchEvent::Blind(why) => Some(why.clone()),
-            _ => None,
-        };
-    }
-
-    /// The first event of a new subscriber; `None` before the first list has succeeded or failed.
-    fn initial_event(&self) -> Option<WatchEvent> {
-        match &self.unavailable {
-            Some(why) => Some(WatchEvent::Blind(why.clone())),
-            None => self.complete.then(|| self.snapshot()),
-        }
-    }
-
-    fn snapshot(&self) -> WatchEvent {
-        WatchEvent::All(self.entries.values().cloned().collect())
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.with(|state| {
+            state.task = None;
+            state.audience.wake();
+        });
     }
 }
 
-impl std::fmt::Debug for SharedWatches {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedWatches")
-            .field("open", &lock(&self.open).len())
-            .finish_non_exhaustive()
+/// One subscriber. Dropping it ends the subscription.
+struct Subscription {
+    watch: Arc<SharedWatch>,
+    name: Option<LeaseName>,
+    id: u64,
+    arrived: Arc<Notify>,
+}
+
+impl Subscription {
+    async fn next(&self) -> WatchEvent {
+        loop {
+            let event = lock(&self.watch.state).audience.take(self.name.as_ref(), self.id);
+            if let Some(event) = event {
+                return event;
+            }
+            if self.watch.run() {
+                // A runtime that is about to end drops each task at once. It ends at this point, instead of never.
+                yield_now().await;
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        lock(&self.watch.state).audience.unsubscribe(self.name.as_ref(), self.id);
     }
 }

@@ -5,47 +5,57 @@ use std::sync::Arc;
 use futures::{future::BoxFuture, stream::BoxStream};
 use kube::{
     Client,
-    api::{DeleteParams, GetParams, PostParams, Preconditions},
+    api::{GetParams, PostParams},
 };
 
 use super::{
     BACKEND,
-    codec::{self, Pod},
+    codec::{self, Extras},
     error::{RequestContext, RequestFailure},
-    http::{Http, LEASES, leases},
+    http::{Http, LEASES, Selection, delete_version, leases},
     permissions,
-    shared_watch::SharedWatches,
+    watches::Watches,
 };
 use crate::{
-    api::{error::Result, name::Namespace},
+    api::{
+        error::Result,
+        name::{LeaseName, Namespace},
+    },
     protocol::record::{Versioned, Write, WriteKind},
-    store::{Entry, Kind, RecordKey, Scope, Store, WatchEvent, Written},
+    store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
 };
 
 /// The Leases of a cluster. Each call is one attempt; the caller sets the timeout.
 #[derive(Debug)]
 pub(super) struct Leases {
-    http: Http,
-    pod: Option<Pod>,
-    watches: SharedWatches,
+    pub(super) http: Http,
+    pub(super) extras: Extras,
+    watches: Watches,
 }
 
 impl Leases {
-    pub(super) fn new(client: Client, pod: Option<Pod>) -> Self {
-        Self { http: Http(client.clone()), pod, watches: SharedWatches::new(Http(client)) }
+    pub(super) fn new(client: Client, extras: Extras) -> Self {
+        Self { http: Http(client.clone()), extras, watches: Watches::new(Http(client)) }
     }
 
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
         let context = context("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
-        let params = DeleteParams::default().preconditions(Preconditions {
-            resource_version: Some(base.version.number.to_string()),
-            uid: Some(base.version.uid.to_string()),
-        });
-        let request = leases(Some(&key.namespace)).delete(key.lease.as_str(), &params);
+        let request = delete_version(&key.namespace, key.lease.as_str(), &base.version);
         match self.http.send(request, &context).await {
             Ok(_) | Err(RequestFailure::NotFound) => Ok(Written::Gone),
             Err(RequestFailure::Conflict) => Ok(Written::Conflict),
+            Err(other) => Err(other.into_error(&context)),
+        }
+    }
+
+    /// The record of one Lease, if there is one. It is not listed, because a Role may permit no more than to get it.
+    async fn one(&self, namespace: &Namespace, lease: &LeaseName) -> Result<Vec<Entry>> {
+        let context = context_of("get", namespace, lease);
+        let request = leases(Some(namespace)).get(lease.as_str(), &GetParams::default());
+        match self.http.send(request, &context).await {
+            Ok(object) => Ok(vec![codec::decode_entry(&object)?]),
+            Err(RequestFailure::NotFound) => Ok(Vec::new()),
             Err(other) => Err(other.into_error(&context)),
         }
     }
@@ -57,7 +67,7 @@ impl Store for Leases {
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {
-        Box::pin(permissions::check(&self.http, namespace))
+        Box::pin(permissions::check(&self.http, namespace, &self.extras))
     }
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
@@ -67,7 +77,7 @@ impl Store for Leases {
                 leases(Some(&key.namespace)).get(key.lease.as_str(), &GetParams::default());
             match self.http.send(request, &context).await {
                 Ok(object) => {
-                    codec::decode_response(key, object).map(|found| Some(Arc::new(found)))
+                    codec::decode_response(key, &object).map(|found| Some(Arc::new(found)))
                 }
                 Err(RequestFailure::NotFound) => Ok(None),
                 Err(other) => Err(other.into_error(&context)),
@@ -80,7 +90,8 @@ impl Store for Leases {
             if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
                 return self.delete(key, write).await;
             }
-            let object = codec::encode(key, write, self.pod.as_ref()).to_string().into_bytes();
+            let object = codec::encode(key, write, &self.extras);
+            let object = serde_json::to_vec(&object).unwrap_or_default();
             let (leases, params) = (leases(Some(&key.namespace)), PostParams::default());
             let (request, context) = match &write.base {
                 None => (leases.create(&params, object), context("create", key)),
@@ -89,8 +100,13 @@ impl Store for Leases {
                 }
             };
             match self.http.send(request, &context).await {
-                Ok(object) => codec::decode_response(key, object)
-                    .map(|found| Written::Stored(Arc::new(found))),
+                Ok(mut object) => {
+                    if write.base.is_none() {
+                        codec::untrack_created(&mut object);
+                    }
+                    codec::decode_response(key, &object)
+                        .map(|found| Written::Stored(Arc::new(found)))
+                }
                 // 404 to an update: the object that the write was conditional on was deleted.
                 Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Written::Conflict),
                 Err(other) => Err(other.into_error(&context)),
@@ -100,9 +116,19 @@ impl Store for Leases {
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (entries, _) = self.http.list(scope).await?;
+            if let Scope::Record(namespace, lease) = scope {
+                return self.one(namespace, lease).await;
+            }
+            let (entries, _) = self.http.list(&Selection::Scope(scope.clone()), None).await?;
             Ok(entries)
         })
+    }
+
+    fn list_sessions<'a>(
+        &'a self,
+        namespace: Option<&'a Namespace>,
+    ) -> BoxFuture<'a, Result<Vec<ListedSession>>> {
+        Box::pin(self.listed_sessions(namespace))
     }
 
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
@@ -115,10 +141,18 @@ impl Store for Leases {
 }
 
 fn context<'a>(verb: &'static str, key: &'a RecordKey) -> RequestContext<'a> {
+    context_of(verb, &key.namespace, &key.lease)
+}
+
+fn context_of<'a>(
+    verb: &'static str,
+    namespace: &'a Namespace,
+    lease: &'a LeaseName,
+) -> RequestContext<'a> {
     RequestContext {
         verb,
         resource: LEASES,
-        name: Some(key.lease.as_str()),
-        namespace: key.namespace.as_str(),
+        name: Some(lease.as_str()),
+        namespace: namespace.as_str(),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     Error, Result,
     api::name::Namespace,
     protocol::record::{Versioned, Write},
-    store::{Entry, RecordKey, Scope, Store, WatchEvent, Written},
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
     util::mutex::lock,
 };
 
@@ -43,7 +43,7 @@ pub(super) struct Connection {
     /// The faults of the next requests, in order.
     next_faults: Mutex<VecDeque<Fault>>,
     /// The fault of every other request.
-    current_fault: watch::Sender<Option<Fault>>,
+    pub(super) current_fault: watch::Sender<Option<Fault>>,
     requests: AtomicU64,
 }
 
@@ -70,7 +70,7 @@ impl Connection {
     }
 
     /// Carries out `request`, or the fault that comes next.
-    async fn send<T: Send + 'static>(
+    pub(super) async fn send<T: Send + 'static>(
         &self,
         verb: &'static str,
         key: Option<&RecordKey>,
@@ -127,6 +127,13 @@ impl Store for Connection {
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         let scope = scope.clone();
         Box::pin(self.send("list", None, move |records| records.list(&scope)))
+    }
+
+    fn list_sessions<'a>(
+        &'a self,
+        namespace: Option<&'a Namespace>,
+    ) -> BoxFuture<'a, Result<Vec<ListedSession>>> {
+        Box::pin(self.listed_sessions(namespace))
     }
 
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {

@@ -1,7 +1,9 @@
 //! The embedded backend: the protocol over a map in this process.
 
 mod faults;
+mod sessions;
 mod store;
+mod watch;
 
 use std::{fmt, sync::Arc};
 
@@ -11,10 +13,10 @@ pub use self::faults::Fault;
 use self::{faults::Connection, store::Records};
 use crate::{
     Clock, ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
-    Options, Result, WatchElectOptions,
+    Options, Result, Session, SessionOptions, WatchElectOptions,
     api::name::{LeaseName, Name},
     runtime::handle::Handle,
-    store::Store,
+    store::{Store, sessions::SessionStore},
 };
 
 /// The name of this backend.
@@ -67,6 +69,25 @@ impl Memory {
     /// [`Error::Invalid`](crate::Error::Invalid) if a prefix, namespace or identity cannot be used.
     pub fn another(&self, options: Options) -> Result<Self> {
         Self::with_records(Arc::clone(&self.connection.records), options)
+    }
+
+    /// Opens a session: one heartbeat for any number of locks, first come, first served. It works also after this handle
+    /// is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) if an option cannot be used, and refusals of the backend. An unavailable
+    /// backend is waited for.
+    pub async fn session(&self, options: SessionOptions) -> Result<Session> {
+        let store = Arc::clone(&self.connection) as Arc<dyn SessionStore>;
+        Session::open(store, &self.handle, options).await
+    }
+
+    /// Deletes the record of the session `id`, as an operator can do with `kubectl delete`. Returns false if there is no
+    /// such record.
+    #[expect(clippy::must_use_candidate, reason = "callers may ignore whether there was a record")]
+    pub fn delete_session(&self, id: &str) -> bool {
+        self.connection.records.delete_session(id)
     }
 
     /// Puts `fault` on the next request of this handle. Faults that were injected before come first.

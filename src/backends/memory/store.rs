@@ -6,14 +6,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use futures::{stream, stream::BoxStream};
+use futures::stream::BoxStream;
 use tokio::sync::{broadcast, watch};
 
-use super::Fault;
+use super::{
+    Fault,
+    sessions::{self, HeldChange, Queue, StoredSession},
+    watch::{Selection, events},
+};
 use crate::{
     Clock,
     api::name::{LeaseName, Namespace},
-    protocol::record::{Record, Version, Versioned, Write, WriteKind},
+    protocol::{
+        record::{Record, Version, Versioned, Whole, Write, WriteKind},
+        session::SessionId,
+    },
     store::{Entry, Kind, RecordKey, Scope, WatchEvent, Written},
     util::{clock::Moment, mutex::lock},
 };
@@ -23,26 +30,32 @@ const BACKLOG: usize = 256;
 
 /// The records of one store, which all its handles share.
 pub(super) struct Records {
-    state: Mutex<State>,
-    changes: broadcast::Sender<WatchEvent>,
+    pub(super) state: Mutex<State>,
+    pub(super) changes: broadcast::Sender<WatchEvent>,
+    /// Changes of records that sessions hold.
+    pub(super) held: broadcast::Sender<HeldChange>,
 }
 
 #[derive(Default)]
-struct State {
-    map: BTreeMap<(Namespace, LeaseName), StoredRecord>,
+pub(super) struct State {
+    pub(super) map: BTreeMap<(Namespace, LeaseName), StoredRecord>,
+    /// Each with the moment at which it was written.
+    pub(super) sessions: BTreeMap<(Namespace, SessionId), StoredSession>,
     /// The version of the latest change of any record. One counter for all records, as in a cluster: versions of
     /// one name grow across a deletion too.
     version: u64,
 }
 
-struct StoredRecord {
-    entry: Entry,
+pub(super) struct StoredRecord {
+    pub(super) entry: Entry,
     /// When this process wrote the record, on the clock of the runtime.
-    written: Moment,
+    pub(super) written: Moment,
+    /// Holders and queue of a lock of sessions. Other writes preserve them.
+    pub(super) queue: Queue,
 }
 
 impl State {
-    fn next_version(&mut self) -> NonZeroU64 {
+    pub(super) fn next_version(&mut self) -> NonZeroU64 {
         self.version += 1;
         NonZeroU64::new(self.version).expect("the counter starts at one")
     }
@@ -50,7 +63,11 @@ impl State {
 
 impl Records {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::default(), changes: broadcast::Sender::new(BACKLOG) }
+        Self {
+            state: Mutex::default(),
+            changes: broadcast::Sender::new(BACKLOG),
+            held: broadcast::Sender::new(BACKLOG),
+        }
     }
 
     pub(super) fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
@@ -74,23 +91,40 @@ impl Records {
             return Written::Gone;
         }
         let number = state.next_version();
+        // This store sees each claim, so the token is known from its first moment on.
+        let claimed = (write.kind == WriteKind::Claim).then_some(number);
         let uid = current.map_or_else(|| format!("uid-{number}").into(), |version| version.uid);
         let found = Arc::new(Versioned {
             version: Version { number, uid },
             // `preferredHolder` is not ours to write: keep it.
-            record: Record { preferred, ..write.record.clone() },
+            record: Record {
+                preferred,
+                token: claimed.or(write.record.token),
+                ..write.record.clone()
+            },
             age: None,
-            whole: Arc::new(serde_json::Value::Null),
+            whole: Whole::default(),
         });
         let (name, kind) = (key.name.to_string(), Some(key.kind.clone()));
         let (namespace, lease) = map_key.clone();
-        let entry = Entry { namespace, lease, kind, name, found: Arc::clone(&found) };
-        state
-            .map
-            .insert(map_key, StoredRecord { entry: entry.clone(), written: Clock::Runtime.now() });
-        // It is not an error that no watch is open.
-        let _ = self.changes.send(WatchEvent::Set(entry));
+        let found_too = Arc::clone(&found);
+        let entry =
+            Entry { namespace, lease, kind, name, found: found_too, queue: None, succession: None };
+        let queue = state.map.get(&map_key).map(|stored| stored.queue.clone()).unwrap_or_default();
+        self.insert(&mut state, entry, queue);
         Written::Stored(found)
+    }
+
+    /// Stores a record, and reports it to the watches.
+    pub(super) fn insert(&self, state: &mut State, mut entry: Entry, queue: Queue) {
+        entry.queue = sessions::queue(&entry.found, &queue);
+        let stored = StoredRecord { entry, written: Clock::Runtime.now(), queue };
+        let place = stored.entry.place();
+        let before = state.map.get(&place).map(|before| before.queue.labels.clone());
+        // It is not an error that no watch is open.
+        let _ = self.changes.send(WatchEvent::Set(stored.entry.clone()));
+        let _ = self.held.send(HeldChange::of(&stored, before.unwrap_or_default()));
+        state.map.insert(place, stored);
     }
 
     /// Deletes a record. Returns false if there is none.
@@ -105,8 +139,9 @@ impl Records {
 
     fn remove(&self, state: &mut State, map_key: &(Namespace, LeaseName)) {
         let version = state.next_version();
-        if state.map.remove(map_key).is_some() {
+        if let Some(removed) = state.map.remove(map_key) {
             let (namespace, lease) = map_key.clone();
+            let _ = self.held.send(HeldChange::removed(&removed, version));
             let _ = self.changes.send(WatchEvent::Gone(namespace, lease, version));
         }
     }
@@ -117,17 +152,8 @@ impl Records {
         scope: &Scope,
         current_fault: watch::Receiver<Option<Fault>>,
     ) -> BoxStream<'static, WatchEvent> {
-        let watch = Watch {
-            records: Arc::clone(this),
-            changes: this.changes.subscribe(),
-            current_fault,
-            scope: scope.clone(),
-            send_all: true,
-        };
-        Box::pin(stream::unfold(
-            watch,
-            |mut watch| async move { Some((watch.next().await, watch)) },
-        ))
+        let selection = Selected { records: Arc::clone(this), scope: scope.clone() };
+        events(selection, this.changes.subscribe(), current_fault)
     }
 
     pub(super) fn list(&self, scope: &Scope) -> Vec<Entry> {
@@ -165,42 +191,26 @@ fn contains(scope: &Scope, entry: &Entry) -> bool {
     }
 }
 
-/// One watch of one handle.
-struct Watch {
+/// The records of a scope.
+struct Selected {
     records: Arc<Records>,
-    changes: broadcast::Receiver<WatchEvent>,
-    current_fault: watch::Receiver<Option<Fault>>,
     scope: Scope,
-    /// The next event is the whole state, because the watch is new or missed events.
-    send_all: bool,
 }
 
-impl Watch {
-    async fn next(&mut self) -> WatchEvent {
-        loop {
-            if self.current_fault.borrow_and_update().is_some() {
-                self.send_all = true;
-                if self.current_fault.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-                continue;
-            }
-            if std::mem::take(&mut self.send_all) {
-                self.changes = self.changes.resubscribe();
-                return WatchEvent::All(self.records.list(&self.scope));
-            }
-            match self.changes.recv().await {
-                Ok(change) if self.is_in_scope(&change) => {
-                    if self.current_fault.borrow().is_none() {
-                        return change;
-                    }
-                }
-                Ok(_) => {}
-                Err(_) => self.send_all = true,
-            }
-        }
+impl Selection for Selected {
+    type Change = WatchEvent;
+    type Event = WatchEvent;
+
+    fn all(&self) -> WatchEvent {
+        WatchEvent::All(self.records.list(&self.scope))
     }
 
+    fn event(&self, change: WatchEvent) -> Option<WatchEvent> {
+        self.is_in_scope(&change).then_some(change)
+    }
+}
+
+impl Selected {
     fn is_in_scope(&self, change: &WatchEvent) -> bool {
         match change {
             WatchEvent::Set(entry) => contains(&self.scope, entry),

@@ -2,16 +2,19 @@
 //!
 //! | situation, with a ttl of 15 s or more | requests per hour, at most |
 //! |---|---|
-//! | a holder whose renewals succeed | 720 |
+//! | a holder whose renewals succeed | 900; 800 on average |
 //! | a waiter with a watch | one read for each ttl without an event |
 //! | everything fails all the time | 2,880: one read and one write each 2.5 s, which is half the renewal interval |
 //! | nothing fails, but another process always wins | one read and one write each 0.6 s, an eighth of it |
+//! | nothing fails, but another program edits the record before each write | the same |
 //!
 //! With a shorter ttl the renewal interval is shorter, and the rates are higher in proportion. With a longer ttl the
 //! pauses stay as for 15 s, so that a contender notices the end of an outage within seconds.
 
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,10 +27,23 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The first pause after a failure, shorter with a ttl below 15 s. Each further failure doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How much each lost race widens the span of the delay before the next claim: about the latency of one answer.
-const SPAN_PER_LOST_RACE: Duration = Duration::from_millis(2);
+/// How much each lost race widens the span of the delay before the next claim: a few times what an event and a claim
+/// take, so that two hundred contenders are spread after their first race and not after twenty.
+const SPAN_PER_LOST_RACE: Duration = Duration::from_millis(12);
 /// The widest span of that delay.
-const MAX_RACE_SPAN: Duration = Duration::from_millis(100);
+const MAX_RACE_SPAN: Duration = Duration::from_millis(400);
+/// Which part of the span is left out again when another process was first, but cost no write. Without it, a process
+/// that has lost many races would lose most of the later ones too.
+const SPAN_DECAY: u32 = 32;
+/// The span after a stored write, while several other processes take the record in turn, is twice what the write took,
+/// or this. Without it, the winners of the last races would win the next ones too, and those that are nearer to the
+/// server would win all.
+const MIN_FAIR_SPAN: Duration = Duration::from_millis(24);
+/// In one of so many races with only one other process known, the claim is spread too: a third process that has never
+/// won is not known.
+const RACES_FOR_UNKNOWN: u64 = 16;
+/// How many tenures of other processes are remembered.
+const RIVALS: usize = 16;
 
 /// The recent failures, and how long to pause because of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,8 +59,37 @@ pub(super) struct Backoff {
     /// Conflicts in a row for which no newer version has been seen.
     unexplained_conflicts: u32,
     last_conflict: Moment,
-    /// Conflicts since the last stored write that were explained by the write of another process.
-    lost_races: u32,
+    /// Conflicts in a row that were explained by an edit: a newer version of the same write.
+    edits: u32,
+    /// The span of the delay before the next claim of a free record. Grows with each conflict that the write of another
+    /// process explains, until a write is stored.
+    race_span: Duration,
+    /// The span that would give several contenders the same chance.
+    fair_span: Duration,
+    rivals: Rivals,
+}
+
+/// The other processes that take the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Rivals {
+    /// The holders of the last tenures of others.
+    recent: Vec<Arc<str>>,
+    /// How many tenures of a holder that had one shortly before began since the last own write.
+    overtaken: u32,
+}
+
+impl Rivals {
+    fn number(&self) -> usize {
+        self.recent.iter().collect::<BTreeSet<_>>().len()
+    }
+
+    /// How many turns of its own this contender has missed while several others had theirs twice.
+    fn rounds(&self) -> u32 {
+        match u32::try_from(self.number()) {
+            Ok(number @ 2..) => self.overtaken / (2 * number),
+            _ => 0,
+        }
+    }
 }
 
 impl Backoff {
@@ -92,19 +137,41 @@ impl Backoff {
         self.read_failing = false;
     }
 
-    /// A write is stored, or a write of unknown outcome was recognised as stored.
-    pub(super) fn write_succeeded(&mut self) {
+    /// A write is stored, or a write of unknown outcome was recognised as stored, so long after it was sent.
+    pub(super) fn write_succeeded(&mut self, took: Duration) {
         self.failed_writes = 0;
         self.unexplained_conflicts = 0;
-        self.lost_races = 0;
+        self.edits = 0;
+        self.rivals.overtaken = 0;
+        self.fair_span = (took * 2).clamp(MIN_FAIR_SPAN, MAX_RACE_SPAN);
+        self.race_span = if self.rivals.number() > 1 { self.fair_span } else { Duration::ZERO };
     }
 
-    /// A newer version was seen, which explains the conflicts: another process was faster.
-    pub(super) fn conflict_explained(&mut self) {
+    /// A tenure of another process began.
+    pub(super) fn rival_seen(&mut self, holder: &Arc<str>) {
+        let rivals = &mut self.rivals;
+        if rivals.recent.contains(holder) {
+            rivals.overtaken = rivals.overtaken.saturating_add(1);
+        }
+        if rivals.recent.len() == RIVALS {
+            rivals.recent.remove(0);
+        }
+        rivals.recent.push(Arc::clone(holder));
+    }
+
+    /// A newer version was seen, which explains the conflicts: another process was faster. It is `edited` if it shows
+    /// the write that was known before.
+    pub(super) fn conflict_explained(&mut self, edited: bool) {
         if self.unexplained_conflicts > 0 {
             self.unexplained_conflicts = 0;
-            self.lost_races = self.lost_races.saturating_add(1);
+            self.edits = if edited { self.edits.saturating_add(1) } else { 0 };
+            self.race_span = (self.race_span + SPAN_PER_LOST_RACE).min(MAX_RACE_SPAN);
         }
+    }
+
+    /// Another process has claimed the free record before this machine wrote.
+    pub(super) fn race_avoided(&mut self) {
+        self.race_span -= self.race_span / SPAN_DECAY;
     }
 }
 
@@ -134,14 +201,32 @@ impl Machine {
         if let Some(repeated) = self.backoff.unexplained_conflicts.checked_sub(2) {
             self.pause_for(now, self.doubled_pause(repeated).min(self.timing.retry() / 4), None);
         }
+        self.back_off_from_edits(now);
+    }
+
+    /// Pauses from the second conflict in a row on, if the first one came from an edit.
+    ///
+    /// A read explains such a conflict, but if the editor never rests, the next write conflicts too. The pauses are
+    /// short at first, and a write follows its read at once. So a holder has about ten attempts before its deadline,
+    /// and one of them falls between two edits unless these are as fast as the requests.
+    fn back_off_from_edits(&mut self, now: Moment) {
+        if let Some(repeated) = self.backoff.edits.checked_sub(1) {
+            self.pause_for(now, self.doubled_pause(repeated).min(self.timing.retry() / 4), None);
+        }
     }
 
     /// How long to wait before a claim of a free record: a share of a span that grows with each lost race.
     ///
     /// The more processes compete, the more races each of them loses, and the wider their claims are spread. The first
-    /// one then usually writes alone, and the others see its claim in their watch before they write.
+    /// one then usually writes alone, and the others see its claim in their watch before they write. A contender that
+    /// was overtaken comes earlier.
     pub(super) fn free_record_delay(&self, version: u64) -> Duration {
-        self.jitter(version, (SPAN_PER_LOST_RACE * self.backoff.lost_races).min(MAX_RACE_SPAN))
+        let Backoff { race_span, fair_span, rivals, .. } = &self.backoff;
+        let for_unknown = race_span.is_zero()
+            && rivals.number() == 1
+            && self.jitter(!version, Duration::from_nanos(RACES_FOR_UNKNOWN)).is_zero();
+        let span = if for_unknown { *fair_span } else { *race_span };
+        self.jitter(version, span / (1 << rivals.rounds().min(16)))
     }
 
     /// Exponential and capped. A longer pause that the backend requests is honoured as far as the tenure allows.

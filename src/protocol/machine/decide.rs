@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{InFlight, Machine, SentRequest, SentWrite, Step, UnresolvedWrite, View};
+use super::{InFlight, Machine, SentRequest, SentWrite, Step, UnresolvedWrite, Urgency, View};
 use crate::{
     protocol::record::{Nonce, Record, Versioned, Write, WriteKind},
     util::clock::Moment,
@@ -31,7 +31,7 @@ impl Machine {
             return self.sleep_until(now, self.backoff.pause_until().min(end));
         }
         if self.must_read {
-            return self.send_read();
+            return self.send_read(now);
         }
         match (&self.held, self.wanted) {
             (Some(_), _) => self.renew_when_due(now),
@@ -43,7 +43,10 @@ impl Machine {
     /// Holding: sends a renewal once it is due, unless the tenure yields to another holder.
     fn renew_when_due(&mut self, now: Moment) -> Step {
         let Some(held) = &self.held else { return Step::Done };
-        let due = held.sent_at + self.timing.renew_interval();
+        // At 0.8 to 1.0 of the interval, so that tenures that began together are not renewed together.
+        let interval = self.timing.renew_interval();
+        let early = self.jitter(held.sent_at.as_nanos(), interval / 5);
+        let due = held.sent_at + interval.saturating_sub(early);
         match held.yielding {
             true => self.sleep_until(now, Moment::NEVER),
             false if now < due => self.sleep_until(now, due),
@@ -54,20 +57,46 @@ impl Machine {
     /// Contending: claims a record that is free, absent or this machine's own. Waits for the expiry of any other.
     fn claim_or_wait(&mut self, now: Moment) -> Step {
         match &self.view {
-            View::Unknown => self.send_read(),
+            View::Unknown => self.send_read(now),
             View::Absent { free_at, .. } if now < *free_at => Step::Sleep(*free_at),
             // Another process may have created the record during the wait.
-            View::Absent { free_at, confirmed_at } if confirmed_at < free_at => self.send_read(),
-            View::Present { found, since, confirmed_at } if self.blocks_claim(&found.record) => {
+            View::Absent { free_at, confirmed_at } if confirmed_at < free_at => self.send_read(now),
+            View::Present { found, since, confirmed_at } => {
                 let (found, since, confirmed_at) = (Arc::clone(found), *since, *confirmed_at);
-                self.wait_for_expiry(now, &found, since, confirmed_at)
+                self.claim_present_or_wait(now, &found, since, confirmed_at)
             }
-            View::Present { found, since, .. } if found.record.is_free() => {
-                let take = *since + self.free_record_delay(found.version.number.get());
-                if now < take { Step::Sleep(take) } else { self.send_write(now, WriteKind::Claim) }
-            }
-            View::Absent { .. } | View::Present { .. } => self.send_write(now, WriteKind::Claim),
+            View::Absent { .. } => self.send_write(now, WriteKind::Claim),
         }
+    }
+
+    /// The same for a record that exists.
+    fn claim_present_or_wait(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        since: Moment,
+        confirmed_at: Moment,
+    ) -> Step {
+        let record = &found.record;
+        if self.is_own(record) && self.is_closed(now, record) {
+            // The tenure is over, and the next one begins later: other processes must not see a holder meanwhile.
+            return self.send_write(now, WriteKind::Free);
+        }
+        // A time that had passed at the first sight of this state is no reason to read again.
+        let opens_at = self.opens_at(record).filter(|&at| !self.is_own(record) && at > since);
+        if self.is_foreign(record) || self.prefers_other(record) {
+            return self.wait_for_expiry(now, found, since, opens_at, confirmed_at);
+        }
+        if let Some(opens_at) = opens_at {
+            return self.wait_until(now, found, opens_at, confirmed_at);
+        }
+        if record.is_free() {
+            let take = since + self.free_record_delay(found.version.number.get());
+            if now < take {
+                return Step::Sleep(take);
+            }
+        }
+        self.send_write(now, WriteKind::Claim)
     }
 
     /// Claims the record once it was unchanged for its own ttl and an answer after that showed it unchanged.
@@ -78,10 +107,23 @@ impl Machine {
         now: Moment,
         found: &Versioned,
         since: Moment,
+        opens_at: Option<Moment>,
         confirmed_at: Moment,
     ) -> Step {
         let ttl = found.record.lives();
         let expiry = since + ttl;
+        self.wait_until(now, found, opens_at.map_or(expiry, |at| at.max(expiry)), confirmed_at)
+    }
+
+    /// Claims the record after `expiry`, once an answer after that showed it unchanged.
+    fn wait_until(
+        &mut self,
+        now: Moment,
+        found: &Versioned,
+        expiry: Moment,
+        confirmed_at: Moment,
+    ) -> Step {
+        let ttl = found.record.lives();
         let take =
             expiry + self.jitter(found.version.number.get(), (ttl / 30).min(MAX_TAKEOVER_JITTER));
         let half = self.timing.retry() / 2;
@@ -89,7 +131,7 @@ impl Machine {
         if now >= take && confirmed_at >= expiry {
             self.send_write(now, WriteKind::Claim)
         } else if now >= take || self.without_watch && now >= poll {
-            self.send_read()
+            self.send_read(now)
         } else if self.without_watch {
             Step::Sleep(take.min(poll))
         } else {
@@ -103,7 +145,7 @@ impl Machine {
             return Step::Done;
         }
         match &self.view {
-            View::Unknown => self.send_read(),
+            View::Unknown => self.send_read(now),
             // An unanswered create of a candidate may still be stored. Elsewhere a create of a free record makes it
             // impossible, but the record of a candidate must not be left in the store. So read until the create is
             // stored, and then delete the record, or until the deadline.
@@ -124,17 +166,38 @@ impl Machine {
     /// Reads once per renewal interval.
     fn read_after_interval(&mut self, now: Moment, confirmed_at: Moment) -> Step {
         let again = confirmed_at + self.timing.renew_interval();
-        if now < again { Step::Sleep(again.min(self.settle_deadline)) } else { self.send_read() }
+        if now < again { Step::Sleep(again.min(self.settle_deadline)) } else { self.send_read(now) }
     }
 
-    fn send_read(&mut self) -> Step {
-        self.in_flight = InFlight::Read(self.sent_request());
+    /// Waits for the right to send a request, and for what changes the status before.
+    fn queue(&self, now: Moment, urgency: Urgency) -> Step {
+        let settling = !self.wanted && self.held.is_none();
+        let end = if settling { self.settle_deadline } else { Moment::NEVER };
+        match self.sleep_until(now, end) {
+            Step::Sleep(until) => Step::Queue { urgency, until },
+            step => step,
+        }
+    }
+
+    fn send_read(&mut self, now: Moment) -> Step {
+        if self.nonce.is_none() {
+            let urgency = if self.held.is_some() { Urgency::Tenure } else { Urgency::Read };
+            return self.queue(now, urgency);
+        }
+        self.in_flight = InFlight::Read(self.sent_request(now));
         Step::Read
     }
 
     fn send_write(&mut self, now: Moment, kind: WriteKind) -> Step {
-        self.writes += 1;
-        let nonce = Nonce { machine: self.seed, write: self.writes };
+        // Without a nonce this step may not send.
+        let Some(nonce) = self.nonce else {
+            let urgency = match kind {
+                WriteKind::Renew => Urgency::Tenure,
+                WriteKind::Free => Urgency::Release,
+                WriteKind::Claim => Urgency::Claim,
+            };
+            return self.queue(now, urgency);
+        };
         let base = self.last_seen().cloned();
         // A release needs no memory: a later read shows a free record, whichever write freed it.
         if kind != WriteKind::Free {
@@ -150,16 +213,25 @@ impl Machine {
                 may_begin_tenure,
             });
         }
-        let version = base.as_ref().map_or(0, |base| base.version.number.get());
-        let sending = SentWrite { nonce, kind, ttl: self.timing.ttl(), base: version };
-        self.in_flight = InFlight::Write(self.sent_request(), sending);
-        let record = self.record_to_write(nonce, kind, base.as_ref().map(|found| &found.record));
-        Step::Write(Write { base, kind, record })
+        if kind == WriteKind::Claim {
+            self.stated = None;
+        }
+        let record =
+            self.record_to_write(now, nonce, kind, base.as_ref().map(|found| &found.record));
+        let write = Write { base, kind, record };
+        self.in_flight = InFlight::Write(self.sent_request(now), SentWrite::of(&write));
+        Step::Write(write)
     }
 
     /// The record of the next write. The nonce differs from write to write, so each renewal changes the object and
     /// moves its version; an identical PUT would not.
-    fn record_to_write(&self, nonce: Nonce, kind: WriteKind, before: Option<&Record>) -> Record {
+    fn record_to_write(
+        &self,
+        now: Moment,
+        nonce: Nonce,
+        kind: WriteKind,
+        before: Option<&Record>,
+    ) -> Record {
         Record {
             holder: (kind != WriteKind::Free).then(|| Arc::clone(&self.identity)),
             nonce: Some(nonce),
@@ -174,11 +246,19 @@ impl Machine {
             preferred: None,
             // A claim has no token yet: its token is the version that the store gives it.
             token: self.held.as_ref().map(|held| held.token.number()),
+            // The contender adds it.
+            payload: None,
+            not_before: match kind {
+                WriteKind::Claim => self.not_before_from(now),
+                WriteKind::Renew | WriteKind::Free => {
+                    self.stated.as_ref().map(|known| Arc::clone(&known.value))
+                }
+            },
         }
     }
 
-    const fn sent_request(&self) -> SentRequest {
-        SentRequest { highest: self.highest, read_again: false, event_seen: false }
+    const fn sent_request(&self, now: Moment) -> SentRequest {
+        SentRequest { sent_at: now, highest: self.highest, read_again: false, event_seen: false }
     }
 
     /// Sleeps until then, or until the tenure becomes doubtful or ends, because each of them changes the status.

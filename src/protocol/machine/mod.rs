@@ -30,7 +30,7 @@
 //!
 //! # One tenure
 //!
-//! The default timing: ttl 15 s, hold 13 s, a renewal each 5 s, 1.5 s for one attempt.
+//! The default timing: ttl 15 s, hold 13 s, a renewal each 4 to 5 s, 1.5 s for one attempt.
 //!
 //! 1. `Claim` at 0 s. Nothing is known of the record, so the step is `Read`.
 //! 2. The answer shows a record held by `b`. The machine sleeps until that record has been unchanged for its ttl, on
@@ -43,7 +43,7 @@
 //! 6. If the answer is lost, the machine reads. Its nonce in the record means that the claim was stored, and the tenure
 //!    begins with the same deadline. Another nonce means that another process won, and the wait restarts. A record that
 //!    is still the same is claimed again, with a new nonce; the first claim may still be stored and is remembered.
-//! 7. A renewal is sent 5 s after the claim was sent. Each stored renewal moves the deadline. A renewal that is not
+//! 7. A renewal is sent 4 to 5 s after the claim was sent. Each stored renewal moves the deadline. A renewal that is not
 //!    confirmed after 1.5 s puts the tenure in doubt; it is not lost before its deadline.
 //! 8. The tenure ends at its deadline, or earlier: with `Release`, or when the record is found deleted, taken or
 //!    altered. The step that learns of it ends the tenure locally, before any request.
@@ -56,29 +56,30 @@
 mod backoff;
 mod decide;
 mod input;
+mod late;
+mod not_before;
 mod observe;
 mod responses;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::SystemTime};
 
-use super::record::{Nonce, Record, Version, Versioned, WriteKind};
+use super::record::{Nonce, Record, Version, Versioned};
 use crate::{
     api::{error::Loss, timing::Durations, token::Token},
     util::clock::Moment,
 };
 
-use self::backoff::Backoff;
-pub(crate) use self::input::{Failure, Input, Outcome, Step};
+pub(crate) use self::input::{Failure, Input, LateAnswer, Outcome, SentWrite, Step, Urgency};
+pub(crate) use self::not_before::Closed;
 pub(crate) use self::status::{Release, Status, TenureStatus};
+use self::{backoff::Backoff, not_before::Known};
 
 /// The tenure that this machine holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
-    /// The last state of the record that confirmed the tenure.
+    /// The last state of the record that confirmed the tenure. Its nonce is that of the last own write.
     version: Version,
-    /// The nonce in that state.
-    nonce: Nonce,
     /// The version of the claim. It stays the same for the whole tenure.
     token: Token,
     /// When the last write that is known to be stored was sent.
@@ -138,22 +139,13 @@ enum InFlight {
 /// What the machine knew when it sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct SentRequest {
+    sent_at: Moment,
     /// The highest version at that time. If it has grown since, an old answer does not mean that the server lags.
     highest: u64,
     /// Something happened since that the answer may be too old to show: read again after it.
     read_again: bool,
     /// A watch has reported the record since. If this read fails, the state is known all the same.
     event_seen: bool,
-}
-
-/// The write in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct SentWrite {
-    nonce: Nonce,
-    kind: WriteKind,
-    ttl: Duration,
-    /// The version that the write is conditional on; zero for a create.
-    base: u64,
 }
 
 /// A row of answers that were all older than the highest version.
@@ -175,10 +167,8 @@ struct Regression {
 pub(crate) struct Machine {
     /// The identity that claims and renewals write as the holder.
     identity: Arc<str>,
-    /// Random per machine, for nonces and jitter.
+    /// Random per machine, for jitter alone.
     seed: u64,
-    /// The number of writes so far, for nonces.
-    writes: u64,
     /// The timing of the present or next tenure.
     timing: Durations,
     /// The record is deleted instead of freed when it is released.
@@ -195,9 +185,13 @@ pub(crate) struct Machine {
     highest: u64,
     /// The claims and renewals without a known outcome, oldest first.
     unresolved: Vec<UnresolvedWrite>,
+    /// The nonce of the last claim or renewal of this machine that the record has shown.
+    own_write: Option<Nonce>,
     in_flight: InFlight,
     /// Something happened that only a read can explain. Nothing else is decided before that read.
     must_read: bool,
+    /// When that happened last. A read that was sent before then does not explain it.
+    read_owed_at: Moment,
     backoff: Backoff,
     /// The version, or zero for none, on which the last conflict occurred. A read that shows this version again is from
     /// a server that lags behind, because the conflict has proved that the record moved on.
@@ -207,16 +201,23 @@ pub(crate) struct Machine {
     settle_deadline: Moment,
     /// In this step an answer showed that the backend stored something else than was written.
     altered: bool,
+    /// A moment, and what the wall clock of this host showed then.
+    wall_clock: (Moment, SystemTime),
+    /// The not-before time of the tenure that this machine began last, which its renewals and its release state. `None`
+    /// from the next claim on, because a claim that begins no tenure must leave no such time.
+    stated: Option<Known>,
+    /// The not-before time in the last known state of the record.
+    shown: Option<Known>,
+    /// The nonce of the write that this step may send; `None` if this step may not send a request.
+    nonce: Option<Nonce>,
 }
 
 impl Machine {
-    /// A contender with this identity. `seed` must be random, because only the seed distinguishes two machines with the
-    /// same identity.
+    /// A contender with this identity. `seed` should be random, so that contenders do not act in step.
     pub(crate) fn new(identity: Arc<str>, seed: u64, timing: Durations) -> Self {
         Self {
             identity,
             seed,
-            writes: 0,
             timing,
             temporary: false,
             wanted: false,
@@ -226,13 +227,19 @@ impl Machine {
             view: View::Unknown,
             highest: 0,
             unresolved: Vec::new(),
+            own_write: None,
             in_flight: InFlight::None,
             must_read: false,
+            read_owed_at: Moment::default(),
             backoff: Backoff::default(),
             conflicted_on: None,
             regression: None,
             settle_deadline: Moment::default(),
             altered: false,
+            wall_clock: (Moment::default(), SystemTime::UNIX_EPOCH),
+            stated: None,
+            shown: None,
+            nonce: None,
         }
     }
 
@@ -243,7 +250,21 @@ impl Machine {
     }
 
     /// Processes what happened at `now`. Returns what to do next, and the status after it. `now` must never go back.
-    pub(crate) fn step(&mut self, now: Moment, input: Input) -> (Step, Status) {
+    ///
+    /// `random` must be drawn from the operating system for this call: a write of this step has it as its nonce. If the
+    /// machine derived its nonces from its own state, a copy of the process would write the same ones.
+    pub(crate) fn step(&mut self, now: Moment, input: Input, random: u64) -> (Step, Status) {
+        self.process(now, input, Some(Nonce(random)))
+    }
+
+    /// The same while no request may be sent: returns [`Step::Queue`] in place of a request, and does not count it as
+    /// sent.
+    pub(crate) fn step_without_request(&mut self, now: Moment, input: Input) -> (Step, Status) {
+        self.process(now, input, None)
+    }
+
+    fn process(&mut self, now: Moment, input: Input, nonce: Option<Nonce>) -> (Step, Status) {
+        self.nonce = nonce;
         self.altered = false;
         // First: an input that arrives after the deadline must find the tenure ended.
         self.expire_tenure(now);
@@ -251,8 +272,13 @@ impl Machine {
             Input::Wake => {}
             Input::Claim(timing) => self.on_claim(timing),
             Input::Release => self.on_release(now),
+            Input::Cancel => {
+                self.on_release(now);
+                self.stated = None;
+            }
             Input::Pass(timing) => {
                 self.on_release(now);
+                self.stated = None;
                 self.on_claim(timing);
             }
             Input::Read(answer) => self.on_read(now, answer),
@@ -262,9 +288,17 @@ impl Machine {
             Input::Missed => self.on_missed(now),
             Input::Look => self.on_look(now),
             Input::Blind => self.without_watch = true,
+            Input::Late(answer) => self.on_late_answer(now, answer),
         }
         let step = self.next_step(now);
+        self.nonce = None;
         (step, self.status(now))
+    }
+
+    /// Something happened that only a read can explain.
+    const fn owe_read(&mut self, now: Moment) {
+        self.must_read = true;
+        self.read_owed_at = now;
     }
 
     fn expire_tenure(&mut self, now: Moment) {
@@ -309,9 +343,11 @@ impl Machine {
         record.holder.as_ref() == Some(&self.identity)
     }
 
-    /// This machine wrote the record as its holder.
+    /// This machine wrote the record as its holder, and remembers the write.
+    ///
+    /// A write that the machine has forgotten counts as foreign, which is safe: the machine waits for its ttl.
     fn is_own(&self, record: &Record) -> bool {
-        self.names_identity(record) && record.nonce.is_some_and(|nonce| nonce.machine == self.seed)
+        self.names_identity(record) && record.nonce.is_some() && record.nonce == self.own_write
     }
 
     /// The record is held, and this machine did not write it.
@@ -323,9 +359,9 @@ impl Machine {
         record.preferred.as_ref().is_some_and(|preferred| *preferred != self.identity)
     }
 
-    /// Another process comes first: the holder, or the preferred holder.
-    fn blocks_claim(&self, record: &Record) -> bool {
-        self.is_foreign(record) || self.prefers_other(record)
+    /// Another process comes first, the holder or the preferred holder, or no tenure may begin yet.
+    fn blocks_claim(&self, now: Moment, record: &Record) -> bool {
+        self.is_foreign(record) || self.prefers_other(record) || self.is_closed(now, record)
     }
 
     /// The last known state of the record.

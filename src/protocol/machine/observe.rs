@@ -36,7 +36,7 @@ impl Machine {
         if version.get() > self.highest {
             self.highest = version.get();
             self.must_read = false;
-            self.observe_absence(now);
+            self.observe_absence(now, now);
             self.note_watch_event();
         }
     }
@@ -57,13 +57,13 @@ impl Machine {
         // The caller must not fail because of old answers: the next answer decides again.
         self.regression =
             self.regression.map(|Regression { first, .. }| Regression { first, last: first });
-        if !self.is_barred() {
+        if !self.is_barred(now) {
             return;
         }
         match &mut self.in_flight {
             // The answer in flight may be older than the call.
             InFlight::Read(sent) | InFlight::Write(sent, ..) => sent.read_again = true,
-            InFlight::None => self.must_read = true,
+            InFlight::None => self.owe_read(now),
         }
     }
 
@@ -80,7 +80,7 @@ impl Machine {
                 // A watch that is set up again and again must not cause a read each time. A holder reads at once,
                 // because it has lost if the record is gone.
                 let earliest = *confirmed_at + self.timing.retry() / 2;
-                self.must_read = true;
+                self.owe_read(now);
                 if self.held.is_none() && earliest > now {
                     self.backoff.pause_at_least_until(earliest);
                 }
@@ -105,7 +105,19 @@ impl Machine {
         }
         let newer = number > self.highest;
         if newer {
-            self.backoff.conflict_explained();
+            let written = |found: &Versioned| (found.record.holder.clone(), found.record.nonce);
+            let edited = self.last_seen().is_some_and(|known| written(known) == written(found));
+            let free = self.last_seen().is_some_and(|known| known.record.is_free());
+            if free && self.in_flight == InFlight::None && self.is_foreign(&found.record) {
+                self.backoff.race_avoided();
+            }
+            self.backoff.conflict_explained(edited);
+            if let Some(holder) = &found.record.holder
+                && *holder != self.identity
+                && self.last_seen().is_none_or(|known| known.record.holder.as_ref() != Some(holder))
+            {
+                self.backoff.rival_seen(holder);
+            }
         }
         self.highest = number;
         self.regression = None;
@@ -113,9 +125,13 @@ impl Machine {
         let own_write = self.unresolved.iter().find(wrote_it).cloned();
         // A write on any other version cannot be stored any more, because the record is past that version.
         self.unresolved.retain(|attempt| attempt.base.as_ref() == Some(&found.version));
-        if newer && own_write.is_some() {
-            self.backoff.write_succeeded();
+        if let Some(attempt) = &own_write {
+            self.own_write = Some(attempt.nonce);
+            if newer {
+                self.backoff.write_succeeded(now - attempt.sent_at);
+            }
         }
+        self.note_not_before(now, &found.record);
         match &self.held {
             Some(_) => self.confirm_tenure(now, found, own_write.as_ref()),
             None => self.begin_tenure(now, found, own_write.as_ref()),
@@ -123,12 +139,18 @@ impl Machine {
         self.update_yielding(found);
         match &mut self.view {
             View::Present { found: known, confirmed_at, .. } if known.version == found.version => {
+                *known = known.with_token_of(found);
                 if answered {
                     *confirmed_at = now;
                 }
             }
             view => {
-                *view = View::Present { found: Arc::clone(found), since: now, confirmed_at: now }
+                let found = match view {
+                    // A state in between may be missing.
+                    View::Present { found: known, .. } => known.followed_by(found, false),
+                    View::Absent { .. } | View::Unknown => Arc::clone(found),
+                };
+                *view = View::Present { found, since: now, confirmed_at: now }
             }
         }
         true
@@ -153,13 +175,13 @@ impl Machine {
         }
         self.held = Some(Held {
             version: found.version.clone(),
-            nonce: found.record.nonce.unwrap_or(attempt.nonce),
             token: Token::new(found.version.number),
             sent_at: attempt.sent_at,
             until,
             passed_over: found.record.preferred.clone(),
             yielding: false,
         });
+        self.state_not_before(now);
         // A pause from before the tenure may be longer than the hold. Two attempts must fit after it.
         let budget = self.timing.hold().saturating_sub(self.timing.attempt_timeout() * 2);
         self.backoff.end_pause_by(attempt.sent_at + budget);
@@ -174,6 +196,7 @@ impl Machine {
         found: &Versioned,
         own_write: Option<&UnresolvedWrite>,
     ) {
+        let is_own = self.is_own(&found.record);
         let Some(held) = &mut self.held else { return };
         if found.version.uid != held.version.uid {
             return self.end_tenure(now, Loss::Deleted);
@@ -184,13 +207,11 @@ impl Machine {
         if found.record.holder.as_ref() != Some(&self.identity) {
             return self.end_tenure(now, Loss::Taken);
         }
-        let known = found.record.nonce == Some(held.nonce);
-        if found.record.ttl != Some(self.timing.ttl()) || !known && own_write.is_none() {
+        if found.record.ttl != Some(self.timing.ttl()) || !is_own {
             return self.end_tenure(now, Loss::Altered);
         }
         held.version = found.version.clone();
         if let Some(attempt) = own_write {
-            held.nonce = attempt.nonce;
             held.sent_at = held.sent_at.max(attempt.sent_at);
             held.until = held.until.max(attempt.sent_at + self.timing.hold());
         }
@@ -208,24 +229,25 @@ impl Machine {
         held.yielding = preferred.is_some() && preferred != held.passed_over.as_ref();
     }
 
-    /// Processes the absence of the record.
+    /// Processes the absence of the record, as it was at some time after `confirmed_at`.
     ///
     /// If another process held the record, it may not have noticed the deletion and may trust its tenure for the rest
     /// of its hold. So the record must not be created before one ttl of that record has passed.
-    pub(super) fn observe_absence(&mut self, now: Moment) {
+    pub(super) fn observe_absence(&mut self, now: Moment, confirmed_at: Moment) {
         if self.held.is_some() {
             self.end_tenure(now, Loss::Deleted);
         }
         self.regression = None;
+        self.shown = None;
         self.unresolved.retain(|attempt| attempt.base.is_none());
-        let free_at = match &self.view {
+        let (free_at, confirmed_at) = match &self.view {
             // Still absent: the wait goes on and does not start again.
-            View::Absent { free_at, .. } => *free_at,
+            View::Absent { free_at, confirmed_at: before } => (*free_at, confirmed_at.max(*before)),
             View::Present { found, .. } if self.is_foreign(&found.record) => {
-                now + found.record.lives()
+                (now + found.record.lives(), confirmed_at)
             }
-            View::Present { .. } | View::Unknown => now,
+            View::Present { .. } | View::Unknown => (confirmed_at, confirmed_at),
         };
-        self.view = View::Absent { free_at, confirmed_at: now };
+        self.view = View::Absent { free_at, confirmed_at };
     }
 }

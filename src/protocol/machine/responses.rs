@@ -1,6 +1,6 @@
 //! What an answer to the machine's own request means.
 //!
-//! An answer without a request in flight is ignored: its request was given up before.
+//! An answer without a request in flight is ignored. The answer to a request whose attempt is over is a late answer.
 
 use std::{mem::take, sync::Arc};
 
@@ -17,14 +17,19 @@ impl Machine {
         self.in_flight = InFlight::None;
         match answer {
             Err(failure) => {
-                self.must_read |= sent.read_again;
+                if sent.read_again {
+                    self.owe_read(now);
+                }
                 self.read_failed(now, failure);
                 if sent.event_seen && !sent.read_again {
                     self.backoff.clear_read_failure();
                 }
             }
             Ok(Some(found)) => {
-                self.must_read = sent.read_again;
+                self.must_read = false;
+                if sent.read_again {
+                    self.owe_read(now);
+                }
                 let current = self.observe_record(now, &found, true);
                 if !current && sent.highest == self.highest {
                     self.response_outdated(now);
@@ -35,13 +40,13 @@ impl Machine {
             // An absence has no version. If a newer state was processed since the read was sent, only another read
             // shows which of the two is older.
             Ok(None) if sent.highest != self.highest => {
-                self.must_read = true;
+                self.owe_read(now);
                 self.read_failed(now, Failure::default());
             }
             Ok(None) => {
                 self.must_read = false;
                 self.read_confirmed(now, 0);
-                self.observe_absence(now);
+                self.observe_absence(now, now);
             }
         }
     }
@@ -62,16 +67,16 @@ impl Machine {
     /// The write in flight is answered, or failed.
     pub(super) fn on_write(&mut self, now: Moment, outcome: Outcome) {
         let InFlight::Write(sent, write) = take(&mut self.in_flight) else { return };
-        self.must_read |= sent.read_again;
+        if sent.read_again {
+            self.owe_read(now);
+        }
         match outcome {
             // A stored write has a newer version than its base. This answer is wrong, so the outcome is unknown.
             Outcome::Stored(found) if found.version.number.get() <= write.base => {
                 self.write_unconfirmed(now, write.nonce, Failure::default());
             }
             Outcome::Stored(found) => {
-                let as_written = self.names_identity(&found.record)
-                    && found.record.nonce == Some(write.nonce)
-                    && found.record.ttl == Some(write.ttl);
+                let as_written = self.is_as_written(&found, write);
                 self.write_stored(now, sent, &found);
                 // A webhook changed the write. A claim or renewal that is not as written begins or extends nothing. The
                 // next one would be changed too, so retry slowly. A release only has to end the tenure.
@@ -81,17 +86,24 @@ impl Machine {
                 }
             }
             Outcome::Gone => {
-                self.backoff.write_succeeded();
-                self.observe_absence(now);
+                self.backoff.write_succeeded(now - sent.sent_at);
+                self.observe_absence(now, now);
             }
             Outcome::Conflict => self.write_refuted(now, write),
             Outcome::Failed(failure) => self.write_unconfirmed(now, write.nonce, failure),
         }
     }
 
+    /// The state is what the machine wrote, and no webhook has changed it.
+    pub(super) fn is_as_written(&self, found: &Versioned, write: SentWrite) -> bool {
+        self.names_identity(&found.record)
+            && found.record.nonce == write.nonce
+            && found.record.ttl == write.ttl
+    }
+
     /// The store carried out the write.
     fn write_stored(&mut self, now: Moment, sent: SentRequest, found: &Arc<Versioned>) {
-        self.backoff.write_succeeded();
+        self.backoff.write_succeeded(now - sent.sent_at);
         if !self.observe_record(now, found, true) && sent.highest == self.highest {
             self.response_outdated(now);
         }
@@ -107,23 +119,31 @@ impl Machine {
         // A watch event may have shown the newer state already; then a claim needs no read. A holder always reads,
         // because the conflict may be with its own earlier write.
         let known = self.last_seen().is_some_and(|found| found.version.number.get() > write.base);
-        self.must_read |= !(known && write.kind == WriteKind::Claim);
+        if !(known && write.kind == WriteKind::Claim) {
+            self.owe_read(now);
+        }
     }
 
     /// The write has no useful answer.
-    fn write_unconfirmed(&mut self, now: Moment, nonce: Nonce, failure: Failure) {
+    fn write_unconfirmed(&mut self, now: Moment, nonce: Option<Nonce>, failure: Failure) {
         // A refused write is known not to be stored. Any other failure leaves the outcome unknown.
         if failure.refused {
-            self.unresolved.retain(|attempt| attempt.nonce != nonce);
+            self.forget_write(nonce);
+        } else {
+            self.owe_read(now);
         }
-        self.must_read |= !failure.refused;
         self.write_failed(now, failure);
+    }
+
+    /// The write is known not to be stored.
+    pub(super) fn forget_write(&mut self, nonce: Option<Nonce>) {
+        self.unresolved.retain(|unresolved| Some(unresolved.nonce) != nonce);
     }
 
     /// The answer is older than the state that was known when its request was sent: the server lags behind.
     fn response_outdated(&mut self, now: Moment) {
         self.regression.get_or_insert(Regression { first: now, last: now }).last = now;
-        self.must_read = true;
+        self.owe_read(now);
         self.read_failed(now, Failure::default());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{InFlight, Machine, View};
+use super::{Closed, InFlight, Machine, View};
 use crate::{
     api::{error::Loss, token::Token},
     protocol::record::Versioned,
@@ -26,11 +26,13 @@ pub(crate) struct Status {
     pub(crate) record: Option<Arc<Versioned>>,
     /// The highest version processed; zero before the first.
     pub(crate) highest: u64,
-    /// Another process comes first: the record is held, prefers another holder, or was held and then deleted less than
-    /// one ttl ago. A watch would show when this ends.
+    /// Another process comes first, or no tenure may begin yet: the record is held, prefers another holder, states a
+    /// not-before time, or was held and then deleted less than one ttl ago. A watch would show when this ends.
     pub(crate) barred: bool,
     /// The machine is barred, and no request is in flight or owed.
     pub(crate) waiting: bool,
+    /// No tenure may begin yet, although no live process holds the record.
+    pub(crate) closed: Option<Closed>,
     /// When the record of another holder will have been unchanged for its ttl, as far as answers and events show.
     pub(crate) overdue_at: Option<Moment>,
     /// The last read or the last write got no useful answer.
@@ -88,8 +90,9 @@ impl Machine {
             wanted: self.wanted,
             record: self.last_seen().cloned(),
             highest: self.highest,
-            barred: self.is_barred(),
-            waiting: self.is_waiting(),
+            barred: self.is_barred(now),
+            waiting: self.is_waiting(now),
+            closed: self.closed(now),
             overdue_at: self.overdue_at(),
             failing: self.backoff.is_failing(),
             read_failing: self.backoff.is_read_failing(),
@@ -111,14 +114,14 @@ impl Machine {
         })
     }
 
-    fn is_waiting(&self) -> bool {
+    fn is_waiting(&self, now: Moment) -> bool {
         let idle = self.in_flight == InFlight::None && !self.must_read;
-        self.held.is_none() && idle && self.is_barred()
+        self.held.is_none() && idle && self.is_barred(now)
     }
 
-    pub(super) fn is_barred(&self) -> bool {
+    pub(super) fn is_barred(&self, now: Moment) -> bool {
         match &self.view {
-            View::Present { found, .. } => self.blocks_claim(&found.record),
+            View::Present { found, .. } => self.blocks_claim(now, &found.record),
             View::Absent { free_at, confirmed_at } => confirmed_at < free_at,
             View::Unknown => false,
         }

@@ -1,9 +1,10 @@
 //! A model checker that drives two of the machines that ship, and visits every interleaving within [`Bounds`].
 //!
 //! Other tests follow one history of inputs. The model follows all of them. In each state it tries each event that is
-//! possible there: a request reaches the store; its answer arrives or is lost; its sender gives up, and the write is
-//! stored later or never; time passes for any span; a process crashes and starts again with the same identity; a caller
-//! releases its tenure and wants it again; the record is deleted; a watch reports a state.
+//! possible there: a request reaches the store; its answer arrives; its attempt ends before that, and then the request
+//! reaches the store later and its answer arrives late, or neither; time passes for any span; a process crashes and
+//! starts again with the same identity; a caller releases its tenure and wants it again; the record is deleted; a watch
+//! reports a state.
 //!
 //! ```text
 //!   bounds ──▶ Model ──action──▶ world ──input──▶ two machines ──request──▶ the record
@@ -19,11 +20,12 @@
 //!   faster clock includes it.
 //! - Ticks, versions and mishaps are bounded. The number of requests follows from that, because a machine sends a
 //!   bounded number of them in a tick.
-//! - A late write that cannot be stored any more, because its base has passed, is forgotten.
+//! - A late write that cannot be stored any more, because its base has passed, is a conflict from then on.
 //! - States are distinguished by 64 bits of a hash. The chance that two of ten million states share one is one in
 //!   300,000.
 
 mod mutation;
+mod requests;
 mod rules;
 mod world;
 
@@ -67,6 +69,7 @@ const TOKENS: &str = "a token is the version of its holder's own claim, and toke
 const TAKEOVERS: &str =
     "the record of another holder is claimed only after its ttl, and never freed";
 const CREATES: &str = "a deleted record that was held is created only after its ttl";
+const GONE: &str = "no tenure begins with a claim on a record that was found absent since";
 const WANTED: &str = "no tenure begins for a contender that does not want one";
 
 impl Model for Bounds {
@@ -96,6 +99,7 @@ impl Model for Bounds {
             Property::always(TOKENS, |_, world| !is(Violation::Token, world)),
             Property::always(TAKEOVERS, |_, world| !is(Violation::Takeover, world)),
             Property::always(CREATES, |_, world| !is(Violation::Create, world)),
+            Property::always(GONE, |_, world| !is(Violation::Gone, world)),
             Property::always(WANTED, |_, world| !is(Violation::Unwanted, world)),
         ]
     }

@@ -2,10 +2,10 @@
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use super::{Bounds, CREATES, ONE_HOLDER, SMALL, TAKEOVERS, TOKENS, WANTED};
+use super::{Bounds, CREATES, GONE, ONE_HOLDER, SMALL, TAKEOVERS, TOKENS, WANTED};
 
 /// From few states to many. A mistake that breaks a rule breaks it within one of these.
-const NARROW: [Bounds; 7] = [
+const NARROW: [Bounds; 8] = [
     Bounds { ticks: 0, ..SMALL },
     Bounds { ticks: 0, watched: true, ..SMALL },
     Bounds { ticks: 1, mishaps: 0, ..SMALL },
@@ -13,14 +13,16 @@ const NARROW: [Bounds; 7] = [
     Bounds { mishaps: 0, ..SMALL },
     SMALL,
     Bounds { ticks: 3, mishaps: 0, ..SMALL },
+    Bounds { ticks: 1, versions: 2, mishaps: 2, ..SMALL },
 ];
 
 /// The rules, by the names that the patches in `tests/mutations` use.
-const RULES: [(&str, &str); 5] = [
+const RULES: [(&str, &str); 6] = [
     ("one-holder", ONE_HOLDER),
     ("tokens", TOKENS),
     ("takeovers", TAKEOVERS),
     ("creates", CREATES),
+    ("gone", GONE),
     ("wanted", WANTED),
 ];
 

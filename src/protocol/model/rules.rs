@@ -1,6 +1,9 @@
 //! The rules that each tenure that begins and each write that is stored must follow.
 
-use super::world::{Request, World};
+use super::{
+    requests::Request,
+    world::{World, writer},
+};
 use crate::protocol::record::{Record, Versioned, Write, WriteKind};
 
 /// A violated rule.
@@ -16,6 +19,9 @@ pub(super) enum Violation {
     Create,
     /// A tenure began for a contender that does not want one.
     Unwanted,
+    /// A tenure began with a claim although the contender has found no record since it sent that claim, and at or after
+    /// the version of that claim.
+    Gone,
 }
 
 impl World {
@@ -32,6 +38,9 @@ impl World {
         }
         if !self.contenders[at].wanted {
             self.violation = Some(Violation::Unwanted);
+        }
+        if token <= self.contenders[at].absent_at {
+            self.violation = Some(Violation::Gone);
         }
     }
 
@@ -71,5 +80,5 @@ impl World {
 
 /// The record is held, and no machine with this seed wrote it.
 fn is_foreign(seed: u64, record: &Record) -> bool {
-    !record.is_free() && record.nonce.is_none_or(|nonce| nonce.machine != seed)
+    !record.is_free() && record.nonce.is_none_or(|nonce| writer(nonce) != seed)
 }

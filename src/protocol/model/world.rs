@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bounds, rules::Violation};
+use super::{Bounds, requests::Request, rules::Violation};
 use crate::{
     api::timing::{Durations, Timing},
     protocol::{
         machine::{Failure, Input, Machine, Outcome, Step},
-        record::{Version, Versioned, Write},
+        record::{Nonce, Versioned},
     },
     util::clock::Moment,
 };
@@ -19,6 +19,9 @@ const HOLD: Duration = Duration::from_secs(8100);
 const RENEW: Duration = Duration::from_secs(2700);
 /// The longest time that jitter adds to a wait.
 const JITTER: Duration = Duration::from_millis(500);
+
+/// The bits of a nonce that count the writes of a machine. The bits above are its seed.
+const WRITES: u32 = 16;
 
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
 
@@ -33,10 +36,12 @@ pub(super) enum Action {
     ReachStore(usize),
     /// The answer reaches the contender.
     Deliver(usize),
-    /// The contender gives its request up, answered or not. A write may still reach the store later.
+    /// The attempt of the contender ends, answered or not. The request goes on.
     GiveUp(usize),
-    /// The late write with this index reaches the store. Its sender does not wait for it any more.
+    /// The late request with this index reaches the store. Its sender has gone on without it.
     ReachStoreLate(usize),
+    /// The answer to the late request with this index reaches the contender.
+    DeliverLate(usize),
     /// A watch reports the present state to the contender.
     WatchEvent(usize),
     Release(usize),
@@ -52,35 +57,21 @@ impl Action {
     }
 }
 
-/// A request that has not reached the store yet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Request {
-    pub(super) from: usize,
-    pub(super) seed: u64,
-    pub(super) sent: u32,
-    /// The ttl of the last record that the sender saw, if another process held it.
-    pub(super) foreign_ttl: Option<Duration>,
-    /// The write; `None` for a read.
-    pub(super) write: Option<Write>,
-}
-
-/// The request of a contender, or its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum InFlight {
-    None,
-    Sent(Request),
-    Found(Option<Arc<Versioned>>),
-    Stored(Arc<Versioned>),
-    Conflict,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Contender {
     pub(super) machine: Machine,
     pub(super) seed: u64,
+    /// The number of its writes so far, for nonces.
+    writes: u64,
     pub(super) wanted: bool,
     wake: Moment,
-    in_flight: InFlight,
+    /// The request that the machine waits for.
+    pub(super) in_flight: Option<Request>,
+    /// How many of its attempts have ended without an answer. Its clock shows a nanosecond more after each, because an
+    /// attempt takes time.
+    given_up: u64,
+    /// The version at which its last read found no record.
+    pub(super) absent_at: u64,
     pub(super) foreign_ttl: Option<Duration>,
     /// The versions of its stored claims with which no tenure has begun yet.
     pub(super) claim_versions: Vec<u64>,
@@ -90,9 +81,9 @@ pub(super) struct Contender {
 
 /// What is left of the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Remaining {
+pub(super) struct Remaining {
     ticks: u32,
-    versions: u64,
+    pub(super) versions: u64,
     mishaps: u8,
 }
 
@@ -103,13 +94,14 @@ pub(super) struct World {
     short_ttl: bool,
     tick: u32,
     pub(super) contenders: [Contender; 2],
-    late: Vec<Request>,
+    /// The requests whose attempts are over. An answer that never arrives stays here.
+    pub(super) late: Vec<Request>,
     pub(super) record: Option<Arc<Versioned>>,
     pub(super) version: u64,
     /// The tick of the last change of the record.
     pub(super) since: u32,
     pub(super) deleted: bool,
-    remaining: Remaining,
+    pub(super) remaining: Remaining,
     pub(super) last_token: u64,
     pub(super) violation: Option<Violation>,
 }
@@ -145,17 +137,20 @@ impl World {
         let mut add = |possible: bool, action| actions.extend(possible.then_some(action));
         add(ticks > 0, Action::Tick);
         add(mishaps && versions > 0 && self.record.is_some() && !self.deleted, Action::Delete);
-        for at in 0..self.late.len() {
-            add(versions > 0, Action::ReachStoreLate(at));
+        let may_reach = |request: &Request| {
+            request.answer.is_none() && (versions > 0 || request.write.is_none())
+        };
+        for (at, request) in self.late.iter().enumerate() {
+            add(may_reach(request), Action::ReachStoreLate(at));
+            add(request.answer.is_some(), Action::DeliverLate(at));
         }
         for (at, contender) in self.contenders.iter().enumerate() {
-            let idle = contender.in_flight == InFlight::None;
-            let storable = |request: &Request| versions > 0 || request.write.is_none();
-            let sent = matches!(&contender.in_flight, InFlight::Sent(request) if storable(request));
-            add(idle && contender.wake <= self.now(at), Action::Wake(at));
-            add(sent, Action::ReachStore(at));
-            add(!idle && !matches!(contender.in_flight, InFlight::Sent(_)), Action::Deliver(at));
-            add(mishaps && !idle, Action::GiveUp(at));
+            let in_flight = contender.in_flight.as_ref();
+            let answered = in_flight.is_some_and(|request| request.answer.is_some());
+            add(in_flight.is_none() && contender.wake <= self.now(at), Action::Wake(at));
+            add(in_flight.is_some_and(may_reach), Action::ReachStore(at));
+            add(answered, Action::Deliver(at));
+            add(mishaps && in_flight.is_some(), Action::GiveUp(at));
             let status = contender.machine.status(self.now(at));
             let unseen = bounds.watched && self.version > status.highest;
             add(unseen && status.contending() && status.barred, Action::WatchEvent(at));
@@ -177,10 +172,8 @@ impl World {
             Action::ReachStore(at) => world.reach_store(at),
             Action::Deliver(at) => world.deliver(at),
             Action::GiveUp(at) => world.give_up(at),
-            Action::ReachStoreLate(at) => {
-                let request = world.late.remove(at);
-                world.store(&request);
-            }
+            Action::ReachStoreLate(at) => world.reach_store_late(at),
+            Action::DeliverLate(at) => world.deliver_late(at),
             Action::WatchEvent(at) => world.deliver_watch_event(at),
             Action::Release(at) => {
                 world.contenders[at].wanted = false;
@@ -210,7 +203,7 @@ impl World {
     }
 
     pub(super) fn now(&self, at: usize) -> Moment {
-        self.time_at(at, self.tick)
+        self.time_at(at, self.tick) + Duration::from_nanos(self.contenders[at].given_up)
     }
 
     fn claim(&mut self, at: usize) {
@@ -218,21 +211,32 @@ impl World {
         self.step(at, Input::Claim(timing(at, self.short_ttl)));
     }
 
-    fn step(&mut self, at: usize, input: Input) {
+    pub(super) fn step(&mut self, at: usize, input: Input) {
         let now = self.now(at);
         let contender = &mut self.contenders[at];
-        let (step, status) = contender.machine.step(now, input);
+        // Instead of a random number: one that no other write has, and that tells the rules the writer.
+        let nonce = (contender.seed << WRITES) + contender.writes;
+        let (step, status) = contender.machine.step(now, input, nonce);
+        contender.writes += u64::from(matches!(step, Step::Write(_)));
         contender.wake = if let Step::Sleep(until) = step { until } else { Moment::NEVER };
         let write = match step {
             Step::Read => Some(None),
             Step::Write(write) => Some(Some(write)),
-            Step::Sleep(_) | Step::Done => None,
+            Step::Queue { .. } | Step::Sleep(_) | Step::Done => None,
         };
         if let Some(write) = write {
             let (seed, foreign_ttl) = (contender.seed, contender.foreign_ttl);
-            assert_eq!(contender.in_flight, InFlight::None, "at most one request is in flight");
-            contender.in_flight =
-                InFlight::Sent(Request { from: at, seed, sent: self.tick, foreign_ttl, write });
+            assert_eq!(contender.in_flight, None, "the machine waits for one request at a time");
+            contender.in_flight = Some(Request {
+                from: at,
+                seed,
+                sent: self.tick,
+                sent_at: now,
+                highest: status.highest,
+                foreign_ttl,
+                write,
+                answer: None,
+            });
         }
         // After a loss the contender wants no tenure until a `Claim` action.
         contender.wanted &= status.wanted;
@@ -243,51 +247,15 @@ impl World {
         }
     }
 
-    fn reach_store(&mut self, at: usize) {
-        let flight = std::mem::replace(&mut self.contenders[at].in_flight, InFlight::None);
-        let InFlight::Sent(request) = flight else { return };
-        let reply = match &request.write {
-            None => InFlight::Found(self.record.clone()),
-            Some(_) => self.store(&request).map_or(InFlight::Conflict, InFlight::Stored),
-        };
-        self.contenders[at].in_flight = reply;
-    }
-
-    fn deliver(&mut self, at: usize) {
-        let input = match std::mem::replace(&mut self.contenders[at].in_flight, InFlight::None) {
-            InFlight::Found(found) => {
-                found.as_ref().into_iter().for_each(|found| self.note_observed(at, found));
-                Input::Read(Ok(found))
-            }
-            InFlight::Stored(found) => {
-                self.note_observed(at, &found);
-                Input::Wrote(Outcome::Stored(found))
-            }
-            InFlight::Conflict => Input::Wrote(Outcome::Conflict),
-            InFlight::None | InFlight::Sent(_) => return,
-        };
-        self.step(at, input);
-    }
-
     fn give_up(&mut self, at: usize) {
-        let flight = std::mem::replace(&mut self.contenders[at].in_flight, InFlight::None);
-        let read = match &flight {
-            InFlight::Found(_) => true,
-            InFlight::Sent(request) => request.write.is_none(),
-            _ => false,
+        let Some(request) = self.contenders[at].in_flight.take() else { return };
+        self.contenders[at].given_up += 1;
+        let input = match &request.write {
+            None => Input::Read(Err(UNKNOWN)),
+            Some(_) => Input::Wrote(Outcome::Failed(UNKNOWN)),
         };
-        self.abandon_request(flight);
-        let failed = Input::Wrote(Outcome::Failed(UNKNOWN));
-        self.step(at, if read { Input::Read(Err(UNKNOWN)) } else { failed });
-    }
-
-    /// The sender does not wait for this request any more. A write may still be stored later.
-    fn abandon_request(&mut self, flight: InFlight) {
-        if let InFlight::Sent(request) = flight
-            && self.may_store(&request)
-        {
-            self.late.push(request);
-        }
+        self.go_on_late(request);
+        self.step(at, input);
     }
 
     fn deliver_watch_event(&mut self, at: usize) {
@@ -304,40 +272,23 @@ impl World {
     fn crash(&mut self, at: usize) {
         let next = contender(at, self.contenders[at].seed + 0x10, self.short_ttl);
         let last = std::mem::replace(&mut self.contenders[at], next);
-        self.abandon_request(last.in_flight);
+        last.in_flight.into_iter().for_each(|request| self.go_on_late(request));
+        self.settle_late();
         self.claim(at);
     }
 
-    fn may_store(&self, request: &Request) -> bool {
-        let base = |write: &Write| write.base.as_ref().map(|base| base.version.clone());
-        let current = self.record.as_ref().map(|found| found.version.clone());
-        request.write.as_ref().is_some_and(|write| base(write) == current)
-    }
-
-    /// Compare and swap.
-    fn store(&mut self, request: &Request) -> Option<Arc<Versioned>> {
-        let write = request.write.as_ref().filter(|_| self.may_store(request))?;
-        self.check_commit(request, write);
-        let number = (self.version + 1).try_into().expect("a version is not zero");
-        let uid = write
-            .base
-            .as_ref()
-            .map_or_else(|| format!("u{number}").into(), |base| Arc::clone(&base.version.uid));
-        let version = Version { number, uid };
-        let record = write.record.clone();
-        let found = Arc::new(Versioned { version, record, age: None, whole: Arc::default() });
-        self.change(Some(Arc::clone(&found)));
-        Some(found)
-    }
-
-    fn change(&mut self, record: Option<Arc<Versioned>>) {
+    pub(super) fn change(&mut self, record: Option<Arc<Versioned>>) {
         self.record = record;
         self.version += 1;
         self.remaining.versions -= 1;
         self.since = self.tick;
-        let late = std::mem::take(&mut self.late);
-        self.late = late.into_iter().filter(|request| self.may_store(request)).collect();
+        self.settle_late();
     }
+}
+
+/// The seed of the machine that wrote with this nonce.
+pub(super) const fn writer(nonce: Nonce) -> u64 {
+    nonce.0 >> WRITES
 }
 
 fn contender(at: usize, seed: u64, short_ttl: bool) -> Contender {
@@ -345,9 +296,12 @@ fn contender(at: usize, seed: u64, short_ttl: bool) -> Contender {
     Contender {
         machine,
         seed,
+        writes: 0,
         wanted: false,
         wake: Moment::NEVER,
-        in_flight: InFlight::None,
+        in_flight: None,
+        given_up: 0,
+        absent_at: 0,
         foreign_ttl: None,
         claim_versions: Vec::new(),
         held_token: None,

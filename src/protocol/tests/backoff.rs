@@ -26,7 +26,9 @@ fn pauses(
                 last = now;
                 a.step(now, answer(&step))
             }
-            Step::Done => panic!("a tenure is wanted, so the machine must not be done"),
+            Step::Queue { .. } | Step::Done => {
+                panic!("a tenure is wanted, so the machine must not be done")
+            }
         };
     }
     pauses
@@ -63,6 +65,85 @@ fn conflicts_that_reads_do_not_explain_back_off() {
 
     assert_eq!(pauses[1], Duration::ZERO, "the first conflict is followed by a read at once");
     assert!(sent_in_an_hour(&pauses) <= 2 * 1440, "{pauses:?}");
+}
+
+/// Steps `a` from `millis` on next to an editor that changes other fields of its record before each write. Returns when
+/// its requests were sent.
+fn next_to_an_editor(
+    a: &mut Machine,
+    record: &Versioned,
+    millis: u64,
+    input: Input,
+) -> Vec<Moment> {
+    let (mut now, mut version) = (at(millis), record.version.number.get());
+    let (mut sent, mut step) = (Vec::new(), a.step(now, input));
+    while sent.len() < 1000 {
+        match step {
+            Step::Queue { .. } | Step::Done => break,
+            Step::Sleep(until) => now = until,
+            Step::Read | Step::Write(_) => {
+                sent.push(now);
+                now = now + ms(1);
+            }
+        }
+        step = match step {
+            Step::Read => {
+                version += 1;
+                a.step(now, read(&found("u", version, record.record.clone())))
+            }
+            Step::Write(_) => a.step(now, conflict()),
+            Step::Sleep(_) | Step::Queue { .. } | Step::Done => a.step(now, Input::Wake),
+        };
+    }
+    sent
+}
+
+#[test]
+fn a_holder_next_to_an_editor_that_never_rests_sends_few_requests_and_keeps_its_chances() {
+    let (mut a, now) = holder();
+
+    let sent = next_to_an_editor(&mut a, &now, 5000, Input::Wake);
+
+    let held: Vec<_> = sent.iter().filter(|&&sent| sent < at(13_000)).collect();
+    assert!((20..=40).contains(&held.len()), "{} requests", held.len());
+    assert!(*held[held.len() - 1] > at(11_000), "it tries until shortly before its deadline");
+    assert!(*held[2] - *held[0] < ms(10), "the first conflict costs no pause");
+}
+
+#[test]
+fn a_release_next_to_an_editor_that_never_rests_sends_few_requests() {
+    let (mut a, now) = holder();
+
+    let sent = next_to_an_editor(&mut a, &now, 1000, Input::Release);
+
+    assert!((20..=60).contains(&sent.len()), "{} requests", sent.len());
+    assert!(*sent.last().unwrap() < at(16_000), "it stops after one ttl");
+}
+
+#[test]
+fn a_contender_for_a_free_record_next_to_an_editor_that_never_rests_sends_few_requests() {
+    let mut a = contender();
+
+    let sent = next_to_an_editor(&mut a, &free(9), 0, read(&free(9)));
+
+    let minute = sent.iter().filter(|&&sent| sent < at(60_000)).count();
+    assert!((20..=200).contains(&minute), "{minute} requests");
+}
+
+#[test]
+fn a_stored_renewal_ends_the_backoff_from_edits() {
+    let (mut a, mut now) = holder();
+
+    let mut start = at(5000);
+    for round in 1..100 {
+        write_for(a.step(start, Input::Wake), WriteKind::Renew);
+        let edited = found("u", 10 * round + 5, now.record.clone());
+        assert_eq!(a.step(start + ms(1), conflict()), Step::Read, "no pause");
+        let renewal = write_for(a.step(start + ms(2), read(&edited)), WriteKind::Renew);
+        now = after(&renewal, 10 * round + 6);
+        start = assert_sleeps(&a.step(start + ms(3), stored(&now)));
+    }
+    assert_eq!(a.status.tenure.map(|held| held.token.get()), Some(10));
 }
 
 #[test]
@@ -174,13 +255,13 @@ fn lost_races_delay_claims_until_a_claim_is_stored() {
         if matches!(step, Step::Sleep(_)) {
             let _ = wake(&mut a, &step);
         }
-        a.step(at(round * 1000 + 200), changed(&held(11 + 2 * round)));
-        a.step(at(round * 1000 + 200), conflict());
+        a.step(at(round * 1000 + 500), changed(&held(11 + 2 * round)));
+        a.step(at(round * 1000 + 500), conflict());
     }
 
     let step = a.step(at(20_000), changed(&free(60)));
     let (then, step) = wake(&mut a, &step);
-    assert!(then < at(20_040), "19 lost races delay a claim by up to 38 ms");
+    assert!(then < at(20_228), "19 lost races delay a claim by up to 228 ms");
     let write = written(step);
     a.step(then, stored(&after(&write, 61)));
     let freed = written(a.step(then, Input::Release));

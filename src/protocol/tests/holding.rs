@@ -34,8 +34,24 @@ fn a_renewal_is_sent_each_interval_and_its_hold_counts_from_the_send() {
     assert_ne!(renewal.record, now.record, "an identical write would not move the version");
     let step = a.step(at(6000), stored(&after(&renewal, 12)));
 
-    assert_eq!(step, Step::Sleep(at(10_000)));
+    assert_renews(&step, at(5000));
     assert_eq!(a.deadline(), Some(at(18_000)));
+}
+
+#[test]
+fn tenures_that_began_together_are_not_renewed_together() {
+    let due = |seed| {
+        let mut a = Machine::new("a".into(), seed, Durations::default());
+        a.step(at(0), Input::Claim(Durations::default()));
+        let claim = written(a.step(at(0), absent()));
+        let step = a.step(at(0), stored(&after(&claim, 10)));
+        assert_renews(&step, at(0));
+        assert_sleeps(&step) - at(0)
+    };
+    let slots: std::collections::BTreeSet<_> =
+        (0..200).map(|seed| due(seed).as_millis() / 100).collect();
+
+    assert!(slots.len() >= 10, "200 renewals in only {} tenths of a second", slots.len());
 }
 
 #[test]
@@ -129,7 +145,7 @@ fn three_attempts_fit_between_a_due_renewal_and_the_deadline() {
                 let until = now + Durations::default().attempt_timeout();
                 wake_after(&mut a, until, Input::Read(Err(UNKNOWN)))
             }
-            Step::Done => panic!("a tenure is held"),
+            Step::Queue { .. } | Step::Done => panic!("a tenure is held"),
         };
     }
 
@@ -159,7 +175,7 @@ fn an_edit_of_other_fields_keeps_the_tenure_and_is_preserved() {
 fn an_edit_of_holder_nonce_or_ttl_ends_the_tenure() {
     let (_, now) = holder();
     let own = now.record.clone();
-    let twin = Some(Nonce { machine: 0xb, write: 1 });
+    let twin = Some(nonce(0xb, 1));
     let cases = [
         (Record { holder: Some("b".into()), ..own.clone() }, Loss::Taken),
         (Record { holder: None, ..own.clone() }, Loss::Taken),

@@ -3,10 +3,14 @@
 //! Numbers of rules are those of `src/docs/protocol.md`. Times are milliseconds on the machine's own clock.
 
 mod backoff;
+mod copies;
 mod deletion;
 mod holding;
+mod late;
+mod not_before;
 mod pause_lengths;
 mod preferred_holder;
+mod races;
 mod random_inputs;
 mod releasing;
 mod speed;
@@ -18,7 +22,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     machine::{self, Failure, Input, Outcome, Release, Status, Step},
-    record::{Nonce, Record, Version, Versioned, Write, WriteKind},
+    record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
 };
 use crate::{
     api::timing::{Durations, Timing},
@@ -29,31 +33,34 @@ const SEED: u64 = 0xa;
 const UNKNOWN: Failure = Failure { refused: false, retry_after: None };
 const REFUSED: Failure = Failure { refused: true, retry_after: None };
 
-/// A machine with the status that its last step returned.
+/// A machine with the status that its last step returned, and a source of nonces.
 #[derive(Clone, Debug)]
 struct Machine {
-    machine: machine::Machine,
+    inner: machine::Machine,
     status: Status,
+    /// The next random number: different for each step, and for each source.
+    random: u64,
 }
 
 impl Machine {
     fn new(identity: Arc<str>, seed: u64, timing: Durations) -> Self {
-        let machine = machine::Machine::new(identity, seed, timing);
-        Self { status: machine.status(at(0)), machine }
+        let inner = machine::Machine::new(identity, seed, timing);
+        Self { status: inner.status(at(0)), inner, random: nonce(seed, 0).0 }
     }
 
     fn temporary(self) -> Self {
-        Self { machine: self.machine.temporary(), ..self }
+        Self { inner: self.inner.temporary(), ..self }
     }
 
     fn step(&mut self, now: Moment, input: Input) -> Step {
-        let (step, status) = self.machine.step(now, input);
+        self.random += 1;
+        let (step, status) = self.inner.step(now, input, self.random);
         self.status = status;
         step
     }
 
     fn status(&self, now: Moment) -> Status {
-        self.machine.status(now)
+        self.inner.status(now)
     }
 
     fn deadline(&self) -> Option<Moment> {
@@ -105,7 +112,7 @@ fn number(number: u64) -> NonZeroU64 {
 
 fn found(uid: &str, version: u64, record: Record) -> Arc<Versioned> {
     let version = Version { number: number(version), uid: uid.into() };
-    Arc::new(Versioned { version, record, age: None, whole: Arc::default() })
+    Arc::new(Versioned { version, record, age: None, whole: Whole::default() })
 }
 
 /// The record with the uid `u`, held by another machine with the identity `b`.
@@ -114,8 +121,13 @@ fn held(version: u64) -> Arc<Versioned> {
 }
 
 fn held_record(write: u64) -> Record {
-    let nonce = Some(Nonce { machine: 0xb, write });
+    let nonce = Some(nonce(0xb, write));
     Record { holder: Some("b".into()), nonce, ttl: Some(secs(15)), ..Record::default() }
+}
+
+/// A number that stands for a random one: different for each source and for each write.
+const fn nonce(source: u64, write: u64) -> Nonce {
+    Nonce((source << 48) + write)
 }
 
 fn free(version: u64) -> Arc<Versioned> {
@@ -206,6 +218,13 @@ fn assert_sleeps(step: &Step) -> Moment {
         Step::Sleep(until) => *until,
         other => panic!("expected a sleep, not {other:?}"),
     }
+}
+
+/// Sleeps until a renewal is due, 0.8 to 1.0 of the interval after the send of the last one.
+#[track_caller]
+fn assert_renews(step: &Step, sent_at: Moment) {
+    let due = assert_sleeps(step);
+    assert!((sent_at + ms(4000)..=sent_at + ms(5000)).contains(&due), "{due:?}");
 }
 
 /// Sleeps as `step` says. Returns when the sleep ends, and the step after it.

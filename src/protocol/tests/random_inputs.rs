@@ -152,7 +152,7 @@ fn take(
             flight.write = Some(write);
         }
         Step::Sleep(until) => return (false, Some(until).filter(|until| *until != Moment::NEVER)),
-        Step::Done => return (false, None),
+        Step::Queue { .. } | Step::Done => return (false, None),
     }
     assert!(!busy, "two requests in flight");
     (true, None)

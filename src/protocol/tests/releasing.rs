@@ -90,7 +90,7 @@ fn a_release_stops_after_one_ttl() {
                 now = until;
                 a.step(until, Input::Wake)
             }
-            Step::Done => break,
+            Step::Queue { .. } | Step::Done => break,
         };
     }
 

@@ -171,19 +171,31 @@ fn a_twins_record_is_not_taken_for_an_unanswered_write() {
 }
 
 #[test]
-fn two_machines_with_the_same_identity_never_write_the_same_nonce() {
-    let nonces: std::collections::BTreeSet<String> = (0..10)
-        .flat_map(|seed| {
-            let mut a = Machine::new("a".into(), seed, Durations::default());
-            a.step(at(0), Input::Claim(Durations::default()));
-            let claim = written(a.step(at(0), absent()));
-            a.step(at(0), stored(&after(&claim, 10)));
-            let renewal = written(a.step(at(5000), Input::Wake));
-            [claim, renewal].map(|write| write.record.nonce.unwrap().to_string())
-        })
-        .collect();
+fn each_write_has_the_random_number_of_its_step_as_nonce() {
+    let mut a = contender();
+    let mut nonces = Vec::new();
+    let mut write = |a: &Machine, step| {
+        let write = written(step);
+        nonces.push(write.record.nonce);
+        assert_eq!(write.record.nonce, Some(Nonce(a.random)), "{write:?}");
+        write
+    };
 
-    assert_eq!(nonces.len(), 20);
+    let step = a.step(at(0), absent());
+    let claim = write(&a, step);
+    a.step(at(0), stored(&after(&claim, 10)));
+    let step = a.step(at(5000), Input::Wake);
+    let renewal = write(&a, step);
+    a.step(at(5000), stored(&after(&renewal, 11)));
+    let step = a.step(at(6000), Input::Pass(Durations::default()));
+    let next = write(&a, step);
+    a.step(at(6000), stored(&after(&next, 12)));
+    let step = a.step(at(7000), Input::Release);
+    write(&a, step);
+
+    nonces.sort_unstable_by_key(|nonce| nonce.map(|nonce| nonce.0));
+    nonces.dedup();
+    assert_eq!(nonces.len(), 4, "a nonce identifies one write");
 }
 
 #[test]
@@ -237,7 +249,8 @@ fn an_answer_without_a_request_is_ignored() {
 
         let step = a.step(at(1000), answer);
 
-        assert_eq!((step, token(&a, 1000)), (Step::Sleep(at(5000)), Some(10)));
+        assert_renews(&step, at(0));
+        assert_eq!(token(&a, 1000), Some(10));
     }
 }
 

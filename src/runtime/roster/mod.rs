@@ -2,11 +2,13 @@
 //!
 //! For lists and event streams, which people read; no lock depends on it. Pure: it reads no clock and no store.
 
+mod succession;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub(crate) use self::succession::{Sessions, expand, is_queue};
 use crate::{
     Token,
     api::{
@@ -42,11 +44,15 @@ pub(crate) fn live<'a, T>(records: impl Iterator<Item = (&'a Seen, T)>) -> BTree
     live
 }
 
-/// The live members of the elections that a handle with this prefix names, by election and id.
+/// The live members of the elections that a handle with this prefix names, by election and then in the order of
+/// succession, or by id where there is no order.
 pub(crate) fn members(prefix: &str, records: &[Seen]) -> Vec<Member> {
     let live = live(records.iter().map(|seen| (seen, &seen.entry)));
     let mut members: Vec<_> = live.values().filter_map(|entry| member(prefix, entry)).collect();
-    members.sort_by(|a, b| (&a.election, &a.candidate_id).cmp(&(&b.election, &b.candidate_id)));
+    let place = |member: &Member| member.succession.unwrap_or(u32::MAX);
+    members.sort_by(|a, b| {
+        (&a.election, place(a), &a.candidate_id).cmp(&(&b.election, place(b), &b.candidate_id))
+    });
     members
 }
 
@@ -58,14 +64,19 @@ impl Roster {
     /// The events that lead from the last update to `records`. From nothing at first, so that they report the state.
     ///
     /// A loss comes before the next tenure, and a candidate joins before it is elected and leaves after it has lost.
-    pub(crate) fn update<'a>(&mut self, records: impl Iterator<Item = &'a Seen>) -> Vec<Event> {
+    pub(crate) fn update<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Seen>,
+        sessions: &Sessions,
+    ) -> Vec<Event> {
         let records: Vec<_> = records.collect();
-        let now = live(records.iter().map(|seen| (*seen, seen.entry.clone())));
+        let expanded: Vec<_> = records.iter().flat_map(|seen| expand(seen, sessions)).collect();
+        let now = live(expanded.iter().map(|seen| (seen, seen.entry.clone())));
         let before = std::mem::replace(&mut self.0, now);
         let event = |kind, entry: &Entry, why| Event { kind, entry: entry.clone(), why };
         let lost = differing(&before, &self.0, is_tenure, is_same_tenure);
         let joined = differing(&self.0, &before, is_candidate, |_, _| true);
-        let begun = differing(&self.0, &before, is_tenure, is_same_tenure);
+        let begun = differing(&self.0, &before, is_tenure, |new, old| is_same_tenure(old, new));
         let left = differing(&before, &self.0, is_candidate, |_, _| true);
         lost.map(|old| event(RecordEventKind::Lost, old, Some(end_reason(old, &records))))
             .chain(joined.map(|new| event(RecordEventKind::Joined, new, None)))
@@ -96,9 +107,15 @@ fn end_reason(old: &Entry, records: &[&Seen]) -> EndReason {
     match records.iter().find(|seen| seen.entry.place() == old.place()) {
         None => EndReason::Deleted,
         Some(seen) if seen.entry.found.record.is_free() => EndReason::Released,
-        Some(seen) if seen.expired => EndReason::Expired,
+        Some(seen) if seen.expired || still_names(&seen.entry, old) => EndReason::Expired,
         Some(_) => EndReason::Succeeded,
     }
+}
+
+/// Whether the record still names the tenure that `old` shows: its session is over, and no process has noticed.
+fn still_names(election: &Entry, old: &Entry) -> bool {
+    let Some(queue) = &election.queue else { return false };
+    queue.line.holders.iter().any(|holder| Some(holder.claim.nonce) == old.found.record.nonce)
 }
 
 /// The Lease of the lock or election that a record of this kind belongs to.
@@ -118,8 +135,8 @@ const fn is_candidate(entry: &Entry) -> bool {
 }
 
 /// Whether both show a tenure, and the same one. The holder is the same: it is in the key.
-fn is_same_tenure(a: &Entry, b: &Entry) -> bool {
-    is_tenure(a) && is_tenure(b) && a.found.token() == b.found.token()
+fn is_same_tenure(old: &Entry, new: &Entry) -> bool {
+    is_tenure(old) && is_tenure(new) && old.found.is_same_tenure(&new.found)
 }
 
 /// The member that a record shows, if a handle with this prefix calls its election so: two applications may each have
@@ -138,6 +155,8 @@ fn member(prefix: &str, entry: &Entry) -> Option<Member> {
         role,
         namespace: entry.namespace.to_string(),
         token: entry.found.token().filter(|_| role == Role::Leader).map(Token::new),
+        payload: entry.found.record.payload.as_deref().map(Into::into),
+        succession: entry.succession,
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    protocol::record::{Nonce, Record, Version, Versioned},
+    protocol::record::{Nonce, Record, Version, Versioned, Whole},
     util::clock::Moment,
 };
 
@@ -17,19 +17,21 @@ fn seen(kind: Kind, lease: &str, name: &str, holder: Option<&str>, token: u64) -
     let number = NonZeroU64::new(token).unwrap();
     let record = Record {
         holder: holder.map(Into::into),
-        nonce: Some(Nonce { machine: 1, write: 1 }),
+        nonce: Some(Nonce(1)),
         ttl: Some(TTL),
         token: Some(number),
         ..Record::default()
     };
     let version = Version { number, uid: "uid".into() };
-    let found = Versioned { version, record, age: None, whole: Arc::new(Value::Null) };
+    let found = Versioned { version, record, age: None, whole: Whole::default() };
     let entry = Entry {
         namespace: Namespace::parse("shop").unwrap(),
         lease: lease_name(lease),
         kind: Some(kind),
         name: name.into(),
         found: Arc::new(found),
+        queue: None,
+        succession: None,
     };
     Seen::changed(entry, Moment::default())
 }
@@ -69,7 +71,9 @@ fn listed(Seen { mut entry, .. }: Seen, age: Duration) -> Seen {
 #[track_caller]
 fn events<const N: usize>(steps: [&[Seen]; N]) -> [Vec<String>; N] {
     let mut roster = Roster::default();
-    steps.map(|records| roster.update(records.iter()).into_iter().map(line).collect())
+    steps.map(|records| {
+        roster.update(records.iter(), &Sessions::default()).into_iter().map(line).collect()
+    })
 }
 
 fn line(event: Event) -> String {
@@ -99,6 +103,40 @@ fn a_lock_is_acquired_and_lost_for_one_of_four_reasons() {
         assert_eq!((renewed, later), (vec![], vec![]), "a renewal is no event");
         assert_eq!(ended, events_after);
     }
+}
+
+/// A state of the leader `a` in this version, after the write with this nonce.
+fn leads(version: u64, nonce: u64, token: Option<u64>) -> Seen {
+    let mut seen = leader("a", version);
+    let record = Record {
+        nonce: Some(Nonce(nonce)),
+        token: token.and_then(NonZeroU64::new),
+        ..seen.entry.found.record.clone()
+    };
+    seen.entry.found = Arc::new(Versioned { record, ..(*seen.entry.found).clone() });
+    seen
+}
+
+#[test]
+fn a_token_that_becomes_known_is_no_event() {
+    let [claimed, edited, renewed, ended] =
+        events([&[leads(5, 1, None)], &[leads(6, 1, None)], &[leads(7, 2, Some(5))], &[]]);
+
+    assert_eq!(claimed, ["Joined a", "Elected a"]);
+    assert_eq!((edited, renewed), (vec![], vec![]));
+    assert_eq!(ended, ["Lost a 5 Deleted", "Left a"], "it is known at the end");
+}
+
+#[test]
+fn the_next_tenure_of_the_same_holder_is_an_event_before_its_token_is_known() {
+    let again = ["Lost a 5 Succeeded", "Elected a"];
+
+    let [_, next, renewed] =
+        events([&[leads(7, 2, Some(5))], &[leads(8, 3, None)], &[leads(9, 4, Some(8))]]);
+    assert_eq!((next, renewed), (again.map(Into::into).to_vec(), vec![]));
+
+    let [_, missed] = events([&[leads(5, 1, None)], &[leads(9, 4, Some(8))]]);
+    assert_eq!(missed, ["Lost a Succeeded", "Elected a 8"]);
 }
 
 #[test]
@@ -204,7 +242,7 @@ fn two_prefixes_are_two_elections_and_a_handle_sees_its_own() {
     let records = [of("one-", "a", 5), of("two-", "b", 6)];
     let mut roster = Roster::default();
 
-    let begun = roster.update(records.iter());
+    let begun = roster.update(records.iter(), &Sessions::default());
 
     let kinds = |prefix: &str| -> Vec<_> {
         let events = begun.iter().filter_map(|event| event.election(prefix));
@@ -231,7 +269,7 @@ fn two_prefixes_are_two_elections_and_a_handle_sees_its_own() {
 fn an_elect_event_has_the_role_and_token_that_the_record_shows() {
     let mut roster = Roster::default();
     let mut elect = |records: &[Seen]| -> Vec<_> {
-        let events = roster.update(records.iter());
+        let events = roster.update(records.iter(), &Sessions::default());
         events.iter().filter_map(|event| event.election("")).collect()
     };
     let member = |role, token: Option<u64>| Member {
@@ -240,6 +278,8 @@ fn an_elect_event_has_the_role_and_token_that_the_record_shows() {
         role,
         namespace: "shop".into(),
         token: token.and_then(NonZeroU64::new).map(Token::new),
+        payload: None,
+        succession: None,
     };
     let (follows, leads) = (member(Role::Follower, None), member(Role::Leader, Some(5)));
 
@@ -252,7 +292,8 @@ fn an_elect_event_has_the_role_and_token_that_the_record_shows() {
 fn an_event_as_json_names_the_election_and_its_candidate() {
     let mut roster = Roster::default();
     let mut json = |records: &[Seen]| -> Vec<_> {
-        let events = roster.update(records.iter()).into_iter().map(RecordEvent::from);
+        let events =
+            roster.update(records.iter(), &Sessions::default()).into_iter().map(RecordEvent::from);
         events.map(|event| (event.lease.clone(), serde_json::to_value(event).unwrap())).collect()
     };
     let event = |event, kind, name: &str, token: Value, why: Value| {

@@ -21,7 +21,7 @@ pub(super) const SPEC: [&str; 6] = [
 /// rejected for another reason than its version.
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for the fuzz target only"))]
 pub fn check_lease(whole: &Value) -> bool {
-    let base = match decode(whole.clone()) {
+    let base = match decode(whole) {
         Ok(base) => base,
         Err(Error::InvalidRecord { .. }) => return false,
         Err(error) => panic!("rejected for another reason than its version: {error}"),
@@ -36,12 +36,12 @@ pub fn check_lease(whole: &Value) -> bool {
         Some(""),
         "an empty holder must be decoded as absent"
     );
-    let _ = (acquired_ago(&base), base.token(), entry(base.clone()));
+    let _ = (acquired_ago(&base), base.token(), decode_entry(whole));
     let preferred = base.record.preferred.clone();
     let write = claim(Some(base));
-    let written = encode(&key(Kind::Election, "orders"), &write, None);
+    let written = encode(&key(Kind::Election, "orders"), &write, &Extras::default());
     assert_eq!(foreign_fields(written.clone()), foreign_fields(whole.clone()));
-    let read = decode(written).expect("it has the version of its base");
+    let read = decode(&written).expect("it has the version of its base");
     assert_eq!(read.record, Record { preferred, ..write.record });
     true
 }
@@ -55,7 +55,7 @@ pub(super) fn key(kind: Kind, name: &str) -> RecordKey {
 pub(super) fn claim(base: Option<Versioned>) -> Write {
     let record = Record {
         holder: Some("me".into()),
-        nonce: Some(Nonce { machine: 7, write: 1 }),
+        nonce: Some(Nonce(7)),
         ttl: Some(Duration::from_secs(15)),
         transitions: 3,
         ..Record::default()
@@ -69,6 +69,6 @@ fn foreign_fields(mut lease: Value) -> Value {
     let metadata = map(&mut lease, "metadata");
     metadata.retain(|name, _| name != "resourceVersion" && name != "uid");
     field(metadata, "labels").retain(|name, _| name != KIND && name != ELECTION);
-    field(metadata, "annotations").retain(|name, _| name != MARK);
+    field(metadata, "annotations").retain(|name, _| name != MARK && name != not_before::NOT_BEFORE);
     lease
 }

@@ -3,7 +3,7 @@
 //! A write starts from the whole object as the server sent it, and replaces only what this crate owns. Labels,
 //! annotations and fields of other programs are preserved, including fields that this crate does not know.
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,9 @@ use crate::{
     api::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
+        record::NotBefore,
     },
-    protocol::record::{Nonce, Record, Version, Versioned, Write, WriteKind},
+    protocol::record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
     store::{Entry, Kind, RecordKey},
     util::environment,
 };
@@ -47,6 +48,18 @@ struct Mark {
     /// which that write gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<NonZeroU64>,
+    /// The text that a candidate was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+}
+
+/// What a new Lease gets besides its record. A Lease that exists keeps what it has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extras {
+    /// The owner of candidate records.
+    pub(super) pod: Option<Pod>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 /// The pod that owns candidate records, so that the garbage collector removes them with the pod.
@@ -63,14 +76,38 @@ pub(super) struct Pod {
 ///
 /// [`Error::Unavailable`] if the response is about another object. The version of that object must not be used, because
 /// if it is higher, every correct response after it would look outdated.
-pub(super) fn decode_response(key: &RecordKey, whole: Value) -> Result<Versioned> {
-    let metadata = &whole["metadata"];
+pub(super) fn decode_response(key: &RecordKey, object: &Value) -> Result<Versioned> {
+    check_object(key.lease.as_str(), Some(&key.namespace), object)?;
+    decode(object)
+}
+
+/// Checks that a response is about the object with this name.
+///
+/// # Errors
+///
+/// As [`decode_response`].
+pub(super) fn check_object(
+    lease: &str,
+    namespace: Option<&Namespace>,
+    object: &Value,
+) -> Result<()> {
+    let metadata = &object["metadata"];
     let other = |field: &str, own: &str| metadata[field].as_str().filter(|found| *found != own);
-    let named = metadata["name"].is_string() && other("name", key.lease.as_str()).is_none();
-    if !named || other("namespace", key.namespace.as_str()).is_some() {
-        return Err(malformed(WrongObject));
+    let named = metadata["name"].is_string() && other("name", lease).is_none();
+    let elsewhere =
+        namespace.is_some_and(|namespace| other("namespace", namespace.as_str()).is_some());
+    if named && !elsewhere { Ok(()) } else { Err(malformed(WrongObject)) }
+}
+
+/// Makes the next write to a Lease that this crate has just created end the tracking of field managers.
+///
+/// `object` is the answer to the create, and the next write is conditional on its version, so no other program has
+/// written to the Lease. The server takes this value as the request to remove the field. It then tracks no managers
+/// of the object until a program uses server-side apply, so each later write costs the server less.
+pub(super) fn untrack_created(object: &mut Value) {
+    if let Some(managers) = object.pointer_mut("/metadata/managedFields").filter(|m| m.is_array()) {
+        *managers = json!([{}]);
     }
-    decode(whole)
 }
 
 /// A proxy or a server mixed up two responses.
@@ -85,8 +122,8 @@ struct WrongObject;
 /// # Errors
 ///
 /// [`Error::InvalidRecord`] if the object has no version that could serve as a fencing token.
-pub(super) fn decode(whole: Value) -> Result<Versioned> {
-    let metadata = &whole["metadata"];
+pub(super) fn decode(object: &Value) -> Result<Versioned> {
+    let metadata = &object["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
     let number = version.parse().map_err(|_| Error::InvalidRecord {
@@ -104,7 +141,7 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
         });
     };
     let version = Version { number, uid: uid.into() };
-    let spec = &whole["spec"];
+    let spec = &object["spec"];
     let holder = spec["holderIdentity"].as_str().filter(|holder| !holder.is_empty());
     let mark = metadata["annotations"][MARK]
         .as_str()
@@ -128,14 +165,21 @@ pub(super) fn decode(whole: Value) -> Result<Versioned> {
             .filter(|holder| !holder.is_empty())
             .map(Into::into),
         token: mark.as_ref().and_then(|mark| mark.token),
+        not_before: not_before::read(&metadata["annotations"]),
+        payload: mark.and_then(|mark| mark.payload).map(Into::into),
     };
     let age = renewed.map(elapsed_since);
-    Ok(Versioned { version, record, age, whole: Arc::new(whole) })
+    Ok(Versioned { version, record, age, whole: Whole::of(object) })
 }
 
-/// Adds the purpose of a listed or watched record, from its labels and annotations.
-pub(super) fn entry(found: Versioned) -> Entry {
-    let metadata = &found.whole["metadata"];
+/// Decodes a listed or watched object, with its purpose from its labels and annotations.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub(super) fn decode_entry(object: &Value) -> Result<Entry> {
+    let found = decode(object)?;
+    let metadata = &object["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
     let annotation = |key: &str| metadata["annotations"][key].as_str();
     let namespace = Namespace::stored(metadata["namespace"].as_str().unwrap_or_default());
@@ -148,16 +192,24 @@ pub(super) fn entry(found: Versioned) -> Entry {
         }
         _ => None,
     };
-    let name = annotation(NAME).unwrap_or(name).to_owned();
-    Entry { namespace, lease, kind, name, found: Arc::new(found) }
+    let name = stored_name(object).to_owned();
+    let queue = super::sessions::codec::claims(&found.record, object);
+    Ok(Entry { namespace, lease, kind, name, found: Arc::new(found), queue, succession: None })
+}
+
+/// The name of a lock or election, as its caller wrote it.
+pub(super) fn stored_name(object: &Value) -> &str {
+    let metadata = &object["metadata"];
+    let name = metadata["name"].as_str().unwrap_or_default();
+    metadata["annotations"][NAME].as_str().unwrap_or(name)
 }
 
 /// The object to send: the base of `write`, with the values of its record.
-pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value {
+pub(super) fn encode(key: &RecordKey, write: &Write, extras: &Extras) -> Value {
     let now = format!("{:.6}", wall_clock());
     let mut object = match &write.base {
-        Some(base) => (*base.whole).clone(),
-        None => new_object(key, pod),
+        Some(base) => base.whole.object(),
+        None => new_object(key, extras),
     };
     let record = &write.record;
     let metadata = map(&mut object, "metadata");
@@ -171,9 +223,12 @@ pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value
         renewed: now.clone(),
         write: record.nonce.as_ref().map(Nonce::to_string).unwrap_or_default(),
         token: record.token,
+        payload: record.payload.as_deref().map(Into::into),
     };
     let mark = serde_json::to_string(&mark).unwrap_or_default();
-    field(metadata, "annotations").insert(MARK.into(), mark.into());
+    let annotations = field(metadata, "annotations");
+    annotations.insert(MARK.into(), mark.into());
+    not_before::set(annotations, record.not_before.as_deref());
     let spec = map(&mut object, "spec");
     spec.insert("holderIdentity".into(), record.holder.as_deref().unwrap_or_default().into());
     if let Some(ttl) = record.ttl {
@@ -187,21 +242,26 @@ pub(super) fn encode(key: &RecordKey, write: &Write, pod: Option<&Pod>) -> Value
     object
 }
 
-/// The object to send so that it has no holder. Everything else stays as it is.
-pub(super) fn released(whole: &Value) -> Value {
-    let mut object = whole.clone();
+/// The object to send so that it has no holder and another tenure may begin at once. Everything else stays as it is.
+pub(super) fn released(whole: &Whole) -> Value {
+    let mut object = whole.object();
+    let annotations = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    if let Some(annotations) = annotations {
+        not_before::set(annotations, None);
+    }
     map(&mut object, "spec").insert("holderIdentity".into(), "".into());
     object
 }
 
-fn new_object(key: &RecordKey, pod: Option<&Pod>) -> Value {
+pub(super) fn new_object(key: &RecordKey, extras: &Extras) -> Value {
     let mut object = json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": { "name": key.lease.as_str(), "namespace": key.namespace.as_str() },
     });
+    extras.set(&mut object);
     // The garbage collector regards an owner in another namespace as missing, and would delete the record at once.
-    let owner = pod.filter(|pod| {
+    let owner = extras.pod.as_ref().filter(|pod| {
         matches!(key.kind, Kind::Candidate(_)) && pod.namespace == key.namespace.as_str()
     });
     if let Some(pod) = owner {
@@ -211,8 +271,21 @@ fn new_object(key: &RecordKey, pod: Option<&Pod>) -> Value {
     object
 }
 
+impl Extras {
+    /// Sets the caller's labels and annotations.
+    pub(super) fn set(&self, object: &mut Value) {
+        let metadata = map(object, "metadata");
+        for (name, pairs) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            if !pairs.is_empty() {
+                field(metadata, name)
+                    .extend(pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())));
+            }
+        }
+    }
+}
+
 /// Sets the labels for selectors, and the names that the name of the Lease cannot hold.
-fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key: &RecordKey) {
+pub(super) fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key: &RecordKey) {
     let (kind, election) = match &key.kind {
         Kind::Lock => ("lock", None),
         Kind::Election => ("election", Some(&key.lease)),
@@ -233,14 +306,17 @@ fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key: &RecordKey
 }
 
 /// The map `name` in `object`. Creates it if there is none.
-fn map<'a>(object: &'a mut Value, name: &str) -> &'a mut Map<String, Value> {
+pub(super) fn map<'a>(object: &'a mut Value, name: &str) -> &'a mut Map<String, Value> {
     if !object.is_object() {
         *object = Value::Object(Map::new());
     }
     field(object.as_object_mut().expect("created above if missing"), name)
 }
 
-fn field<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+pub(super) fn field<'a>(
+    object: &'a mut Map<String, Value>,
+    name: &str,
+) -> &'a mut Map<String, Value> {
     let value = object.entry(name).or_insert(Value::Null);
     if !value.is_object() {
         *value = Value::Object(Map::new());
@@ -254,7 +330,15 @@ fn time(text: &str) -> Option<Timestamp> {
 
 /// The time since the tenure began, as its holder wrote it.
 pub(super) fn acquired_ago(found: &Versioned) -> Option<Duration> {
-    found.whole["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
+    found.whole.object()["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
+}
+
+/// The time before which no other tenure may begin, if the wall clock shows that it has not passed and may be right.
+pub(super) fn not_before(found: &Versioned) -> Option<NotBefore> {
+    let not_before = found.record.not_before.as_deref()?;
+    let ahead = not_before.time.duration_since(environment::wall_clock()).unwrap_or_default();
+    let counts = !ahead.is_zero() && ahead <= not_before.length * 2;
+    counts.then(|| not_before.clone())
 }
 
 /// The time since `then`. Zero if `then` is in the future.
@@ -263,7 +347,7 @@ fn elapsed_since(then: Timestamp) -> Duration {
 }
 
 /// Wall time, for people and other programs to read. No decision depends on it.
-fn wall_clock() -> Timestamp {
+pub(super) fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
 }
 
@@ -274,6 +358,7 @@ pub(super) fn malformed(error: impl std::error::Error + Send + Sync + 'static) -
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod check;
+mod not_before;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Properties of every object that a server can send, and of every record that is encoded.
 
+use std::time::SystemTime;
+
 use proptest::{option, prelude::*};
 
 use super::{
@@ -7,6 +9,7 @@ use super::{
     tests::stored,
     *,
 };
+use crate::api::timing::MAX_AT_LEAST;
 
 fn any_json() -> impl Strategy<Value = Value> + Clone {
     let leaf = prop_oneof![
@@ -60,9 +63,23 @@ fn a_mark() -> impl Strategy<Value = Value> {
     prop_oneof![mark, text]
 }
 
+/// A not-before time in the format of this crate, with arbitrary values.
+fn a_not_before() -> impl Strategy<Value = Value> {
+    let length = prop_oneof![
+        prop::sample::select(vec!["10m", "PT1S", "-1s", "0s", "367d", "8784h", "8785h"])
+            .prop_map(Value::from),
+        any_json()
+    ];
+    let stated = (a_time(), length, any_json()).prop_map(|(time, length, holder)| {
+        json!({ "time": time, "length": length, "holder": holder }).to_string().into()
+    });
+    prop_oneof![stated, any_json()]
+}
+
 prop_compose! {
     fn a_lease()(
-        metadata in any_json(), labels in any_json(), annotations in any_json(), mark in a_mark(), kind in any_json(),
+        metadata in any_json(), labels in any_json(), annotations in any_json(),
+        (mark, not_before) in (a_mark(), a_not_before()), kind in any_json(),
         version in a_version(), spec in any_json(), holder in any_json(), ttl in a_number(), changes in a_number(),
         (renewed, acquired) in (a_time(), a_time()), preferred in any_json(), more in any_json(),
     ) -> Value {
@@ -76,6 +93,7 @@ prop_compose! {
         lease["metadata"]["uid"] = "u-1".into();
         if lease["metadata"]["annotations"].is_object() {
             lease["metadata"]["annotations"][MARK] = mark;
+            lease["metadata"]["annotations"][not_before::NOT_BEFORE] = not_before;
         }
         if lease["spec"].is_object() {
             let fields = [holder, ttl, changes, renewed, acquired, preferred];
@@ -88,17 +106,30 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn a_stated_not_before()(
+        millis in 0..=253_402_200_000_000_u64, length in 1..=MAX_AT_LEAST.as_nanos(), holder in ".{0,40}",
+    ) -> Arc<NotBefore> {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        let length = Duration::from_nanos(u64::try_from(length).unwrap());
+        Arc::new(NotBefore { time, length, holder })
+    }
+}
+
+prop_compose! {
     fn a_record()(
-        holder in option::of(".{1,40}"), machine in any::<u64>(), write in any::<u64>(),
+        holder in option::of(".{1,40}"), nonce in any::<u64>(),
         ttl in 1..=u64::from(u32::MAX), transitions in 0..=i32::MAX, token in any::<Option<NonZeroU64>>(),
+        not_before in option::of(a_stated_not_before()), payload in option::of(".{1,40}"),
     ) -> Record {
         Record {
             holder: holder.map(Into::into),
-            nonce: Some(Nonce { machine, write }),
+            nonce: Some(Nonce(nonce)),
             ttl: Some(Duration::from_secs(ttl)),
             transitions,
             preferred: None,
             token,
+            not_before,
+            payload: payload.map(Into::into),
         }
     }
 }
@@ -119,7 +150,7 @@ proptest! {
     fn every_record_is_decoded_as_it_was_encoded(record in a_record(), claims in any::<bool>()) {
         let change = if claims { WriteKind::Claim } else { WriteKind::Renew };
         let write = Write { base: None, kind: change, record };
-        let found = decode(stored(encode(&key(Kind::Lock, "orders"), &write, None))).unwrap();
+        let found = decode(&stored(encode(&key(Kind::Lock, "orders"), &write, &Extras::default()))).unwrap();
         prop_assert_eq!(found.record, write.record);
     }
 }

@@ -1,0 +1,113 @@
+//! Options of a session, and what it reports.
+
+use std::time::Duration;
+
+use super::{
+    error::{Error, Result},
+    timing::Timing,
+};
+
+/// The largest number of slots: the record has a label for each holder.
+const MAX_SLOTS: u16 = 256;
+
+/// How a lock is shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LockMode {
+    /// With no other holder.
+    #[default]
+    Exclusive,
+    /// With other shared holders: see [`LockOptions::shared`](crate::LockOptions::shared).
+    Shared,
+    /// One of so many slots: see [`LockOptions::slots`](crate::LockOptions::slots).
+    Slots(u16),
+}
+
+impl QueueEntry {
+    pub(crate) const fn new(session: String, mode: LockMode, slot: Option<u16>) -> Self {
+        Self { session, mode, slot }
+    }
+}
+
+impl LockMode {
+    /// Refuses a mode that needs a session.
+    pub(crate) const fn without_session(self) -> Result<()> {
+        match self {
+            Self::Exclusive => Ok(()),
+            Self::Shared => Err(Error::NeedsSession { option: "shared" }),
+            Self::Slots(_) => Err(Error::NeedsSession { option: "slots" }),
+        }
+    }
+
+    pub(crate) fn check(self) -> Result<Self> {
+        match self {
+            Self::Slots(slots) if slots == 0 || slots > MAX_SLOTS => Err(Error::invalid(
+                "number of slots",
+                &slots.to_string(),
+                format!("it must be 1 to {MAX_SLOTS}"),
+            )),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Holders and waiters of a lock of sessions, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockQueue {
+    /// The holders: at most one if the lock is exclusive.
+    pub holders: Vec<QueueEntry>,
+    /// The waiters: the first one is next.
+    pub waiters: Vec<QueueEntry>,
+    /// A holder without a session: another elector, or a handle without one.
+    pub other_holder: Option<String>,
+}
+
+/// One call of `lock` in a [`LockQueue`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueEntry {
+    /// The session.
+    pub session: String,
+    /// How the lock is shared.
+    pub mode: LockMode,
+    /// The slot of a holder, if the lock has slots.
+    pub slot: Option<u16>,
+}
+
+/// Options of a session.
+///
+/// ```
+/// use std::time::Duration;
+/// let options = leasehold::SessionOptions::default().ttl(Duration::from_secs(30));
+/// assert_eq!(options.ttl, Duration::from_secs(30));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// How long other processes must see no heartbeat before they may end the session.
+    pub ttl: Duration,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(15) }
+    }
+}
+
+impl SessionOptions {
+    /// How long other processes must see no heartbeat before they may end the session, and take its locks.
+    ///
+    /// Defaults to 15 s. Longer survives a longer API outage; shorter fails over sooner. Rounded up to whole seconds, at
+    /// most a day. The heartbeat comes every third of it, and one heartbeat is trusted for nine tenths of it.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// The time to live in whole seconds.
+    pub(crate) fn check(&self) -> Result<Duration> {
+        Ok(Timing::new(self.ttl).check()?.ttl())
+    }
+}

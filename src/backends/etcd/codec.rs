@@ -1,0 +1,365 @@
+//! Converts values of keys to records and back.
+//!
+//! A value is JSON that a person can read, with the version of the format. A write starts from the whole value and
+//! replaces only what this crate owns. What has the key, the revision of its creation and that of its last write is not
+//! repeated in the value: they are the name, the uid and the version.
+
+use std::{
+    num::NonZeroU64,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{keys, messages::KeyValue};
+use crate::{
+    api::{
+        error::{Error, Result},
+        name::{LeaseName, Namespace},
+        record::NotBefore,
+        timing::MAX_AT_LEAST,
+    },
+    protocol::{
+        queue::record::{FENCE, LockRecord, LockWrite, StoredLock},
+        record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
+        session::{SessionId, SessionRecord, Stored},
+    },
+    store::{Entry, Kind, ListedSession, RecordKey, sessions::HeldLock},
+    util::environment,
+};
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// The value of a key. All fields but the first may be absent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Text {
+    v: u32,
+    /// `lock`, `election`, `candidate` or `session`.
+    kind: String,
+    /// The name of the lock or election, as its caller wrote it.
+    name: String,
+    /// Of a candidate: the name of the election's record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate_of: Option<String>,
+    /// The identity of the holder; absent if the record is free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    /// In seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<u64>,
+    transitions: i32,
+    /// When the tenure began, and when it was renewed: for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acquired: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed: Option<Timestamp>,
+    /// The identifier of the write: see [`Nonce`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write: Option<String>,
+    /// In a claim: how often the key is written when the claim is stored. If that is still so, no other write followed,
+    /// and the revision of the key is the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim: Option<i64>,
+    /// The token, after the claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<NonZeroU64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<NotBeforeText>,
+    /// Holders and queue of a lock of sessions: see `protocol::queue::line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<Value>,
+    /// The text that a candidate was started with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    /// Of a session: the identity of its process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    /// What this version of the crate does not know.
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// A [`NotBefore`] as a person reads it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct NotBeforeText {
+    time: Timestamp,
+    /// For example `10m`. A longer one than a caller may ask for is not believed.
+    length: SignedDuration,
+    holder: String,
+}
+
+/// A value with the revisions of its key.
+struct Decoded {
+    version: Version,
+    text: Text,
+    /// How often the key was written.
+    writes: i64,
+}
+
+/// The value to write, and the key as it is then stored.
+pub(super) struct Encoded(Text, i64);
+
+impl Encoded {
+    pub(super) fn value(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).unwrap_or_default()
+    }
+
+    /// The key as it is stored after the write at `revision`.
+    pub(super) fn stored(&self, key: &str, base: Option<&Version>, revision: i64) -> KeyValue {
+        KeyValue {
+            key: key.into(),
+            create_revision: base.map_or(revision, created),
+            mod_revision: revision,
+            version: self.1,
+            value: self.value(),
+        }
+    }
+}
+
+/// The revision at which the key was created.
+pub(super) fn created(version: &Version) -> i64 {
+    version.uid.parse().unwrap_or_default()
+}
+
+fn decode(kv: &KeyValue) -> Result<Decoded> {
+    let invalid = |reason: String| Error::InvalidRecord {
+        name: String::from_utf8_lossy(&kv.key).into_owned(),
+        reason,
+    };
+    let text: Text = serde_json::from_slice(&kv.value).map_err(|error| {
+        invalid(format!(
+            "its value is not a record of this crate ({error}). Choose another prefix, or delete the key"
+        ))
+    })?;
+    if text.v != FORMAT {
+        return Err(invalid(format!(
+            "its value has format {}, and this version of the crate knows {FORMAT}. Use a newer version",
+            text.v
+        )));
+    }
+    let number = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new);
+    let number = number.ok_or_else(|| invalid("etcd gave it no revision".into()))?;
+    let version = Version { number, uid: kv.create_revision.to_string().into() };
+    Ok(Decoded { version, text, writes: kv.version })
+}
+
+impl Decoded {
+    fn whole(&self) -> Whole {
+        Whole::of(&json!([self.writes, self.text]))
+    }
+
+    fn holder(&self) -> Option<&str> {
+        self.text.holder.as_deref().filter(|holder| !holder.is_empty())
+    }
+
+    fn record(&self) -> Record {
+        let text = &self.text;
+        let nonce = text.write.as_ref().and_then(|nonce| nonce.parse().ok());
+        let claimed = (text.claim == Some(self.writes)).then_some(self.version.number);
+        Record {
+            holder: self.holder().map(Into::into),
+            nonce,
+            ttl: text.ttl.filter(|&secs| secs > 0).map(Duration::from_secs),
+            transitions: text.transitions,
+            preferred: None,
+            token: text.token.or(claimed.filter(|_| self.holder().is_some() && nonce.is_some())),
+            not_before: text.not_before.as_ref().and_then(NotBeforeText::read).map(Arc::new),
+            payload: text.payload.as_deref().map(Into::into),
+        }
+    }
+
+    fn lock(&self) -> StoredLock {
+        let Record { holder, ttl, .. } = self.record();
+        let lives = Record { ttl, ..Record::default() }.lives();
+        let line = self.text.queue.as_ref().map(Value::to_string);
+        // Our own writes to the queue are none of its holder.
+        let spec = || json!(Text { queue: None, ..self.text.clone() }).to_string().into();
+        let record = LockRecord::judge(holder.as_deref(), line.as_deref(), lives, spec);
+        Stored { version: self.version.clone(), record, whole: self.whole() }
+    }
+}
+
+impl NotBeforeText {
+    fn read(&self) -> Option<NotBefore> {
+        let length = Duration::try_from(self.length).ok()?;
+        let time = SystemTime::from(self.time);
+        let possible =
+            !length.is_zero() && length <= MAX_AT_LEAST && time >= SystemTime::UNIX_EPOCH;
+        possible.then(|| NotBefore { time, length, holder: self.holder.clone() })
+    }
+
+    fn written(not_before: &NotBefore) -> Option<Self> {
+        let NotBefore { time, length, holder } = not_before;
+        let (time, length) = (Timestamp::try_from(*time).ok()?, (*length).try_into().ok()?);
+        Some(Self { time, length, holder: holder.clone() })
+    }
+}
+
+/// The record of a lock or an election, or of a candidate.
+pub(super) fn decode_record(kv: &KeyValue) -> Result<Versioned> {
+    let decoded = decode(kv)?;
+    let age = decoded.text.renewed.map(|renewed| {
+        Duration::try_from(wall_clock().duration_since(renewed)).unwrap_or_default()
+    });
+    let (record, whole) = (decoded.record(), decoded.whole());
+    Ok(Versioned { version: decoded.version, record, age, whole })
+}
+
+/// A listed or watched record with its purpose. One that cannot be read is skipped, so that it does not hide the others.
+pub(super) fn decode_entry(namespace: &Namespace, kv: &KeyValue) -> Option<Entry> {
+    let decoded = skip_invalid(decode(kv))?;
+    let queue = decoded.text.queue.is_some().then(|| Arc::new(decoded.lock().record));
+    let Text { kind, name, candidate_of, .. } = decoded.text;
+    let kind = match kind.as_str() {
+        "lock" => Some(Kind::Lock),
+        "election" => Some(Kind::Election),
+        "candidate" => candidate_of.map(|election| Kind::Candidate(LeaseName::stored(&election))),
+        _ => None,
+    };
+    let found = Arc::new(skip_invalid(decode_record(kv))?);
+    Some(Entry {
+        namespace: namespace.clone(),
+        lease: lease(kv),
+        kind,
+        name,
+        found,
+        queue,
+        succession: None,
+    })
+}
+
+fn skip_invalid<T>(decoded: Result<T>) -> Option<T> {
+    decoded.inspect_err(|error| tracing::warn!(%error, "skipping a key that cannot be read")).ok()
+}
+
+/// The value of `write`.
+pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
+    let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
+    let (record, now) = (&write.record, wall_clock());
+    let claims = write.kind == WriteKind::Claim;
+    text.holder = record.holder.as_deref().map(Into::into);
+    text.ttl = record.ttl.map(|ttl| ttl.as_secs());
+    text.transitions = record.transitions;
+    text.write = record.nonce.as_ref().map(Nonce::to_string);
+    text.claim = claims.then_some(writes);
+    text.token = record.token.filter(|_| !claims);
+    text.payload = record.payload.as_deref().map(Into::into);
+    text.not_before = record.not_before.as_deref().and_then(NotBeforeText::written);
+    text.acquired = if claims { Some(now) } else { text.acquired };
+    text.renewed = Some(now);
+    Encoded(text, writes)
+}
+
+/// The whole value of the base, and how often the key is written after this write.
+fn begin(key: &RecordKey, whole: Option<&Whole>) -> (Text, i64) {
+    let (mut text, writes) = base(whole);
+    let (kind, election) = match &key.kind {
+        Kind::Lock => ("lock", None),
+        Kind::Election => ("election", None),
+        Kind::Candidate(election) => ("candidate", Some(election.to_string())),
+    };
+    (text.v, text.kind, text.name) = (FORMAT, kind.into(), key.name.to_string());
+    text.candidate_of = election;
+    (text, writes)
+}
+
+fn base(whole: Option<&Whole>) -> (Text, i64) {
+    let base = whole.and_then(|whole| serde_json::from_value(whole.object()).ok());
+    let (writes, text): (i64, Text) = base.unwrap_or_default();
+    (text, writes + 1)
+}
+
+/// The record of a lock with its holders and its queue.
+pub(super) fn decode_lock(kv: &KeyValue) -> Result<StoredLock> {
+    Ok(decode(kv)?.lock())
+}
+
+/// A listed or watched lock, if it can be read.
+pub(super) fn decode_held(kv: &KeyValue) -> Option<HeldLock> {
+    let decoded = skip_invalid(decode(kv))?;
+    let found = Arc::new(decoded.lock());
+    let kind = if decoded.text.kind == "election" { Kind::Election } else { Kind::Lock };
+    Some(HeldLock { lease: lease(kv), name: decoded.text.name, kind, found })
+}
+
+/// Whether `session` is a holder of the lock.
+pub(super) fn holds(held: &HeldLock, session: &SessionId) -> bool {
+    held.found.record.line.held_by().contains(session)
+}
+
+/// The value of `write`.
+pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite) -> Encoded {
+    let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
+    text.queue = serde_json::from_str(&write.line.to_text()).ok();
+    if write.changes_holders {
+        let now = Some(wall_clock());
+        text.holder = write.line.holder().map(ToString::to_string);
+        text.ttl = Some(FENCE.as_secs());
+        text.transitions =
+            Record { transitions: text.transitions, ..Record::default() }.next_transition();
+        (text.write, text.claim, text.token) = (None, None, None);
+        (text.acquired, text.renewed) = (now, now);
+    }
+    Encoded(text, writes)
+}
+
+/// The record of a session.
+pub(super) fn decode_session(kv: &KeyValue) -> Result<Stored<SessionRecord>> {
+    let decoded = decode(kv)?;
+    let record = SessionRecord {
+        holder: decoded.holder().map(Into::into),
+        mark: decoded.text.transitions,
+        identity: decoded.text.identity.as_deref().unwrap_or_default().into(),
+    };
+    let whole = decoded.whole();
+    Ok(Stored { version: decoded.version, record, whole })
+}
+
+/// A listed session, if it was not renewed for this long.
+pub(super) fn decode_stale(
+    kv: &KeyValue,
+    age: Duration,
+) -> Option<(SessionId, Arc<Stored<SessionRecord>>)> {
+    let id = SessionId::parse(keys::name(&kv.key))?;
+    let renewed = decode_record(kv).ok()?.age;
+    let stale = renewed.is_none_or(|renewed| renewed >= age);
+    Some((id, Arc::new(decode_session(kv).ok().filter(|_| stale)?)))
+}
+
+/// The value of a session.
+pub(super) fn encode_session(
+    id: &SessionId,
+    stored: Option<&Stored<SessionRecord>>,
+    record: &SessionRecord,
+) -> Encoded {
+    let (mut text, writes) = base(stored.map(|stored| &stored.whole));
+    (text.v, text.kind, text.name) = (FORMAT, "session".into(), id.to_string());
+    text.holder = record.holder.as_deref().map(Into::into);
+    text.ttl = Some(id.ttl().as_secs());
+    text.transitions = record.mark;
+    text.identity = Some(record.identity.to_string());
+    text.renewed = Some(wall_clock());
+    Encoded(text, writes)
+}
+
+pub(super) fn lease(kv: &KeyValue) -> LeaseName {
+    LeaseName::stored(keys::name(&kv.key))
+}
+
+/// Wall time, for people to read. No decision depends on it.
+fn wall_clock() -> Timestamp {
+    Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
+}
+
+/// A session, as it is listed for people.
+pub(super) fn decode_session_entry(kv: &KeyValue) -> Option<ListedSession> {
+    let id = SessionId::parse(keys::name(&kv.key))?;
+    let found = skip_invalid(decode_record(kv))?;
+    let is_over = found.record.holder.is_none();
+    Some(ListedSession { id, version: found.version.number, is_over, age: found.age })
+}

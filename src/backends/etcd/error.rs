@@ -1,0 +1,179 @@
+//! The meaning of a failed request: the only place where a status of etcd becomes an error.
+//!
+//! | answer | write stored? | error |
+//! |---|---|---|
+//! | wrong user, password or token; no permission | no | [`Error::PermissionDenied`] |
+//! | a request that etcd does not understand or that is too large | no | [`Error::Rejected`] |
+//! | no space | **unknown**: the write that fills the store is stored and refused | [`Error::Unavailable`] |
+//! | everything else: no answer, no leader, too many requests | unknown | [`Error::Unavailable`] |
+
+use std::sync::Arc;
+
+use tonic::{Code, Status};
+
+use super::BACKEND;
+use crate::api::error::{Cause, Error};
+
+/// The request that failed, so that the error can name it.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) verb: &'static str,
+    pub(super) namespace: String,
+    /// The key, or the beginning of the keys.
+    pub(super) key: String,
+}
+
+/// etcd's own words, as the cause of an [`Error::Unavailable`].
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Answer {
+    message: String,
+    source: Option<Cause>,
+}
+
+impl Context {
+    /// The error for a caller.
+    pub(super) fn error(&self, status: &Status) -> Error {
+        let message = status.message();
+        match status.code() {
+            Code::PermissionDenied => self.denied(format!(
+                "{message}. Grant the user a role with readwrite on the prefix of the keys"
+            )),
+            _ if is_about_user(status) => self.denied(format!(
+                "{message}. Check the user and the password, and that etcd knows the user"
+            )),
+            Code::InvalidArgument | Code::Unimplemented => Error::Rejected {
+                backend: BACKEND,
+                name: self.key.clone(),
+                reason: format!("{} {}: {message}", self.verb, self.key),
+            },
+            _ if is_no_space(status) => self.unavailable(
+                format!(
+                    "{message}. Compact and defragment etcd, or raise its quota, then disarm the alarm"
+                ),
+                None,
+            ),
+            // The message of a transport names no cause.
+            _ => match std::error::Error::source(status) {
+                Some(source) => self.unavailable("no answer from etcd".into(), Some(innermost(source))),
+                None => self.unavailable(format!("etcd answered: {message}"), None),
+            },
+        }
+    }
+
+    fn denied(&self, reason: String) -> Error {
+        Error::PermissionDenied {
+            verb: self.verb,
+            resource: format!("key {}", self.key),
+            namespace: self.namespace.clone(),
+            reason,
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "the other errors name the request")]
+    fn unavailable(&self, message: String, source: Option<Cause>) -> Error {
+        Error::unavailable(BACKEND, Answer { message, source })
+    }
+}
+
+/// The cause at the end of the chain, as text, because the chain repeats itself and cannot be shared.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> Cause {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    Arc::new(Answer { message: last.to_string(), source: None })
+}
+
+/// Whether `status` says nothing about whether the request was executed. Another node may answer.
+pub(super) fn is_unknown(status: &Status) -> bool {
+    !matches!(
+        status.code(),
+        Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::Unauthenticated
+            | Code::Unimplemented
+    )
+}
+
+/// Whether the token is not valid, any more or at this node. With a new one the request may succeed.
+pub(super) fn is_about_token(status: &Status) -> bool {
+    status.code() == Code::Unauthenticated
+        || status.message().contains("revision of auth store is old")
+}
+
+fn is_about_user(status: &Status) -> bool {
+    let words = ["user name is empty", "authentication failed"];
+    is_about_token(status) || words.iter().any(|words| status.message().contains(words))
+}
+
+fn is_no_space(status: &Status) -> bool {
+    status.message().contains("database space exceeded")
+}
+
+/// The status for the reason that etcd gives when it ends a watch.
+pub(super) fn canceled(reason: &str) -> Status {
+    let code = match reason {
+        _ if reason.contains("permission denied") => Code::PermissionDenied,
+        _ if reason.contains("auth token") || reason.contains("auth store") => {
+            Code::Unauthenticated
+        }
+        _ if reason.contains("user name is empty") => Code::InvalidArgument,
+        _ => Code::Unavailable,
+    };
+    Status::new(code, format!("etcd ended the watch: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: Code, message: &str) -> Error {
+        let context =
+            Context { verb: "put", namespace: "shop".into(), key: "/leasehold/shop/x".into() };
+        context.error(&Status::new(code, message))
+    }
+
+    #[test]
+    fn a_store_without_space_leaves_the_outcome_of_a_write_unknown() {
+        let full = error(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded");
+        assert!(matches!(full, Error::Unavailable { .. }), "{full:?}");
+    }
+
+    #[test]
+    fn only_an_answer_that_refuses_is_a_refusal() {
+        for (code, message) in [
+            (Code::PermissionDenied, "etcdserver: permission denied"),
+            (Code::Unauthenticated, "etcdserver: invalid auth token"),
+            (
+                Code::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+            ),
+            (Code::InvalidArgument, "etcdserver: user name is empty"),
+        ] {
+            let error = error(code, message);
+            assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
+            assert!(error.to_string().contains("key /leasehold/shop/x"), "{error}");
+        }
+        let large = error(Code::InvalidArgument, "etcdserver: request is too large");
+        assert!(matches!(large, Error::Rejected { .. }), "{large:?}");
+        for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::DeadlineExceeded] {
+            let error = error(code, "etcdserver: request timed out");
+            assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_watch_that_etcd_ends_for_a_reason_that_a_person_must_remove_is_refused() {
+        for (reason, code) in [
+            ("etcdserver: permission denied", Code::PermissionDenied),
+            (
+                "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+                Code::Unauthenticated,
+            ),
+            ("etcdserver: no leader", Code::Unavailable),
+        ] {
+            assert_eq!(canceled(reason).code(), code, "{reason}");
+        }
+    }
+}

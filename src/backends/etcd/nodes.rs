@@ -1,0 +1,146 @@
+//! The nodes of a cluster, and which of them gets a request.
+//!
+//! Each node has one connection. Requests go to one node as long as it answers. A node that does not answer at once
+//! loses its turn: later requests go to the next node, and the request itself goes on. So the attempt after one that is
+//! over does not wait for the same node.
+
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use futures::Stream;
+use http::uri::PathAndQuery;
+use prost::Message;
+use tokio::time::timeout;
+use tonic::{
+    Code, ConnectError, Request, Status, Streaming,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use tonic_prost::ProstCodec;
+
+use super::{
+    error::is_unknown,
+    messages::{WatchRequest, WatchResponse},
+};
+
+/// A node that has not answered for so long loses its turn. An answer on a network takes a few milliseconds. Every node
+/// can serve every request, so a turn that is lost too early costs nothing.
+const SLOW: Duration = Duration::from_millis(250);
+
+/// A token that etcd gave for user and password.
+pub(super) type Token = MetadataValue<Ascii>;
+
+/// The nodes of a cluster. There is at least one.
+pub(super) struct Nodes {
+    connections: Vec<Channel>,
+    /// The number of the node that gets the next request.
+    current: AtomicUsize,
+}
+
+impl Nodes {
+    pub(super) fn new(connections: Vec<Channel>) -> Self {
+        Self { connections, current: AtomicUsize::default() }
+    }
+
+    /// Sends one request: to another node if there is no connection to the first one.
+    pub(super) async fn send<Q, A>(
+        &self,
+        method: &'static str,
+        query: &Q,
+        token: Option<&Token>,
+    ) -> Result<A, Status>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut untried = self.connections.len();
+        loop {
+            let (node, mut grpc) = self.node();
+            let request = request(query.clone(), token);
+            let mut call = pin!(async {
+                grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+                let path = PathAndQuery::from_static(method);
+                grpc.unary(request, path, ProstCodec::<Q, A>::default()).await
+            });
+            let answer = if let Ok(answer) = timeout(SLOW, &mut call).await {
+                answer
+            } else {
+                self.pass_over(node);
+                call.await
+            };
+            untried -= 1;
+            match answer {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) => {
+                    self.failed(node, &status);
+                    if untried == 0 || !is_unsent(&status) {
+                        return Err(status);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens a stream of watches. Returns the number of its node too.
+    pub(super) async fn watch(
+        &self,
+        requests: impl Stream<Item = WatchRequest> + Send + 'static,
+        token: Option<&Token>,
+    ) -> Result<(usize, Streaming<WatchResponse>), Status> {
+        let (node, mut grpc) = self.node();
+        let opened = async {
+            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+            let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
+            grpc.streaming(request(requests, token), path, ProstCodec::default()).await
+        };
+        let opened = opened.await.inspect_err(|status| self.failed(node, status));
+        Ok((node, opened?.into_inner()))
+    }
+
+    /// A request at `node` failed: the next one goes elsewhere, unless the node has answered.
+    pub(super) fn failed(&self, node: usize, status: &Status) {
+        if is_unknown(status) {
+            self.pass_over(node);
+        }
+    }
+
+    /// Gives the turn of `node` to the next one, unless it has lost it already.
+    pub(super) fn pass_over(&self, node: usize) {
+        let next = (node + 1) % self.connections.len();
+        let _ = self.current.compare_exchange(node, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn node(&self) -> (usize, Grpc<Channel>) {
+        let node = self.current.load(Ordering::Relaxed);
+        // A list may be of any size.
+        let grpc = Grpc::new(self.connections[node].clone()).max_decoding_message_size(usize::MAX);
+        (node, grpc)
+    }
+}
+
+fn request<Q>(query: Q, token: Option<&Token>) -> Request<Q> {
+    let mut request = Request::new(query);
+    let metadata = request.metadata_mut();
+    // A node that has lost the others refuses at once, instead of answering late, or with silence.
+    metadata.insert("hasleader", MetadataValue::from_static("true"));
+    if let Some(token) = token {
+        metadata.insert("token", token.clone());
+    }
+    request
+}
+
+/// Whether the request failed before it was sent, because there is no connection.
+fn is_unsent(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return status.code() == Code::Unavailable;
+        }
+        cause = error.source();
+    }
+    false
+}

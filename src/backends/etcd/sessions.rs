@@ -1,0 +1,171 @@
+//! The [`SessionStore`] on keys of etcd.
+//!
+//! Sessions are records with a heartbeat, as in the other backends, and no leases of etcd: so the guarantees are the
+//! same. A lease of etcd ends by the clock of etcd, and a change of its leader extends it, which no holder can judge.
+
+use std::{future::ready, num::NonZeroU64, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+
+use super::{BACKEND, codec, messages::Event, store::Records, watch::Report};
+use crate::{
+    api::{error::Result, name::Namespace},
+    protocol::{
+        queue::record::{LockRecord, LockWrite, StoredLock},
+        session::{SessionId, SessionRecord, Stored},
+    },
+    store::{
+        RecordKey,
+        sessions::{HeldEvent, HeldLock, NamedSession, Put, SessionStore},
+    },
+};
+
+impl SessionStore for Records {
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn read_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
+        Box::pin(async move {
+            let found = self.get(namespace, self.prefix.session(namespace, id)).await?;
+            found.first().map(|kv| codec::decode_session(kv).map(Arc::new)).transpose()
+        })
+    }
+
+    fn write_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: Option<&'a Stored<SessionRecord>>,
+        record: &'a SessionRecord,
+    ) -> BoxFuture<'a, Result<Put<SessionRecord>>> {
+        Box::pin(async move {
+            let keys = self.prefix.session(namespace, id);
+            let value = codec::encode_session(id, base, record);
+            match self.put(namespace, keys, base.map(|base| &base.version), value).await? {
+                Some(kv) => Ok(Put::Stored(Arc::new(codec::decode_session(&kv)?))),
+                None => Ok(Put::Conflict),
+            }
+        })
+    }
+
+    fn list_stale<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        age: Duration,
+    ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
+        Box::pin(async move {
+            let found = self.get(namespace, self.prefix.sessions(namespace)).await?;
+            Ok(found.iter().filter_map(|kv| codec::decode_stale(kv, age)).collect())
+        })
+    }
+
+    fn delete_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: &'a Stored<SessionRecord>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let keys = self.prefix.session(namespace, id);
+            self.delete(namespace, keys, &base.version).await.map(drop)
+        })
+    }
+
+    fn read_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+    ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
+        Box::pin(async move {
+            let found = self.get(&key.namespace, self.prefix.of(key)).await?;
+            found.first().map(|kv| codec::decode_lock(kv).map(Arc::new)).transpose()
+        })
+    }
+
+    fn write_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        write: &'a LockWrite,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
+        Box::pin(async move {
+            let (keys, value) = (self.prefix.of(key), codec::encode_lock(key, write));
+            let base = write.base.as_ref().map(|base| &base.version);
+            match self.put(&key.namespace, keys, base, value).await? {
+                Some(kv) => Ok(Put::Stored(Arc::new(codec::decode_lock(&kv)?))),
+                None => Ok(Put::Conflict),
+            }
+        })
+    }
+
+    fn list_held<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        session: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
+        Box::pin(async move {
+            let found = self.get(namespace, self.prefix.records(namespace)).await?;
+            let locks = found.iter().filter_map(codec::decode_held);
+            Ok(locks.filter(|held| codec::holds(held, session)).collect())
+        })
+    }
+
+    fn watch_held(
+        &self,
+        namespace: &Namespace,
+        session: &SessionId,
+    ) -> BoxStream<'static, HeldEvent> {
+        let session = session.clone();
+        let reports = self.watch(namespace, &self.prefix.records(namespace));
+        reports.filter_map(move |report| ready(held_event(&session, report))).boxed()
+    }
+
+    fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
+        let reports = self.watch(&key.namespace, &self.prefix.of(key));
+        reports.filter_map(|report| ready(lock_event(report))).boxed()
+    }
+}
+
+/// The event of a watch of one lock, whichever session holds it.
+fn lock_event(report: Report) -> Option<HeldEvent> {
+    let event = match report {
+        Report::All(found) => {
+            return Some(HeldEvent::All(found.iter().filter_map(codec::decode_held).collect()));
+        }
+        Report::Blind(error) => return Some(HeldEvent::Blind(error)),
+        Report::Change(event) => event,
+    };
+    let kv = event.kv.as_ref()?;
+    if !event.is_deletion() {
+        return codec::decode_held(kv).map(HeldEvent::Set);
+    }
+    let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
+    Some(HeldEvent::Gone(codec::lease(kv), version))
+}
+
+fn held_event(session: &SessionId, report: Report) -> Option<HeldEvent> {
+    match report {
+        Report::All(found) => {
+            let locks = found.iter().filter_map(codec::decode_held);
+            Some(HeldEvent::All(locks.filter(|held| codec::holds(held, session)).collect()))
+        }
+        Report::Change(event) => held_change(session, &event),
+        Report::Blind(error) => Some(HeldEvent::Blind(error)),
+    }
+}
+
+/// The event of a change, if the session holds the lock after it or held it before.
+fn held_change(session: &SessionId, event: &Event) -> Option<HeldEvent> {
+    let kv = event.kv.as_ref()?;
+    let holds = |held: &HeldLock| codec::holds(held, session);
+    let held = if event.is_deletion() { None } else { codec::decode_held(kv) };
+    if let Some(held) = held.filter(holds) {
+        return Some(HeldEvent::Set(held));
+    }
+    event.prev_kv.as_ref().and_then(codec::decode_held).filter(holds)?;
+    let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
+    Some(HeldEvent::Gone(codec::lease(kv), version))
+}

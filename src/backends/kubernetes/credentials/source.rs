@@ -1,0 +1,150 @@
+//! Where a credential comes from, and what it consists of.
+
+use std::{path::PathBuf, time::Duration};
+
+use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use k8s_openapi::ByteString;
+use kube::{
+    Client, Config,
+    client::Body,
+    config::{AuthInfo, ExecAuthCluster},
+};
+
+use super::{Failure, plugin::Plugin};
+use crate::{api::error::Result, util::clock::Moment};
+
+/// How often a token file is read, while there are requests. The kubelet rotates it long before it expires.
+const FILE_AGE: Duration = Duration::from_secs(10);
+
+/// Where credentials come from. Those of all other kinds stay with kube.
+#[derive(Debug)]
+pub(in super::super) enum Source {
+    Plugin(Box<Plugin>),
+    TokenFile(PathBuf),
+}
+
+/// What a source delivers.
+pub(super) struct Fetched {
+    pub(super) token: Option<HeaderValue>,
+    pub(super) identity: Option<Identity>,
+    /// When the next one should be fetched. `None`: when the server refuses this one.
+    pub(super) next_in: Option<Duration>,
+}
+
+/// A client certificate and its key, in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+/// What requests use at present.
+pub(super) struct Credential {
+    /// How many were fetched up to this one.
+    pub(super) number: u64,
+    pub(super) renew_at: Moment,
+    pub(super) token: Option<HeaderValue>,
+    pub(super) identity: Option<Identity>,
+    pub(super) client: Client,
+}
+
+impl Source {
+    /// Takes the source out of `config`, so that kube does not use it. The precedence is that of kube: every other kind
+    /// of credential precedes a token file, and that precedes a plugin. A client certificate of the kubeconfig is not
+    /// a contradiction to a token.
+    pub(in super::super) fn take(config: &mut Config) -> Result<Option<Self>> {
+        let auth = &mut config.auth_info;
+        let with_password = auth.username.is_some() && auth.password.is_some();
+        if auth.auth_provider.is_some() || with_password || auth.token.is_some() {
+            return Ok(None);
+        }
+        if let Some(path) = auth.token_file.take() {
+            return Ok(Some(Self::TokenFile(path.into())));
+        }
+        let Some(mut exec) = auth.exec.take() else { return Ok(None) };
+        if exec.provide_cluster_info && exec.cluster.is_none() {
+            let server = config.cluster_url.to_string();
+            exec.cluster = Some(ExecAuthCluster { server: Some(server), ..Default::default() });
+        }
+        Ok(Some(Self::Plugin(Box::new(Plugin::new(exec)?))))
+    }
+
+    /// Which kind of credential requests have, in words. The precedence is that of [`take`](Self::take).
+    pub(in super::super) fn kind(auth: &AuthInfo) -> String {
+        let certificate =
+            auth.client_certificate.is_some() || auth.client_certificate_data.is_some();
+        let mut kinds: Vec<String> = Vec::new();
+        if certificate {
+            kinds.push("a client certificate".into());
+        }
+        if let Some(provider) = &auth.auth_provider {
+            kinds.push(format!("the auth provider `{}`", provider.name));
+        } else if auth.username.is_some() && auth.password.is_some() {
+            kinds.push("a user and a password".into());
+        } else if auth.token.is_some() {
+            kinds.push("a token".into());
+        } else if let Some(path) = &auth.token_file {
+            kinds.push(format!("the token file {path}"));
+        } else if let Some(exec) = &auth.exec {
+            kinds.push(format!(
+                "the credential plugin `{}`",
+                exec.command.as_deref().unwrap_or_default()
+            ));
+        }
+        if kinds.is_empty() { "none".into() } else { kinds.join(" and ") }
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Fetched, Failure> {
+        match self {
+            Self::Plugin(plugin) => plugin.fetch().await,
+            Self::TokenFile(path) => {
+                let token = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::new(format_args!("{self}: {error}")))?;
+                let token = bearer(&token)
+                    .ok_or_else(|| Failure::new(format_args!("{self} contains no token")))?;
+                Ok(Fetched { token: Some(token), identity: None, next_in: Some(FILE_AGE) })
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plugin(plugin) => plugin.fmt(f),
+            Self::TokenFile(path) => write!(f, "the token file {}", path.display()),
+        }
+    }
+}
+
+/// The header for `token`, without white space around it. `None` if it is empty or no header can contain it.
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
+    let token = token.trim();
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    header.set_sensitive(true);
+    (!token.is_empty()).then_some(header)
+}
+
+impl Identity {
+    pub(super) fn set(self, auth: &mut AuthInfo) {
+        auth.client_certificate_data = Some(base64(self.certificate));
+        auth.client_key_data = Some(base64(self.key).into());
+    }
+}
+
+/// A kubeconfig contains PEM in base64.
+fn base64(pem: String) -> String {
+    match serde_json::to_value(ByteString(pem.into_bytes())) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+impl Credential {
+    pub(super) async fn send(&self, mut request: Request<Body>) -> kube::Result<Response<Body>> {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        self.client.send(request).await
+    }
+}

@@ -1,0 +1,218 @@
+//! Converts the Leases of sessions and of their locks to records and back.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::codec::{
+        Extras, KIND, decode, field, map, new_object, set_labels_and_annotations, stored_name,
+        wall_clock,
+    },
+    lease_name,
+};
+use crate::{
+    LockQueue,
+    api::{error::Result, name::Namespace},
+    protocol::{
+        queue::record::{FENCE, LockRecord, LockWrite, StoredLock},
+        record::{Record, Versioned},
+        session::{SessionId, SessionRecord, Stored},
+    },
+    runtime::session::calls::queue_of,
+    store::{
+        Kind, ListedSession, RecordKey,
+        sessions::{HeldLock, NamedSession},
+    },
+};
+
+/// The prefix of the labels that name the sessions which hold a lock.
+const HELD: &str = "held.leasehold.dev/";
+/// The annotation of a lock with its holders and its queue: see `protocol::queue::line`.
+const QUEUE: &str = "leasehold.dev/queue";
+/// The annotation of a session with the identity of its process.
+const IDENTITY: &str = "leasehold.dev/identity";
+
+/// The name of this crate as a manager of fields: the part of its `User-Agent` before the slash.
+const MANAGER: &str = "leasehold";
+
+/// The label of the records that `session` holds.
+pub(super) fn held_label(session: &str) -> String {
+    format!("{HELD}{session}")
+}
+
+/// Decodes the response to a request about a session.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`](crate::Error::Unavailable) if the response is about another object.
+pub(super) fn decode_session(id: &SessionId, object: &Value) -> Result<Stored<SessionRecord>> {
+    super::super::codec::check_object(id.as_str(), None, object)?;
+    let Versioned { version, record, whole, .. } = decode(object)?;
+    let identity = object["metadata"]["annotations"][IDENTITY].as_str().unwrap_or_default();
+    let record = SessionRecord {
+        holder: record.holder,
+        mark: record.transitions,
+        identity: identity.into(),
+    };
+    Ok(Stored { version, record, whole })
+}
+
+/// The selector of all sessions.
+pub(super) fn session_label() -> String {
+    format!("{KIND}=session")
+}
+
+/// A listed session, if it was not renewed for this long.
+pub(super) fn decode_stale(object: &Value, age: Duration) -> Option<NamedSession> {
+    let id = SessionId::parse(object["metadata"]["name"].as_str()?)?;
+    let stale = decode(object).ok()?.age.is_none_or(|renewed| renewed >= age);
+    let found = stale.then(|| decode_session(&id, object))?.ok()?;
+    Some((id, Arc::new(found)))
+}
+
+/// A session in a list for people. One that cannot be decoded is skipped.
+pub(super) fn listed_session(object: &Value) -> Option<ListedSession> {
+    let id = SessionId::parse(object["metadata"]["name"].as_str()?)?;
+    let Versioned { version, record, age, .. } = decode(object).ok()?;
+    Some(ListedSession { id, version: version.number, is_over: record.is_free(), age })
+}
+
+/// The object to send: `base` with the values of `record`.
+pub(super) fn encode_session(
+    namespace: &Namespace,
+    id: &SessionId,
+    base: Option<&Stored<SessionRecord>>,
+    record: &SessionRecord,
+    extras: &Extras,
+) -> Value {
+    let mut object = base.map_or_else(
+        || {
+            let mut object = json!({
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": { "name": id.as_str(), "namespace": namespace.as_str() },
+            });
+            extras.set(&mut object);
+            object
+        },
+        |base| base.whole.object(),
+    );
+    let metadata = map(&mut object, "metadata");
+    set_base(metadata, base.map(|base| &base.version));
+    field(metadata, "labels").insert(KIND.into(), "session".into());
+    field(metadata, "annotations").insert(IDENTITY.into(), (*record.identity).into());
+    let spec = map(&mut object, "spec");
+    spec.insert("holderIdentity".into(), record.holder.as_deref().unwrap_or_default().into());
+    spec.insert("leaseDurationSeconds".into(), id.ttl().as_secs().into());
+    spec.insert("leaseTransitions".into(), record.mark.into());
+    spec.insert("renewTime".into(), format!("{:.6}", wall_clock()).into());
+    object
+}
+
+/// Decodes the response to a request about a lock.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`](crate::Error::Unavailable) if the response is about another object.
+pub(super) fn decode_lock(key: &RecordKey, object: &Value) -> Result<StoredLock> {
+    super::super::codec::check_object(key.lease.as_str(), Some(&key.namespace), object)?;
+    decode_any_lock(object)
+}
+
+fn decode_any_lock(object: &Value) -> Result<StoredLock> {
+    let Versioned { version, record, whole, .. } = decode(object)?;
+    let record = judge(&record, object);
+    Ok(Stored { version, record, whole })
+}
+
+/// The claims of sessions in an object, and its holder if that is no session.
+fn judge(record: &Record, object: &Value) -> LockRecord {
+    let line = object["metadata"]["annotations"][QUEUE].as_str();
+    let spec = || Arc::from(object["spec"].to_string());
+    LockRecord::judge(record.holder.as_deref(), line, record.lives(), spec)
+}
+
+/// The claims of sessions in a listed or watched object, if there is or was one.
+pub(in crate::backends::kubernetes) fn claims(
+    record: &Record,
+    object: &Value,
+) -> Option<Arc<LockRecord>> {
+    object["metadata"]["annotations"][QUEUE].is_string().then(|| Arc::new(judge(record, object)))
+}
+
+/// The holders and the queue that a record states; `None` if it is no lock of sessions.
+pub(in super::super) fn queue(found: &Versioned) -> Option<LockQueue> {
+    let object = found.whole.object();
+    object["metadata"]["annotations"][QUEUE].as_str()?;
+    let record = decode_any_lock(&object).ok()?.record;
+    Some(queue_of(&record)).filter(|queue| *queue != LockQueue::default())
+}
+
+/// Decodes a listed or watched lock. One that cannot be decoded is skipped, so that it does not hide the others.
+pub(super) fn decode_held(object: &Value) -> Option<HeldLock> {
+    let found = decode_any_lock(object)
+        .inspect_err(|error| tracing::warn!(%error, "skipping a Lease that cannot be read"));
+    let (lease, name) = (lease_name(object), stored_name(object).to_owned());
+    let kind =
+        if object["metadata"]["labels"][KIND] == "election" { Kind::Election } else { Kind::Lock };
+    Some(HeldLock { lease, name, kind, found: Arc::new(found.ok()?) })
+}
+
+/// The object to send: the base of `write` with its holders and its queue.
+pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -> Value {
+    let mut object = match &write.base {
+        Some(base) => base.whole.object(),
+        None => new_object(key, extras),
+    };
+    let metadata = map(&mut object, "metadata");
+    set_base(metadata, write.base.as_ref().map(|base| &base.version));
+    untrack(metadata);
+    set_labels_and_annotations(metadata, key);
+    field(metadata, "annotations").insert(QUEUE.into(), write.line.to_text().into());
+    if write.changes_holders {
+        let labels = field(metadata, "labels");
+        labels.retain(|label, _| !label.starts_with(HELD));
+        for session in write.line.held_by() {
+            labels.insert(held_label(session.as_str()), "".into());
+        }
+        set_spec(map(&mut object, "spec"), write);
+    } else {
+        map(&mut object, "spec");
+    }
+    object
+}
+
+/// Ends the tracking of field managers if all fields are those of this crate: each later write costs the server less.
+/// The process that created a contended lock may not be the next to write it, so any of them does that.
+fn untrack(metadata: &mut Map<String, Value>) {
+    let managers = metadata.get("managedFields").and_then(Value::as_array);
+    let own = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Update";
+    if managers.is_some_and(|managers| !managers.is_empty() && managers.iter().all(own)) {
+        metadata.insert("managedFields".into(), json!([{}]));
+    }
+}
+
+fn set_spec(spec: &mut Map<String, Value>, write: &LockWrite) {
+    let now = Value::from(format!("{:.6}", wall_clock()));
+    let holder = write.line.holder().map_or("", |session| session.as_str());
+    let transitions = spec.get("leaseTransitions").and_then(Value::as_i64).unwrap_or(0);
+    // For people; never a token, because it starts again after a deletion.
+    let transitions = i32::try_from(transitions + 1).ok().filter(|&n| n > 0).unwrap_or(0);
+    spec.insert("holderIdentity".into(), holder.into());
+    spec.insert("leaseDurationSeconds".into(), lives(FENCE).into());
+    spec.insert("leaseTransitions".into(), transitions.into());
+    spec.insert("acquireTime".into(), now.clone());
+    spec.insert("renewTime".into(), now);
+}
+
+const fn lives(fence: Duration) -> u64 {
+    fence.as_secs()
+}
+
+fn set_base(metadata: &mut Map<String, Value>, base: Option<&crate::protocol::record::Version>) {
+    if let Some(version) = base {
+        metadata.insert("resourceVersion".into(), version.number.to_string().into());
+        metadata.insert("uid".into(), (*version.uid).into());
+    }
+}

@@ -1,0 +1,236 @@
+//! The [`SessionStore`] on Lease objects.
+
+pub(super) mod codec;
+pub(super) mod inspect;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{future::BoxFuture, stream::BoxStream};
+use kube::api::{GetParams, PostParams};
+use serde_json::Value;
+
+use super::{
+    BACKEND,
+    codec::untrack_created,
+    error::{RequestContext, RequestFailure},
+    http::{LEASES, Selection, delete_version, leases},
+    store::Leases,
+};
+use crate::{
+    api::{
+        error::Result,
+        name::{LeaseName, Namespace},
+    },
+    protocol::{
+        queue::record::{LockRecord, LockWrite, StoredLock},
+        session::{SessionId, SessionRecord, Stored},
+    },
+    store::{
+        ListedSession, RecordKey, Scope,
+        sessions::{HeldEvent, HeldLock, NamedSession, Put, SessionStore},
+    },
+};
+
+/// One object, as a request names it.
+struct Address<'a> {
+    namespace: &'a Namespace,
+    lease: &'a str,
+}
+
+impl Address<'_> {
+    fn context(&self, verb: &'static str) -> RequestContext<'_> {
+        RequestContext {
+            verb,
+            resource: LEASES,
+            name: Some(self.lease),
+            namespace: self.namespace.as_str(),
+        }
+    }
+}
+
+impl Leases {
+    async fn get(&self, address: &Address<'_>) -> Result<Option<Value>> {
+        let context = address.context("get");
+        let request = leases(Some(address.namespace)).get(address.lease, &GetParams::default());
+        match self.http.send(request, &context).await {
+            Ok(object) => Ok(Some(object)),
+            Err(RequestFailure::NotFound) => Ok(None),
+            Err(other) => Err(other.into_error(&context)),
+        }
+    }
+
+    /// Creates or replaces an object. `None` if it is not the one that the write was conditional on.
+    async fn put(&self, address: &Address<'_>, new: bool, object: &Value) -> Result<Option<Value>> {
+        let (leases, params) = (leases(Some(address.namespace)), PostParams::default());
+        let body = object.to_string().into_bytes();
+        let (request, context) = if new {
+            (leases.create(&params, body), address.context("create"))
+        } else {
+            (leases.replace(address.lease, &params, body), address.context("update"))
+        };
+        match self.http.send(request, &context).await {
+            Ok(mut object) => {
+                if new {
+                    untrack_created(&mut object);
+                }
+                Ok(Some(object))
+            }
+            // 404 to an update: the object that the write was conditional on was deleted.
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(None),
+            Err(other) => Err(other.into_error(&context)),
+        }
+    }
+}
+
+/// The selector of the records that a session holds.
+fn held(namespace: &Namespace, session: &SessionId) -> Selection {
+    Selection::Labelled(Some(namespace.clone()), codec::held_label(session.as_str()))
+}
+
+impl Leases {
+    /// The sessions of a namespace, for people.
+    pub(super) async fn listed_sessions(
+        &self,
+        namespace: Option<&Namespace>,
+    ) -> Result<Vec<ListedSession>> {
+        let mut found = Vec::new();
+        let selection = Selection::Labelled(namespace.cloned(), codec::session_label());
+        self.http
+            .list_objects(&selection, |object| found.extend(codec::listed_session(&object)))
+            .await?;
+        Ok(found)
+    }
+}
+
+impl SessionStore for Leases {
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn read_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
+        Box::pin(async move {
+            let address = Address { namespace, lease: id.as_str() };
+            let found = self.get(&address).await?;
+            found.map(|object| codec::decode_session(id, &object).map(Arc::new)).transpose()
+        })
+    }
+
+    fn write_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: Option<&'a Stored<SessionRecord>>,
+        record: &'a SessionRecord,
+    ) -> BoxFuture<'a, Result<Put<SessionRecord>>> {
+        Box::pin(async move {
+            let address = Address { namespace, lease: id.as_str() };
+            let object = codec::encode_session(namespace, id, base, record, &self.extras);
+            match self.put(&address, base.is_none(), &object).await? {
+                Some(object) => Ok(Put::Stored(Arc::new(codec::decode_session(id, &object)?))),
+                None => Ok(Put::Conflict),
+            }
+        })
+    }
+
+    fn list_stale<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        age: Duration,
+    ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            let selection = Selection::Labelled(Some(namespace.clone()), codec::session_label());
+            self.http
+                .list_objects(&selection, |object| {
+                    found.extend(codec::decode_stale(&object, age));
+                })
+                .await?;
+            Ok(found)
+        })
+    }
+
+    fn delete_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: &'a Stored<SessionRecord>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let address = Address { namespace, lease: id.as_str() };
+            let context = address.context("delete");
+            let request = delete_version(namespace, id.as_str(), &base.version);
+            match self.http.send(request, &context).await {
+                Ok(_) | Err(RequestFailure::NotFound | RequestFailure::Conflict) => Ok(()),
+                Err(other) => Err(other.into_error(&context)),
+            }
+        })
+    }
+
+    fn read_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+    ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
+        Box::pin(async move {
+            let found = self.get(&address(key)).await?;
+            found.map(|object| codec::decode_lock(key, &object).map(Arc::new)).transpose()
+        })
+    }
+
+    fn write_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        write: &'a LockWrite,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
+        Box::pin(async move {
+            let object = codec::encode_lock(key, write, &self.extras);
+            match self.put(&address(key), write.base.is_none(), &object).await? {
+                Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, &object)?))),
+                None => Ok(Put::Conflict),
+            }
+        })
+    }
+
+    fn list_held<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        session: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            let selection = held(namespace, session);
+            self.http
+                .list_objects(&selection, |object| found.extend(codec::decode_held(&object)))
+                .await?;
+            Ok(found)
+        })
+    }
+
+    fn watch_held(
+        &self,
+        namespace: &Namespace,
+        session: &SessionId,
+    ) -> BoxStream<'static, HeldEvent> {
+        watch::watch(self.http.clone(), held(namespace, session))
+    }
+
+    fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
+        let scope = Scope::Record(key.namespace.clone(), key.lease.clone());
+        watch::watch(self.http.clone(), Selection::Scope(scope))
+    }
+}
+
+fn address(key: &RecordKey) -> Address<'_> {
+    Address { namespace: &key.namespace, lease: key.lease.as_str() }
+}
+
+/// The name of a Lease, as an event names it.
+fn lease_name(object: &Value) -> LeaseName {
+    LeaseName::stored(super::http::name(object))
+}

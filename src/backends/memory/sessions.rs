@@ -1,0 +1,375 @@
+//! The [`SessionStore`] of this backend: sessions, and the holders and queues of their locks.
+
+use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
+
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use super::{
+    BACKEND,
+    faults::Connection,
+    store::{Records, State, StoredRecord},
+    watch::{Selection, events},
+};
+use crate::{
+    Clock,
+    api::{
+        error::Result,
+        name::{LeaseName, Namespace},
+    },
+    protocol::{
+        queue::record::{FENCE, LockRecord, LockWrite, StoredLock},
+        record::{Record, Version, Versioned, Whole},
+        session::{SessionId, SessionRecord, Stored},
+    },
+    store::{
+        Entry, Kind, ListedSession, RecordKey,
+        sessions::{HeldEvent, HeldLock, NamedSession, Put, SessionStore},
+    },
+    util::{clock::Moment, mutex::lock},
+};
+
+/// The record of a session, and the moment at which it was written.
+pub(super) type StoredSession = (Arc<Stored<SessionRecord>>, Moment);
+
+/// Holders and queue of one record.
+#[derive(Clone, Default)]
+pub(super) struct Queue {
+    line: Option<Arc<str>>,
+    /// The sessions that hold the lock, as a cluster has them in labels.
+    pub(super) labels: BTreeSet<SessionId>,
+}
+
+/// A change of a record, for the watches of sessions.
+#[derive(Clone)]
+pub(super) struct HeldChange {
+    namespace: Namespace,
+    held: HeldLock,
+    before: BTreeSet<SessionId>,
+    after: BTreeSet<SessionId>,
+    /// The version of the change.
+    version: NonZeroU64,
+    /// The record was deleted.
+    removed: bool,
+}
+
+impl HeldChange {
+    pub(super) fn of(stored: &StoredRecord, before: BTreeSet<SessionId>) -> Self {
+        Self {
+            namespace: stored.entry.namespace.clone(),
+            held: held(stored),
+            before,
+            after: stored.queue.labels.clone(),
+            version: stored.entry.found.version.number,
+            removed: false,
+        }
+    }
+
+    pub(super) fn removed(stored: &StoredRecord, version: NonZeroU64) -> Self {
+        let before = stored.queue.labels.clone();
+        Self { after: BTreeSet::new(), version, removed: true, ..Self::of(stored, before) }
+    }
+
+    fn event(self, namespace: &Namespace, session: &SessionId) -> Option<HeldEvent> {
+        if self.namespace != *namespace {
+            None
+        } else if self.after.contains(session) {
+            Some(HeldEvent::Set(self.held))
+        } else {
+            let held = self.before.contains(session);
+            held.then_some(HeldEvent::Gone(self.held.lease, self.version))
+        }
+    }
+}
+
+fn held(stored: &StoredRecord) -> HeldLock {
+    let (lease, name) = (stored.entry.lease.clone(), stored.entry.name.clone());
+    let kind = match stored.entry.kind {
+        Some(Kind::Election) => Kind::Election,
+        _ => Kind::Lock,
+    };
+    HeldLock { lease, name, kind, found: Arc::new(stored_lock(stored)) }
+}
+
+/// The claims of sessions in a record, if there is or was one.
+pub(super) fn queue(found: &Versioned, queue: &Queue) -> Option<Arc<LockRecord>> {
+    queue.line.is_some().then(|| Arc::new(judge(found, queue)))
+}
+
+fn stored_lock(stored: &StoredRecord) -> StoredLock {
+    let found = &stored.entry.found;
+    let (version, record) = (found.version.clone(), judge(found, &stored.queue));
+    Stored { version, record, whole: Whole::default() }
+}
+
+fn judge(found: &Versioned, queue: &Queue) -> LockRecord {
+    let record = &found.record;
+    let spec = || format!("{:?}", (&record.nonce, &record.ttl, record.transitions)).into();
+    LockRecord::judge(record.holder.as_deref(), queue.line.as_deref(), record.lives(), spec)
+}
+
+impl State {
+    /// The version of a new state of the object whose present version is `base`.
+    fn next(&mut self, base: Option<&Version>) -> Version {
+        let number = self.next_version();
+        let uid = base.map_or_else(|| format!("uid-{number}").into(), |base| base.uid.clone());
+        Version { number, uid }
+    }
+}
+
+impl Records {
+    fn write_session(
+        &self,
+        place: (Namespace, SessionId),
+        base: Option<&Version>,
+        record: SessionRecord,
+    ) -> Put<SessionRecord> {
+        let mut state = lock(&self.state);
+        if state.sessions.get(&place).map(|(stored, _)| &stored.version) != base {
+            return Put::Conflict;
+        }
+        let version = state.next(base);
+        let stored = Arc::new(Stored { version, record, whole: Whole::default() });
+        state.sessions.insert(place, (Arc::clone(&stored), Clock::Runtime.now()));
+        Put::Stored(stored)
+    }
+
+    /// Deletes the record of a session. Returns false if there is none.
+    pub(super) fn delete_session(&self, id: &str) -> bool {
+        let mut state = lock(&self.state);
+        let place = state.sessions.keys().find(|(_, session)| session.as_str() == id).cloned();
+        place.is_some_and(|place| state.sessions.remove(&place).is_some())
+    }
+
+    fn write_lock(&self, key: &RecordKey, write: &LockWrite) -> Put<LockRecord> {
+        let mut state = lock(&self.state);
+        let place = (key.namespace.clone(), key.lease.clone());
+        let base = write.base.as_ref().map(|base| &base.version);
+        let present = state.map.get(&place);
+        if present.map(|stored| &stored.entry.found.version) != base {
+            return Put::Conflict;
+        }
+        let mut queue = present.map(|stored| stored.queue.clone()).unwrap_or_default();
+        let mut record = present.map(|s| s.entry.found.record.clone()).unwrap_or_default();
+        queue.line = Some(write.line.to_text().into());
+        if write.changes_holders {
+            queue.labels = write.line.held_by().into_iter().cloned().collect();
+            record = Record {
+                holder: write.line.holder().map(SessionId::to_arc),
+                nonce: None,
+                ttl: Some(FENCE),
+                transitions: record.next_transition(),
+                token: None,
+                preferred: record.preferred,
+                not_before: None,
+                payload: None,
+            };
+        }
+        let version = state.next(base);
+        let found = Versioned { version, record, age: None, whole: Whole::default() };
+        let (namespace, lease) = place.clone();
+        let entry = Entry {
+            namespace,
+            lease,
+            kind: Some(key.kind.clone()),
+            name: key.name.to_string(),
+            found: Arc::new(found),
+            queue: None,
+            succession: None,
+        };
+        self.insert(&mut state, entry, queue);
+        Put::Stored(Arc::new(stored_lock(&state.map[&place])))
+    }
+
+    fn list_held(&self, namespace: &Namespace, session: &SessionId) -> Vec<HeldLock> {
+        let state = lock(&self.state);
+        let mine = state.map.values().filter(|stored| {
+            stored.entry.namespace == *namespace && stored.queue.labels.contains(session)
+        });
+        mine.map(held).collect()
+    }
+}
+
+impl SessionStore for Connection {
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn read_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
+        let place = (namespace.clone(), id.clone());
+        let read = move |records: &Records| {
+            lock(&records.state).sessions.get(&place).map(|(stored, _)| Arc::clone(stored))
+        };
+        Box::pin(self.send("get", None, read))
+    }
+
+    fn write_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: Option<&'a Stored<SessionRecord>>,
+        record: &'a SessionRecord,
+    ) -> BoxFuture<'a, Result<Put<SessionRecord>>> {
+        let place = (namespace.clone(), id.clone());
+        let (base, record) = (base.map(|base| base.version.clone()), record.clone());
+        let write = move |records: &Records| records.write_session(place, base.as_ref(), record);
+        Box::pin(self.send("update", None, write))
+    }
+
+    fn list_stale<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        age: Duration,
+    ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
+        let namespace = namespace.clone();
+        let list = move |records: &Records| {
+            let (state, now) = (lock(&records.state), Clock::Runtime.now());
+            let all = state.sessions.iter().filter(|((within, _), _)| *within == namespace);
+            let old = all.filter(|(_, (_, written))| now - *written >= age);
+            old.map(|((_, id), (stored, _))| (id.clone(), Arc::clone(stored))).collect()
+        };
+        Box::pin(self.send("list", None, list))
+    }
+
+    fn delete_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: &'a Stored<SessionRecord>,
+    ) -> BoxFuture<'a, Result<()>> {
+        let place = (namespace.clone(), id.clone());
+        let version = base.version.clone();
+        let delete = move |records: &Records| {
+            let mut state = lock(&records.state);
+            if state.sessions.get(&place).is_some_and(|(stored, _)| stored.version == version) {
+                state.sessions.remove(&place);
+            }
+        };
+        Box::pin(self.send("delete", None, delete))
+    }
+
+    fn read_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+    ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
+        let place = (key.namespace.clone(), key.lease.clone());
+        let read = move |records: &Records| {
+            lock(&records.state).map.get(&place).map(|stored| Arc::new(stored_lock(stored)))
+        };
+        Box::pin(self.send("get", Some(key), read))
+    }
+
+    fn write_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        write: &'a LockWrite,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
+        let verb = if write.base.is_some() { "update" } else { "create" };
+        let (owned, write) = (key.clone(), write.clone());
+        Box::pin(self.send(verb, Some(key), move |records| records.write_lock(&owned, &write)))
+    }
+
+    fn list_held<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        session: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
+        let (namespace, session) = (namespace.clone(), session.clone());
+        Box::pin(self.send("list", None, move |records| records.list_held(&namespace, &session)))
+    }
+
+    fn watch_held(
+        &self,
+        namespace: &Namespace,
+        session: &SessionId,
+    ) -> BoxStream<'static, HeldEvent> {
+        let selection = Held {
+            records: Arc::clone(&self.records),
+            namespace: namespace.clone(),
+            session: session.clone(),
+        };
+        events(selection, self.records.held.subscribe(), self.current_fault.subscribe())
+    }
+
+    fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
+        let selection = Named {
+            records: Arc::clone(&self.records),
+            namespace: key.namespace.clone(),
+            lease: key.lease.clone(),
+        };
+        events(selection, self.records.held.subscribe(), self.current_fault.subscribe())
+    }
+}
+
+impl Connection {
+    /// The sessions of a namespace, for people.
+    pub(super) async fn listed_sessions(
+        &self,
+        namespace: Option<&Namespace>,
+    ) -> Result<Vec<ListedSession>> {
+        let namespace = namespace.cloned();
+        let list = move |records: &Records| {
+            let (state, now) = (lock(&records.state), Clock::Runtime.now());
+            let selected = |within| namespace.as_ref().is_none_or(|namespace| namespace == within);
+            let all = state.sessions.iter().filter(|((within, _), _)| selected(within));
+            let listed = |((_, id), (stored, written)): (&(_, SessionId), &StoredSession)| {
+                let (version, is_over) = (stored.version.number, stored.record.is_over());
+                ListedSession { id: id.clone(), version, is_over, age: Some(now - *written) }
+            };
+            all.map(listed).collect()
+        };
+        self.send("list", None, list).await
+    }
+}
+
+/// One record.
+struct Named {
+    records: Arc<Records>,
+    namespace: Namespace,
+    lease: LeaseName,
+}
+
+impl Selection for Named {
+    type Change = HeldChange;
+    type Event = HeldEvent;
+
+    fn all(&self) -> HeldEvent {
+        let state = lock(&self.records.state);
+        let place = (self.namespace.clone(), self.lease.clone());
+        HeldEvent::All(state.map.get(&place).map(held).into_iter().collect())
+    }
+
+    fn event(&self, change: HeldChange) -> Option<HeldEvent> {
+        let HeldChange { namespace, held, version, removed, .. } = change;
+        if namespace != self.namespace || held.lease != self.lease {
+            None
+        } else if removed {
+            Some(HeldEvent::Gone(held.lease, version))
+        } else {
+            Some(HeldEvent::Set(held))
+        }
+    }
+}
+
+/// The records that a session holds.
+struct Held {
+    records: Arc<Records>,
+    namespace: Namespace,
+    session: SessionId,
+}
+
+impl Selection for Held {
+    type Change = HeldChange;
+    type Event = HeldEvent;
+
+    fn all(&self) -> HeldEvent {
+        HeldEvent::All(self.records.list_held(&self.namespace, &self.session))
+    }
+
+    fn event(&self, change: HeldChange) -> Option<HeldEvent> {
+        change.event(&self.namespace, &self.session)
+    }
+}

@@ -1,0 +1,332 @@
+//! What to do next, as a function of what is known and what is wanted.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    Event, FOREIGN_POLL, FULL_PAUSE, Flight, Interest, Known, LockMachine, MANY, NEAR, Step,
+    StoredLock, Unresolved, part,
+};
+use crate::{
+    protocol::{
+        queue::{
+            claim::Claim,
+            line::{Line, MAX_QUEUE},
+            record::LockWrite,
+        },
+        session::SessionId,
+    },
+    util::clock::Moment,
+};
+
+impl LockMachine {
+    /// What to do now. After a request, nothing until its answer.
+    pub(crate) fn next(&mut self, now: Moment, random: u64) -> Step {
+        if self.flight.is_some() {
+            return Step::Sleep(Moment::NEVER);
+        }
+        self.settle();
+        if !self.has_work() {
+            let rest = self.claims.is_empty() && now >= self.curious_until;
+            return if rest { Step::Idle } else { Step::Sleep(self.rest_until()) };
+        }
+        if now < self.pause_until {
+            return Step::Sleep(self.pause_until);
+        }
+        if self.outdated && now < self.event_until {
+            return Step::Sleep(self.event_until);
+        }
+        let base = match &self.known {
+            _ if self.outdated => return self.send_read(),
+            Known::Nothing => return self.send_read(),
+            Known::Absent => None,
+            Known::Present(found) => Some(Arc::clone(found)),
+        };
+        self.suspect(now, base.as_deref());
+        let (mut line, foreign_holds) = self.desired(now, base.as_deref());
+        let unchanged = match &base {
+            Some(base) => {
+                line == base.record.line && (base.record.foreign.is_none() || foreign_holds)
+            }
+            None => line == Line::default(),
+        };
+        if unchanged && !self.must_fence(base.as_deref()) {
+            return self.wait(now, random, base.as_deref());
+        }
+        if unchanged {
+            line.touch();
+        }
+        self.send_write(base, line, foreign_holds)
+    }
+
+    /// The other sessions that a waiting claim depends on.
+    pub(crate) fn interests(&self, now: Moment) -> Vec<Interest> {
+        let Some(found) = self.record() else { return Vec::new() };
+        let line = &found.record.line;
+        let often = self.me.ttl() / 3;
+        let holders = line.holders.iter().map(|holder| &holder.claim.session);
+        // A claim outside a full queue depends on all in it, because all of them may have crashed.
+        let place = self.position().or_else(|| self.is_outside().then_some(line.queue.len()));
+        let (sessions, every): (Vec<_>, _) = match place {
+            None if now < self.curious_until => (holders.collect(), often),
+            None => return Vec::new(),
+            Some(0) => (holders.collect(), often),
+            Some(position) => {
+                let mut ahead = line.queue[..position].iter().map(|claim| &claim.session);
+                // One was over among those ahead: more may have ended with it, and all take the same time.
+                if now < self.suspicious_until
+                    || ahead.clone().any(|session| self.over.contains(session))
+                {
+                    (holders.chain(ahead).collect(), often)
+                } else {
+                    let every = if position < NEAR { often } else { self.me.ttl() };
+                    (holders.chain(ahead.next_back()).collect(), every)
+                }
+            }
+        };
+        let others: BTreeSet<_> = sessions.into_iter().filter(|&one| self.may_live(one)).collect();
+        let waiting = self.claims.iter().filter(|claim| !claim.is_held());
+        let since = waiting.map(|claim| claim.since).min();
+        let soon = since.is_none_or(|since| now >= since + often / 10 * 9);
+        others.into_iter().map(|one| Interest { session: one.clone(), every, soon }).collect()
+    }
+
+    /// A session in the queue is over, and its entry leaves the queue with the next write. The others ahead are
+    /// observed for longer than their time to live, or each of them would delay the lock by a time to live of its own.
+    fn suspect(&mut self, now: Moment, base: Option<&StoredLock>) {
+        let is_over = |claim: &Claim| self.over.contains(&claim.session);
+        if base.is_some_and(|base| base.record.line.queue.iter().any(is_over)) {
+            self.suspicious_until = now + self.me.ttl() / 2 * 3;
+        }
+    }
+
+    fn may_live(&self, session: &SessionId) -> bool {
+        *session != self.me && !self.over.contains(session)
+    }
+
+    /// The place of this session's first waiting claim in the queue.
+    fn position(&self) -> Option<usize> {
+        let line = &self.record()?.record.line;
+        let waiting = self.claims.iter().filter(|claim| !claim.is_held());
+        waiting.filter_map(|claim| line.position(&self.me, claim.nonce)).min()
+    }
+
+    /// A claim of this session waits outside a full queue.
+    fn is_outside(&self) -> bool {
+        let full = |found: &Arc<StoredLock>| found.record.line.queue.len() >= MAX_QUEUE;
+        self.record().is_some_and(full)
+            && self.claims.iter().any(|claim| !claim.is_held() && !claim.try_once)
+    }
+
+    fn has_work(&self) -> bool {
+        let waiting = self.claims.iter().any(|claim| !claim.is_held());
+        // After a conflict or a loss it is not known what is left of this session in the record.
+        let unknown = self.outdated && self.is_held();
+        let leaving = self.unlabelled || !self.leaving.is_empty();
+        waiting || unknown || leaving || self.has_unwanted() || self.has_unstated_token()
+    }
+
+    fn rest_until(&self) -> Moment {
+        if self.claims.is_empty() { self.curious_until } else { Moment::NEVER }
+    }
+
+    /// The record has a claim of this session that no caller wants: a write without an answer was stored after all, or
+    /// an earlier tenure was lost.
+    fn has_unwanted(&self) -> bool {
+        let Some(found) = self.record() else { return false };
+        let line = &found.record.line;
+        let holders = line.holders.iter().map(|holder| &holder.claim);
+        holders.chain(&line.queue).any(|claim| {
+            claim.session == self.me && !self.claims.iter().any(|own| own.nonce == claim.nonce)
+        })
+    }
+
+    /// Reports the claims that have left the record, if the known state proves it.
+    fn settle(&mut self) {
+        if self.outdated || self.leaving.is_empty() {
+            return;
+        }
+        let (version, line) = match &self.known {
+            Known::Nothing => return,
+            Known::Absent => (0, Line::default()),
+            Known::Present(found) => (found.version.number.get(), found.record.line.clone()),
+        };
+        let Self { me, unresolved, leaving, events, .. } = self;
+        leaving.retain(|&nonce| {
+            let present = line.held(me, nonce).is_some() || line.position(me, nonce).is_some();
+            let may_come = unresolved
+                .iter()
+                .any(|write| write.base == version && write.nonces.contains(&nonce));
+            if !present && !may_come {
+                events.push(Event::Left { nonce });
+            }
+            present || may_come
+        });
+    }
+
+    /// A write without an answer may still be stored on exactly this version, with a claim that is not wanted any more.
+    /// A newer version makes that impossible.
+    fn must_fence(&self, base: Option<&StoredLock>) -> bool {
+        let version = base.map_or(0, |base| base.version.number.get());
+        self.unresolved.iter().any(|write| {
+            write.base == version && write.nonces.iter().any(|nonce| self.leaving.contains(nonce))
+        })
+    }
+
+    /// The line to write, and whether a foreign holder still has the lock.
+    fn desired(&self, now: Moment, base: Option<&StoredLock>) -> (Line, bool) {
+        let mut line = base.map(|base| base.record.line.clone()).unwrap_or_default();
+        let foreign = base.and_then(|base| base.record.foreign.as_ref());
+        let foreign_holds = foreign.is_some_and(|foreign| now < self.foreign_until(foreign.lives));
+        line.retain(&self.me, |nonce| self.claims.iter().any(|claim| claim.nonce == nonce));
+        line.pass_over(&self.over);
+        let promote = |line: &mut Line| {
+            if !foreign_holds {
+                line.promote();
+            }
+        };
+        // The order of claims is that of the calls.
+        for claim in self.claims.iter().filter(|claim| !claim.is_held()) {
+            let (nonce, mode) = (claim.nonce, claim.mode);
+            if line.first().is_some_and(|first| !first.mode.mixes(mode)) {
+                continue;
+            }
+            let mut tried = line.clone();
+            tried.enqueue(Claim { session: self.me.clone(), nonce, mode });
+            promote(&mut tried);
+            if !claim.try_once || tried.held(&self.me, nonce).is_some() {
+                line = tried;
+            }
+        }
+        promote(&mut line);
+        self.describe_candidates(&mut line);
+        (line, foreign_holds)
+    }
+
+    /// Describes the candidates that made this session's claims. A leader states its token, which is known only now.
+    fn describe_candidates(&self, line: &mut Line) {
+        for claim in &self.claims {
+            if let Some(candidate) = &claim.candidate {
+                line.describe(&self.me, claim.nonce, candidate, claim.token());
+            }
+        }
+        line.forget_candidates();
+    }
+
+    /// A leader has not stated its token yet.
+    fn has_unstated_token(&self) -> bool {
+        let Some(found) = self.record() else { return false };
+        self.claims.iter().any(|claim| {
+            let stated = found.record.line.candidate(claim.nonce).and_then(|one| one.token);
+            claim.candidate.is_some() && claim.is_held() && claim.token() != stated
+        })
+    }
+
+    /// How long a foreign tenure is respected: unchanged for its ttl and a tenth, on this clock.
+    fn foreign_until(&self, lives: Duration) -> Moment {
+        self.foreign_since + lives + lives / 10
+    }
+
+    fn send_read(&mut self) -> Step {
+        self.flight = Some(Flight::Read { mark: self.mark });
+        Step::Read
+    }
+
+    fn send_write(
+        &mut self,
+        base: Option<Arc<StoredLock>>,
+        line: Line,
+        foreign_holds: bool,
+    ) -> Step {
+        let mut nonces = Vec::new();
+        for claim in self.claims.iter_mut().filter(|claim| !claim.is_held()) {
+            let nonce = claim.nonce;
+            if line.held(&self.me, nonce).is_some() || line.position(&self.me, nonce).is_some() {
+                claim.sent = true;
+                nonces.push(nonce);
+            }
+        }
+        let version = base.as_ref().map_or(0, |base| base.version.number.get());
+        let changes_holders = !foreign_holds
+            && base.as_ref().is_none_or(|base| {
+                base.record.foreign.is_some() || base.record.line.holders != line.holders
+            });
+        self.flight = Some(Flight::Write(Unresolved { base: version, nonces }));
+        Step::Write(LockWrite { base, line, changes_holders })
+    }
+
+    /// Nothing to write: answers single tries and misfits, and reads again after a while.
+    fn wait(&mut self, now: Moment, random: u64, base: Option<&StoredLock>) -> Step {
+        if self.answer_at_once(now, base) {
+            return self.send_read();
+        }
+        if !self.claims.iter().any(|claim| !claim.is_held()) {
+            return if self.claims.is_empty() && now >= self.curious_until {
+                Step::Idle
+            } else {
+                Step::Sleep(self.rest_until())
+            };
+        }
+        let (least, spread) = match self.known_interval() {
+            // Waiters outside a full queue have no order, and would all come at once.
+            None => (FULL_PAUSE / 2, FULL_PAUSE),
+            // Spread by a tenth, so that waiters that came together do not read together.
+            Some(often) => (often / 10 * 9, often / 5),
+        };
+        let next = self.known_at + least + part(spread, random);
+        let poll_at = *self.poll_at.get_or_insert(next);
+        if now >= poll_at {
+            return self.send_read();
+        }
+        let foreign = base.and_then(|base| base.record.foreign.as_ref());
+        let expires = foreign.map_or(Moment::NEVER, |one| self.foreign_until(one.lives));
+        Step::Sleep(poll_at.min(expires))
+    }
+
+    /// How long after the last state the record is read again; `None` if its queue is full.
+    fn known_interval(&self) -> Option<Duration> {
+        let often = self.me.ttl() / 3;
+        let foreign = self.record().is_some_and(|found| found.record.foreign.is_some());
+        let line = self.record().map(|found| &found.record.line);
+        Some(match self.position() {
+            Some(0) if foreign => often.min(FOREIGN_POLL),
+            Some(position) if position < NEAR => {
+                often.max(self.me.ttl() / MANY * self.waits.min(MANY))
+            }
+            Some(_) => self.me.ttl(),
+            None if line.is_some_and(|line| line.queue.len() >= MAX_QUEUE) => return None,
+            None => often,
+        })
+    }
+
+    /// Answers the claims that do not wait. True if a read is necessary first.
+    fn answer_at_once(&mut self, now: Moment, base: Option<&StoredLock>) -> bool {
+        let Some(record) = base.map(|base| &base.record) else { return false };
+        let in_use = record.line.first().map(|first| first.mode);
+        let misfit = |mode| in_use.filter(|in_use| !in_use.mixes(mode));
+        let (sights, mut must_read) = (self.sights, false);
+        let Self { claims, events, leaving, .. } = self;
+        claims.retain(|claim| {
+            let misfit = misfit(claim.mode);
+            if claim.is_held() || !claim.try_once && misfit.is_none() {
+                return true;
+            }
+            if sights <= claim.stale_sights {
+                must_read = true;
+                return true;
+            }
+            let nonce = claim.nonce;
+            if claim.sent {
+                leaving.push(nonce);
+            }
+            events.push(match misfit {
+                Some(in_use) => Event::Mismatch { nonce, in_use },
+                None => Event::Busy { nonce, holder: record.shown_holder() },
+            });
+            false
+        });
+        if self.events.iter().any(|event| matches!(event, Event::Busy { .. })) {
+            self.curious_until = now + self.me.ttl() * 2;
+        }
+        must_read
+    }
+}

@@ -1,0 +1,454 @@
+//! The machine of one lock in one session: all claims of the session for it.
+//!
+//! One machine for each lock, and not for each claim, because one write can carry all that a session wants: a release
+//! and the next claim of the same process are one write. At most one request is under way.
+//!
+//! ```text
+//!  claim ──▶ Waiting ── a state shows it among the holders ──▶ Held ── a newer state does not ──▶ lost
+//!               │ cancel                                         │ release
+//!               ▼                                                ▼
+//!            leaving: written out of the record, and no write of it can still be stored ──▶ left
+//! ```
+//!
+//! A tenure begins at the first sight of the grant, from any source, and ends before its release is sent. The version
+//! of that state is its token. A state older than one that was processed is ignored everywhere.
+
+mod decide;
+mod step;
+
+use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
+
+pub(crate) use self::step::{Event, Failure, Interest, Outcome, Step};
+use super::{candidate::Candidate, claim::Mode, record::StoredLock};
+use crate::{
+    api::error::Loss,
+    protocol::{record::Nonce, session::SessionId},
+    util::clock::Moment,
+};
+
+/// The first pause after a conflict is up to this long, and each further one up to twice as long.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
+/// The longest pause after a conflict. Longer pauses let a claim starve while others keep coming.
+const MAX_CONFLICT_PAUSE: Duration = Duration::from_millis(256);
+/// The first pause after a failure.
+const FAILURE_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause that a backend can request.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The pause before a full queue is read again, give or take a half.
+const FULL_PAUSE: Duration = Duration::from_secs(2);
+/// How long a holder waits for the event that reports a write which came before its own, before it reads. An event
+/// arrives within 2 ms, and a read costs the server a request.
+const EVENT_PAUSE: Duration = Duration::from_millis(5);
+/// The longest interval between reads of a record that a foreign holder has, for the first in the queue. There is no
+/// other way to hear of its release, because a watch of the name costs an event per waiter and hand-over.
+const FOREIGN_POLL: Duration = Duration::from_secs(1);
+/// A session that waits for so many locks reads each of them once per time to live.
+const MANY: u32 = 64;
+/// So many places at the head of the queue read the record often, because they follow soon.
+const NEAR: usize = 8;
+
+#[derive(Clone, Debug)]
+enum Known {
+    /// Nothing, or only that the content changed.
+    Nothing,
+    Absent,
+    Present(Arc<StoredLock>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Held { token: NonZeroU64 },
+}
+
+#[derive(Clone, Debug)]
+struct Wanted {
+    nonce: Nonce,
+    mode: Mode,
+    phase: Phase,
+    try_once: bool,
+    since: Moment,
+    /// A state proves that the lock is in use if more states than this were seen: one that was requested after the
+    /// call.
+    stale_sights: u64,
+    /// A write that contains it was sent.
+    sent: bool,
+    /// The candidate in an election that makes the claim.
+    candidate: Option<Arc<Candidate>>,
+}
+
+/// A write whose outcome is not known.
+#[derive(Clone, Debug)]
+struct Unresolved {
+    /// The version that it was conditional on, and zero for a create.
+    base: u64,
+    nonces: Vec<Nonce>,
+}
+
+#[derive(Clone, Debug)]
+enum Flight {
+    Read { mark: u64 },
+    Write(Unresolved),
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub(crate) struct LockMachine {
+    me: SessionId,
+    known: Known,
+    /// The highest version processed, from any source.
+    mark: u64,
+    known_at: Moment,
+    /// How many states were seen, also the same one again.
+    sights: u64,
+    /// A conflict or an unknown outcome: what is known may not be the present state.
+    outdated: bool,
+    /// The label is gone from a record that was held: the record may still name a claim of this session.
+    unlabelled: bool,
+    claims: Vec<Wanted>,
+    leaving: Vec<Nonce>,
+    unresolved: Vec<Unresolved>,
+    flight: Option<Flight>,
+    conflicts: u32,
+    /// Failed reads in a row.
+    failures: u32,
+    /// Failed writes in a row. Counted apart from reads, because a backend that answers every read and fails every write
+    /// must not receive a write at once after each read.
+    failed_writes: u32,
+    pause_until: Moment,
+    /// Until then the event of a conflicting write is waited for.
+    event_until: Moment,
+    poll_at: Option<Moment>,
+    over: BTreeSet<SessionId>,
+    /// A session in the queue was over. Until then all ahead are observed: more may have ended with it.
+    suspicious_until: Moment,
+    foreign_since: Moment,
+    /// A single try found a holder: it is observed until then, so that a later try may find it over.
+    curious_until: Moment,
+    events: Vec<Event>,
+    /// How many locks this session waits for.
+    waits: u32,
+}
+
+impl LockMachine {
+    pub(crate) const fn new(me: SessionId) -> Self {
+        Self {
+            me,
+            known: Known::Nothing,
+            mark: 0,
+            known_at: Moment::from_nanos(0),
+            sights: 0,
+            outdated: false,
+            unlabelled: false,
+            claims: Vec::new(),
+            leaving: Vec::new(),
+            unresolved: Vec::new(),
+            flight: None,
+            conflicts: 0,
+            failures: 0,
+            failed_writes: 0,
+            pause_until: Moment::from_nanos(0),
+            event_until: Moment::from_nanos(0),
+            poll_at: None,
+            over: BTreeSet::new(),
+            suspicious_until: Moment::from_nanos(0),
+            foreign_since: Moment::from_nanos(0),
+            curious_until: Moment::from_nanos(0),
+            events: Vec::new(),
+            waits: 0,
+        }
+    }
+
+    /// Expects that the record does not exist, so that the first request is its create. If it exists, the create
+    /// conflicts and costs one request more.
+    pub(crate) fn expecting_absence(mut self) -> Self {
+        self.known = Known::Absent;
+        self
+    }
+
+    /// Reports how many locks the session waits for: with many of them, each is read less often.
+    pub(crate) const fn among(&mut self, waits: u32) {
+        self.waits = waits;
+    }
+
+    /// Adds a claim. Its nonce is new.
+    pub(crate) fn claim(&mut self, now: Moment, nonce: Nonce, mode: Mode, try_once: bool) {
+        let (phase, since) = (Phase::Waiting, now);
+        let stale_sights = self.sights + u64::from(self.flight.is_some());
+        let (sent, candidate) = (false, None);
+        self.claims.push(Wanted {
+            nonce,
+            mode,
+            phase,
+            try_once,
+            since,
+            stale_sights,
+            sent,
+            candidate,
+        });
+        self.poll_at = None;
+    }
+
+    /// Says that a candidate in an election made this claim, which was added just before.
+    pub(crate) fn describe(&mut self, nonce: Nonce, candidate: Arc<Candidate>) {
+        if let Some(claim) = self.claims.iter_mut().find(|claim| claim.nonce == nonce) {
+            claim.candidate = Some(candidate);
+        }
+    }
+
+    /// Whether this session's claim with this nonce is in the record.
+    pub(crate) fn is_listed(&self, nonce: Nonce) -> bool {
+        self.record().is_some_and(|found| {
+            let line = &found.record.line;
+            line.held(&self.me, nonce).is_some() || line.position(&self.me, nonce).is_some()
+        })
+    }
+
+    /// Gives a claim up: a release if it is held, otherwise a cancel. Nothing is held through it from now on.
+    pub(crate) fn give_up(&mut self, nonce: Nonce) {
+        let Some(index) = self.claims.iter().position(|claim| claim.nonce == nonce) else { return };
+        let claim = self.claims.remove(index);
+        if claim.sent {
+            self.leaving.push(nonce);
+        } else {
+            self.events.push(Event::Left { nonce });
+        }
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The session is known to be over.
+    pub(crate) fn passed(&mut self, session: &SessionId) {
+        self.over.insert(session.clone());
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.claims.iter().any(Wanted::is_held)
+    }
+
+    /// Reads the record before anything else.
+    pub(crate) const fn doubt(&mut self) {
+        self.outdated = true;
+        self.event_until = Moment::from_nanos(0);
+    }
+
+    /// The state that is known, for messages and for the order of the queue.
+    pub(crate) const fn record(&self) -> Option<&Arc<StoredLock>> {
+        match &self.known {
+            Known::Present(found) => Some(found),
+            Known::Nothing | Known::Absent => None,
+        }
+    }
+
+    /// Another session waits for a lock that this one holds.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.is_held() && self.record().is_some_and(|found| !found.record.line.queue.is_empty())
+    }
+
+    /// A state from a watch or a list.
+    pub(crate) fn seen(&mut self, now: Moment, state: Arc<StoredLock>) {
+        let version = state.version.number.get();
+        let filled = version == self.mark && matches!(self.known, Known::Nothing);
+        if version < self.mark || version == self.mark && !filled {
+            return;
+        }
+        let replaced = self.record().is_some_and(|known| known.version.uid != state.version.uid);
+        self.mark = version;
+        self.outdated = false;
+        self.unlabelled = false;
+        self.sights += 1;
+        self.known_at = now;
+        self.poll_at = None;
+        self.unresolved.retain(|write| write.base >= version);
+        let foreign = |state: &StoredLock| state.record.foreign.as_ref().map(|f| f.spec.clone());
+        let before = self.record().and_then(|known| foreign(known));
+        if foreign(&state) != before {
+            self.foreign_since = now;
+        }
+        for claim in &mut self.claims {
+            let held = state.record.line.held(&self.me, claim.nonce);
+            match (claim.phase, held) {
+                (Phase::Waiting, Some(holder)) => {
+                    let (nonce, token, slot) = (claim.nonce, state.version.number, holder.slot);
+                    claim.phase = Phase::Held { token };
+                    self.events.push(Event::Granted { nonce, token, slot });
+                }
+                (Phase::Held { .. }, None) => {
+                    let loss = if replaced { Loss::Deleted } else { Loss::Taken };
+                    self.events.push(Event::Lost { nonce: claim.nonce, loss });
+                }
+                (Phase::Held { .. }, Some(_)) if replaced => {
+                    self.events.push(Event::Lost { nonce: claim.nonce, loss: Loss::Deleted });
+                }
+                _ => {}
+            }
+        }
+        self.forget_lost();
+        self.known = Known::Present(state);
+    }
+
+    /// An event says that no claim of this session holds the lock since this version: its label is gone, or the whole
+    /// object. It shows the content before that, so the content is not known now.
+    pub(crate) fn unlabelled(&mut self, version: NonZeroU64) {
+        if version.get() <= self.mark {
+            return;
+        }
+        self.mark = version.get();
+        self.known = Known::Nothing;
+        // Usually another session holds the record now. But a person may have removed the label alone, and then no other
+        // event or list would show the claim that no caller wants (L6).
+        self.unlabelled |= self.is_held();
+        self.lose_held(Loss::Taken);
+    }
+
+    /// The answer to a read.
+    pub(crate) fn read(
+        &mut self,
+        now: Moment,
+        random: u64,
+        result: Result<Option<Arc<StoredLock>>, Failure>,
+    ) {
+        let Some(Flight::Read { mark }) = self.flight.take() else { return };
+        match result {
+            // A server that lags behind, or a store that was restored. The present state is still unknown.
+            Ok(Some(state)) if state.version.number.get() < mark => {
+                self.read_failed(now, random, Failure::default());
+            }
+            Ok(Some(state)) => {
+                self.failures = 0;
+                self.outdated = false;
+                self.known_at = now;
+                self.poll_at = None;
+                let before = self.sights;
+                // The object exists, also in a version that was known before the absence.
+                if matches!(self.known, Known::Absent) {
+                    self.known = Known::Nothing;
+                }
+                self.seen(now, state);
+                // Also a state that was known already was read now.
+                self.sights = before + 1;
+            }
+            // An absence has no version. It is outdated if a newer state arrived meanwhile.
+            Ok(None) if mark != self.mark => {}
+            Ok(None) => {
+                self.failures = 0;
+                self.outdated = false;
+                self.unlabelled = false;
+                self.known = Known::Absent;
+                self.known_at = now;
+                self.lose_held(Loss::Deleted);
+                self.unresolved.retain(|write| write.base == 0);
+            }
+            Err(failure) => self.read_failed(now, random, failure),
+        }
+    }
+
+    /// The outcome of a write.
+    pub(crate) fn wrote(&mut self, now: Moment, random: u64, outcome: Outcome) {
+        let Some(Flight::Write(write)) = self.flight.take() else { return };
+        match outcome {
+            // Nothing was changed: another program takes each change back.
+            Outcome::Stored(state) if state.version.number.get() <= write.base => {
+                self.write_failed(now, random, Failure::default());
+            }
+            Outcome::Stored(state) => {
+                (self.failures, self.failed_writes, self.conflicts) = (0, 0, 0);
+                self.seen(now, state);
+            }
+            Outcome::Conflict => {
+                // An event may have brought a newer state than the one that the write was conditional on.
+                if self.record().is_some_and(|found| found.version.number.get() > write.base) {
+                    return;
+                }
+                self.outdated = true;
+                self.failed_writes = 0;
+                if self.expects_events() {
+                    self.event_until = now + EVENT_PAUSE;
+                    return;
+                }
+                let longest = CONFLICT_PAUSE * (1 << self.conflicts.min(7));
+                self.conflicts += 1;
+                self.pause_until = now + part(longest.min(MAX_CONFLICT_PAUSE), random);
+            }
+            Outcome::Failed(failure) => {
+                if !failure.refused {
+                    self.note_unresolved(write);
+                }
+                self.write_failed(now, random, failure);
+            }
+        }
+    }
+
+    /// Writes on the same version are remembered as one, because only one of them can be stored.
+    fn note_unresolved(&mut self, write: Unresolved) {
+        match self.unresolved.iter_mut().find(|one| one.base == write.base) {
+            Some(one) => {
+                let new = write.nonces.into_iter().filter(|nonce| !one.nonces.contains(nonce));
+                let new: Vec<_> = new.collect();
+                one.nonces.extend(new);
+            }
+            None => self.unresolved.push(write),
+        }
+    }
+
+    fn read_failed(&mut self, now: Moment, random: u64, failure: Failure) {
+        self.back_off(now, random, failure, self.failures);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn write_failed(&mut self, now: Moment, random: u64, failure: Failure) {
+        self.back_off(now, random, failure, self.failed_writes);
+        self.failed_writes = self.failed_writes.saturating_add(1);
+    }
+
+    fn back_off(&mut self, now: Moment, random: u64, failure: Failure, before: u32) {
+        self.outdated = true;
+        let longest = self.me.ttl() / 3;
+        let doubled = (FAILURE_PAUSE * (1 << before.min(16))).min(longest);
+        let pause = if failure.refused { longest } else { doubled };
+        let requested = failure.retry_after.min(MAX_RETRY_AFTER);
+        self.pause_until = now + requested + pause / 2 + part(pause / 2, random);
+    }
+
+    /// The watch of this session reports each change of the record, because the session holds it.
+    fn expects_events(&self) -> bool {
+        self.record().is_some_and(|found| {
+            found.record.line.holders.iter().any(|holder| holder.claim.session == self.me)
+        })
+    }
+
+    fn lose_held(&mut self, loss: Loss) {
+        for claim in self.claims.iter().filter(|claim| claim.is_held()) {
+            self.events.push(Event::Lost { nonce: claim.nonce, loss });
+        }
+        self.forget_lost();
+    }
+
+    /// A lost tenure is never held again. If its claim is still in the record, the next write removes it.
+    fn forget_lost(&mut self) {
+        let lost: Vec<_> = self.events.iter().filter_map(Event::lost).collect();
+        self.claims.retain(|claim| !lost.contains(&claim.nonce));
+    }
+}
+
+impl Wanted {
+    const fn token(&self) -> Option<NonZeroU64> {
+        match self.phase {
+            Phase::Waiting => None,
+            Phase::Held { token } => Some(token),
+        }
+    }
+
+    const fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Held { .. })
+    }
+}
+
+/// A random part of `whole`.
+fn part(whole: Duration, random: u64) -> Duration {
+    let share = u32::try_from(random & 0xffff).unwrap_or_default();
+    whole / 0x1_0000 * share
+}

@@ -1,0 +1,140 @@
+//! The machine that finds out whether the session of another process is over.
+//!
+//! Silence is no proof: the owner may renew at the same instant. The proof is a conditional write that ends the session
+//! in the version that was unchanged for its whole time to live. A session whose record is missing is created first, as
+//! a placeholder, because its owner may still be about to renew: a missing record cannot be written conditionally.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{SessionAnswer, SessionId, SessionRecord, Stored};
+use crate::util::clock::Moment;
+
+/// The identity in a placeholder, for people.
+const PLACEHOLDER: &str = "placeholder of a missing session";
+
+/// The next request, or how long to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Read,
+    /// Creates the missing record, not ended.
+    CreatePlaceholder(SessionRecord),
+    /// Ends the session in this version.
+    End(Arc<Stored<SessionRecord>>, SessionRecord),
+    Sleep(Moment),
+    /// The session is over, for good.
+    Over,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub(crate) struct Observer {
+    id: SessionId,
+    /// The newest version, and when the answer that showed it first arrived.
+    seen: Option<(Arc<Stored<SessionRecord>>, Moment)>,
+    missing: bool,
+    under_way: bool,
+    over: bool,
+    read_at: Moment,
+}
+
+impl Observer {
+    /// An observer that reads first at `read_at`.
+    pub(crate) const fn new(id: SessionId, read_at: Moment) -> Self {
+        Self { id, seen: None, missing: false, under_way: false, over: false, read_at }
+    }
+
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// An answer is awaited.
+    pub(crate) const fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// The ended record, if this observer has seen it.
+    pub(crate) fn ended(&self) -> Option<Arc<Stored<SessionRecord>>> {
+        self.seen.as_ref().map(|(seen, _)| Arc::clone(seen)).filter(|seen| seen.record.is_over())
+    }
+
+    /// A version of the session is known, and its time runs.
+    pub(crate) const fn has_seen(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// Reads at `at`, if that is earlier than planned.
+    pub(crate) fn hurry(&mut self, at: Moment) {
+        self.read_at = self.read_at.min(at);
+    }
+
+    /// What to do now. After a request, nothing until [`answered`](Self::answered).
+    pub(crate) fn next(&mut self, now: Moment) -> Look {
+        if self.over {
+            return Look::Over;
+        }
+        if self.under_way {
+            return Look::Sleep(Moment::NEVER);
+        }
+        let expires = self.seen.as_ref().map(|(_, at)| *at + self.id.ttl());
+        if let (Some((seen, _)), Some(expires)) = (&self.seen, expires)
+            && now >= expires
+        {
+            self.under_way = true;
+            return Look::End(Arc::clone(seen), seen.record.ended());
+        }
+        if now < self.read_at {
+            return Look::Sleep(expires.map_or(self.read_at, |expires| expires.min(self.read_at)));
+        }
+        self.under_way = true;
+        if self.missing {
+            return Look::CreatePlaceholder(SessionRecord::new(&self.id, PLACEHOLDER.into()));
+        }
+        Look::Read
+    }
+
+    /// The answer to the last request. The next read follows after `interval`.
+    pub(crate) fn answered(&mut self, now: Moment, interval: Duration, answer: SessionAnswer) {
+        self.under_way = false;
+        match answer {
+            SessionAnswer::Found(Some(found)) | SessionAnswer::Written(found) => {
+                self.missing = false;
+                self.read_at = now + interval;
+                self.found(now, found);
+            }
+            SessionAnswer::Found(None) => {
+                // The clock of a version that is gone must not count for another object.
+                self.seen = None;
+                self.missing = true;
+                self.read_at = now;
+            }
+            SessionAnswer::Conflict => {
+                self.seen = None;
+                self.missing = false;
+                self.read_at = now;
+            }
+            SessionAnswer::Failed => {
+                self.missing = false;
+                self.read_at = now + interval;
+                // An attempt to end the session is repeated after a read, not at once.
+                if self.seen.as_ref().is_some_and(|(_, at)| now >= *at + self.id.ttl()) {
+                    self.seen = None;
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, now: Moment, found: Arc<Stored<SessionRecord>>) {
+        if found.record.is_over() {
+            self.over = true;
+            self.seen = Some((found, now));
+            return;
+        }
+        let unchanged = self.seen.as_ref().is_some_and(|(seen, _)| {
+            seen.version.uid == found.version.uid && seen.version.number >= found.version.number
+        });
+        // A lower version is an outdated answer: it must not start the wait again.
+        if !unchanged {
+            self.seen = Some((found, now));
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The heartbeat of a session: its requests, and what becomes of the session.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+
+use super::{
+    lock::{Caller, Lock},
+    requests::SessionRequest,
+    task::Task,
+    timers::Timer,
+};
+use crate::{
+    api::error::{Error, Loss},
+    protocol::{
+        queue::machine::LockMachine,
+        record::Nonce,
+        session::{
+            SessionAnswer, SessionId, SessionRecord, Stored,
+            heartbeat::{Beat, Heartbeat},
+        },
+    },
+    store::sessions::HeldEvent,
+    util::clock::Moment,
+};
+
+/// How long a heartbeat may take in all: as long as the API server works on one request. One that is answered after its
+/// attempt still counts, from the moment at which it was sent.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The pause between two attempts to create a session.
+const CREATE_PAUSE: Duration = Duration::from_millis(500);
+
+/// A heartbeat that was answered.
+pub(super) struct Beaten {
+    number: u64,
+    session: SessionId,
+    sent_at: Moment,
+    answer: SessionAnswer,
+    error: Option<Error>,
+}
+
+/// The heartbeat of the present session, and its requests under way.
+pub(super) struct Beats {
+    pub(super) heartbeat: Heartbeat,
+    requests: FuturesUnordered<BoxFuture<'static, Beaten>>,
+    /// The number of the last request.
+    number: u64,
+    /// The last failure, until a heartbeat is confirmed.
+    pub(super) error: Option<Error>,
+    /// The record of the session, after this task has ended it.
+    pub(super) ended: Option<Arc<Stored<SessionRecord>>>,
+    /// How many sessions in a row could not be created.
+    failures: u32,
+    /// Tenures were given up because no heartbeat was confirmed in time.
+    silent: bool,
+}
+
+impl Beats {
+    pub(super) fn new(heartbeat: Heartbeat) -> Self {
+        Self {
+            heartbeat,
+            requests: FuturesUnordered::new(),
+            number: 0,
+            error: None,
+            ended: None,
+            failures: 0,
+            silent: false,
+        }
+    }
+
+    /// The next answer; pending without a request.
+    pub(super) async fn next(&mut self) -> Beaten {
+        match self.requests.next().await {
+            Some(beaten) => beaten,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Task {
+    /// Sends the heartbeat if it is due.
+    pub(super) fn beat(&mut self) {
+        loop {
+            let now = self.clock.now();
+            self.beats.heartbeat.tick(now);
+            self.beats.heartbeat.set_random(Self::random());
+            let request = match self.beats.heartbeat.next(now) {
+                Beat::Create(record) => SessionRequest::Create(record),
+                Beat::Renew(base, record) | Beat::End(base, record) => {
+                    SessionRequest::Replace(base, record)
+                }
+                Beat::Read => SessionRequest::Read,
+                Beat::Sleep(until) => return self.timers.set(Timer::Heartbeat, until),
+                Beat::Lost if self.closing.is_some() => return,
+                Beat::Lost => {
+                    self.replace(now);
+                    continue;
+                }
+            };
+            self.beats.number += 1;
+            let (number, sent_at) = (self.beats.number, now);
+            let (sender, session) = (self.sender.clone(), self.beats.heartbeat.id().clone());
+            self.beats.requests.push(Box::pin(async move {
+                let (answer, error) = sender.session(&session, request, LONGEST).await;
+                Beaten { number, session, sent_at, answer, error }
+            }));
+        }
+    }
+
+    /// A heartbeat was answered.
+    pub(super) fn beaten(&mut self, beaten: Beaten) {
+        let Beaten { number, session, sent_at, answer, error } = beaten;
+        if session != *self.beats.heartbeat.id() {
+            return;
+        }
+        let now = self.clock.now();
+        if let Some(error) = &error {
+            tracing::debug!(%session, %error, "a heartbeat failed");
+            self.refuse_opening(error);
+        }
+        let late = number != self.beats.number;
+        let confirmed = matches!(answer, SessionAnswer::Written(_));
+        if confirmed || error.is_some() {
+            self.beats.error = error;
+        }
+        if let SessionAnswer::Written(stored) = &answer
+            && stored.record.is_over()
+        {
+            self.beats.ended = Some(Arc::clone(stored));
+        }
+        let created = self.beats.heartbeat.is_created();
+        self.beats.heartbeat.answered(now, sent_at, late, answer);
+        if !self.beats.heartbeat.is_lost() && confirmed {
+            if !created {
+                self.created();
+            }
+            self.extend(now);
+        }
+    }
+
+    /// The first session exists: its watch begins, and then locks can be claimed.
+    fn created(&mut self) {
+        let id = self.beats.heartbeat.id().clone();
+        self.beats.failures = 0;
+        self.watch = Some(self.sender.store.watch_held(&self.sender.namespace, &id));
+        tracing::debug!(session = %id, identity = %self.identity, "session created");
+    }
+
+    /// Moves all deadlines to what the last heartbeat confirmed, and hands out what waited for it.
+    fn extend(&mut self, now: Moment) {
+        let terms = self.terms();
+        self.beats.silent = false;
+        self.timers.set(Timer::Validity, terms.validity);
+        for (_, tenure) in self.tenures.values() {
+            tenure.extend(terms.validity, terms.overdue_at);
+        }
+        self.status.modify(|status| {
+            status.validity = terms.validity;
+            true
+        });
+        let granted = |lock: &Lock| {
+            let granted = |caller: &Caller| matches!(caller, Caller::Granted(..));
+            lock.callers.values().any(granted)
+        };
+        let leases: Vec<_> = self.locks.iter().filter(|(_, lock)| granted(lock)).collect();
+        let leases: Vec<_> = leases.into_iter().map(|(lease, _)| lease.clone()).collect();
+        for lease in leases {
+            let Some(lock) = self.locks.get_mut(&lease) else { continue };
+            let nonces: Vec<_> = lock.callers.keys().copied().collect();
+            let begun: Vec<_> =
+                nonces.into_iter().filter_map(|nonce| lock.begin(now, nonce, &terms)).collect();
+            self.begun(&lease, begun);
+            // A candidate takes its guard.
+            self.drive(&lease);
+        }
+    }
+
+    /// No heartbeat was confirmed in time: all tenures are over, for good. The session may still be alive.
+    pub(super) fn silent(&mut self, now: Moment) {
+        if now < self.beats.heartbeat.validity() || self.beats.silent {
+            return;
+        }
+        self.beats.silent = true;
+        for (lease, tenure) in std::mem::take(&mut self.tenures).into_values() {
+            tenure.end(Loss::Expired);
+            if let Some(lock) = self.locks.get_mut(&lease) {
+                lock.give_up(tenure.id(), None);
+            }
+            self.drive(&lease);
+        }
+    }
+
+    /// The session is over. Begins a new one; the waits that still want their lock join its queue again, at its end.
+    fn replace(&mut self, now: Moment) {
+        let (id, created) = (self.beats.heartbeat.id().clone(), self.beats.heartbeat.is_created());
+        (self.ready, self.watch) = (false, None);
+        self.tenures.clear();
+        // The answers to requests of the earlier session must not count as answers to those of the next one.
+        self.requests.clear();
+        self.observed.clear();
+        self.jobs.clear();
+        self.idle.clear();
+        self.waits = 0;
+        if created {
+            tracing::warn!(session = %id, "the session is over: all its locks are lost");
+            self.status.modify(|status| {
+                status.lost += 1;
+                status.validity = Moment::default();
+                true
+            });
+        }
+        let pause =
+            if created { Duration::ZERO } else { CREATE_PAUSE * self.beats.failures.min(10) };
+        self.beats.failures += 1;
+        let next = SessionId::new(self.ttl, [Self::random(), Self::random()]);
+        self.beats.heartbeat =
+            Heartbeat::new(now + pause, next.clone(), Arc::clone(&self.identity));
+        self.status.modify(|status| {
+            status.id = next.to_arc();
+            false
+        });
+        for (lease, mut lock) in std::mem::take(&mut self.locks) {
+            let key = Arc::clone(&lock.key);
+            let candidates = std::mem::take(&mut lock.candidates);
+            let waiting = lock.abandon();
+            if waiting.is_empty() && candidates.is_empty() {
+                continue;
+            }
+            let mut lock = Lock::new(key, LockMachine::new(next.clone()));
+            for waiting in waiting {
+                lock.claim(now, Nonce(Self::random()), waiting);
+            }
+            lock.candidates = candidates;
+            lock.campaign(now);
+            self.locks.insert(lease, lock);
+        }
+    }
+
+    /// A refusal ends the attempt to open a session; true if it does. A failure is repeated.
+    fn refuse_opening(&mut self, error: &Error) -> bool {
+        let Some(opened) = self.opened.take_if(|_| !error.is_transient()) else { return false };
+        let _ = opened.send(Err(error.clone()));
+        self.closing.get_or_insert_default();
+        let now = self.clock.now();
+        self.timers.set(Timer::Close, now + self.ttl);
+        if self.beats.heartbeat.is_created() {
+            self.beats.heartbeat.end(now);
+        } else {
+            self.beats.heartbeat.abandon();
+        }
+        true
+    }
+
+    /// The watch reports something.
+    pub(super) fn watched(&mut self, event: HeldEvent) {
+        let now = self.clock.now();
+        match event {
+            HeldEvent::All(held) => self.listed(now, held),
+            HeldEvent::Set(held) => self.seen(now, held),
+            HeldEvent::Gone(lease, version) => {
+                if let Some(lock) = self.locks.get_mut(&lease) {
+                    lock.machine.unlabelled(version);
+                    self.drive(&lease);
+                }
+            }
+            HeldEvent::Blind(error) => {
+                tracing::debug!(session = %self.beats.heartbeat.id(), %error, "the watch is interrupted");
+                // Without permission to list and watch, grants would be seen late.
+                if self.refuse_opening(&error) {
+                    return;
+                }
+            }
+        }
+        if !self.ready {
+            self.begin(now);
+        }
+    }
+
+    /// Locks can be claimed from now on.
+    fn begin(&mut self, now: Moment) {
+        self.ready = true;
+        self.schedule_resync(now);
+        self.schedule_collection(now);
+        if let Some(opened) = self.opened.take() {
+            let _ = opened.send(Ok(()));
+        }
+        let leases: Vec<_> = self.locks.keys().cloned().collect();
+        for lease in &leases {
+            self.drive(lease);
+        }
+    }
+}

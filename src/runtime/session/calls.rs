@@ -1,0 +1,222 @@
+//! The calls of a session about its locks.
+
+use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    LONGEST_REQUEST, Session, closed, lock::Waiting, requests::SessionRequest, task::Command,
+};
+use crate::{
+    LockMode, LockQueue, QueueEntry,
+    api::{
+        error::{Error, Result},
+        guard::Guard,
+        name::{LeaseName, Name},
+        options::LockOptions,
+        timing::Timing,
+    },
+    protocol::{
+        queue::{
+            claim::{Claim, Mode},
+            line::Line,
+            record::LockRecord,
+        },
+        record::Nonce,
+        session::{SessionAnswer, SessionId},
+    },
+    runtime::handle::require_runtime,
+    store::{Kind, RecordKey},
+    util::environment,
+};
+
+/// How long the answer to a call whose wait is over may take, if the task of the session is not polled.
+const GRACE: Duration = Duration::from_secs(1);
+impl Session {
+    /// See [`Sync::lock`](crate::Sync::lock).
+    pub(super) async fn acquire(&self, name: &str, options: LockOptions) -> Result<Guard> {
+        require_runtime()?;
+        self.check_ttl(options.timing)?;
+        check_at_least(options.at_least)?;
+        let mode = mode_of(options.mode.check()?);
+        let key = self.key(name)?;
+        let lease = key.lease.clone();
+        let nonce = Nonce(environment::random().max(1));
+        let (answer, mut granted) = oneshot::channel();
+        let try_once = options.wait == Some(Duration::ZERO);
+        let waiting = Waiting { asked: nonce.0, mode, try_once, answer, candidate: None };
+        let shown = key.name.to_string();
+        let name = || shown.clone();
+        let key = Arc::new(key);
+        self.send(Command::Lock { key: Arc::clone(&key), nonce, waiting })
+            .map_err(|()| closed(&name()))?;
+        let mut pending = Pending { session: self, lease: &lease, nonce, done: false };
+        let wait = match options.wait {
+            None => None,
+            // A single try waits for an answer of the store, but not for another holder.
+            Some(Duration::ZERO) => Some(LONGEST_REQUEST),
+            Some(wait) => Some(wait),
+        };
+        let answer = match wait {
+            None => (&mut granted).await,
+            Some(wait) => {
+                if let Ok(answer) = timeout(wait, &mut granted).await {
+                    answer
+                } else {
+                    let command = Command::Expire { lease: lease.clone(), nonce, waited: wait };
+                    self.send(command).map_err(|()| closed(&name()))?;
+                    let late = timeout(GRACE, &mut granted).await;
+                    late.unwrap_or_else(|_| {
+                        let holder = String::new();
+                        Ok(Err(Error::Timeout { name: name(), holder, waited: wait }))
+                    })
+                }
+            }
+        };
+        // After a timeout the claim may still be in the queue.
+        pending.done = !matches!(&answer, Ok(Err(Error::Timeout { .. })));
+        match answer.unwrap_or_else(|_| Err(closed(&name()))) {
+            Err(error) => Err(self.with_identity(&key, error).await),
+            guard => guard,
+        }
+    }
+
+    /// The error with the identity of the process that holds the lock, instead of the name of its session, or of
+    /// nothing if the wait was too short for an answer.
+    async fn with_identity(&self, key: &RecordKey, mut error: Error) -> Error {
+        let (Error::Held { holder, .. } | Error::Timeout { holder, .. }) = &mut error else {
+            return error;
+        };
+        if holder.is_empty()
+            && let Ok(Ok(Some(found))) =
+                timeout(self.0.sender.limit, self.0.sender.found(key)).await
+        {
+            *holder = found.record.shown_holder().to_string();
+        }
+        if let Some(id) = SessionId::parse(holder) {
+            let read = self.0.sender.session(&id, SessionRequest::Read, self.0.sender.limit).await;
+            if let (SessionAnswer::Found(Some(found)), _) = read
+                && !found.record.identity.is_empty()
+            {
+                *holder = found.record.identity.to_string();
+            }
+        }
+        error
+    }
+
+    /// Acquires all of these locks, or none. The guards are in the order of `names`.
+    ///
+    /// The locks are acquired one after the other, in one order for all callers, so that two calls never wait for each
+    /// other. The wait in `options` is that of all locks together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if a name occurs twice, and the errors of [`Sync::lock`](crate::Sync::lock). The locks that
+    /// were acquired before are released.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future releases what was acquired.
+    pub async fn lock_all<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+        options: LockOptions,
+    ) -> Result<Vec<Guard>> {
+        let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+        let mut order = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            if order.insert(self.key(name)?.lease, index).is_some() {
+                return Err(Error::invalid("lock name", name, "it occurs twice in one call"));
+            }
+        }
+        let end = options.wait.map(|wait| self.0.clock.now() + wait);
+        let mut guards: Vec<Option<Guard>> = names.iter().map(|_| None).collect();
+        for index in order.into_values() {
+            let wait = end.map(|end| end.since(self.0.clock.now()));
+            let options = LockOptions { wait, ..options };
+            guards[index] = Some(self.acquire(&names[index], options).await?);
+        }
+        Ok(guards.into_iter().flatten().collect())
+    }
+
+    /// The holders and waiters of the lock `name` now, in order. For people: it is outdated when it arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a name that cannot be used, and failures of the backend.
+    pub async fn queue(&self, name: &str) -> Result<LockQueue> {
+        let found = self.0.sender.found(&self.key(name)?).await?;
+        Ok(found.map(|found| queue_of(&found.record)).unwrap_or_default())
+    }
+
+    pub(super) fn key(&self, name: &str) -> Result<RecordKey> {
+        let name = Name::parse("lock name", name)?;
+        let lease = self.0.handle.lease(&name);
+        Ok(RecordKey { namespace: self.0.sender.namespace.clone(), lease, kind: Kind::Lock, name })
+    }
+
+    /// A lock cannot end before its session.
+    pub(super) fn check_ttl(&self, timing: Timing) -> Result<()> {
+        let ttl = timing.check()?.ttl();
+        if timing == Timing::default() || ttl >= self.0.ttl {
+            return Ok(());
+        }
+        let bound = format!(
+            "a lock lives as long as its session, whose time to live is {:?}. Open a session with a shorter one",
+            self.0.ttl
+        );
+        Err(Error::invalid("time to live", &format!("{ttl:?}"), bound))
+    }
+}
+
+/// The record of a lock with a queue has no time before which no tenure may begin.
+fn check_at_least(at_least: Option<Duration>) -> Result<()> {
+    let bound = "a lock of a session has no time between two starts. Acquire it through a handle without a session";
+    at_least.map_or(Ok(()), |time| {
+        Err(Error::invalid("time between two starts", &format!("{time:?}"), bound))
+    })
+}
+
+/// The mode in the record. Zero slots were refused before.
+fn mode_of(mode: LockMode) -> Mode {
+    match mode {
+        LockMode::Exclusive => Mode::Exclusive,
+        LockMode::Shared => Mode::Shared,
+        LockMode::Slots(slots) => Mode::Slots(NonZeroU16::new(slots).unwrap_or(NonZeroU16::MIN)),
+    }
+}
+
+pub(crate) fn queue_of(record: &LockRecord) -> LockQueue {
+    let entry = |claim: &Claim, slot| {
+        let (mode, slot) = match claim.mode {
+            Mode::Exclusive => (LockMode::Exclusive, None),
+            Mode::Shared => (LockMode::Shared, None),
+            Mode::Slots(slots) => (LockMode::Slots(slots.get()), slot),
+        };
+        QueueEntry::new(claim.session.to_string(), mode, slot)
+    };
+    let Line { holders, queue, .. } = &record.line;
+    LockQueue {
+        holders: holders.iter().map(|one| entry(&one.claim, Some(one.slot))).collect(),
+        waiters: queue.iter().map(|claim| entry(claim, None)).collect(),
+        other_holder: record.foreign.as_ref().map(|foreign| foreign.holder.to_string()),
+    }
+}
+
+/// A call of `lock` that has no answer yet. Its drop leaves the queue.
+struct Pending<'a> {
+    session: &'a Session,
+    lease: &'a LeaseName,
+    nonce: Nonce,
+    done: bool,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            let (lease, nonce) = (self.lease.clone(), self.nonce);
+            // An error means that the session has ended, and its queue entries with it.
+            let _ = self.session.send(Command::Cancel { lease, nonce });
+        }
+    }
+}

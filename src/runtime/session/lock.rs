@@ -1,0 +1,332 @@
+//! One lock of a session: its machine, and the callers that want it or hold it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::candidacy::Candidate;
+
+use crate::{
+    api::{
+        error::{Error, Loss, Result},
+        guard::{Guard, Release},
+        tenure::Tenure,
+        token::Token,
+    },
+    protocol::{
+        queue::{
+            candidate::Candidate as Described,
+            claim::Mode,
+            machine::{Event, Interest, LockMachine},
+        },
+        record::Nonce,
+    },
+    store::RecordKey,
+    util::{
+        clock::{Clock, Moment},
+        environment,
+    },
+};
+
+/// A caller of `lock`, and then its guard.
+#[derive(Debug)]
+pub(super) enum Caller {
+    Waiting(Waiting),
+    /// The grant was seen after the session's last confirmed heartbeat had ended: the next heartbeat decides.
+    Granted(Waiting, Token, u16),
+    Held {
+        tenure: Tenure,
+        since: Moment,
+    },
+    Leaving(Vec<oneshot::Sender<Result<()>>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The nonce that the caller knows. A later session claims with another one.
+    pub(super) asked: u64,
+    pub(super) mode: Mode,
+    pub(super) try_once: bool,
+    pub(super) answer: oneshot::Sender<Result<Guard>>,
+    /// The candidate that waits, if it is one.
+    pub(super) candidate: Option<Arc<Described>>,
+}
+
+/// What a new tenure gets from its session.
+pub(super) struct Terms {
+    pub(super) holder: Arc<str>,
+    pub(super) clock: Clock,
+    pub(super) validity: Moment,
+    pub(super) overdue_at: Moment,
+    pub(super) releases: mpsc::UnboundedSender<Release>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) key: Arc<RecordKey>,
+    pub(super) machine: LockMachine,
+    /// By the nonce of their claim.
+    pub(super) callers: BTreeMap<u64, Caller>,
+    /// The candidates of this session, if it is an election.
+    pub(super) candidates: BTreeMap<u64, Candidate>,
+    /// Callers whose wait is over, until their claims have left the queue.
+    expired: BTreeMap<u64, (oneshot::Sender<Result<Guard>>, Error)>,
+    /// The present nonces of claims that were made again, by the nonce that their caller knows.
+    renamed: BTreeMap<u64, u64>,
+    pub(super) interests: Vec<Interest>,
+    /// Others wait for the lock that this session holds.
+    requested: bool,
+    /// It waits for a request of another lock to end.
+    pub(super) queued: bool,
+    /// The last failure, until a request succeeds.
+    pub(super) error: Option<Error>,
+}
+
+impl Lock {
+    pub(super) fn new(key: Arc<RecordKey>, machine: LockMachine) -> Self {
+        Self {
+            key,
+            machine,
+            callers: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            expired: BTreeMap::new(),
+            renamed: BTreeMap::new(),
+            interests: Vec::new(),
+            requested: false,
+            queued: false,
+            error: None,
+        }
+    }
+
+    /// Adds a caller, or one whose claim was lost with its session.
+    pub(super) fn claim(&mut self, now: Moment, nonce: Nonce, waiting: Waiting) {
+        if waiting.asked != nonce.0 {
+            self.renamed.insert(waiting.asked, nonce.0);
+        }
+        self.machine.claim(now, nonce, waiting.mode, waiting.try_once);
+        if let Some(candidate) = &waiting.candidate {
+            self.machine.describe(nonce, Arc::clone(candidate));
+        }
+        self.callers.insert(nonce.0, Caller::Waiting(waiting));
+    }
+
+    /// The present nonce of the claim that its caller knows as `asked`.
+    pub(super) fn nonce_of(&self, asked: u64) -> u64 {
+        self.renamed.get(&asked).copied().unwrap_or(asked)
+    }
+
+    /// Applies what happened in the machine. Returns the tenures that began.
+    pub(super) fn deliver(&mut self, now: Moment, terms: &Terms) -> Vec<u64> {
+        let mut begun = Vec::new();
+        for event in self.machine.take_events() {
+            match event {
+                Event::Granted { nonce, token, slot } => {
+                    if let Some(Caller::Waiting(waiting)) = self.callers.remove(&nonce.0) {
+                        let granted = Caller::Granted(waiting, Token::new(token), slot);
+                        self.callers.insert(nonce.0, granted);
+                        begun.extend(self.begin(now, nonce.0, terms));
+                    }
+                }
+                Event::Lost { nonce, loss } => self.end(now, nonce.0, loss),
+                Event::Busy { nonce, holder } => {
+                    let (name, holder) = (self.key.name.to_string(), holder.to_string());
+                    self.refuse(nonce, Error::Held { name, holder });
+                }
+                Event::Mismatch { nonce, in_use } => {
+                    let name = self.key.name.to_string();
+                    let wanted = match self.callers.get(&nonce.0) {
+                        Some(Caller::Waiting(waiting)) => waiting.mode,
+                        _ => Mode::default(),
+                    };
+                    let (wanted, in_use) = (wanted.to_string(), in_use.to_string());
+                    self.refuse(nonce, Error::OtherMode { name, wanted, in_use });
+                }
+                Event::Left { nonce } => {
+                    self.report_expired(nonce.0);
+                    if let Some(Caller::Leaving(done)) = self.callers.remove(&nonce.0) {
+                        answer_all(done, &Ok(()));
+                    }
+                }
+            }
+        }
+        self.report_requests();
+        begun
+    }
+
+    /// Tells the guards whether others wait.
+    fn report_requests(&mut self) {
+        let requested = self.machine.is_requested();
+        if std::mem::replace(&mut self.requested, requested) == requested {
+            return;
+        }
+        for caller in self.callers.values() {
+            if let Caller::Held { tenure, .. } = caller {
+                tenure.request(requested);
+            }
+        }
+    }
+
+    /// Hands out the guard of a grant, if the session is known to be alive. Returns the number of the tenure.
+    pub(super) fn begin(&mut self, now: Moment, number: u64, terms: &Terms) -> Option<u64> {
+        let granted = matches!(self.callers.get(&number), Some(Caller::Granted(..)));
+        if now >= terms.validity || !granted {
+            return None;
+        }
+        let Some(Caller::Granted(waiting, token, slot)) = self.callers.remove(&number) else {
+            return None;
+        };
+        self.renamed.remove(&waiting.asked);
+        let tenure = Tenure::new(
+            number,
+            self.key.name.to_arc(),
+            waiting.candidate.as_ref().map_or(&terms.holder, |candidate| &candidate.id).clone(),
+            token,
+            terms.clock,
+            terms.validity,
+        );
+        let tenure = match waiting.mode {
+            Mode::Slots(_) => tenure.in_slot(slot),
+            Mode::Exclusive | Mode::Shared => tenure,
+        };
+        tenure.extend(terms.validity, terms.overdue_at);
+        tenure.request(self.machine.is_requested());
+        self.callers.insert(number, Caller::Held { tenure: tenure.clone(), since: now });
+        // A caller that is gone drops the guard, which then releases the lock.
+        let _ = waiting.answer.send(Ok(Guard::new(tenure, terms.releases.clone())));
+        Some(number)
+    }
+
+    /// Ends a tenure. A grant that no guard has yet becomes a wait again, behind the others.
+    fn end(&mut self, now: Moment, nonce: u64, loss: Loss) {
+        match self.callers.remove(&nonce) {
+            Some(Caller::Held { tenure, .. }) => tenure.end(loss),
+            Some(Caller::Leaving(done)) => answer_all(done, &Ok(())),
+            Some(Caller::Granted(waiting, ..) | Caller::Waiting(waiting)) => {
+                self.claim(now, Nonce(environment::random()), waiting);
+            }
+            None => {}
+        }
+    }
+
+    fn report_expired(&mut self, nonce: u64) {
+        if let Some((answer, error)) = self.expired.remove(&nonce) {
+            let _ = answer.send(Err(error));
+        }
+    }
+
+    /// The session is over: ends its tenures, and returns the callers that still wait.
+    pub(super) fn abandon(mut self) -> Vec<Waiting> {
+        let expired: Vec<_> = self.expired.keys().copied().collect();
+        for nonce in expired {
+            self.report_expired(nonce);
+        }
+        let mut waiting = Vec::new();
+        for caller in self.callers.into_values() {
+            match caller {
+                Caller::Waiting(one) | Caller::Granted(one, ..) => waiting.push(one),
+                Caller::Held { tenure, .. } => tenure.end(Loss::Session),
+                // The claim goes with its session.
+                Caller::Leaving(done) => answer_all(done, &Ok(())),
+            }
+        }
+        waiting
+    }
+
+    /// Gives up a claim, and reports to `done` once it is gone from the record.
+    pub(super) fn give_up(&mut self, nonce: u64, done: Option<oneshot::Sender<Result<()>>>) {
+        match self.callers.remove(&nonce) {
+            Some(Caller::Held { tenure, .. }) => tenure.end(Loss::Released),
+            Some(Caller::Leaving(before)) => {
+                let all = before.into_iter().chain(done).collect();
+                self.callers.insert(nonce, Caller::Leaving(all));
+                return;
+            }
+            Some(Caller::Waiting(_) | Caller::Granted(..)) => {}
+            None => return answer_all(done, &Ok(())),
+        }
+        self.callers.insert(nonce, Caller::Leaving(done.into_iter().collect()));
+        self.machine.give_up(Nonce(nonce));
+    }
+
+    /// Gives up the claim of a caller that waits, and returns `error` once it has left the queue.
+    pub(super) fn expire(&mut self, nonce: u64, error: Error) {
+        if let Some(Caller::Waiting(waiting) | Caller::Granted(waiting, ..)) =
+            self.callers.remove(&nonce)
+        {
+            self.renamed.remove(&waiting.asked);
+            self.expired.insert(nonce, (waiting.answer, error));
+            self.callers.insert(nonce, Caller::Leaving(Vec::new()));
+            self.machine.give_up(Nonce(nonce));
+        }
+    }
+
+    /// Gives up everything. A caller that waits gets an error.
+    pub(super) fn close(&mut self) {
+        let nonces: Vec<_> = self.callers.keys().copied().collect();
+        for nonce in nonces {
+            self.expire_or_release(nonce);
+        }
+    }
+
+    fn expire_or_release(&mut self, nonce: u64) {
+        match self.callers.get(&nonce) {
+            Some(Caller::Waiting(_) | Caller::Granted(..)) => {
+                self.expire(nonce, Error::Closed { name: self.key.name.to_string() });
+            }
+            Some(Caller::Held { .. }) => self.give_up(nonce, None),
+            Some(Caller::Leaving(_)) | None => {}
+        }
+    }
+
+    /// Something that was given up may still be in the record.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.callers.values().any(|caller| matches!(caller, Caller::Leaving(_)))
+    }
+
+    /// Nothing of this lock is left in the record.
+    pub(super) fn is_settled(&self) -> bool {
+        self.callers.is_empty()
+    }
+
+    fn refuse(&mut self, nonce: Nonce, error: Error) {
+        if let Some(Caller::Waiting(waiting)) = self.callers.remove(&nonce.0) {
+            self.renamed.remove(&waiting.asked);
+            let _ = waiting.answer.send(Err(error));
+        }
+    }
+
+    /// Returns `error` to all callers that wait, and to those that release. The release goes on.
+    pub(super) fn refuse_all(&mut self, error: &Error) {
+        let numbers: Vec<_> = self.callers.keys().copied().collect();
+        for number in numbers {
+            match self.callers.remove(&number) {
+                Some(Caller::Waiting(waiting)) => {
+                    let _ = waiting.answer.send(Err(error.clone()));
+                    self.callers.insert(number, Caller::Leaving(Vec::new()));
+                    self.machine.give_up(Nonce(number));
+                }
+                Some(Caller::Leaving(done)) => {
+                    answer_all(done, &Err(error.clone()));
+                    self.callers.insert(number, Caller::Leaving(Vec::new()));
+                }
+                Some(other) => drop(self.callers.insert(number, other)),
+                None => {}
+            }
+        }
+    }
+
+    /// The holder, for an error.
+    pub(super) fn holder(&self) -> String {
+        self.machine
+            .record()
+            .map(|found| found.record.shown_holder().to_string())
+            .unwrap_or_default()
+    }
+}
+
+fn answer_all(done: impl IntoIterator<Item = oneshot::Sender<Result<()>>>, result: &Result<()>) {
+    for done in done {
+        let _ = done.send(result.clone());
+    }
+}

@@ -1,0 +1,236 @@
+//! The locks of a session: drives their machines, and passes answers and events to them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    lock::{Caller, Lock},
+    requests::{Answer, failure, outcome},
+    task::{Job, Task},
+    timers::Timer,
+};
+use crate::{
+    api::name::{LeaseName, Name},
+    protocol::{
+        queue::{
+            machine::{LockMachine, Step},
+            record::LockRecord,
+        },
+        session::SessionId,
+    },
+    store::{RecordKey, sessions::HeldLock},
+    util::clock::Moment,
+};
+
+/// How many locks a session remembers after its callers are done with them.
+const REMEMBERED: usize = 4096;
+/// How often the records that the session holds are listed, in case that the watch missed an event.
+const RESYNC: Duration = Duration::from_secs(30);
+/// A session with so many locks lists them as much less often, because a list of 10,000 is 11 MB.
+const RESYNC_LOCKS: usize = 500;
+
+impl Task {
+    /// The lock of `key`, new if the session does not know it.
+    pub(super) fn lock_of(&mut self, key: &Arc<RecordKey>) -> &mut Lock {
+        self.idle.remove(&key.lease);
+        let Self { locks, beats, expects_absence, .. } = self;
+        locks.entry(key.lease.clone()).or_insert_with(|| {
+            let machine = LockMachine::new(beats.heartbeat.id().clone());
+            let machine = if *expects_absence { machine.expecting_absence() } else { machine };
+            Lock::new(Arc::clone(key), machine)
+        })
+    }
+
+    /// Does what the machine of this lock wants now.
+    pub(super) fn drive(&mut self, lease: &LeaseName) {
+        if !self.ready {
+            return;
+        }
+        loop {
+            let (now, terms, may_send) = (self.clock.now(), self.terms(), self.may_send());
+            let Some(lock) = self.locks.get_mut(lease) else { return };
+            if !may_send {
+                if !lock.queued {
+                    lock.queued = true;
+                    let job = Job::Lock(lease.clone());
+                    // Releases first: others wait for them.
+                    if lock.is_leaving() {
+                        self.jobs.push_front(job);
+                    } else {
+                        self.jobs.push_back(job);
+                    }
+                }
+                return;
+            }
+            let begun = lock.deliver(now, &terms);
+            lock.campaign(now);
+            lock.machine.among(self.waits);
+            let step = lock.machine.next(now, Self::random());
+            let begun_too = lock.deliver(now, &terms);
+            let claimed = lock.campaign(now);
+            let campaign_at = lock.campaign_at();
+            let key = Arc::clone(&lock.key);
+            self.begun(lease, begun);
+            self.begun(lease, begun_too);
+            let until = match step {
+                Step::Read => {
+                    self.requests.push(self.sender.read_lock(key));
+                    continue;
+                }
+                Step::Write(write) => {
+                    self.requests.push(self.sender.write_lock(key, write));
+                    continue;
+                }
+                Step::Sleep(until) => until,
+                Step::Idle => {
+                    self.remember(lease);
+                    Moment::NEVER
+                }
+            };
+            self.timers.set(Timer::Lock(lease.clone()), until.min(campaign_at));
+            if !self.update_interests(lease, now) && !claimed {
+                return;
+            }
+        }
+    }
+
+    /// Registers tenures that have begun, and forgets those that are over.
+    pub(super) fn begun(&mut self, lease: &LeaseName, nonces: Vec<u64>) {
+        let Some(lock) = self.locks.get(lease) else { return };
+        for nonce in nonces {
+            if let Some(Caller::Held { tenure, .. }) = lock.callers.get(&nonce) {
+                self.tenures.insert(nonce, (lease.clone(), tenure.clone()));
+            }
+        }
+    }
+
+    /// Keeps what an idle lock knows, unless there are too many.
+    fn remember(&mut self, lease: &LeaseName) {
+        if self.locks.get(lease).is_none_or(|lock| !lock.candidates.is_empty()) {
+            return;
+        }
+        self.idle.insert(lease.clone());
+        if self.idle.len() > REMEMBERED
+            && let Some(first) = self.idle.pop_first()
+        {
+            self.locks.remove(&first);
+        }
+    }
+
+    pub(super) fn answered(&mut self, answer: Answer) {
+        let (now, random) = (self.clock.now(), Self::random());
+        match answer {
+            Answer::Read(lease, result) => {
+                if let Ok(found) = &result {
+                    self.expects_absence = found.is_none();
+                }
+                if let Some(lock) = self.locks.get_mut(&lease) {
+                    let error = result.as_ref().err().cloned();
+                    let read = result.map_err(|error| failure(&error));
+                    lock.machine.read(now, random, read);
+                    lock.note(error);
+                }
+                self.drive(&lease);
+            }
+            Answer::Write(lease, result) => {
+                if let Some(lock) = self.locks.get_mut(&lease) {
+                    lock.machine.wrote(now, random, outcome(&result));
+                    lock.note(result.err());
+                }
+                self.drive(&lease);
+            }
+            Answer::Observed(id, answer) => self.observed(&id, answer),
+            Answer::Stale(Ok(stale)) => self.collect(stale),
+            Answer::Stale(Err(error)) => tracing::debug!(%error, "could not list old sessions"),
+            Answer::Collected => {}
+            Answer::Listed(Ok(held)) => self.resynced(now, held),
+            Answer::Listed(Err(error)) => {
+                tracing::debug!(%error, "could not list the held locks");
+                self.schedule_resync(now);
+            }
+        }
+        self.next_jobs();
+    }
+
+    /// The state of a record that this session holds, from an event.
+    pub(super) fn seen(&mut self, now: Moment, held: HeldLock) {
+        let me = self.beats.heartbeat.id().clone();
+        // A grant that no caller wants any more is given back, so it needs a machine.
+        if !self.locks.contains_key(&held.lease) && !is_holder(&held.found.record, &me) {
+            return;
+        }
+        let HeldLock { lease, name, kind, found } = held;
+        let name = Name::parse("lock name", &name).or_else(|_| Name::parse("", lease.as_str()));
+        let Ok(name) = name else { return };
+        let namespace = self.sender.namespace.clone();
+        let key = RecordKey { namespace, lease: lease.clone(), kind, name };
+        self.lock_of(&Arc::new(key)).machine.seen(now, found);
+        self.drive(&lease);
+    }
+
+    /// All records that this session holds, as its watch lists them.
+    pub(super) fn listed(&mut self, now: Moment, held: Vec<HeldLock>) {
+        for held in held {
+            self.seen(now, held);
+        }
+    }
+
+    /// Lists what the session holds.
+    pub(super) fn resync(&mut self, now: Moment) {
+        if !self.ready {
+            return;
+        }
+        self.listed_at = now;
+        let id = self.beats.heartbeat.id().clone();
+        self.requests.push(self.sender.list(id));
+    }
+
+    /// A list of all records that this session holds. A lock that was held before the list was sent and is not in it is
+    /// read: only that read decides.
+    fn resynced(&mut self, now: Moment, held: Vec<HeldLock>) {
+        let present: std::collections::BTreeSet<_> =
+            held.iter().map(|held| held.lease.clone()).collect();
+        let missing: Vec<_> = self
+            .tenures
+            .iter()
+            .filter(|(nonce, (lease, _))| {
+                let lock = self.locks.get(lease).and_then(|lock| lock.callers.get(nonce));
+                let Some(Caller::Held { since, .. }) = lock else { return false };
+                *since < self.listed_at && !present.contains(lease)
+            })
+            .map(|(_, (lease, _))| lease.clone())
+            .collect();
+        self.listed(now, held);
+        for lease in missing {
+            if let Some(lock) = self.locks.get_mut(&lease) {
+                lock.machine.doubt();
+            }
+            self.drive(&lease);
+        }
+        // Not those that have ended by themselves: the release of a guard that was dropped a moment ago is still to come.
+        let Self { tenures, locks, .. } = self;
+        tenures.retain(|nonce, (lease, _)| {
+            let caller = locks.get(lease).and_then(|lock| lock.callers.get(nonce));
+            matches!(caller, Some(Caller::Held { .. }))
+        });
+        self.schedule_resync(now);
+    }
+
+    pub(super) fn schedule_resync(&mut self, now: Moment) {
+        let locks = u32::try_from(self.tenures.len() / RESYNC_LOCKS).unwrap_or(u32::MAX);
+        self.timers.set(Timer::Resync, now + RESYNC.saturating_mul(locks.saturating_add(1)));
+    }
+}
+
+fn is_holder(record: &LockRecord, session: &SessionId) -> bool {
+    record.line.holders.iter().any(|holder| holder.claim.session == *session)
+}
+
+impl Lock {
+    /// The error of the last request, if it failed. A refusal is returned to all callers.
+    fn note(&mut self, error: Option<crate::Error>) {
+        if let Some(error) = error.as_ref().filter(|error| !error.is_transient()) {
+            self.refuse_all(error);
+        }
+        self.error = error;
+    }
+}

@@ -1,0 +1,177 @@
+//! The sessions of other processes that the locks of this one wait for. Each is observed once, however many locks wait
+//! for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    requests::SessionRequest,
+    task::{Job, Task},
+    timers::Timer,
+};
+use crate::{
+    api::name::LeaseName,
+    protocol::session::{
+        SessionAnswer, SessionId,
+        observer::{Look, Observer},
+    },
+    store::sessions::NamedSession,
+    util::clock::Moment,
+};
+
+/// A session without a renewal for so long is garbage.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+/// How often each session looks for garbage, give or take a half.
+const COLLECT: Duration = Duration::from_secs(6 * 3600);
+/// How often a session is read that only the collection waits for.
+const OLD_INTERVAL: Duration = Duration::from_secs(60);
+/// How many sessions are remembered as over.
+const REMEMBERED: usize = 1024;
+
+/// One observed session.
+#[derive(Debug)]
+pub(super) struct Observed {
+    observer: Observer,
+    /// The locks that wait for it, each with the interval between reads that it needs.
+    watchers: BTreeMap<LeaseName, Duration>,
+    /// It is old: its record is deleted once it is known to be over.
+    old: bool,
+}
+
+impl Observed {
+    fn every(&self) -> Duration {
+        self.watchers.values().min().copied().unwrap_or(OLD_INTERVAL)
+    }
+}
+
+impl Task {
+    /// Observes the sessions that this lock waits for, and no others. True if one of them is known to be over already.
+    pub(super) fn update_interests(&mut self, lease: &LeaseName, now: Moment) -> bool {
+        let Some(lock) = self.locks.get_mut(lease) else { return false };
+        let interests = lock.machine.interests(now);
+        if interests == lock.interests {
+            return false;
+        }
+        let over: Vec<_> =
+            interests.iter().filter(|one| self.over.contains(&one.session)).cloned().collect();
+        for one in &over {
+            lock.machine.passed(&one.session);
+        }
+        let before = std::mem::replace(&mut lock.interests, interests.clone());
+        match (before.is_empty(), interests.is_empty()) {
+            (true, false) => self.waits += 1,
+            (false, true) => self.waits = self.waits.saturating_sub(1),
+            _ => {}
+        }
+        let present: BTreeSet<_> = interests.iter().map(|one| &one.session).collect();
+        for gone in before.iter().filter(|one| !present.contains(&one.session)) {
+            if let Some(observed) = self.observed.get_mut(&gone.session) {
+                observed.watchers.remove(lease);
+            }
+        }
+        for one in interests.iter().filter(|one| !over.contains(one)) {
+            let first = if one.soon { now } else { now + one.every };
+            let observed = self.observed.entry(one.session.clone()).or_insert_with(|| Observed {
+                observer: Observer::new(one.session.clone(), first),
+                watchers: BTreeMap::new(),
+                old: false,
+            });
+            observed.watchers.insert(lease.clone(), one.every);
+            observed.observer.hurry(now + one.every);
+            if one.soon && !observed.observer.has_seen() {
+                observed.observer.hurry(now);
+            }
+            self.observe(&one.session);
+        }
+        !over.is_empty()
+    }
+
+    /// Does what the observer of this session wants now.
+    pub(super) fn observe(&mut self, id: &SessionId) {
+        let now = self.clock.now();
+        let may_send = self.may_send();
+        let Some(observed) = self.observed.get_mut(id) else { return };
+        let wanted = !observed.watchers.is_empty() || observed.old;
+        if !wanted && !observed.observer.is_under_way() {
+            self.observed.remove(id);
+            return self.timers.set(Timer::Observer(id.clone()), Moment::NEVER);
+        }
+        if !may_send {
+            return self.jobs.push_back(Job::Observe(id.clone()));
+        }
+        let request = match observed.observer.next(now) {
+            Look::Read => SessionRequest::Read,
+            Look::CreatePlaceholder(record) => SessionRequest::Create(record),
+            Look::End(base, record) => SessionRequest::Replace(base, record),
+            Look::Sleep(until) => return self.timers.set(Timer::Observer(id.clone()), until),
+            Look::Over => return,
+        };
+        self.requests.push(self.sender.observe(id.clone(), request));
+    }
+
+    /// Looks for sessions that crashed long ago, and plans the next look.
+    pub(super) fn look_for_old(&mut self, now: Moment) {
+        self.requests.push(self.sender.list_stale(OLD));
+        self.schedule_collection(now);
+    }
+
+    pub(super) fn schedule_collection(&mut self, now: Moment) {
+        let share = u32::try_from(Self::random() % 1000).unwrap_or_default();
+        self.timers.set(Timer::Collect, now + COLLECT / 2 + COLLECT / 1000 * share);
+    }
+
+    /// Ends old sessions by the same rules as any other, and deletes their records. The wall clock only selects them.
+    pub(super) fn collect(&mut self, stale: Vec<NamedSession>) {
+        let now = self.clock.now();
+        for (id, found) in stale {
+            if found.record.is_over() {
+                self.requests.push(self.sender.delete(id, found));
+            } else if id != *self.beats.heartbeat.id() {
+                let observed = self.observed.entry(id.clone()).or_insert_with(|| Observed {
+                    observer: Observer::new(id.clone(), now),
+                    watchers: BTreeMap::new(),
+                    old: true,
+                });
+                observed.old = true;
+                self.observe(&id);
+            }
+        }
+    }
+
+    pub(super) fn observed(&mut self, id: &SessionId, answer: SessionAnswer) {
+        let now = self.clock.now();
+        let Some(observed) = self.observed.get_mut(id) else { return };
+        let every = observed.every();
+        // Spread by a tenth, so that the observers of one session do not read together.
+        let share = u32::try_from(Self::random() % 200).unwrap_or_default();
+        let interval = (every / 1000).saturating_mul(900 + share);
+        observed.observer.answered(now, interval, answer);
+        if observed.observer.is_over() {
+            self.passed(id);
+        } else {
+            self.observe(id);
+        }
+    }
+
+    /// A session is known to be over: all locks that wait for it go on.
+    fn passed(&mut self, id: &SessionId) {
+        tracing::debug!(session = %id, "a session is over");
+        let Some(observed) = self.observed.remove(id) else { return };
+        self.timers.set(Timer::Observer(id.clone()), Moment::NEVER);
+        if self.over.len() >= REMEMBERED {
+            self.over.clear();
+        }
+        self.over.insert(id.clone());
+        if let Some(ended) = observed.observer.ended().filter(|_| observed.old) {
+            self.requests.push(self.sender.delete(id.clone(), ended));
+        }
+        for lease in observed.watchers.keys() {
+            if let Some(lock) = self.locks.get_mut(lease) {
+                lock.machine.passed(id);
+            }
+            self.drive(lease);
+        }
+    }
+}

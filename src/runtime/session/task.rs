@@ -1,0 +1,399 @@
+//! The task of one session: its heartbeat, its watch, its locks and the sessions that these wait for.
+//!
+//! A lock has no task, no timer and no watch of its own. Answers and timers come before commands, so that callers that
+//! never rest cannot keep the heartbeat waiting.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+
+use super::{
+    Status,
+    beats::Beats,
+    candidacy::Candidate,
+    elections::Elections,
+    lock::{Caller, Lock, Terms, Waiting},
+    observed::Observed,
+    requests::{Answer, Sender},
+    timers::{Timer, Timers},
+};
+use crate::{
+    api::{
+        error::{Error, Loss, Result},
+        guard::{NO_TENURE, Release},
+        name::LeaseName,
+        tenure::Tenure,
+    },
+    protocol::{record::Nonce, session::SessionId},
+    runtime::{attempt::FAR, candidates::Resign},
+    store::{RecordKey, sessions::HeldEvent},
+    util::{
+        clock::{Clock, Moment},
+        environment,
+        watched::Watched,
+    },
+};
+
+/// How many requests about locks are under way at once. Heartbeats are not among them.
+const REQUESTS: usize = 28;
+
+/// A call of the session's handle.
+pub(super) enum Command {
+    Lock {
+        key: Arc<RecordKey>,
+        nonce: Nonce,
+        waiting: Waiting,
+    },
+    /// The caller has dropped its future.
+    Cancel {
+        lease: LeaseName,
+        nonce: Nonce,
+    },
+    /// The caller's wait is over after this time.
+    Expire {
+        lease: LeaseName,
+        nonce: Nonce,
+        waited: Duration,
+    },
+    /// Releases what the caller's handle holds of this lock.
+    Unlock {
+        lease: LeaseName,
+        done: oneshot::Sender<Result<()>>,
+    },
+    /// A candidate in the election `key`.
+    Stand {
+        key: Arc<RecordKey>,
+        number: u64,
+        candidate: Candidate,
+    },
+    /// The candidate resigns; without `done`, because its `Leader` is dropped.
+    Resign {
+        lease: LeaseName,
+        number: u64,
+        done: Option<Resign>,
+    },
+    /// A stream of an election begins or ends.
+    Observe {
+        lease: LeaseName,
+        begins: bool,
+    },
+    /// Reports that nothing is left of what was given up.
+    Settle(oneshot::Sender<Result<()>>),
+    Close(oneshot::Sender<Result<()>>),
+}
+
+/// What waits for a request to end before it sends its own.
+pub(super) enum Job {
+    Lock(LeaseName),
+    Observe(SessionId),
+}
+
+/// See the [module](self).
+pub(super) struct Task {
+    pub(super) sender: Sender,
+    pub(super) clock: Clock,
+    pub(super) identity: Arc<str>,
+    pub(super) ttl: Duration,
+    pub(super) beats: Beats,
+    pub(super) status: Arc<Watched<Status>>,
+    /// `None` until the session is created.
+    pub(super) watch: Option<BoxStream<'static, HeldEvent>>,
+    /// The session is created and its watch has begun, so locks may be claimed.
+    pub(super) ready: bool,
+    pub(super) locks: BTreeMap<LeaseName, Lock>,
+    /// The locks that no caller wants, of which only the last known state is kept.
+    pub(super) idle: BTreeSet<LeaseName>,
+    /// The watches of elections that a user observes.
+    pub(super) elections: Elections,
+    pub(super) tenures: BTreeMap<u64, (LeaseName, Tenure)>,
+    pub(super) observed: BTreeMap<SessionId, Observed>,
+    pub(super) over: BTreeSet<SessionId>,
+    pub(super) timers: Timers,
+    pub(super) requests: FuturesUnordered<BoxFuture<'static, Answer>>,
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) releases: mpsc::UnboundedReceiver<Release>,
+    pub(super) release_sender: mpsc::UnboundedSender<Release>,
+    /// Reports that the session was created, or why not.
+    pub(super) opened: Option<oneshot::Sender<Result<()>>>,
+    /// The callers that wait until nothing is left of what was given up.
+    pub(super) settling: Vec<oneshot::Sender<Result<()>>>,
+    /// The callers that wait for the end, once it was requested.
+    pub(super) closing: Option<Vec<oneshot::Sender<Result<()>>>>,
+    pub(super) orphaned: bool,
+    pub(super) listed_at: Moment,
+    /// How many locks wait for another session.
+    pub(super) waits: u32,
+    /// The last record that was read did not exist, so the next unknown one is created without a read.
+    pub(super) expects_absence: bool,
+}
+
+impl Task {
+    /// Runs until the session is closed, or its handles and guards are gone.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.beat();
+            self.report_settled();
+            // Also here, because a guard that is dropped gives up its sender a little after its message.
+            self.close_if_unused();
+            if self.is_finished() {
+                return self.finish().await;
+            }
+            let wait = self.timers.next().since(self.clock.now()).min(FAR);
+            tokio::select! {
+                biased;
+                beat = self.beats.next() => self.beaten(beat),
+                Some(answer) = self.requests.next() => self.answered(answer),
+                () = sleep(wait) => self.timed(),
+                Some(release) = self.releases.recv() => self.release(release),
+                Some(event) = next(&mut self.watch) => self.watched(event),
+                event = self.elections.next() => self.election_changed(event),
+                command = self.commands.recv(), if !self.orphaned => self.command(command),
+            }
+        }
+    }
+
+    fn timed(&mut self) {
+        let now = self.clock.now();
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Heartbeat => {}
+                Timer::Validity => self.silent(now),
+                Timer::Lock(lease) => self.drive(&lease),
+                Timer::Observer(id) => self.observe(&id),
+                Timer::Resync => self.resync(now),
+                Timer::Collect => self.look_for_old(now),
+                Timer::Close => self.beats.heartbeat.end(now),
+            }
+        }
+    }
+
+    fn command(&mut self, command: Option<Command>) {
+        let now = self.clock.now();
+        match command {
+            Some(Command::Lock { key, nonce, waiting }) => self.lock(now, &key, nonce, waiting),
+            Some(Command::Cancel { lease, nonce }) => {
+                if let Some(lock) = self.locks.get_mut(&lease) {
+                    let nonce = lock.nonce_of(nonce.0);
+                    // A guard that was handed out is released by its own drop.
+                    if matches!(
+                        lock.callers.get(&nonce),
+                        Some(Caller::Waiting(_) | Caller::Granted(..))
+                    ) {
+                        lock.give_up(nonce, None);
+                        self.drive(&lease);
+                    }
+                }
+            }
+            Some(Command::Expire { lease, nonce, waited }) => self.expire(&lease, nonce, waited),
+            Some(Command::Unlock { lease, done }) => self.unlock(&lease, done),
+            Some(Command::Stand { key, number, candidate }) => self.stand(&key, number, candidate),
+            Some(Command::Resign { lease, number, done }) => self.resign(&lease, number, done),
+            Some(Command::Observe { lease, begins }) => self.observe_election(&lease, begins),
+            Some(Command::Settle(done)) => self.settling.push(done),
+            Some(Command::Close(done)) => self.close(now, Some(done)),
+            None => {
+                self.orphaned = true;
+                self.close_if_unused();
+            }
+        }
+    }
+
+    fn lock(&mut self, now: Moment, key: &Arc<RecordKey>, nonce: Nonce, waiting: Waiting) {
+        if self.closing.is_some() {
+            let _ = waiting.answer.send(Err(Error::Closed { name: key.name.to_string() }));
+            return;
+        }
+        self.lock_of(key).claim(now, nonce, waiting);
+        self.drive(&key.lease);
+    }
+
+    /// The caller does not wait any longer: says why it waited in vain.
+    fn expire(&mut self, lease: &LeaseName, nonce: Nonce, waited: Duration) {
+        let Some(lock) = self.locks.get_mut(lease) else { return };
+        let nonce = lock.nonce_of(nonce.0);
+        let Some(Caller::Waiting(_) | Caller::Granted(..)) = lock.callers.get(&nonce) else {
+            return;
+        };
+        let (name, holder) = (lock.key.name.to_string(), lock.holder());
+        let error = lock.error.clone().or_else(|| self.beats.error.clone());
+        let error = error.unwrap_or(Error::Timeout { name, holder, waited });
+        lock.expire(nonce, error);
+        self.drive(lease);
+    }
+
+    fn unlock(&mut self, lease: &LeaseName, done: oneshot::Sender<Result<()>>) {
+        // Without an answer the lock is not held.
+        let Some(lock) = self.locks.get_mut(lease) else { return };
+        let held =
+            self.tenures.iter().filter(|(nonce, (held, _))| held == lease && !lock.leads(**nonce));
+        let held: Vec<_> = held.map(|(nonce, _)| *nonce).collect();
+        let mut done = Some(done);
+        for nonce in held {
+            self.tenures.remove(&nonce);
+            lock.give_up(nonce, done.take());
+        }
+        self.drive(lease);
+    }
+
+    /// Answers the callers of `close` once nothing is left of what was given up.
+    fn report_settled(&mut self) {
+        if !self.settling.is_empty() && !self.locks.values().any(Lock::is_leaving) {
+            for done in self.settling.drain(..) {
+                let _ = done.send(Ok(()));
+            }
+        }
+    }
+
+    fn release(&mut self, release: Release) {
+        let Release { tenure, done } = release;
+        if tenure == NO_TENURE {
+            return self.close_if_unused();
+        }
+        match self.tenures.remove(&tenure) {
+            Some((lease, held)) => {
+                // Before the release is sent.
+                held.end(Loss::Released);
+                if let Some(lock) = self.locks.get_mut(&lease) {
+                    lock.give_up(tenure, done);
+                }
+                self.drive(&lease);
+            }
+            None => drop(done.map(|done| done.send(Ok(())))),
+        }
+        self.close_if_unused();
+    }
+
+    /// Ends the session when no handle and no guard of it is left.
+    fn close_if_unused(&mut self) {
+        // This task has one sender itself, and each guard has one.
+        let unused = self.orphaned && self.releases.sender_strong_count() == 1;
+        if unused && self.closing.is_none() {
+            self.close(self.clock.now(), None);
+        }
+    }
+
+    /// Ends all tenures and waits, releases all locks, and then ends the session.
+    fn close(&mut self, now: Moment, done: Option<oneshot::Sender<Result<()>>>) {
+        if let Some(closing) = &mut self.closing {
+            closing.extend(done);
+            return;
+        }
+        self.closing = Some(done.into_iter().collect());
+        // The locks that others wait for come first.
+        let mut leases: Vec<_> = self.locks.keys().cloned().collect();
+        leases.sort_by_key(|lease| !self.locks[lease].machine.is_requested());
+        for lease in leases {
+            if let Some(lock) = self.locks.get_mut(&lease) {
+                lock.end_candidates();
+                lock.close();
+            }
+            self.drive(&lease);
+        }
+        self.tenures.clear();
+        self.timers.set(Timer::Close, now + self.ttl);
+        if !self.beats.heartbeat.is_created() {
+            self.beats.heartbeat.abandon();
+        }
+    }
+
+    fn is_finished(&mut self) -> bool {
+        let now = self.clock.now();
+        if self.closing.is_some() && self.ready && self.locks.values().all(Lock::is_settled) {
+            self.beats.heartbeat.end(now);
+            self.beat();
+        }
+        let abandoned = self.opened.as_ref().is_some_and(oneshot::Sender::is_closed);
+        abandoned || self.closing.is_some() && self.beats.heartbeat.is_lost()
+    }
+
+    /// Deletes the record of the ended session if no lock names it, and reports the end.
+    async fn finish(mut self) {
+        let clean = self.locks.values().all(Lock::is_settled);
+        if let Some(ended) = self.beats.ended.take().filter(|_| clean) {
+            let id = self.beats.heartbeat.id().clone();
+            let Sender { store, namespace, limit } = &self.sender;
+            let delete = store.delete_session(namespace, &id, &ended);
+            // A record that stays behind is harmless: it says that the session is over.
+            if let Ok(Err(error)) = tokio::time::timeout(*limit, delete).await {
+                tracing::debug!(session = %id, %error, "the record of the session stays behind");
+            }
+        }
+        self.status.modify(|status| {
+            status.ended = true;
+            status.validity = Moment::default();
+            true
+        });
+        let failed = self.beats.error.take().filter(|_| !clean);
+        for done in self.closing.take().unwrap_or_default() {
+            let _ = done.send(failed.clone().map_or(Ok(()), Err));
+        }
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            holder: Arc::clone(&self.identity),
+            clock: self.clock,
+            validity: self.beats.heartbeat.validity(),
+            overdue_at: self.beats.heartbeat.overdue_at(),
+            releases: self.release_sender.clone(),
+        }
+    }
+
+    /// Whether another request may be sent.
+    pub(super) fn may_send(&self) -> bool {
+        self.requests.len() < REQUESTS
+    }
+
+    /// Goes on with what waited for a request to end.
+    pub(super) fn next_jobs(&mut self) {
+        for _ in 0..self.jobs.len() {
+            if !self.may_send() {
+                return;
+            }
+            match self.jobs.pop_front() {
+                Some(Job::Lock(lease)) => {
+                    if let Some(lock) = self.locks.get_mut(&lease) {
+                        lock.queued = false;
+                    }
+                    self.drive(&lease);
+                }
+                Some(Job::Observe(id)) => self.observe(&id),
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn random() -> u64 {
+        environment::random()
+    }
+}
+
+/// The next event; pending without a watch.
+async fn next(watch: &mut Option<BoxStream<'static, HeldEvent>>) -> Option<HeldEvent> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Drop for Task {
+    /// The runtime ends, or the session is finished: nothing renews the tenures any more.
+    fn drop(&mut self) {
+        for (_, tenure) in self.tenures.values() {
+            tenure.end(Loss::Abandoned);
+        }
+    }
+}

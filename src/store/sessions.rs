@@ -1,0 +1,125 @@
+//! What a backend must do so that sessions and their locks can run over it.
+
+use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
+
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use super::{Kind, RecordKey};
+use crate::{
+    api::{
+        error::{Error, Result},
+        name::{LeaseName, Namespace},
+    },
+    protocol::{
+        queue::record::{LockRecord, LockWrite, StoredLock},
+        session::{SessionId, SessionRecord, Stored},
+    },
+};
+
+/// The outcome of a conditional write, if it is known.
+#[derive(Clone, Debug)]
+pub(crate) enum Put<T> {
+    /// The object as it is stored now.
+    Stored(Arc<Stored<T>>),
+    /// The object is not the one that the write was conditional on, or exists already. Nothing was written.
+    Conflict,
+}
+
+/// The record of a session, with its name.
+pub(crate) type NamedSession = (SessionId, Arc<Stored<SessionRecord>>);
+
+/// The record of a lock, with its names.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldLock {
+    pub(crate) lease: LeaseName,
+    /// The name of the lock, as its caller wrote it.
+    pub(crate) name: String,
+    /// A lock or an election.
+    pub(crate) kind: Kind,
+    pub(crate) found: Arc<StoredLock>,
+}
+
+/// An event of the watch of one session, about the records that the session holds; or of the watch of one record.
+#[derive(Clone, Debug)]
+pub(crate) enum HeldEvent {
+    /// All of them.
+    All(Vec<HeldLock>),
+    /// The session holds this record, which has changed or is new.
+    Set(HeldLock),
+    /// The session does not hold this record any more since this version: another session does, or it was deleted.
+    Gone(LeaseName, NonZeroU64),
+    /// The watch is interrupted, with the reason.
+    #[cfg_attr(
+        not(any(feature = "etcd", feature = "kubernetes")),
+        expect(dead_code, reason = "a watch in this process is never interrupted")
+    )]
+    Blind(Error),
+}
+
+/// A store of sessions, and of locks that they hold. The rules of [`Store`](super::Store) apply.
+pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
+    /// The name of the backend, for messages.
+    fn backend(&self) -> &'static str;
+
+    /// Reads the record of a session.
+    fn read_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>>;
+
+    /// Creates the record of a session, or replaces exactly `base`.
+    fn write_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: Option<&'a Stored<SessionRecord>>,
+        record: &'a SessionRecord,
+    ) -> BoxFuture<'a, Result<Put<SessionRecord>>>;
+
+    /// The sessions that were not renewed for this long, by wall clocks. Only garbage collection uses it.
+    fn list_stale<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        age: Duration,
+    ) -> BoxFuture<'a, Result<Vec<NamedSession>>>;
+
+    /// Deletes the record of a session that was ended, if it is exactly `base`.
+    fn delete_session<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        id: &'a SessionId,
+        base: &'a Stored<SessionRecord>,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Reads the record of a lock.
+    fn read_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+    ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>>;
+
+    /// Creates the record of a lock, or replaces exactly the base of `write`.
+    fn write_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        write: &'a LockWrite,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>>;
+
+    /// Lists the records that `session` holds.
+    fn list_held<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        session: &'a SessionId,
+    ) -> BoxFuture<'a, Result<Vec<HeldLock>>>;
+
+    /// Watches the records that `session` holds. The stream begins with [`HeldEvent::All`] or [`HeldEvent::Blind`], and
+    /// never ends.
+    fn watch_held(
+        &self,
+        namespace: &Namespace,
+        session: &SessionId,
+    ) -> BoxStream<'static, HeldEvent>;
+
+    /// Watches one record by its name, whichever session holds it. [`HeldEvent::Gone`] then reports its deletion.
+    fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent>;
+}
