@@ -1,7 +1,8 @@
-//! The host's clock, as the library reads it: it keeps running while the machine is suspended.
+//! The host's clock, as the library reads it: it keeps running while the machine is suspended. And times for people.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use rustix::time::{ClockId, clock_gettime};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -14,4 +15,11 @@ pub(crate) fn now() -> Duration {
     let now = clock_gettime(CLOCK);
     let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
     Duration::new(now.tv_sec.cast_unsigned(), nanos)
+}
+
+/// A time for people, rounded up to seconds.
+pub(crate) fn in_seconds(time: SystemTime) -> String {
+    let round = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    let time = Timestamp::try_from(time).unwrap_or_default();
+    time.round(round).unwrap_or(time).to_string()
 }

@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt::Write as _, io, time::Duration};
 
 use leasehold::Error;
 
+use crate::clock::in_seconds;
+
 /// The exit code or other result, or the failure.
 pub(crate) type Outcome<T = u8> = Result<T, Failure>;
 
@@ -19,7 +21,7 @@ pub(crate) mod code {
     pub(crate) const UNAVAILABLE: u8 = 69;
     /// An internal error, or an error of the operating system.
     pub(crate) const INTERNAL: u8 = 70;
-    /// Another process holds the lock.
+    /// Another process holds the lock, or the lock may not be acquired yet.
     pub(crate) const BUSY: u8 = 75;
     /// The lock was lost while CMD ran.
     pub(crate) const LOST: u8 = 79;
@@ -40,8 +42,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: u8, line: impl Into<String>) -> Self {
-        let line = line.into().split_whitespace().collect::<Vec<_>>().join(" ");
-        Self { code, line: Some(line) }
+        Self { code, line: Some(one_line(&line.into())) }
     }
 
     pub(crate) fn internal(what: &str, error: &io::Error) -> Self {
@@ -67,6 +68,14 @@ pub(crate) fn by_signal(number: i32) -> u8 {
     u8::try_from(number).map_or(u8::MAX, |number| code::SIGNAL.saturating_add(number))
 }
 
+/// A duration in seconds, rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// What an API server says that works, but whose admission webhook does not answer.
+const FAILED_WEBHOOK: &str = "failed calling webhook";
+
 /// The object that an error message is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
@@ -76,7 +85,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) namespace: &'a str,
     /// The API server's address.
     pub(crate) server: &'a str,
-    /// The exit code if another process holds the lock.
+    /// The exit code if another process holds the lock, or if it may not be acquired yet.
     pub(crate) busy_code: u8,
 }
 
@@ -95,27 +104,31 @@ impl Subject<'_> {
                     "{object} in namespace `{namespace}` is held by `{holder}`, waited {waited:?}"
                 )
             }
+            Error::TooEarly { holder, not_before, remaining, .. } => {
+                let (time, secs) = (in_seconds(*not_before), whole_seconds(*remaining));
+                format!(
+                    "{object} in namespace `{namespace}` is free, but may not be acquired before {time}, in {secs}s: \
+                        `{holder}` ran it with --at-least"
+                )
+            }
             // The text of these errors names the namespace.
-            Error::PermissionDenied { .. } | Error::Namespace { .. } => {
+            Error::PermissionDenied { .. }
+            | Error::QuotaExceeded { .. }
+            | Error::Namespace { .. } => {
                 format!("{object}: {error}")
             }
             _ => format!("{object} in namespace `{namespace}`: {error}"),
         };
-        let mut last = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let said = error.to_string();
-            if !last.contains(&said) {
-                let _ = write!(line, ": {said}");
-            }
-            last = said;
-            cause = error.source();
-        }
+        line.push_str(&causes(error));
         let (code, next) = match error {
             Error::Held { .. } => {
                 (busy_code, "Try again later, or pass --wait instead of --try".into())
             }
             Error::Timeout { .. } => (busy_code, "Try again later, or pass a longer --wait".into()),
+            Error::TooEarly { .. } => (
+                busy_code,
+                "Try again then, or pass a longer --wait. `leasehold release --force` removes the time".into(),
+            ),
             Error::Invalid { .. } => (code::USAGE, String::new()),
             Error::Lost { .. } => (code::LOST, "Run it again".into()),
             Error::Unavailable { .. } => (
@@ -132,4 +145,40 @@ impl Subject<'_> {
         }
         Failure::new(code, line)
     }
+
+    /// One line for a wait for the server, with the cause.
+    pub(crate) fn waiting(&self, error: &Error) -> String {
+        let Self { object, namespace, server, .. } = *self;
+        let causes = causes(error);
+        let line = if causes.contains(FAILED_WEBHOOK) {
+            format!(
+                "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}{causes}"
+            )
+        } else {
+            format!(
+                "{object} in namespace `{namespace}` waits for the API server {server}: {error}{causes}"
+            )
+        };
+        one_line(&line)
+    }
+}
+
+/// The causes of `error`, each after a colon, unless the text before contains it.
+pub(crate) fn causes(error: &Error) -> String {
+    let mut causes = String::new();
+    let mut last = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !last.contains(&said) {
+            let _ = write!(causes, ": {said}");
+        }
+        last = said;
+        cause = error.source();
+    }
+    causes
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,19 +1,36 @@
 //! The log on stderr: warnings by default, more with `-v`.
 
-use std::{fmt, io};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     Layer as _,
-    filter::{LevelFilter, Targets},
+    filter::{LevelFilter, Targets, dynamic_filter_fn},
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, layer as printed},
     layer::SubscriberExt as _,
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
+use crate::console::Log;
+
 /// The module of the library that logs how tenures begin and end.
 const TENURES: &str = "leasehold::runtime::telemetry";
+
+/// The module of the library that warns about errors that keep callers waiting.
+const OUTAGES: &str = "leasehold::runtime::outage";
+
+/// The program reports by itself that it waits for a server.
+static REPORTS_SERVER: AtomicBool = AtomicBool::new(false);
+
+/// Holds the library's warnings about waits back for as long as `reports` is true, because the program reports the wait
+/// for a server with more detail. What is held back is due again at the next attempt.
+pub(crate) fn reports_server(reports: bool) {
+    REPORTS_SERVER.store(reports, Ordering::Relaxed);
+}
 
 /// Logs warnings unless `quiet`, debug messages with `-v`, and traces with `-vv`, which include the HTTP client's.
 pub(crate) fn begin(quiet: bool, verbose: u8) {
@@ -28,9 +45,15 @@ pub(crate) fn begin(quiet: bool, verbose: u8) {
         // The commands themselves report how tenures begin and end.
         wanted = wanted.with_target(TENURES, LevelFilter::OFF);
     }
-    let lines = printed().with_writer(io::stderr).with_ansi(false);
+    let held_back = dynamic_filter_fn(|event, _| {
+        event.target() != OUTAGES || !REPORTS_SERVER.load(Ordering::Relaxed)
+    });
+    // Not a filter of the layer, because with such filters the library cannot know that a warning is held back.
+    let filter =
+        tracing_subscriber::registry().with(held_back.with_max_level_hint(own)).with(wanted);
+    let lines = printed().with_writer(|| Log).with_ansi(false);
     let lines = if verbose == 0 { lines.event_format(Plain).boxed() } else { lines.boxed() };
-    tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
+    filter.with(lines).init();
 }
 
 /// Formats an event like the other lines of the program.

@@ -9,7 +9,7 @@
 //! The guardian is this program in a second process that waits for the deadline only. It kills the group in
 //! time even while `leasehold` itself is stopped, blocked or dead.
 //!
-//! Each folder uses only the folders to its right, besides `clock` and `exit`:
+//! Each folder uses only the folders to its right, besides `clock`, `console` and `exit`:
 //!
 //! ```text
 //!  main ─► commands ─► cli ─► sidecar ─┬─► output
@@ -20,6 +20,7 @@ mod cli;
 mod clock;
 mod cluster;
 mod commands;
+mod console;
 mod exec;
 mod exit;
 mod log;
@@ -30,7 +31,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
     cli::args::{Args, Command},
-    commands::{demo, elect, events, install, list, lock, manual, release},
+    commands::{demo, elect, events, install, list, lock, manual, prune, release, sessions},
     exec::{guardian, launch, reexec},
     exit::{Failure, Outcome, code},
 };
@@ -60,11 +61,13 @@ fn run(args: Args) -> Outcome {
     let outcome = runtime.block_on(async {
         match args.command {
             Command::Lock(args) => lock::run(args).await,
-            Command::Elect(args) => elect::run(args).await,
+            Command::Elect(args) => elect::run(*args).await,
             Command::Members(args) => list::members(args).await,
             Command::Status(args) => list::status(args).await,
             Command::Watch(args) => events::run(args).await,
             Command::Release(args) => release::run(args).await,
+            Command::Sessions(args) => sessions::run(args).await,
+            Command::Prune(args) => prune::run(args).await,
             Command::Install(args) => install::run(&args),
             Command::Demo(args) => demo::run(args).await,
             Command::Schema => Ok(manual::schema()),
@@ -79,13 +82,15 @@ fn run(args: Args) -> Outcome {
 
 /// Prints the failure on one line, and returns the exit code.
 fn conclude(quiet: bool, outcome: Outcome) -> ExitCode {
-    match outcome {
+    let code = match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             if let Some(line) = failure.line().filter(|_| !quiet) {
-                eprintln!("leasehold: {line}");
+                console::report(line);
             }
             ExitCode::from(failure.code())
         }
-    }
+    };
+    console::flush();
+    code
 }

@@ -72,6 +72,24 @@ seccompProfile: { type: RuntimeDefault }
       - downwardAPI: { items: [{ path: namespace, fieldRef: { fieldPath: metadata.namespace } }] }
 {{- end }}
 
+{{/* A map as a JSON list of `key=value`. */}}
+{{- define "leasehold.pairs" -}}
+{{- $pairs := list -}}
+{{- range $key, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end -}}
+{{- toJson $pairs -}}
+{{- end }}
+
+{{/* The names of the Services and of the pods in the cluster's DNS, as a JSON list. */}}
+{{- define "leasehold.hosts" -}}
+{{- $hosts := list -}}
+{{- $name := include "leasehold.fullname" . -}}
+{{- range $service := list $name (printf "%s-members" $name) (printf ".%s-members" $name) -}}
+{{- $full := printf "%s.%s" $service $.Release.Namespace -}}
+{{- $hosts = concat $hosts (list $service $full (printf "%s.svc" $full) (printf "%s.svc.cluster.local" $full)) -}}
+{{- end -}}
+{{- toJson $hosts -}}
+{{- end }}
+
 {{/* Options of `leasehold elect` that are values of the chart, as environment variables. */}}
 {{- define "leasehold.env" -}}
 - name: POD_NAME
@@ -80,8 +98,16 @@ seccompProfile: { type: RuntimeDefault }
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: POD_UID
   valueFrom: { fieldRef: { fieldPath: metadata.uid } }
+{{- if .Values.queue }}
+- name: LEASEHOLD_QUEUE
+  value: "true"
+{{- end }}
 - name: LEASEHOLD_TTL
   value: {{ .Values.ttl | quote }}
+{{- with .Values.attempt }}
+- name: LEASEHOLD_ATTEMPT
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.grace }}
 - name: LEASEHOLD_GRACE
   value: {{ . | quote }}
@@ -90,11 +116,21 @@ seccompProfile: { type: RuntimeDefault }
   value: {{ .Values.output }}
 - name: LEASEHOLD_VERBOSE
   value: {{ .Values.verbose | quote }}
+{{- with .Values.leaseLabels }}
+- name: LEASEHOLD_LABELS
+  value: {{ include "leasehold.pairs" . | fromJsonArray | join "," | quote }}
+{{- end }}
+{{- with .Values.leaseAnnotations }}
+- name: LEASEHOLD_ANNOTATIONS
+  value: {{ include "leasehold.pairs" . | fromJsonArray | join "\n" | quote }}
+{{- end }}
 - name: LEASEHOLD_SERVE
   value: {{ printf ":%v" .Values.servePort | quote }}
 {{- if include "leasehold.page" . }}
 - name: LEASEHOLD_PAGE
   value: "true"
+- name: LEASEHOLD_ALLOW_HOST
+  value: {{ include "leasehold.hosts" . | fromJsonArray | concat .Values.allowHosts | join "," | quote }}
 {{- if and .Values.labelLeader (not .Values.appPort) }}
 - name: LEASEHOLD_LEADER_URL
   value: http://{{ include "leasehold.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.servicePort }}
@@ -110,7 +146,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- end }}
 
-{{/* Ready: can compete. Alive: answers at all, because an outage of the API server must not restart pods. */}}
+{{/* Ready: a candidate that can compete. Alive: `/` answers 200 always, because an outage of the API server must not restart pods. */}}
 {{- define "leasehold.serving" -}}
 ports:
   - { name: leasehold, containerPort: {{ .Values.servePort }} }
@@ -118,10 +154,11 @@ ports:
   - { name: app, containerPort: {{ .Values.appPort }} }
   {{- end }}
 readinessProbe:
-  httpGet: { path: /healthz, port: leasehold }
+  httpGet: { path: /readyz, port: leasehold }
   periodSeconds: 2
+  timeoutSeconds: 2
 livenessProbe:
-  httpGet: { path: /metrics, port: leasehold }
+  httpGet: { path: /, port: leasehold }
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
@@ -169,6 +206,9 @@ securityContext:
 {{- end -}}
 {{- if and (eq .Values.mode "wrapper") (or .Values.appReadinessProbe .Values.appLivenessProbe) -}}
 {{- fail "appReadinessProbe and appLivenessProbe are for mode sidecar: in mode wrapper the command runs in one pod only" -}}
+{{- end -}}
+{{- range $key, $value := .Values.leaseAnnotations -}}
+{{- if contains "\n" $value }}{{ fail (printf "leaseAnnotations: the value of %s has more than one line" $key) }}{{ end -}}
 {{- end -}}
 {{- if and .Values.appPort (eq (int .Values.appPort) (int .Values.servePort)) -}}
 {{- fail (printf "appPort and servePort are both %v: both are ports of one pod, so choose another servePort" .Values.servePort) -}}

@@ -6,13 +6,19 @@ use clap::{
     ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
 };
+use leasehold::{Durations, Options, Timing};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{help, plugin};
+use super::{
+    help,
+    key_value::{KeyValue, pairs},
+    plugin,
+    prune_args::{self, PruneArgs},
+};
 use crate::{
     cluster::target::Target,
     output::format::Format,
-    sidecar::{http::Address, options::SidecarArgs},
+    sidecar::{http::Address, options::SidecarArgs, page::HostName},
 };
 
 /// Locks and leader election on Kubernetes Leases.
@@ -61,7 +67,7 @@ impl Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Lock(LockArgs),
-    Elect(ElectArgs),
+    Elect(Box<ElectArgs>),
     /// Lists the candidates of elections, including leaders.
     #[command(
         after_help = help::MEMBERS,
@@ -74,7 +80,9 @@ pub(crate) enum Command {
     /// Prints the present state, then every change: locks, leaders and candidates.
     #[command(after_help = help::WATCH)]
     Watch(QueryArgs),
+    Sessions(SessionsArgs),
     Release(ReleaseArgs),
+    Prune(PruneArgs),
     Install(InstallArgs),
     Demo(DemoArgs),
     /// Prints the JSON Schemas of the output of `-o json`.
@@ -98,7 +106,9 @@ impl Command {
             Self::Elect(args) => args.report,
             Self::Members(args) | Self::Status(args) => args.query.report,
             Self::Watch(args) => args.report,
+            Self::Sessions(args) => args.report,
             Self::Release(args) => args.report,
+            Self::Prune(args) => args.report,
             Self::Install(_)
             | Self::Demo(_)
             | Self::Schema
@@ -119,12 +129,29 @@ pub(crate) struct LockArgs {
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) tenure: TenureArgs,
-    /// Wait at most this long for the lock, for example 90s, 5m or 1h30m. Default: no limit.
+    /// Wait at most this long for the lock, for example 90s, 5m or 1h30m, and as long for an API server that is not
+    /// there yet. Default: no limit for the lock, 8 s for the API server.
     #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
     /// Do not wait: exit at once if the lock is held.
     #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
     pub(crate) try_once: bool,
+    /// No other run starts for at least this long from the start of this one, also after it has ended: for example 10m,
+    /// at most 366d. By the clocks of the hosts. Until then --try, and a shorter --wait, end with 75.
+    #[arg(long, env = "LEASEHOLD_AT_LEAST", value_name = "DURATION", value_parser = prune_args::age)]
+    pub(crate) at_least: Option<Duration>,
+    /// Wait in a queue, first come, first served across processes. It opens a session, with a Lease of its own: the
+    /// Role must grant create, get, list, watch, update and delete on all leases of the namespace. Use it in all
+    /// processes that use this lock. --attempt is not used then, and --at-least is refused.
+    #[arg(long, env = "LEASEHOLD_QUEUE", value_parser = BoolishValueParser::new())]
+    pub(crate) queue: bool,
+    /// Let up to N processes hold the lock at once, each with a slot of its own: a semaphore. Implies --queue. All
+    /// processes pass the same N, 1 to 256.
+    #[arg(long, env = "LEASEHOLD_SLOTS", value_name = "N", conflicts_with = "shared")]
+    pub(crate) slots: Option<u16>,
+    /// Share the lock with other holders that pass --shared, but not with one that does not. Implies --queue.
+    #[arg(long, env = "LEASEHOLD_SHARED", value_parser = BoolishValueParser::new())]
+    pub(crate) shared: bool,
     /// The exit code if the lock is held with --try, or if --wait has passed.
     #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::exit::code::BUSY)]
     pub(crate) busy_code: u8,
@@ -152,6 +179,18 @@ pub(crate) struct ElectArgs {
     /// Exit with code 79 when the lead is lost, instead of becoming a candidate again.
     #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
+    /// Elect the candidates in the order in which they came. Needs permission to create, get, list, watch, update and
+    /// delete all Leases of the namespace. All candidates of the election should use it.
+    #[arg(long, env = "LEASEHOLD_QUEUE", value_parser = BoolishValueParser::new())]
+    pub(crate) queue: bool,
+    /// A text that `leasehold members`, the sidecar and its page show with this candidate, for example its address. At
+    /// most 1024 bytes.
+    #[arg(long, env = "LEASEHOLD_PAYLOAD", value_name = "TEXT")]
+    pub(crate) payload: Option<String>,
+    /// Wait at most this long for an API server that is not there at the start, for example 90s or 5m, then exit with
+    /// code 69. Default: no limit.
+    #[arg(long, env = "LEASEHOLD_WAIT_FOR_SERVER", value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait_for_server: Option<Duration>,
     #[command(flatten)]
     pub(crate) sidecar: SidecarArgs,
     #[command(flatten)]
@@ -188,26 +227,48 @@ pub(crate) struct ListArgs {
     pub(crate) watch: bool,
 }
 
+/// Lists the sessions of `lock --queue`: their processes, and how many locks they hold and wait for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::SESSIONS)]
+pub(crate) struct SessionsArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Read all namespaces. Overrides -n.
+    #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
+    pub(crate) all_namespaces: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
 /// Takes a lock or an election away from its holder.
+///
+/// With --session, ends a session: all its locks go on to the next in their queues. Without --force that waits until the
+/// session was not renewed for its ttl, and ends with 75 if it is renewed. With --force it deletes the session of a
+/// process that is alive: the process stops its commands when it sees that, within a third of the ttl, and no other
+/// process gets one of the locks before.
 ///
 /// For a holder that hangs or cannot be reached. The holder stops its command when it sees the change, by
 /// default within 5 s. Until then two processes may hold the lock. Nothing is done if the record
-/// changes after it was shown.
+/// changes after it was shown. Also removes the time that `lock --at-least` has set, from a free lock too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::RELEASE)]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Required, because a lock is normally released by its holder.
-    #[arg(long, required = true)]
+    /// Required with NAME, because a lock is normally released by its holder.
+    #[arg(long, required_unless_present = "session")]
     pub(crate) force: bool,
+    /// End this session, as `leasehold sessions` names it.
+    #[arg(long, value_name = "SESSION", conflicts_with = "name")]
+    pub(crate) session: Option<String>,
     /// Do not ask for confirmation.
     #[arg(short, long)]
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     /// The name of the lock or election, or of its Lease.
-    pub(crate) name: String,
+    #[arg(required_unless_present = "session")]
+    pub(crate) name: Option<String>,
 }
 
 /// Copies this program to a file or into a directory.
@@ -229,6 +290,10 @@ pub(crate) struct DemoArgs {
     /// leader resign. For example 127.0.0.1:8080.
     #[arg(long, value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
+    /// A name under which browsers may use the page, besides IP addresses and localhost: demo.example.com, or
+    /// .example.com for all names below it. Repeat it, or separate names with commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "serve")]
+    pub(crate) allow_host: Vec<HostName>,
 }
 
 /// The timing and the identity of a holder.
@@ -237,7 +302,12 @@ pub(crate) struct TenureArgs {
     /// How long other processes must see no renewal before they may take over; whole seconds.
     #[schemars(schema_with = "written_duration")]
     #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
-    pub(crate) ttl: Duration,
+    ttl: Duration,
+    /// How long to wait for the answer to one request, more than 0 and at most 8/45 of the ttl: three attempts must fit
+    /// between a due renewal and the end of the hold. Default: 1/10 of the ttl, at most 5s.
+    #[schemars(schema_with = "written_duration_or_none")]
+    #[arg(long, env = "LEASEHOLD_ATTEMPT", value_name = "DURATION", value_parser = positive_duration)]
+    attempt: Option<Duration>,
     /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of the ttl.
     #[schemars(schema_with = "written_duration_or_none")]
     #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
@@ -245,7 +315,26 @@ pub(crate) struct TenureArgs {
     /// The identity of this holder. Default: the name of the pod or host, and a random UUID.
     #[schemars(skip)]
     #[arg(long, env = "LEASEHOLD_ID")]
-    pub(crate) id: Option<String>,
+    id: Option<String>,
+    /// A label for the Leases that this process creates, for example team=shop. Repeat it for more.
+    /// In the environment: separated by commas.
+    #[schemars(skip)]
+    #[arg(
+        long = "label",
+        env = "LEASEHOLD_LABELS",
+        value_name = "KEY=VALUE",
+        value_delimiter = ','
+    )]
+    labels: Vec<KeyValue>,
+    /// An annotation for the Leases that this process creates. Repeat it for more. In the environment: one per line.
+    #[schemars(skip)]
+    #[arg(
+        long = "annotation",
+        env = "LEASEHOLD_ANNOTATIONS",
+        value_name = "KEY=VALUE",
+        value_delimiter = '\n'
+    )]
+    annotations: Vec<KeyValue>,
 }
 
 /// What the program prints, and in which format.
@@ -265,6 +354,11 @@ pub(crate) struct ReportArgs {
 }
 
 impl LockArgs {
+    /// Whether the lock is acquired through a session.
+    pub(crate) const fn is_queued(&self) -> bool {
+        self.queue || self.shared || self.slots.is_some()
+    }
+
     /// The name and the command, which is empty if there is none.
     pub(crate) fn name_and_command(&self) -> Result<(&str, &[OsString]), String> {
         split(&self.words)
@@ -279,16 +373,36 @@ impl ElectArgs {
 }
 
 impl TenureArgs {
+    /// The options of a handle that takes part.
+    pub(crate) fn options(&self) -> Options {
+        let mut options =
+            Options::default().labels(pairs(&self.labels)).annotations(pairs(&self.annotations));
+        options.identity.clone_from(&self.id);
+        options
+    }
+
+    /// When the holder renews, and how long it waits for an answer.
+    pub(crate) fn timing(&self) -> Result<Timing, String> {
+        let mut timing = Timing::new(self.ttl);
+        timing.check().map_err(|error| error.to_string())?;
+        timing.attempt_timeout = self.attempt;
+        timing
+            .check()
+            .map_err(|error| format!("{error}. Pass a shorter --attempt, or a longer --ttl"))?;
+        Ok(timing)
+    }
+
     /// The time between TERM and KILL.
-    pub(crate) fn grace(&self) -> Result<Duration, String> {
-        // The library rounds the ttl up to whole seconds.
-        let ttl = Duration::from_secs(self.ttl.as_secs() + u64::from(self.ttl.subsec_nanos() > 0));
+    pub(crate) fn grace(&self, durations: &Durations) -> Result<Duration, String> {
+        let (ttl, attempt) = (durations.ttl(), durations.attempt_timeout());
         let grace = self.grace.unwrap_or(ttl / 5);
         // The time left just before a renewal is due, minus one attempt. A longer grace would stop a healthy command.
-        let most = ttl / 5 * 2;
+        let renewing = durations.hold().saturating_sub(durations.renew_interval());
+        let most = (ttl / 5 * 2).min(renewing.saturating_sub(attempt));
         if grace > most {
             return Err(format!(
-                "--grace {grace:?} is too long for a ttl of {ttl:?}: pass at most {most:?}, or a longer --ttl"
+                "--grace {grace:?} is too long for a ttl of {ttl:?} and attempts of {attempt:?}: pass at most {most:?}, \
+                 or a longer --ttl"
             ));
         }
         Ok(grace)
@@ -306,13 +420,19 @@ fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
 }
 
 /// Parses `90`, `90s`, `1h30m` or `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(secs) = text.parse::<u64>() {
         return Ok(Duration::from_secs(secs));
     }
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| "write it like 90s, 5m, 1h30m or 500ms".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
+}
+
+/// Parses a [`duration`] above zero.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let parsed = duration(text)?;
+    if parsed.is_zero() { Err("it must be above zero".into()) } else { Ok(parsed) }
 }
 
 /// The schema of the texts that [`duration`] parses.

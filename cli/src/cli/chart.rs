@@ -46,16 +46,25 @@ struct Values {
     /// Name of the election and of its Lease. Defaults to the name of all objects.
     #[schemars(length(max = 253), regex(pattern = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$"))]
     election: String,
+    /// Elects the candidates in the order in which they came. Allows the pods to read and write all Leases of the
+    /// namespace.
+    queue: bool,
     #[schemars(flatten)]
     tenure: TenureArgs,
     #[schemars(flatten)]
     report: ReportArgs,
+    /// Labels of the election's Lease and of the candidates' Leases, set when they are created.
+    lease_labels: Labels,
+    /// Annotations of the election's Lease and of the candidates' Leases, set when they are created.
+    lease_annotations: Labels,
     /// Writes a Kubernetes Event for each change of the leader.
     events: bool,
     /// Sets the label leasehold.dev/leader on the leader's pod, so that the Service can select it.
     label_leader: bool,
     /// Serves a web page with a button that makes the leader resign. null: in mode demo only.
     page: Option<bool>,
+    /// Names under which the page may be used, besides IP addresses, localhost and the names of the chart's Services.
+    allow_hosts: Vec<String>,
     /// Gives each candidate a record, so that members can be listed. null: in mode demo only.
     list_members: Option<bool>,
 
@@ -122,6 +131,8 @@ struct Values {
     service_account_annotations: Labels,
     /// Makes the Role and its binding.
     rbac: bool,
+    /// Makes a FlowSchema for requests for Leases. Needs a permission in the whole cluster.
+    flow_schema: bool,
 
     /// Makes a ServiceMonitor for the Prometheus operator.
     service_monitor: bool,
@@ -157,14 +168,16 @@ enum PullPolicy {
 }
 
 /// Options of `elect` that are not values of the chart, with the reason.
-const LEFT_OUT: [(&str, &str); 8] = [
+const LEFT_OUT: [(&str, &str); 10] = [
     ("LEASEHOLD_NAMESPACE", "the namespace of the pod"),
     ("LEASEHOLD_KUBECONFIG", "a pod has a service account"),
     ("LEASEHOLD_CONTEXT", "a pod has a service account"),
     ("LEASEHOLD_POD", "POD_NAME has it"),
     ("LEASEHOLD_LABEL_KEY", "the Service selects by the default key"),
     ("LEASEHOLD_ID", "each start of each pod needs a new id"),
+    ("LEASEHOLD_PAYLOAD", "the pods are listed by their names"),
     ("LEASEHOLD_ONCE", "a container that has ended is restarted"),
+    ("LEASEHOLD_WAIT_FOR_SERVER", "a restart of the pod would not bring the API server"),
     ("LEASEHOLD_QUIET", "the log of the pod must show errors"),
 ];
 

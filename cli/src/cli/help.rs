@@ -3,7 +3,7 @@
 /// Of the whole program.
 pub(crate) const AFTER: &str = "\
 Exit codes: the exit code of CMD; 128+n if signal n ended CMD; 126 CMD is not executable; 127 CMD was not found; \
-75 the lock is held (see --busy-code); 79 the lock was lost while CMD ran; 69 the API server \
+75 the lock is held, or may not be acquired yet (see --busy-code); 79 the lock was lost while CMD ran; 69 the API server \
 cannot be used; 64 the command line is wrong; 1 the named object does not exist; 70 an internal or system error.
 
 An option that shows [env: …] can be set in the environment instead.
@@ -16,28 +16,38 @@ Examples:
 /// Of `lock`.
 pub(crate) const LOCK: &str = "\
 Everything after NAME is the command, word for word, without a shell. CMD finds LEASEHOLD_NAME, \
-LEASEHOLD_NAMESPACE, LEASEHOLD_HOLDER, LEASEHOLD_TOKEN and LEASEHOLD_EXPIRES_AT in its environment, and in \
-LEASEHOLD_CHAIN all locks that are held around it. CMD runs in its own process group. When the lock is lost, or is \
+LEASEHOLD_NAMESPACE, LEASEHOLD_HOLDER, LEASEHOLD_TOKEN and LEASEHOLD_EXPIRES_AT in its environment, with --slots also \
+LEASEHOLD_SLOT, and in LEASEHOLD_CHAIN all locks that are held around it. CMD runs in its own process group. When the lock is lost, or is \
 about to expire, the group gets TERM, and KILL before another process can acquire the lock. Processes that CMD \
 leaves running in this group are stopped before the lock is released.
+
+With --wait, an API server that is not there yet is waited for as well: if it has not come when the wait ends, the exit \
+code is 69. Without --wait it is tried for 8 s, and with --try once.
 
 Examples:
   leasehold lock nightly -- ./backup.sh --full   must not run twice at once
   leasehold lock --try nightly ./backup.sh       exit with 75 if it runs already
+  leasehold lock --try --at-least 1h nightly ./backup.sh   once, on hosts that start it at the same time
   leasehold lock --wait 5m -n shop deploy make deploy
+  leasehold lock --queue deploy make deploy      first come, first served
+  leasehold lock --slots 4 gpu ./train.sh        at most four at once
   leasehold lock maintenance                     hold the lock until Ctrl-C";
 
 /// Of `elect`.
 pub(crate) const ELECT: &str = "\
+An API server that is not there at the start is waited for, without a limit or as long as --wait-for-server says. A \
+line on stderr says so. A wrong configuration or a missing permission ends the command at once, with 69.
+
 With --serve:
   GET /         the leader and the status of this candidate, as JSON
   GET /leading  200 while this process leads, otherwise 503; with the token
   GET /events   server-sent events: the same as /, once for each change
-  GET /healthz  200 while this process can compete, leading or not
+  GET /healthz  200 while this process works, also while it waits for the API server
+  GET /readyz   200 while this process can compete, leading or not
   GET /metrics  for Prometheus
 Each request checks the deadline of the lead: the answer is never 200 after it. In / `leader` is null while no \
 candidate leads. /healthz stays 200 while the API server is away, because a restart would not help; a missing \
-permission is 503. On SIGTERM the server first answers 503, then the candidate resigns, then the server closes. With \
+permission is 503. /readyz is also 503 until the API server has been reached once. On SIGTERM the server first answers 503, then the candidate resigns, then the server closes. With \
 a CMD, all this happens after CMD has ended. Port 0 selects a free port, which is printed to stderr.
 
 With --label-leader this pod has the label while it leads. The label is set after the lead is won, and removed \
@@ -69,10 +79,15 @@ Without --watch, the table shows the records as written: RENEWED is the time sin
 It compares the clocks of the holder and of this host. `overdue` means that it is longer than the ttl: the holder is \
 dead, or a clock is wrong. With --watch, a record is judged as a contender judges it: by how long this process has \
 seen it unchanged. LEFT is then how long no other process may take the record if it is not renewed. `expired` means \
-that any process may take it, confirmed by a fresh list.
+that any process may take it, confirmed by a fresh list. `not before` and a time at a free lock means that no run may \
+start earlier, because the last one was started with --at-least.
 
-A waiter for a lock has no record, so WAITING is known for elections only. All Leases of leasehold are \
+A waiter for a lock has no record, so WAITING is known for elections and for locks with a queue only. The holder of such \
+a lock is a session: `leasehold sessions` lists their processes. All Leases of leasehold are \
 listed, with any prefix. NAME may also be the name of the Lease.
+
+With NAME, the verb `get` on that Lease is enough, and `list` and `watch` on it with --watch. CANDIDATES and WAITING \
+are then unknown.
 
 Examples:
   leasehold status -A               in all namespaces
@@ -88,11 +103,40 @@ Examples:
   leasehold watch -A                in all namespaces
   leasehold watch -o json billing | jq -c 'select(.event == \"elected\")'";
 
+/// Of `sessions`.
+pub(crate) const SESSIONS: &str = "\
+`overdue` means that the last heartbeat is longer ago than the ttl, by the clocks of the session's process and of this \
+host: the process is dead, or a clock is wrong. Processes that wait for its locks end it. An old session that nobody \
+waits for is deleted by the others after a day.
+
+Examples:
+  leasehold sessions -A
+  leasehold sessions -o json | jq -r 'select(.held > 100).identity'";
+
 /// Of `release`.
 pub(crate) const RELEASE: &str = "\
 Examples:
   leasehold release --force orders            shows the holder and asks
+  leasehold release --session s15-k2j5q7w3x4y6z2a3b4c5
   leasehold release --force --yes -n shop orders";
+
+/// Of `prune`.
+pub(crate) const PRUNE: &str = "\
+A released lock leaves its Lease, which the next process claims at once. Names that are used once, for example with a \
+date, leave one Lease each: this command deletes them. The age is the time since the last holder wrote the Lease. It \
+compares the clocks of that holder and of this host; a wrong clock can only delete a free Lease too early.
+
+A process that waits for a lock, or uses it later, creates the Lease again, and its token still grows. A waiter that \
+did not see the release, because its watch was interrupted, waits one more ttl. Leases of holders that died are kept; \
+so are Leases of other programs. The records of dead candidates are deleted by the leader of their election.
+
+Prints one line for each Lease, and a summary. Needs `list` and `delete` on leases. A Lease that cannot be deleted is \
+reported, and the command then ends with 69.
+
+Examples:
+  leasehold prune --dry-run                 what is unused for 7 days
+  leasehold prune -A --older-than 30d       in all namespaces
+  leasehold prune -l team=shop -o json | jq -r .lease";
 
 /// Of `demo`.
 pub(crate) const DEMO: &str = "\

@@ -4,4 +4,6 @@ pub(crate) mod args;
 #[cfg(test)]
 mod chart;
 mod help;
+mod key_value;
 mod plugin;
+pub(crate) mod prune_args;

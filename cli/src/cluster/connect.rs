@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
-use leasehold::{Kubernetes, Options, Sync as _};
+use kube::{Client, Config};
+use leasehold::{ClusterOptions, Error, Kubernetes, Options, Sync as _};
 
 use crate::{
     cluster::target::Target,
@@ -22,50 +19,42 @@ pub(crate) struct Connection {
     pub(crate) namespace: String,
     /// The namespace of the context, or of the pod that this process runs in.
     pub(crate) own_namespace: String,
-    config: Config,
 }
 
 impl Connection {
     /// Reads the configuration, without a request to the server. `object` is the lock or election, for errors.
-    pub(crate) async fn open(target: &Target, id: Option<&str>, object: &str) -> Outcome<Self> {
-        let config = config(target).await.map_err(|cause| {
+    pub(crate) async fn open(target: &Target, mut options: Options, object: &str) -> Outcome<Self> {
+        let config = config(target).await.map_err(|error| {
+            let cause = match &error {
+                Error::Config { reason, .. } => reason.clone(),
+                other => other.to_string(),
+            };
             let next = match &target.context {
-                Some(_) => {
-                    "`kubectl config get-contexts` lists the contexts; pass --kubeconfig or set \
-                    KUBECONFIG to read another file"
-                }
-                None => "Pass --kubeconfig, set KUBECONFIG, or run in a pod with a service account",
+                Some(_) => "`kubectl config get-contexts` lists the contexts; --kubeconfig selects another file",
+                None => "--kubeconfig and --context select another cluster",
             };
             let line = format!("{object}: no cluster is configured: {cause}. {next}");
             Failure::new(code::UNAVAILABLE, line)
         })?;
+        let own_namespace = config.default_namespace.clone();
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let mut options = Options::default();
         if let Some(namespace) = &target.namespace {
             options = options.namespace(namespace);
         }
-        if let Some(id) = id {
-            options = options.identity(id);
-        }
-        let sync = Kubernetes::from_config(config.clone(), options).map_err(|error| {
+        let failure = |error: leasehold::Error| {
             let namespace = target.namespace.as_deref().unwrap_or("default");
             Subject { object, namespace, server: &server, busy_code: code::BUSY }.failure(&error)
-        })?;
+        };
+        let sync = Kubernetes::from_config(config, options).map_err(failure)?;
+        // Before `--wait` and `--try` begin to count.
+        sync.authenticate().await.map_err(failure)?;
         let namespace = sync.options().namespace.clone().unwrap_or_default();
-        let own_namespace = config.default_namespace.clone();
-        Ok(Self { sync: Arc::new(sync), server, namespace, own_namespace, config })
+        Ok(Self { sync: Arc::new(sync), server, namespace, own_namespace })
     }
 
     /// A client for requests other than those of the library. It does not retry.
-    pub(crate) fn client(&self) -> Outcome<Client> {
-        let mut config = self.config.clone();
-        config.default_retry = false;
-        Client::try_from(config).map_err(|error| {
-            Failure::new(
-                code::UNAVAILABLE,
-                format!("cannot create a client for {}: {error}", self.server),
-            )
-        })
+    pub(crate) fn client(&self) -> Client {
+        self.sync.client()
     }
 
     pub(crate) fn subject<'a>(&'a self, object: &'a str) -> Subject<'a> {
@@ -73,14 +62,13 @@ impl Connection {
     }
 }
 
-async fn config(target: &Target) -> Result<Config, String> {
-    let options = KubeConfigOptions { context: target.context.clone(), ..Default::default() };
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let kubeconfig = match (&target.kubeconfig, &target.context) {
-        (None, None) => return Config::infer().await.map_err(|error| text(&error)),
-        (Some(file), _) => Kubeconfig::read_from(file),
-        (None, Some(_)) => Kubeconfig::read(),
-    };
-    let kubeconfig = kubeconfig.map_err(|error| text(&error))?;
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| text(&error))
+async fn config(target: &Target) -> Result<Config, Error> {
+    let mut options = ClusterOptions::default();
+    if let Some(path) = &target.kubeconfig {
+        options = options.kubeconfig(path);
+    }
+    if let Some(context) = &target.context {
+        options = options.context(context);
+    }
+    options.load().await
 }

@@ -1,7 +1,9 @@
 //! The API server: the connection to it, requests besides those of the library, and waits that end in time.
 
+pub(crate) mod access;
 pub(crate) mod connect;
 pub(crate) mod pod;
+mod probe;
 pub(crate) mod requests;
 pub(crate) mod target;
 pub(crate) mod wait;

@@ -54,9 +54,18 @@ impl ApiRequest<'_> {
                 verb,
                 resource: resource.into(),
                 namespace: namespace.into(),
-                reason: format!(
-                    "{message}. Grant the verb with a Role and a RoleBinding in this namespace"
-                ),
+                // The text of an authorizer. Quotas and policies answer 403 too, but a Role does not help there.
+                reason: if message.contains("forbidden: User ") && message.contains(" cannot ") {
+                    format!(
+                        "{message}. Grant the verb with a Role and a RoleBinding in this namespace"
+                    )
+                } else if status.code == 401 && !message.contains(" denied the request") {
+                    "the API server does not accept the credentials: they are wrong or have expired. Renew the \
+                        credentials in the kubeconfig, or mount a fresh service account token"
+                        .into()
+                } else {
+                    format!("{message}. Change what this text names; a Role does not help")
+                },
             },
             400 | 404 | 405 | 409 | 422 => Error::Rejected {
                 backend: "kubernetes",

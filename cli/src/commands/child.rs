@@ -24,23 +24,39 @@ pub(crate) fn conclude(
     let program = command.first().map(|program| program.display().to_string()).unwrap_or_default();
     match end {
         Err(error) => Err(Failure::internal(&format!("cannot start `{program}`"), &error)),
+        Ok(End { survivors: Some(survivors), .. }) => {
+            Err(still_runs(tenure, &program, &survivors, subject))
+        }
         Ok(End { lost: true, .. }) => Err(lost(tenure, Some(&program), subject)),
         Ok(End { code: Some(code), .. }) => Ok(code),
         Ok(End { code: None, .. }) => Err(Failure::new(
             code::INTERNAL,
-            format!(
-                "`{program}` still runs after SIGKILL. Check for processes that hang in the kernel"
-            ),
+            format!("the exit code of `{program}` is not known, because other code reaped it"),
         )),
+    }
+}
+
+/// The failure for a tenure that ended before the command did.
+fn still_runs(tenure: &Tenure, program: &str, survivors: &str, subject: &Subject<'_>) -> Failure {
+    let why = loss(tenure);
+    let Subject { object, namespace, .. } = *subject;
+    let line = format!(
+        "{object} in namespace `{namespace}` was lost while `{program}` ran: {why}. `{program}` could not be ended: \
+            {survivors}. The record was not released: others may take it after its ttl. End what still runs"
+    );
+    Failure::new(code::INTERNAL, line)
+}
+
+fn loss(tenure: &Tenure) -> String {
+    match tenure.check() {
+        Err(Error::Lost { why, .. }) => why.to_string(),
+        _ => "renewals failed for too long".into(),
     }
 }
 
 /// The failure for a lost tenure. `program` was running, if given.
 pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>) -> Failure {
-    let why = match tenure.check() {
-        Err(Error::Lost { why, .. }) => why.to_string(),
-        _ => "renewals failed for too long".into(),
-    };
+    let why = loss(tenure);
     let (object, namespace) = (subject.object, subject.namespace);
     let stopped = program.map(|program| format!(" while `{program}` ran; it was stopped"));
     let stopped = stopped.unwrap_or_default();
@@ -60,18 +76,22 @@ pub(crate) fn held(tenure: &Tenure, namespace: &str) -> Held {
         namespace: namespace.into(),
         holder: tenure.holder().into(),
         token: tenure.token().get(),
+        slot: tenure.slot(),
         expires_at: format!("{expires_at:.3}"),
     }
 }
 
 /// The environment variables for CMD. They replace inherited ones.
 pub(crate) fn variables(held: &Held, nesting: &Nesting) -> Vec<(&'static str, String)> {
-    vec![
+    let mut variables = vec![
         ("LEASEHOLD_NAME", held.name.clone()),
         ("LEASEHOLD_NAMESPACE", held.namespace.clone()),
         ("LEASEHOLD_HOLDER", held.holder.clone()),
         ("LEASEHOLD_TOKEN", held.token.to_string()),
         ("LEASEHOLD_EXPIRES_AT", held.expires_at.clone()),
         (nesting::VARIABLE, nesting.variable()),
-    ]
+    ];
+    // An inherited one is that of another lock.
+    variables.push(("LEASEHOLD_SLOT", held.slot.map(|slot| slot.to_string()).unwrap_or_default()));
+    variables
 }

@@ -3,25 +3,34 @@
 use std::{convert::Infallible, ffi::OsString, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _};
-use leasehold::{Guard, Leader, LeaderOptions, Sync as _};
-use tokio::time::{sleep, timeout};
+use leasehold::{Guard, Leader, LeaderOptions, Session, SessionOptions, Sync as _, Timing};
+use tokio::{
+    sync::OnceCell,
+    time::{sleep, timeout},
+};
 
 use crate::{
     cli::args::ElectArgs,
-    cluster::{connect::Connection, wait::unless_stopped},
+    cluster::{
+        connect::Connection,
+        wait::{ServerWait, unless_stopped},
+    },
     commands::{
         child::{conclude, held, variables},
         prepare::Prepared,
+        server_progress::ServerProgress,
     },
+    console,
     exec::{
         nesting::Nesting,
         resign_request::{ResignRequest, ResignRequests},
         signals::Signals,
-        supervise,
+        supervise::{self, Task},
     },
     exit::{Failure, Outcome, Subject, code},
     output::{
-        lines::print,
+        format::Format,
+        lines::{Line as _, Printing},
         status::CandidateStatus,
         warn_once::{TOLERANCE, WarnOnce},
     },
@@ -43,15 +52,18 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
         code::BUSY,
     )
     .await?;
-    let Prepared { name, command, grace, connection, nesting, mut signals, object } = prepared;
+    let Prepared { name, command, timing, grace, connection, nesting, mut signals, object } =
+        prepared;
     let subject = connection.subject(&object);
 
     let mut sidecar = tokio::select! {
         biased;
         signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
-        sidecar = Sidecar::prepare(&args.sidecar, name, args.report.quiet, &connection, &subject) => sidecar?,
+        sidecar = Sidecar::prepare(&args.sidecar, name, command, args.report.quiet, &connection, &subject) => sidecar?,
     };
-    let candidacy = Candidacy { args: &args, connection: &connection, subject, nesting, grace };
+    let session = OnceCell::new();
+    let connection = &connection;
+    let candidacy = Candidacy { args: &args, connection, session, subject, nesting, timing, grace };
     let outcome = candidacy.take_part(name, command, &mut sidecar, &mut signals).await;
     sidecar.close().await;
     outcome
@@ -61,8 +73,11 @@ pub(crate) async fn run(args: ElectArgs) -> Outcome {
 struct Candidacy<'a> {
     args: &'a ElectArgs,
     connection: &'a Connection,
+    /// With --queue.
+    session: OnceCell<Session>,
     subject: Subject<'a>,
     nesting: Nesting,
+    timing: Timing,
     grace: Duration,
 }
 
@@ -75,44 +90,78 @@ impl Candidacy<'_> {
         sidecar: &mut Sidecar,
         signals: &mut Signals,
     ) -> Outcome {
-        let leader = self.join(name, signals).await?;
+        let leader = self.join(name, sidecar, signals).await?;
         sidecar.follow(&leader);
         let mut resign_requests = sidecar.resign_requests();
         let work = async {
             if command.is_empty() {
-                self.print_changes(&leader, sidecar, signals, &mut resign_requests).await
+                let changes = self.print_changes(&leader, sidecar, signals, &mut resign_requests);
+                Work::Over(changes.await)
             } else {
                 self.run_command(&leader, command, sidecar, signals, &mut resign_requests).await
             }
         };
-        let outcome = tokio::select! {
+        let work = tokio::select! {
             biased;
-            outcome = work => outcome,
+            work = work => work,
             never = self.warn(&leader) => match never {},
         };
         sidecar.stop_reporting().await;
-        self.resign(&leader).await;
-        outcome
+        match work {
+            Work::Over(outcome) => {
+                self.resign(&leader).await;
+                self.end_session().await;
+                outcome
+            }
+            Work::StillRuns(outcome) => outcome,
+        }
     }
 
-    async fn join(&self, name: &str, signals: &mut Signals) -> Outcome<Arc<Leader>> {
-        let options = LeaderOptions::default().ttl(self.args.tenure.ttl);
-        let joining = self.connection.sync.leader(name, options);
-        match unless_stopped(self.connection, joining, &self.subject, signals).await {
+    /// Becomes a candidate, also if the server is not there yet.
+    async fn join(
+        &self,
+        name: &str,
+        sidecar: &Sidecar,
+        signals: &mut Signals,
+    ) -> Outcome<Arc<Leader>> {
+        let mut options = LeaderOptions::default().timing(self.timing);
+        options.payload.clone_from(&self.args.payload);
+        let joining = || async {
+            sidecar.clear_label().await?;
+            if !self.args.queue {
+                return self.connection.sync.leader(name, options.clone()).await;
+            }
+            let opened = SessionOptions::default().ttl(self.timing.durations().ttl());
+            let open = || self.connection.sync.session(opened);
+            self.session.get_or_try_init(open).await?.leader(name, options.clone()).await
+        };
+        let mut progress = ServerProgress::new(self.subject, self.args.report.quiet);
+        let wait = ServerWait {
+            limit: self.args.wait_for_server,
+            wait: self.args.wait_for_server,
+            first_answer_only: false,
+            report: &mut |error| {
+                progress.update(error);
+                sidecar.joining(error);
+            },
+        };
+        match unless_stopped(self.connection, joining, wait, &self.subject, signals).await {
             Ok(leader) => Ok(Arc::new(leader?)),
             Err(stopped) => {
                 // The candidate record may have been written. If it cannot be removed in time, it expires by itself.
                 let _ = timeout(RESIGN, self.connection.sync.close()).await;
+                self.end_session().await;
                 Err(stopped)
             }
         }
     }
 
-    /// Warns about errors of the candidate that last.
+    /// Warns about refusals that last. The library warns about all other errors that keep a candidate waiting.
     async fn warn(&self, leader: &Leader) -> Infallible {
         let mut warnings = WarnOnce::new(self.subject.object, TOLERANCE, self.args.report.quiet);
         loop {
-            let problem = leader.last_error().map(|error| self.subject.failure(&error));
+            let refusal = leader.last_error().filter(|error| !error.is_transient());
+            let problem = refusal.map(|error| self.subject.failure(&error));
             warnings.update(problem.and_then(|failure| failure.line().map(ToOwned::to_owned)));
             sleep(POLL).await;
         }
@@ -122,33 +171,56 @@ impl Candidacy<'_> {
         let resigned = timeout(RESIGN, leader.resign()).await;
         if !matches!(resigned, Ok(Ok(()))) && !self.args.report.quiet {
             let Subject { object, namespace, .. } = self.subject;
-            eprintln!(
-                "leasehold: {object} in namespace `{namespace}`: could not resign. The lead expires after its ttl"
-            );
+            console::report(format_args!(
+                "{object} in namespace `{namespace}`: could not resign. The lead expires after its ttl"
+            ));
+        }
+    }
+
+    /// Ends the session, whose record would otherwise stay for a day.
+    async fn end_session(&self) {
+        if let Some(session) = self.session.get() {
+            let _ = timeout(RESIGN, session.end()).await;
         }
     }
 
     /// Runs the command in each tenure, until it ends by itself.
     async fn run_command(
         &self,
-        leader: &Leader,
+        leader: &Arc<Leader>,
         command: &[OsString],
         sidecar: &Sidecar,
         signals: &mut Signals,
         resign_requests: &mut ResignRequests,
-    ) -> Outcome {
+    ) -> Work {
         loop {
             sidecar.resume_label();
             let elected = tokio::select! {
                 biased;
-                signal = signals.fatal() => return Err(Failure::signal(signal.as_raw())),
+                signal = signals.fatal() => {
+                    return Work::Over(Err(Failure::signal(signal.as_raw())));
+                }
+                // Answered now: a request for an earlier tenure must not end the next one.
+                request = resign_requests.next() => {
+                    request.answer(format!("{} does not lead any more", leader.candidate_id()));
+                    continue;
+                }
                 elected = leader.elected() => elected,
             };
-            let guard = elected.map_err(|error| self.subject.failure(&error))?;
+            let guard = match elected {
+                Ok(guard) => guard,
+                Err(error) => return Work::Over(Err(self.subject.failure(&error))),
+            };
             let variables = variables(&held(&guard, self.subject.namespace), &self.nesting);
-            let mut end =
-                supervise::run(&guard, self.grace, command, &variables, signals, resign_requests)
-                    .await;
+            let (grace, quiet) = (self.grace, self.args.report.quiet);
+            let task = Task { tenure: &guard, grace, command, quiet };
+            let mut end = supervise::run(task, &variables, signals, resign_requests).await;
+            if matches!(&end, Ok(end) if end.survivors.is_some()) {
+                let outcome = conclude(end, &guard, command, &self.subject);
+                // The record stays until it expires: no other candidate may lead while the command runs.
+                std::mem::forget((guard, Arc::clone(leader)));
+                return Work::StillRuns(outcome);
+            }
             let requested = end.as_mut().ok().and_then(|end| end.resign_request.take());
             if let Some(request) = requested.filter(|_| guard.is_held()) {
                 sidecar.remove_label().await;
@@ -159,7 +231,7 @@ impl Candidacy<'_> {
             if !again {
                 // The guard is dropped at the end of this block.
                 sidecar.stop_reporting().await;
-                return conclude(end, &guard, command, &self.subject);
+                return Work::Over(conclude(end, &guard, command, &self.subject));
             }
             tracing::info!(election = guard.name(), "lost the lead, still a candidate");
             sidecar.remove_label().await;
@@ -174,7 +246,10 @@ impl Candidacy<'_> {
         signals: &mut Signals,
         resign_requests: &mut ResignRequests,
     ) -> Outcome {
+        let output = self.args.report.output;
         let mut statuses = CandidateStatus::changes(leader, self.subject.namespace);
+        let mut last = None;
+        let mut printing = Printing::default();
         loop {
             let status = tokio::select! {
                 biased;
@@ -190,13 +265,32 @@ impl Candidacy<'_> {
                     }
                     continue;
                 }
-                status = statuses.next() => status,
+                open = printing.done(), if printing.is_busy() => {
+                    if open {
+                        continue;
+                    }
+                    return Ok(0);
+                }
+                // While a line is printed, changes are not queued: the stream yields the latest status.
+                status = statuses.next(), if !printing.is_busy() => status,
             };
-            if !status.is_some_and(|status| print(&status, self.args.report.output)) {
-                return Ok(0);
+            let Some(status) = status else { return Ok(0) };
+            // The text does not have the token, so a token that becomes known is no change of it.
+            let text = (output == Format::Text).then(|| status.text());
+            if text.is_none() || text != last {
+                printing.start(status, output);
             }
+            last = text;
         }
     }
+}
+
+/// How the work of a candidate ended.
+enum Work {
+    /// The candidate may resign.
+    Over(Outcome),
+    /// The command still runs, so the lead must not be released.
+    StillRuns(Outcome),
 }
 
 /// Ends the tenure on request. This process stays a candidate, behind the candidates that already wait.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::query::{Query, changed};
 use crate::{
     cli::args::QueryArgs,
+    console,
     exit::Outcome,
     output::{
         lines::{Line, print},
@@ -20,7 +21,8 @@ use crate::{
 /// Prints the events of locks and elections until the output is closed.
 pub(crate) async fn run(args: QueryArgs) -> Outcome {
     let query = Query::open(args, Record::WHAT).await?;
-    let (mut watch, name) = (query.watch().await?, query.args.name.as_deref());
+    let (mut watch, _) = query.watch(true).await?.into_parts();
+    let name = query.args.name.as_deref();
     let mut warnings = WarnOnce::new(&query.object, TOLERANCE, query.args.report.quiet);
     loop {
         let events = watch.take_events().into_iter();
@@ -54,8 +56,13 @@ impl EventLine {
 }
 
 impl Line for EventLine {
+    fn printable(&self) -> String {
+        self.text()
+    }
+
     fn text(&self) -> String {
         let RecordEvent { event, kind, name, namespace, holder: id, token, why, .. } = &self.event;
+        let (name, id) = (console::printable(name), console::printable(id));
         let (at, tone) = (&self.at, tone(*event).style());
         let event = format!("{event:?}").to_lowercase();
         let kind = if *kind == RecordKind::Lock { "lock" } else { "election" };

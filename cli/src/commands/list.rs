@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use leasehold::RecordWatch;
+use leasehold::{LeaseRecord, RecordWatch};
 use tokio::time::sleep;
 
-use super::query::{Query, changed};
+use super::query::{ONLY_ONE, Query, changed};
 use crate::{
     cli::args::ListArgs,
-    cluster::wait::in_time,
+    console,
     exit::{Failure, Outcome, code},
     output::{
         format::Format,
@@ -37,24 +37,27 @@ async fn list<R: Row>(query: &Query, watched: bool) -> Outcome {
     let (name, output) = (query.args.name.as_deref(), query.args.report.output);
     let layout = Layout { watched, namespaces: query.args.all_namespaces, output };
     if watched {
-        return Ok(follow::<R>(query, query.watch().await?, layout).await);
+        let (watch, alone) = query.watch(R::ALONE).await?.into_parts();
+        return Ok(follow::<R>(query, watch, alone, layout).await);
     }
-    let records = query.connection.sync.list_records(query.options());
-    let rows = R::rows(&in_time(records, &query.subject()).await?, name);
+    let sync = &query.connection.sync;
+    let read = query.read(R::ALONE, async |options| sync.list_records(options).await);
+    let (records, alone) = read.await?.into_parts();
+    let rows = rows::<R>(&records, name, alone);
     if rows.is_empty() && (name.is_some() || output == Format::Text) {
-        return report_empty::<R>(query);
+        return report_empty::<R>(query, alone);
     }
     layout.print(&rows);
     Ok(0)
 }
 
 /// Shows the rows and their changes until the output is closed.
-async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, layout: Layout) -> u8 {
+async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, alone: bool, layout: Layout) -> u8 {
     let mut screen = Screen::<R>::new(layout);
     let mut warnings =
         WarnOnce::new(&query.object, TOLERANCE, query.args.report.quiet || screen.is_live());
     loop {
-        let rows = R::rows(&watch.current(), query.args.name.as_deref());
+        let rows = rows::<R>(&watch.current(), query.args.name.as_deref(), alone);
         if !screen.show(rows, watch.last_error()) {
             return 0;
         }
@@ -66,8 +69,17 @@ async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, layout: Layout) -
     }
 }
 
+/// The rows of the records with this name. `alone`: only the Lease of that name could be read.
+fn rows<R: Row>(records: &[LeaseRecord], name: Option<&str>, alone: bool) -> Vec<R> {
+    let mut rows = R::rows(records, name);
+    if alone {
+        rows.iter_mut().for_each(R::hide_candidates);
+    }
+    rows
+}
+
 /// Reports an empty list. It is an error only if a name was given.
-fn report_empty<R: Row>(query: &Query) -> Outcome {
+fn report_empty<R: Row>(query: &Query, alone: bool) -> Outcome {
     let (what, namespace) = (R::WHAT, query.subject().namespace);
     let place = match namespace {
         "*" => "in any namespace".to_owned(),
@@ -75,7 +87,7 @@ fn report_empty<R: Row>(query: &Query) -> Outcome {
     };
     let Some(name) = &query.args.name else {
         if !query.args.report.quiet {
-            eprintln!("leasehold: there is no {what} {place}");
+            console::report(format_args!("there is no {what} {place}"));
         }
         return Ok(0);
     };
@@ -83,6 +95,10 @@ fn report_empty<R: Row>(query: &Query) -> Outcome {
         Candidate::WHAT => format!("there is no candidate of an election `{name}` {place}"),
         _ => format!("there is no {what} `{name}` {place}"),
     };
-    let next = "Check the namespace (-n, -A); `leasehold status` lists all names";
+    let next = if alone {
+        ONLY_ONE
+    } else {
+        "Check the namespace (-n, -A); `leasehold status` lists all names"
+    };
     Err(Failure::new(code::MISSING, format!("{line}. {next}")))
 }

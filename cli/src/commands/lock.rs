@@ -7,16 +7,26 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     cli::args::LockArgs,
-    cluster::wait::acquire,
+    cluster::{
+        access::{self, Access},
+        connect::Connection,
+        wait::{PATIENCE, ServerWait, acquire},
+    },
     commands::{
         child::{conclude, held, lost, variables},
         prepare::Prepared,
+        server_progress::ServerProgress,
     },
-    exec::{resign_request::ResignRequests, signals::Signals, supervise},
+    console,
+    exec::{
+        resign_request::ResignRequests,
+        signals::Signals,
+        supervise::{self, Task},
+    },
     exit::{Outcome, Subject},
     output::{
         format::Format,
-        lines::{Held, print},
+        lines::{Held, Printing},
         warn_once::WarnOnce,
     },
 };
@@ -31,28 +41,43 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
     let busy_code = args.busy_code;
     let prepared =
         Prepared::prepare("lock", args.name_and_command(), &args.target, &args.tenure, busy_code);
-    let Prepared { name, command, grace, connection, nesting, mut signals, object } =
+    let Prepared { name, command, timing, grace, connection, nesting, mut signals, object } =
         prepared.await?;
     let subject = Subject { busy_code, ..connection.subject(&object) };
-    let mut options = LockOptions::default().ttl(args.tenure.ttl);
+    let access = Access::new(args.is_queued(), timing.durations().ttl());
+    let mut options = LockOptions::default();
+    if let Access::Alone = access {
+        options = options.timing(timing);
+    }
+    options.mode = access::mode(args.shared, args.slots);
+    options.at_least = args.at_least;
     options.wait = if args.try_once { Some(Duration::ZERO) } else { args.wait };
 
-    let guard = acquire(&connection, name, options, &subject, &mut signals).await?;
+    // A wait that the user has limited includes the wait for a server. Without a limit, a wrong address is an error soon.
+    let awaits_server = options.wait.is_some_and(|wait| !wait.is_zero());
+    let mut progress = ServerProgress::new(subject, args.report.quiet || !awaits_server);
+    let wait = ServerWait {
+        limit: (!awaits_server).then_some(PATIENCE),
+        wait: options.wait,
+        first_answer_only: true,
+        report: &mut |error| progress.update(error),
+    };
+    let guard = tokio::select! {
+        biased;
+        guard = acquire(&connection, &access, name, options, wait, &subject, &mut signals) => guard?,
+        never = access.report(&connection, name, &subject), if !args.report.quiet => match never {},
+    };
     let held = held(&guard, subject.namespace);
+    let mut still_runs = false;
     let work = async {
         if command.is_empty() {
             return keep(&guard, &held, args.report.output, &subject, &mut signals).await;
         }
         let variables = variables(&held, &nesting);
-        let end = supervise::run(
-            &guard,
-            grace,
-            command,
-            &variables,
-            &mut signals,
-            &mut ResignRequests::none(),
-        )
-        .await;
+        let task = Task { tenure: &guard, grace, command, quiet: args.report.quiet };
+        let mut requests = ResignRequests::none();
+        let end = supervise::run(task, &variables, &mut signals, &mut requests).await;
+        still_runs = matches!(&end, Ok(end) if end.survivors.is_some());
         conclude(end, &guard, command, &subject)
     };
     let outcome = tokio::select! {
@@ -60,7 +85,12 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
         outcome = work => outcome,
         never = warn(&guard, args.report.quiet, &subject) => match never {},
     };
-    release(guard, args.report.quiet, &subject).await;
+    if still_runs {
+        // The lock is not free while the command runs. Nothing renews it after the end of this process.
+        std::mem::forget((guard, access));
+    } else {
+        release(guard, &access, &connection, args.report.quiet, &subject).await;
+    }
     outcome
 }
 
@@ -72,11 +102,17 @@ async fn keep(
     subject: &Subject<'_>,
     signals: &mut Signals,
 ) -> Outcome {
-    print(held, output);
+    let mut printing = Printing::default();
+    printing.start(held.clone(), output);
+    let printed = async {
+        printing.done().await;
+        std::future::pending::<Infallible>().await
+    };
     tokio::select! {
         biased;
         _ = guard.lost() => Err(lost(guard, None, subject)),
         _ = signals.fatal() => Ok(0),
+        never = printed => match never {},
     }
 }
 
@@ -97,16 +133,29 @@ async fn warn(guard: &Tenure, quiet: bool, subject: &Subject<'_>) -> Infallible 
     std::future::pending().await
 }
 
-async fn release(guard: Guard, quiet: bool, subject: &Subject<'_>) {
-    let cause = match timeout(RELEASE, guard.release()).await {
+async fn release(
+    guard: Guard,
+    access: &Access,
+    connection: &Connection,
+    quiet: bool,
+    subject: &Subject<'_>,
+) {
+    let released = async {
+        guard.release().await?;
+        match access {
+            Access::Alone => Ok(()),
+            Access::Queue { .. } => access.close(&connection.sync).await,
+        }
+    };
+    let cause = match timeout(RELEASE, released).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the API server does not answer".into(),
     };
     if !quiet {
         let (object, namespace) = (subject.object, subject.namespace);
-        eprintln!(
-            "leasehold: {object} in namespace `{namespace}` could not be released: {cause}. It expires after its ttl"
-        );
+        console::report(format_args!(
+            "{object} in namespace `{namespace}` could not be released: {cause}. It expires after its ttl"
+        ));
     }
 }

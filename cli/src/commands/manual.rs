@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     cli::args::Args,
-    commands::events::EventLine,
+    commands::{events::EventLine, prune::PrunedLine, sessions::SessionLine},
     output::{
         lines::Held,
         rows::{Candidate, Record},
@@ -31,11 +31,14 @@ pub(crate) fn schema() -> u8 {
             "/leading": schema_for!(Leadership),
             "/events": schema_for!(CandidateStatus),
             "/healthz": schema_for!(Health),
+            "/readyz": schema_for!(Health),
             "/state": schema_for!(PageState),
         },
         "members": schema_for!(Candidate),
         "status": schema_for!(Record),
+        "sessions": schema_for!(SessionLine),
         "release": schema_for!(Record),
+        "prune": schema_for!(PrunedLine),
         "watch": schema_for!(EventLine),
     });
     write(format!("{schemas:#}\n").as_bytes())

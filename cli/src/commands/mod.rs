@@ -9,5 +9,8 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod manual;
 mod prepare;
+pub(crate) mod prune;
 mod query;
 pub(crate) mod release;
+mod server_progress;
+pub(crate) mod sessions;

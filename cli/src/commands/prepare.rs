@@ -2,10 +2,12 @@
 
 use std::{ffi::OsString, time::Duration};
 
+use leasehold::Timing;
+
 use crate::{
     cli::args::TenureArgs,
     cluster::{connect::Connection, target::Target},
-    exec::{lookup, nesting::Nesting, signals::Signals},
+    exec::{lookup, nesting::Nesting, process_table, signals::Signals},
     exit::{Failure, Outcome, Subject, code},
 };
 
@@ -16,6 +18,7 @@ pub(crate) type NameAndCommand<'a> = Result<(&'a str, &'a [OsString]), String>;
 pub(crate) struct Prepared<'a> {
     pub(crate) name: &'a str,
     pub(crate) command: &'a [OsString],
+    pub(crate) timing: Timing,
     pub(crate) grace: Duration,
     pub(crate) connection: Connection,
     /// Includes this lock or election.
@@ -37,15 +40,17 @@ impl<'a> Prepared<'a> {
     ) -> Outcome<Self> {
         let usage = |line| Failure::new(code::USAGE, line);
         let (name, command) = name_and_command.map_err(usage)?;
-        let grace = tenure.grace().map_err(usage)?;
+        let timing = tenure.timing().map_err(usage)?;
+        let grace = tenure.grace(&timing.durations()).map_err(usage)?;
         if let Some(program) = command.first() {
             lookup::check(program)?;
+            process_table::check()?;
         }
         let object = format!("{what} `{name}`");
-        let connection = Connection::open(target, tenure.id.as_deref(), &object).await?;
+        let connection = Connection::open(target, tenure.options(), &object).await?;
         let Subject { namespace, server, .. } = connection.subject(&object);
         let nesting = Nesting::inherited().with(&object, name, namespace, server, busy_code)?;
         let signals = Signals::listen()?;
-        Ok(Self { name, command, grace, connection, nesting, signals, object })
+        Ok(Self { name, command, timing, grace, connection, nesting, signals, object })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold::{RecordOptions, RecordWatch};
+use leasehold::{Error, Options, RecordOptions, RecordWatch};
 use tokio::time::sleep;
 
 use crate::{
@@ -24,7 +24,7 @@ pub(super) struct Query {
 impl Query {
     pub(super) async fn open(args: QueryArgs, what: &str) -> Outcome<Self> {
         let object = object(what, args.name.as_deref());
-        let connection = Connection::open(&args.target, None, &object).await?;
+        let connection = Connection::open(&args.target, Options::default(), &object).await?;
         Ok(Self { args, connection, object })
     }
 
@@ -41,8 +41,22 @@ impl Query {
         Subject { namespace: if everywhere { "*" } else { subject.namespace }, ..subject }
     }
 
-    pub(super) async fn watch(&self) -> Outcome<RecordWatch> {
-        in_time(self.connection.sync.watch_records(self.options()), &self.subject()).await
+    /// Reads the records; if `alone`, only the Lease of NAME where that is all that may be read.
+    pub(super) async fn read<T>(
+        &self,
+        alone: bool,
+        read: impl AsyncFn(RecordOptions) -> Result<T, Error>,
+    ) -> Outcome<Permitted<T>> {
+        // A NAME in all namespaces, or with a label, is not one Lease.
+        let alone = alone && !self.args.all_namespaces && self.args.selector.is_none();
+        let name = self.args.name.as_deref().filter(|_| alone);
+        let records = permitted(&self.connection, self.options(), name, read);
+        in_time(records, &self.subject()).await
+    }
+
+    /// Watches what [`read`](Self::read) reads.
+    pub(super) async fn watch(&self, alone: bool) -> Outcome<Permitted<RecordWatch>> {
+        self.read(alone, async |options| self.connection.sync.watch_records(options).await).await
     }
 
     /// The problem of the watch, as a line to print.
@@ -52,6 +66,47 @@ impl Query {
         let line =
             |why: &str| format!("cannot watch {} in {place} on {server}: {why}", self.object);
         watch.last_error().map(line)
+    }
+}
+
+/// The next step if NAME does not exist, and only the Lease of NAME may be read.
+pub(super) const ONLY_ONE: &str = "Check the namespace (-n). Leases with a prefix before the name are not seen, \
+    because `list` on all leases of the namespace is not granted";
+
+/// What may be read.
+pub(super) enum Permitted<T> {
+    /// All records.
+    All(T),
+    /// Only the Lease of NAME. The records of candidates and Leases of other prefixes are unknown.
+    One(T),
+}
+
+impl<T> Permitted<T> {
+    /// The content, and whether it is only the Lease of NAME.
+    pub(super) fn into_parts(self) -> (T, bool) {
+        match self {
+            Self::All(content) => (content, false),
+            Self::One(content) => (content, true),
+        }
+    }
+}
+
+/// Reads the records that `options` select. If the user may not list them, reads the one Lease that the program uses
+/// for `name`: a Role with `resourceNames` permits that.
+///
+/// All records come first, because a program with a prefix may have given the same name to another Lease.
+pub(super) async fn permitted<T>(
+    connection: &Connection,
+    options: RecordOptions,
+    name: Option<&str>,
+    read: impl AsyncFn(RecordOptions) -> Result<T, Error>,
+) -> Result<Permitted<T>, Error> {
+    match (read(options).await, name) {
+        (Err(Error::PermissionDenied { .. }), Some(name)) => {
+            let lease = connection.sync.lease_name(name)?;
+            read(RecordOptions::default().lease(lease)).await.map(Permitted::One)
+        }
+        (all, _) => all.map(Permitted::All),
     }
 }
 

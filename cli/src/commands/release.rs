@@ -2,28 +2,38 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use leasehold::{LeaseRecord, RecordKind, RecordOptions};
+use leasehold::{Error, LeaseRecord, Options, RecordKind, RecordOptions};
 use serde::Serialize;
 
+use super::query::{ONLY_ONE, permitted};
 use crate::{
     cli::args::ReleaseArgs,
     cluster::{connect::Connection, wait::in_time},
+    console,
     exit::{Failure, Outcome, Subject, code},
     output::{
         lines::{Line, print},
         rows::Record,
+        table::Row as _,
     },
 };
 
 /// Shows the holder, asks for confirmation, and releases the record if it has not changed meanwhile.
 pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
-    let object = format!("lock or election `{}`", args.name);
-    let connection = Connection::open(&args.target, None, &object).await?;
-    let (name, namespace) = (&args.name, &connection.namespace);
+    let name = match (&args.session, &args.name) {
+        (Some(session), _) => return end_session(&args, session).await,
+        (None, Some(name)) => name,
+        (None, None) => return Err(Failure::new(code::USAGE, "NAME is missing")),
+    };
+    let object = format!("lock or election `{name}`");
+    let connection = Connection::open(&args.target, Options::default(), &object).await?;
+    let namespace = &connection.namespace;
     let subject = connection.subject(&object);
-    let records = in_time(connection.sync.list_records(RecordOptions::default()), &subject).await?;
-    let record = find(&records, name, &subject)?;
-    if record.holder.is_none() {
+    let list = async |options| connection.sync.list_records(options).await;
+    let read = permitted(&connection, RecordOptions::default(), Some(name), list);
+    let (records, alone) = in_time(read, &subject).await?.into_parts();
+    let record = find(&records, alone, name, &subject)?;
+    if record.holder.is_none() && record.not_before.is_none() {
         let line = format!(
             "{object} in namespace `{namespace}` is already free. `leasehold status` lists all records"
         );
@@ -39,9 +49,64 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
         );
         return Err(Failure::new(code::BUSY, line));
     }
-    let now = Record::released(record, &records);
+    let mut now = Record::released(record, &records);
+    if alone {
+        now.hide_candidates();
+    }
     print(&Released { now, before: record }, args.report.output);
     Ok(0)
+}
+
+/// Ends a session.
+async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
+    let object = format!("session `{session}`");
+    let connection = Connection::open(&args.target, Options::default(), &object).await?;
+    let (subject, namespace) = (connection.subject(&object), &connection.namespace);
+    let found = if args.force {
+        in_time(connection.sync.delete_session(session), &subject).await?
+    } else {
+        if !args.report.quiet {
+            console::report(format_args!(
+                "{object} in namespace `{namespace}` is watched for its ttl"
+            ));
+        }
+        // It takes as long as the ttl, and each request has a limit.
+        match connection.sync.end_session(session).await {
+            Err(Error::Held { holder, .. }) => {
+                let line = format!(
+                    "{object} in namespace `{namespace}` is renewed by `{holder}`: nothing was done. Stop that process, \
+                        or pass --force"
+                );
+                return Err(Failure::new(code::BUSY, line));
+            }
+            other => other.map_err(|error| subject.failure(&error))?,
+        }
+    };
+    if !found {
+        let line = format!(
+            "there is no {object} in namespace `{namespace}`. Check the namespace (-n); `leasehold sessions` lists all"
+        );
+        return Err(Failure::new(code::MISSING, line));
+    }
+    print(&SessionEnded { session, namespace, ended: true }, args.report.output);
+    Ok(0)
+}
+
+/// A session that was ended.
+#[derive(Serialize)]
+struct SessionEnded<'a> {
+    session: &'a str,
+    namespace: &'a str,
+    ended: bool,
+}
+
+impl Line for SessionEnded<'_> {
+    fn text(&self) -> String {
+        let Self { session, namespace, .. } = self;
+        format!(
+            "session `{session}` in namespace `{namespace}` is over: its locks go on to the next"
+        )
+    }
 }
 
 /// A record that was released, with its state before.
@@ -56,15 +121,20 @@ struct Released<'a> {
 impl Line for Released<'_> {
     fn text(&self) -> String {
         let LeaseRecord { name, namespace, holder, token, .. } = self.before;
-        let holder = holder.as_deref().unwrap_or_default();
+        let Some(holder) = holder else {
+            return format!(
+                "`{name}` in namespace `{namespace}` may be acquired at once: the time that --at-least set was removed"
+            );
+        };
         let token = token.map(|token| format!(", token {token}")).unwrap_or_default();
         format!("`{name}` in namespace `{namespace}` is free: it was taken from {holder}{token}")
     }
 }
 
-/// Finds the record of this name. If programs with different prefixes use the same name, the user must name the Lease.
+/// Finds the record of this name. `alone`: only the Lease of that name could be read. If programs with different prefixes use the same name, the user must name the Lease.
 fn find<'a>(
     records: &'a [LeaseRecord],
+    alone: bool,
     name: &str,
     subject: &Subject<'_>,
 ) -> Outcome<&'a LeaseRecord> {
@@ -76,10 +146,14 @@ fn find<'a>(
     let found: Vec<_> = tenures().filter(|record| record.name == name).collect();
     let line = match found[..] {
         [record] => return Ok(record),
-        [] => format!(
-            "there is no {object} in namespace `{namespace}`. Check the namespace (-n); `leasehold status` \
-                lists all names"
-        ),
+        [] => {
+            let next = if alone {
+                ONLY_ONE
+            } else {
+                "Check the namespace (-n); `leasehold status` lists all names"
+            };
+            format!("there is no {object} in namespace `{namespace}`. {next}")
+        }
         _ => {
             let leases: Vec<_> = found.iter().map(|record| &*record.lease).collect();
             format!(
@@ -92,11 +166,14 @@ fn find<'a>(
 }
 
 fn confirmed(record: &LeaseRecord) -> bool {
-    let holder = record.holder.as_deref().unwrap_or_default();
-    eprint!(
-        "`{}` is held by `{holder}`. Until this holder sees the change, two processes may hold it. Release it? [y/N] ",
-        record.name
-    );
+    let name = &record.name;
+    let question = match &record.holder {
+        Some(holder) => format!(
+            "`{name}` is held by `{holder}`. Until this holder sees the change, two processes may hold it. Release it? [y/N] "
+        ),
+        None => format!("`{name}` is free. Remove the time before which no run may start? [y/N] "),
+    };
+    eprint!("{}", console::printable(&question));
     let _ = io::stderr().flush();
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);

@@ -20,7 +20,10 @@ use leasehold::Tenure;
 
 use crate::{
     clock,
-    exec::reexec::{GUARDIAN, reexec},
+    exec::{
+        adopted::Awaited,
+        reexec::{GUARDIAN, reexec},
+    },
 };
 
 /// The longest sleep between two looks at the clock, because timers stop while the machine is suspended.
@@ -31,6 +34,7 @@ const POLL: Duration = Duration::from_millis(500);
 pub(crate) struct Guardian {
     process: Child,
     orders: ChildStdin,
+    _awaited: Awaited,
 }
 
 impl Guardian {
@@ -44,11 +48,12 @@ impl Guardian {
             // Signals to the parent's process group must not reach the guardian.
             .process_group(0)
             .spawn()?;
+        let awaited = Awaited::new(Pid::from_child(&process));
         let mut orders = process.stdin.take().expect("piped above");
         writeln!(orders, "group {}", group.as_raw_nonzero())?;
         // From here on, a full pipe must not block the parent.
         fcntl_setfl(&orders, OFlags::NONBLOCK)?;
-        let mut guardian = Self { process, orders };
+        let mut guardian = Self { process, orders, _awaited: awaited };
         guardian.extend(tenure);
         Ok(guardian)
     }

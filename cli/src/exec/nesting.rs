@@ -5,6 +5,14 @@ use crate::exit::{Failure, Outcome};
 /// The environment variable: a JSON array of `NAMESPACE/NAME@SERVER`, outermost first.
 pub(crate) const VARIABLE: &str = "LEASEHOLD_CHAIN";
 
+/// How the environment variable begins in processes below the command that has these `variables`, also below a further
+/// lock.
+pub(crate) fn mark(variables: &[(&str, String)]) -> String {
+    let chain = variables.iter().find(|(name, _)| *name == VARIABLE).map(|(_, chain)| &**chain);
+    let chain = chain.unwrap_or_default();
+    format!("{VARIABLE}={}", chain.strip_suffix(']').unwrap_or(chain))
+}
+
 /// The locks that the parents of this process hold, as their environment variable says.
 #[derive(Debug)]
 pub(crate) struct Nesting(Vec<String>);

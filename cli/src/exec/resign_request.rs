@@ -7,6 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) struct ResignRequest(oneshot::Sender<String>);
 
 impl ResignRequest {
+    /// Whether the sender still waits for the answer.
+    fn is_wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// Sends the answer.
     pub(crate) fn answer(self, line: impl Into<String>) {
         // The sender may have gone.
@@ -30,12 +35,15 @@ impl ResignRequests {
         (ResignSender(asking), Self(Some(resign_requests)))
     }
 
-    /// The next request; pending forever if none can arrive. Cancel safe.
+    /// The next request whose sender still waits, because an old request must not end a later tenure. Pending forever
+    /// if none can arrive. Cancel safe.
     pub(crate) async fn next(&mut self) -> ResignRequest {
-        if let Some(resign_requests) = &mut self.0
-            && let Some(request) = resign_requests.recv().await
-        {
-            return request;
+        if let Some(resign_requests) = &mut self.0 {
+            while let Some(request) = resign_requests.recv().await {
+                if request.is_wanted() {
+                    return request;
+                }
+            }
         }
         std::future::pending().await
     }

@@ -1,16 +1,21 @@
 //! All signals that can be caught.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::signal::unix::{Signal as Source, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal as Source, SignalKind, signal},
+    time::sleep,
+};
 
-use crate::exit::{Failure, Outcome};
+use crate::{
+    exec::adopted,
+    exit::{Failure, Outcome},
+};
 
-/// Signals without a handler: those that cannot be caught, those that only faults of this process raise, and
-/// those of the terminal, because after a handler the interrupted call would raise them again.
-const UNHANDLED: [Signal; 11] = [
+/// Signals without a handler: those that cannot be caught, and those that only faults of this process raise.
+const UNHANDLED: [Signal; 9] = [
     Signal::KILL,
     Signal::STOP,
     Signal::ILL,
@@ -20,14 +25,22 @@ const UNHANDLED: [Signal; 11] = [
     Signal::SEGV,
     Signal::SYS,
     Signal::PIPE,
-    Signal::TTIN,
-    Signal::TTOU,
 ];
+/// Signals that stop a process by default.
+const STOPPING: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
+/// The pause before the next look for an ended child that other code may still reap.
+const REST: Duration = Duration::from_secs(1);
 /// Signals that end no process by default.
 const HARMLESS: [Signal; 4] = [Signal::CHILD, Signal::CONT, Signal::URG, Signal::WINCH];
 
 /// A stream of the signals that arrive, from its creation on.
-pub(crate) struct Signals(Pin<Box<dyn Stream<Item = Signal> + Send>>);
+///
+/// It also reaps adopted children, because SIGCHLD announces their end.
+pub(crate) struct Signals {
+    arriving: Pin<Box<dyn Stream<Item = Signal> + Send>>,
+    /// Whether a child may have ended that is not reaped yet.
+    reaping: bool,
+}
 
 impl Signals {
     /// Installs the handlers. A signal that the parent process ignored, as `nohup` does, stays ignored.
@@ -43,13 +56,22 @@ impl Signals {
                 .map_err(|error| Failure::internal("cannot handle signals", &error))?;
             sources.push(Box::pin(arrivals(number, source)));
         }
-        Ok(Self(Box::pin(stream::select_all(sources))))
+        Ok(Self { arriving: Box::pin(stream::select_all(sources)), reaping: true })
     }
 
+    /// The next signal. Cancel safe.
     pub(crate) async fn next(&mut self) -> Signal {
-        match self.0.next().await {
-            Some(signal) => signal,
-            None => std::future::pending().await,
+        loop {
+            // The owner of the child has looked at it before it waits for the next signal.
+            self.reaping = self.reaping && adopted::reap();
+            let signal = tokio::select! {
+                biased;
+                signal = self.arriving.next() => signal,
+                () = sleep(REST), if self.reaping => continue,
+            };
+            let Some(signal) = signal else { return std::future::pending().await };
+            self.reaping |= signal == Signal::CHILD;
+            return signal;
         }
     }
 
@@ -57,7 +79,7 @@ impl Signals {
     pub(crate) async fn fatal(&mut self) -> Signal {
         loop {
             let signal = self.next().await;
-            if signal == Signal::TSTP {
+            if STOPPING.contains(&signal) {
                 let _ = kill_process(getpid(), Signal::STOP);
             } else if !HARMLESS.contains(&signal) {
                 return signal;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use leasehold::{LeaseRecord, RecordKind, Token};
+use leasehold::{LeaseRecord, LockMode, LockQueue, QueueEntry, RecordKind, Token};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table::{Cell, Row, Tone};
+use crate::clock::in_seconds;
 
 /// A lock or an election, as its record describes it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -19,7 +20,8 @@ pub(crate) struct Record {
     pub(crate) state: State,
     /// The holder; null if it is free.
     pub(crate) holder: Option<String>,
-    /// The fencing token of the tenure; null if it is free, or if another program wrote the record.
+    /// The fencing token of the tenure; null if the record is free, if another program wrote it, or
+    /// until the first renewal states it.
     pub(crate) token: Option<Token>,
     /// The ttl: how long the tenure lasts without a renewal, in seconds.
     pub(crate) ttl_seconds: u64,
@@ -30,19 +32,31 @@ pub(crate) struct Record {
     /// With --watch: for how many seconds no other process may take it if it is not renewed, by the clock of this
     /// process. Null without --watch, because a single read cannot know it.
     pub(crate) left_seconds: Option<u64>,
+    /// Before which time no other run may start, although the lock may be free, by the wall clocks of the holder and of
+    /// this host; null if there is no such time, or if it has passed.
+    pub(crate) not_before: Option<String>,
+    /// The holder that has set `not_before`, with --at-least.
+    pub(crate) not_before_holder: Option<String>,
     /// How often the holder has changed.
     pub(crate) transitions: i32,
-    /// The number of candidates, including the leader; null for a lock.
+    /// The number of candidates, including the leader; null for a lock, and if only the Lease of NAME may be read.
     pub(crate) candidates: Option<usize>,
-    /// The number of candidates that do not lead; null for a lock, because a waiter for a lock has no record.
+    /// The number of candidates that do not lead, or of the waiters in the queue of a lock; null for a lock without a
+    /// queue, because a waiter has no record then, and for an election if only the Lease of NAME may be read.
     pub(crate) waiting: Option<usize>,
+    /// How the holders share the lock: shared, or one of so many slots. Null for any other lock.
+    pub(crate) sharing: Option<String>,
+    /// The sessions that hold the lock, in the order in which they came; null without sessions.
+    pub(crate) holders: Option<Vec<String>>,
+    /// The sessions that wait for the lock, in order; null without sessions.
+    pub(crate) queue: Option<Vec<String>>,
 }
 
 /// The state of a lock or an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// No process holds it.
+    /// No process holds it. A run may start unless `not_before` is set.
     Free,
     /// A process holds it, as far as this process can know.
     Held,
@@ -63,6 +77,7 @@ impl Record {
         let held = record.holder.as_ref();
         let left = record.unchanged_for.map(|unchanged| record.ttl.saturating_sub(unchanged));
         let is_election = record.kind == RecordKind::Election;
+        let queue = record.queue.as_ref();
         let here = |member: &&&LeaseRecord| {
             member.namespace == record.namespace && election_lease(member) == record.lease
         };
@@ -80,9 +95,17 @@ impl Record {
             held_seconds: record.acquired_ago.filter(|_| held.is_some()).map(secs),
             renewed_seconds: record.renewed_ago.filter(|_| held.is_some()).map(secs),
             left_seconds: left.filter(|_| held.is_some()).map(secs),
+            not_before: record.not_before.as_ref().map(|stated| in_seconds(stated.time)),
+            not_before_holder: record.not_before.as_ref().map(|stated| stated.holder.clone()),
             transitions: record.transitions,
             candidates: is_election.then_some(candidates.len()),
-            waiting: is_election.then_some(waiting.count()),
+            waiting: match queue {
+                Some(queue) if !is_election => Some(queue.waiters.len()),
+                _ => is_election.then_some(waiting.count()),
+            },
+            sharing: queue.and_then(sharing),
+            holders: queue.map(|queue| sessions(&queue.holders)),
+            queue: queue.map(|queue| sessions(&queue.waiters)),
         }
     }
 
@@ -91,9 +114,29 @@ impl Record {
         let others = all.iter().filter(|other| other.lease != record.lease);
         let others: Vec<_> = others.cloned().collect();
         let mut released = record.clone();
-        (released.holder, released.token) = (None, None);
+        (released.holder, released.token, released.not_before) = (None, None, None);
+        released.queue = None;
         Self::new(&released, &LeaseRecord::members(&others))
     }
+
+    /// Before which time no run may start, although the record is free.
+    fn closed_until(&self) -> Option<&str> {
+        self.not_before.as_deref().filter(|_| self.state == State::Free)
+    }
+}
+
+/// How the holders share the lock, as a person reads it.
+fn sharing(queue: &LockQueue) -> Option<String> {
+    let (first, holders) = (queue.holders.first()?, queue.holders.len());
+    match first.mode {
+        LockMode::Shared => Some(format!("{holders} shared")),
+        LockMode::Slots(slots) => Some(format!("{holders} of {slots} slots")),
+        _ => None,
+    }
+}
+
+fn sessions(entries: &[QueueEntry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.session.clone()).collect()
 }
 
 impl State {
@@ -120,6 +163,7 @@ fn election_lease(record: &LeaseRecord) -> &str {
 
 impl Row for Record {
     const WHAT: &'static str = "lock or election";
+    const ALONE: bool = true;
 
     fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
         let mine = |record: &&LeaseRecord| {
@@ -148,7 +192,12 @@ impl Row for Record {
 
     fn cells(&self, watched: bool) -> Vec<Cell> {
         let of_ttl = |text: String| format!("{text} of {}s", self.ttl_seconds);
-        let time = if watched {
+        let time = if let Some(time) = self.closed_until() {
+            Some(format!("not before {time}"))
+        } else if self.holders.is_some() {
+            // The record of such a lock is not renewed: its session is.
+            None
+        } else if watched {
             self.left_seconds.map(|left| of_ttl(format!("{left}s")))
         } else {
             self.renewed_seconds.map(|ago| of_ttl(format!("{} ago", brief(ago))))
@@ -166,12 +215,21 @@ impl Row for Record {
             self.namespace.as_str().into(),
             self.name.as_str().into(),
             kind.into(),
-            Cell { text: state.into(), tone },
+            Cell {
+                text: match &self.sharing {
+                    Some(sharing) if self.state == State::Held => format!("{state}, {sharing}"),
+                    _ => state.into(),
+                },
+                tone,
+            },
             shown(time.as_ref()).into(),
             self.holder.as_deref().unwrap_or("-").into(),
             shown(self.token.as_ref()).into(),
             shown(self.held_seconds.map(brief).as_ref()).into(),
-            shown(self.candidates.as_ref()).into(),
+            match self.candidates {
+                None if self.kind == RecordKind::Election => "?".into(),
+                candidates => shown(candidates.as_ref()).into(),
+            },
             self.waiting.map_or_else(|| "?".into(), |waiting| waiting.to_string()).into(),
             self.transitions.to_string().into(),
         ]
@@ -182,8 +240,11 @@ impl Row for Record {
     }
 
     fn summary(&self) -> String {
-        let Self { state, holder, token, transitions, candidates, waiting, .. } = self;
-        format!("{state:?} {holder:?} {token:?} {transitions} {candidates:?} {waiting:?}")
+        let Self { state, holder, token, transitions, candidates, waiting, sharing, .. } = self;
+        let closed = self.closed_until();
+        format!(
+            "{state:?} {holder:?} {token:?} {transitions} {candidates:?} {waiting:?} {closed:?} {sharing:?}"
+        )
     }
 
     fn mark_stale(&mut self) {
@@ -192,9 +253,25 @@ impl Row for Record {
         }
     }
 
+    fn hide_candidates(&mut self) {
+        (self.candidates, self.waiting) = (None, None);
+    }
+
     fn removed(self) -> Self {
         let (candidates, waiting) = (self.candidates.map(|_| 0), self.waiting.map(|_| 0));
-        Self { state: State::Gone, holder: None, token: None, candidates, waiting, ..self }
+        Self {
+            state: State::Gone,
+            holder: None,
+            token: None,
+            not_before: None,
+            not_before_holder: None,
+            candidates,
+            waiting,
+            sharing: None,
+            holders: None,
+            queue: None,
+            ..self
+        }
     }
 }
 
@@ -206,9 +283,14 @@ pub(crate) struct Candidate {
     pub(crate) namespace: String,
     pub(crate) candidate_id: String,
     pub(crate) role: Role,
-    /// The fencing token of the tenure, if the candidate leads.
+    /// The fencing token of the tenure, if the candidate leads; null until the first renewal states it.
     pub(crate) token: Option<Token>,
-    /// How long ago its record was renewed, in seconds, by the wall clocks of the candidate and of this host.
+    /// The text that the candidate was started with, with --payload; null without one.
+    pub(crate) payload: Option<String>,
+    /// The place in the order of succession, with --queue: 0 leads, 1 is next. Null without a queue.
+    pub(crate) succession: Option<u32>,
+    /// How long ago its record was renewed, in seconds, by the wall clocks of the candidate and of this host. Null with
+    /// a queue, where the session is renewed.
     pub(crate) renewed_seconds: Option<u64>,
     #[serde(skip)]
     lease: String,
@@ -228,20 +310,23 @@ pub(crate) enum Role {
 
 impl Row for Candidate {
     const WHAT: &'static str = "candidate";
+    /// Each candidate has a Lease of its own.
+    const ALONE: bool = false;
 
     fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self> {
         let members = LeaseRecord::members(records).into_iter();
         let named = members.filter(|member| name.is_none_or(|name| is_named(member, name)));
         let mut rows: Vec<_> = named.map(Self::new).collect();
         rows.sort_by_key(|row| {
-            let Self { namespace, lease, role, candidate_id: id, .. } = row;
-            (namespace.clone(), lease.clone(), *role != Role::Leader, id.clone())
+            let Self { namespace, lease, role, succession, candidate_id: id, .. } = row;
+            let place = succession.unwrap_or(u32::MAX);
+            (namespace.clone(), lease.clone(), *role != Role::Leader, place, id.clone())
         });
         rows
     }
 
     fn head(_: bool) -> Vec<&'static str> {
-        vec!["NAMESPACE", "ELECTION", "ID", "ROLE", "TOKEN", "RENEWED"]
+        vec!["NAMESPACE", "ELECTION", "ID", "ROLE", "PLACE", "TOKEN", "RENEWED", "PAYLOAD"]
     }
 
     fn cells(&self, _: bool) -> Vec<Cell> {
@@ -256,8 +341,10 @@ impl Row for Candidate {
             self.election.as_str().into(),
             self.candidate_id.as_str().into(),
             Cell { text: role.into(), tone },
+            shown(self.succession.as_ref()).into(),
             shown(self.token.as_ref()).into(),
             shown(self.renewed_seconds.map(ago).as_ref()).into(),
+            shown(self.payload.as_ref()).into(),
         ]
     }
 
@@ -266,10 +353,12 @@ impl Row for Candidate {
     }
 
     fn summary(&self) -> String {
-        format!("{:?} {:?}", self.role, self.token)
+        format!("{:?} {:?} {:?} {:?}", self.role, self.token, self.succession, self.payload)
     }
 
     fn mark_stale(&mut self) {}
+
+    fn hide_candidates(&mut self) {}
 
     fn removed(self) -> Self {
         Self { role: Role::Gone, token: None, ..self }
@@ -285,6 +374,8 @@ impl Candidate {
             candidate_id: record.holder.clone().unwrap_or_default(),
             role,
             token: record.token.filter(|_| role == Role::Leader),
+            payload: record.payload.clone(),
+            succession: record.succession,
             renewed_seconds: record.renewed_ago.map(|ago| ago.as_secs()),
             lease: election_lease(record).into(),
         }
@@ -296,7 +387,7 @@ fn shown(value: Option<&impl ToString>) -> String {
 }
 
 /// A duration as `kubectl` writes it: at most two units.
-fn brief(secs: u64) -> String {
+pub(crate) fn brief(secs: u64) -> String {
     match secs {
         0..120 => format!("{secs}s"),
         120..7200 => format!("{}m{}s", secs / 60, secs % 60),

@@ -12,11 +12,15 @@ use leasehold::LeaseRecord;
 use serde::Serialize;
 
 use super::{format::Format, lines::json};
+use crate::console::printable;
 
 /// A line of a table.
 pub(crate) trait Row: Serialize + Clone {
     /// The name of the object of a row, for messages.
     const WHAT: &'static str;
+
+    /// Whether the Lease of a lock or an election alone is enough for its row.
+    const ALONE: bool;
 
     /// The rows for these records.
     fn rows(records: &[LeaseRecord], name: Option<&str>) -> Vec<Self>;
@@ -35,6 +39,9 @@ pub(crate) trait Row: Serialize + Clone {
 
     /// Takes note that the server does not answer.
     fn mark_stale(&mut self);
+
+    /// Takes note that the records of candidates are unknown, because this process may not read them.
+    fn hide_candidates(&mut self);
 
     /// The row after its object was removed.
     fn removed(self) -> Self;
@@ -101,7 +108,8 @@ impl Layout {
         let skip = usize::from(!self.namespaces);
         let table: Vec<Vec<Cell>> = std::iter::once(heads)
             .chain(rows.iter().map(|row| row.cells(self.watched)))
-            .map(|cells| cells.into_iter().skip(skip).collect())
+            .map(|cells| cells.into_iter().skip(skip))
+            .map(|cells| cells.map(|cell| Cell { text: printable(&cell.text), ..cell }).collect())
             .collect();
         let widest = |column: usize| table.iter().map(|line| chars(&line[column].text)).max();
         let widths: Vec<_> = (0..table[0].len()).filter_map(widest).collect();
@@ -186,8 +194,10 @@ impl<R: Row> Screen<R> {
             let _ = writeln!(text, "… and {} more", rows.len() - fits);
         }
         if let Some(trouble) = trouble {
-            let line: String =
-                format!("no updates at present: {trouble}").chars().take(width).collect();
+            let line: String = printable(&format!("no updates at present: {trouble}"))
+                .chars()
+                .take(width)
+                .collect();
             let _ = writeln!(text, "{line}");
         }
         self.drawn = Some(text.lines().count());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock;
+use crate::{clock, console};
 
 /// A problem with a server that is over by then is not worth a warning.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(3);
@@ -26,10 +26,15 @@ impl WarnOnce {
         Self { object: object.into(), tolerance, quiet, since: None, last: None }
     }
 
+    /// For a problem that counts from now on, although it is not known yet.
+    pub(crate) fn since_now(object: &str, tolerance: Duration, quiet: bool) -> Self {
+        Self { since: Some(clock::now()), ..Self::new(object, tolerance, quiet) }
+    }
+
     /// Takes note of the present problem, as the line to print; `None` if there is none.
     pub(crate) fn update(&mut self, problem: Option<String>) {
         if let Some(line) = self.line_at(problem, clock::now()).filter(|_| !self.quiet) {
-            eprintln!("leasehold: {line}");
+            console::report(format_args!("{line}"));
         }
     }
 

@@ -6,14 +6,20 @@ pub(crate) mod page;
 mod pod_events;
 mod pod_label;
 
-use std::sync::Arc;
+use std::{
+    ffi::OsString,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use leasehold::{Leader, Sync as _};
+use leasehold::{Error, Leader, Sync as _};
 
 use self::{
-    http::Server,
+    http::{Server, open_files},
     options::SidecarArgs,
-    page::{ElectionView, Page, Reach, feed},
+    page::{AllowedHosts, ElectionView, Page, Peer, Reach, feed},
     pod_events::{EventRecorder, PodEvents},
     pod_label::{LabelPatch, PodLabel},
 };
@@ -31,16 +37,20 @@ pub(crate) struct Sidecar {
     /// Requests from the page.
     resign_requests: ResignRequests,
     patch: Option<LabelPatch>,
+    /// The API server answers, as far as is known before the election is joined.
+    server_answers: AtomicBool,
     label: Option<PodLabel>,
     recorder: Option<EventRecorder>,
     pod_events: Option<PodEvents>,
 }
 
 impl Sidecar {
-    /// Starts the parts and checks permissions, before the election is joined.
+    /// Starts the parts, before the election is joined. `command` is what this process runs while it leads; empty if it
+    /// runs nothing.
     pub(crate) async fn prepare(
         args: &SidecarArgs,
         name: &str,
+        command: &[OsString],
         quiet: bool,
         connection: &Connection,
         subject: &Subject<'_>,
@@ -52,13 +62,14 @@ impl Sidecar {
                 let joining = CandidateStatus::joining(name, &connection.namespace, id);
                 let page =
                     args.page.then(|| page(args, connection, &joining, &mut resign_requests));
-                Some(Server::start(address, joining, page, quiet).await?)
+                let open_files = open_files::raise(!command.is_empty());
+                Some(Server::start(address, joining, page, open_files, quiet).await?)
             }
             None => None,
         };
         let pod = OwnPod::of_this_process(args.pod.as_deref(), &connection.own_namespace);
         let recorder = if args.events {
-            let client = connection.client()?;
+            let client = connection.client();
             let lease =
                 connection.sync.lease_name(name).map_err(|error| subject.failure(&error))?;
             let lease = (connection.namespace.clone(), lease);
@@ -68,10 +79,33 @@ impl Sidecar {
         };
         let patch =
             if args.label_leader { Some(patch(args, pod, quiet, connection)?) } else { None };
-        if let Some(patch) = &patch {
-            pod_label::clear(patch, subject).await?;
+        Ok(Self {
+            server,
+            resign_requests,
+            patch,
+            server_answers: AtomicBool::new(false),
+            label: None,
+            recorder,
+            pod_events: None,
+        })
+    }
+
+    /// Removes a label that an earlier process of this pod may have left. This also checks the permission.
+    pub(crate) async fn clear_label(&self) -> Result<(), Error> {
+        match &self.patch {
+            Some(patch) => {
+                pod_label::clear(patch, || self.server_answers.load(Ordering::Relaxed)).await
+            }
+            None => Ok(()),
         }
-        Ok(Self { server, resign_requests, patch, label: None, recorder, pod_events: None })
+    }
+
+    /// Reports that the election cannot be joined yet because of `error`, or that the server answers.
+    pub(crate) fn joining(&self, error: Option<&Error>) {
+        self.server_answers.store(error.is_none(), Ordering::Relaxed);
+        if let Some(server) = &self.server {
+            server.joining(error);
+        }
     }
 
     /// Starts to follow the candidate `leader`.
@@ -134,7 +168,9 @@ fn page(
     *resign_requests = receiver;
     let feeding = feed(Arc::clone(&connection.sync), election.clone(), view.clone());
     let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
-    Page::new(view, resign_sender, reach, feeding)
+    let leader = args.leader_url.as_ref().and_then(Peer::host_name);
+    let hosts = AllowedHosts::new(args.allow_host.iter().cloned().chain(leader));
+    Page::new(view, resign_sender, reach, hosts, feeding)
 }
 
 fn patch(
@@ -148,5 +184,5 @@ fn patch(
             metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
-    Ok(LabelPatch::new(connection.client()?, pod, args.label_key.clone(), quiet))
+    Ok(LabelPatch::new(connection.client(), pod, args.label_key.clone(), quiet))
 }

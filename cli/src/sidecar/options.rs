@@ -2,7 +2,11 @@
 
 use clap::builder::BoolishValueParser;
 
-use super::{http::Address, page::Peer, pod_label::LabelKey};
+use super::{
+    http::Address,
+    page::{HostName, Peer},
+    pod_label::LabelKey,
+};
 
 /// What runs besides the candidate: a server, a label and Events.
 #[derive(Debug, clap::Args)]
@@ -18,6 +22,11 @@ pub(crate) struct SidecarArgs {
     /// requests there.
     #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
     pub(crate) leader_url: Option<Peer>,
+    /// A name under which browsers and other programs may use the page of this server, besides IP addresses,
+    /// localhost and the name in --leader-url: billing.example.com, or .example.com for all names below it. Repeat it,
+    /// or separate names with commas.
+    #[arg(long, env = "LEASEHOLD_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) allow_host: Vec<HostName>,
     /// Label this pod leasehold.dev/leader=true while it leads, so that a Service can select it.
     #[arg(long, env = "LEASEHOLD_LABEL_LEADER", value_parser = BoolishValueParser::new())]
     pub(crate) label_leader: bool,

@@ -44,6 +44,11 @@ impl SidecarClient {
         Self { url: url.to_owned(), client }
     }
 
+    /// The address and the port.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("http")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         timeout(LIMIT, self.try_get(path)).await.expect("an answer in time").expect("an answer")
     }
@@ -58,10 +63,10 @@ impl SidecarClient {
         &self,
         method: &str,
         path: &str,
-        header: Option<(&str, &str)>,
+        headers: impl IntoIterator<Item = (&str, &str)>,
     ) -> Option<Answer> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some((name, value)) = header {
+        for (name, value) in headers {
             request = request.header(name, value);
         }
         let answer = self.client.request(request.body(Empty::new()).ok()?).await.ok()?;
@@ -123,6 +128,23 @@ impl Events {
             }
             let bytes = timeout(LIMIT, self.body.next()).await.expect("an event in time")?.unwrap();
             self.text.push_str(str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// Waits until the server closes the stream; false if it stays open.
+    pub(crate) async fn ends(&mut self) -> bool {
+        let end = async { while let Some(Ok(_)) = self.body.next().await {} };
+        timeout(LIMIT, end).await.is_ok()
+    }
+
+    /// Whether the stream has not ended.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        loop {
+            match timeout(Duration::from_millis(10), self.body.next()).await {
+                Err(_) => return true,
+                Ok(Some(Ok(_))) => {}
+                Ok(_) => return false,
+            }
         }
     }
 

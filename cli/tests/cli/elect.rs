@@ -108,6 +108,32 @@ async fn without_a_command_it_prints_the_leader_and_leaves_no_candidate() {
     assert_eq!(sync.list_members(leasehold::ListMembersOptions::default()).await.unwrap(), []);
 }
 
+#[tokio::test]
+async fn as_text_a_token_that_becomes_known_is_no_second_line() {
+    let fixture = Fixture::new().await;
+    let sync = fixture.handle();
+    let options = LeaderOptions::default().ttl(BRIEF).candidate_id("other");
+    let leader = sync.leader("billing", options).await.unwrap();
+    leader.elected().await.unwrap().keep();
+
+    let mut program = fixture.leasehold(["elect", "--id", "me", "billing"]).start();
+    let mut lines = vec![program.line().await];
+    while lines.last().is_some_and(|line| !line.contains("follower")) {
+        lines.push(program.line().await);
+    }
+    fixture.until_tokens(1).await;
+    fixture.until_member("me").await;
+    leader.resign().await.unwrap();
+    while lines.last().is_some_and(|line| !line.contains("me leads")) {
+        lines.push(program.line().await);
+    }
+    program.signal(Signal::INT);
+    assert_eq!(program.end().await.code, Some(0));
+
+    let repeated = lines.windows(2).any(|pair| pair[0] == pair[1]);
+    assert!(!repeated, "{lines:?}");
+}
+
 /// The first line that satisfies `matches`.
 async fn until(program: &mut super::program::Running, matches: impl Fn(&Value) -> bool) -> Value {
     loop {

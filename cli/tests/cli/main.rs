@@ -7,25 +7,47 @@
     reason = "a test panics where it fails, and reads the clock"
 )]
 
+#[cfg(target_os = "linux")]
+mod adopted;
+mod at_least;
+mod attempt;
 mod busy;
 mod client;
 mod commands;
+mod configuration;
+mod credentials;
 mod demo;
 mod elect;
+mod kubeconfigs;
+mod labels;
 mod leftovers;
+mod limits;
 mod lost;
+mod namespaces;
 mod page;
+mod patience;
+mod permissions;
 mod plugin;
 mod pod_events;
 mod pod_label;
 mod program;
+mod proxies;
+mod prune;
+mod queue;
 mod records;
 mod sidecar;
 mod signals;
+mod stalled;
 mod succession;
+#[cfg(target_os = "linux")]
+mod survivors;
+#[cfg(target_os = "linux")]
+mod systemd;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod unavailable;
+mod untrusted;
+mod waits;
 mod warnings;
 
 use std::{
@@ -35,7 +57,7 @@ use std::{
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
-use leasehold::{Kubernetes, LockOptions, Options};
+use leasehold::{Kubernetes, LockOptions, Options, RecordKind, RecordOptions};
 use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
 use program::Program;
 
@@ -129,6 +151,20 @@ impl Fixture {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("waited in vain for {count} {verb}");
+    }
+
+    /// Waits until this many records state the token of their holder, which they do from its first renewal on.
+    async fn until_tokens(&self, count: usize) {
+        let sync = self.handle();
+        for _ in 0..600 {
+            let records = sync.list_records(RecordOptions::default()).await.unwrap();
+            let stated = records.iter().filter(|record| record.token.is_some());
+            if stated.filter(|record| record.kind != RecordKind::Candidate).count() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {count} tokens");
     }
 }
 

@@ -45,6 +45,7 @@ async fn a_won_lead_and_a_resignation_are_recorded_about_the_lease() {
     // The environment of this test may have a POD_NAME.
     let program = fixture.leasehold(ARGS).env("POD_NAME", "").start();
     let elected = fixture.until_events(1).await;
+    fixture.until_tokens(1).await;
     let token = fixture.handle().list_members(leasehold::ListMembersOptions::default()).await;
     let token = token.unwrap()[0].token.unwrap();
 

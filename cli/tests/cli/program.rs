@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
+use leasehold_test_support::processes::{self, Process};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -52,11 +53,12 @@ impl Program {
         self
     }
 
-    /// Runs it as the argument of another program.
+    /// Runs it as the last argument of another program, given as words.
     pub(crate) fn under(self, program: &str) -> Self {
         let old = self.0.as_std();
-        let mut command = Command::new(program);
-        command.arg(old.get_program()).args(old.get_args());
+        let mut words = program.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(old.get_program()).args(old.get_args());
         for (name, value) in old.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -75,6 +77,11 @@ impl Program {
     pub(crate) fn piped(mut self) -> Self {
         self.0.stdin(Stdio::piped());
         self
+    }
+
+    /// The process, for a test that starts it with other files.
+    pub(crate) fn into_command(self) -> Command {
+        self.0
     }
 
     /// Runs it to its end.
@@ -148,6 +155,16 @@ impl Running {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// The exit code of the program itself, although other processes may still have its pipes.
+    pub(crate) async fn code(&mut self) -> Option<i32> {
+        timeout(LIMIT, self.process.wait()).await.expect("the process ends").unwrap().code()
+    }
+
+    /// The exit code of the program itself if it ends in this time.
+    pub(crate) async fn ended_within(&mut self, time: Duration) -> Option<Option<i32>> {
+        timeout(time, self.process.wait()).await.ok().map(|status| status.unwrap().code())
+    }
+
     pub(crate) async fn end(mut self) -> Ended {
         let (mut out, mut err) = (Vec::new(), String::new());
         let (status, _, _) = timeout(LIMIT, async {
@@ -187,20 +204,21 @@ impl Ended {
 
 /// Whether the process runs. A zombie does not.
 pub(crate) fn runs(pid: &str) -> bool {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    Process::find(pid).is_some_and(|process| process.runs())
+}
+
+/// The state of the process, as the kernel abbreviates it.
+pub(crate) fn state(pid: &str) -> Option<char> {
+    Process::find(pid).map(|process| process.state())
 }
 
 /// The running processes of the program whose environment names `namespace`.
 pub(crate) fn left_behind(namespace: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter(|process| {
-            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-            let wanted = format!("LEASEHOLD_NAMESPACE={namespace}");
-            environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
-        })
-        .map(|process| process.file_name().to_string_lossy().into_owned())
-        .filter(|pid| runs(pid))
-        .collect()
+    let wanted = format!("LEASEHOLD_NAMESPACE={namespace}");
+    let is_of_program = |process: &Process| {
+        let environment = fs::read(process.file("environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    let running = processes::all().into_iter().filter(Process::runs);
+    running.filter(is_of_program).map(|process| format!("{process:?}")).collect()
 }

@@ -7,7 +7,7 @@ use leasehold_test_support::ADMIN;
 use serde_json::{Value, json};
 
 use crate::{
-    Fixture, brief,
+    BRIEF, Fixture, brief,
     program::{Ended, Running},
 };
 
@@ -23,10 +23,12 @@ async fn status_shows_locks_and_elections_with_holder_and_token() {
     let fixture = Fixture::new().await;
     let (sync, other) = (fixture.handle(), fixture.handle());
     let guard = sync.lock("jobs/nightly", brief()).await.unwrap();
-    let leader = sync.leader("billing", LeaderOptions::default().candidate_id("me")).await.unwrap();
+    let options = LeaderOptions::default().ttl(BRIEF).candidate_id("me");
+    let leader = sync.leader("billing", options).await.unwrap();
     let lead = leader.elected().await.unwrap();
     let _follower =
         other.leader("billing", LeaderOptions::default().candidate_id("you")).await.unwrap();
+    fixture.until_tokens(2).await;
 
     let all = objects(&fixture.leasehold(["status", "-o", "json"]).end().await);
     let one = objects(&fixture.leasehold(["status", "-o", "json", "jobs/nightly"]).end().await);
@@ -60,8 +62,10 @@ async fn status_shows_locks_and_elections_with_holder_and_token() {
 async fn members_and_watch_show_candidates_and_the_leader() {
     let fixture = Fixture::new().await;
     let sync = fixture.handle();
-    let leader = sync.leader("billing", LeaderOptions::default().candidate_id("me")).await.unwrap();
+    let options = LeaderOptions::default().ttl(BRIEF).candidate_id("me");
+    let leader = sync.leader("billing", options).await.unwrap();
     let lead = leader.elected().await.unwrap();
+    fixture.until_tokens(1).await;
 
     let members = objects(&fixture.leasehold(["members", "-o", "json", "billing"]).end().await);
     let mut watch = fixture.leasehold(["watch", "-o", "json", "billing"]).start();
@@ -254,7 +258,7 @@ async fn every_json_object_has_a_schema_and_every_shell_has_completions() {
     let man = fixture.leasehold(["man"]).end().await;
 
     let schemas: Value = serde_json::from_str(schemas.text()).unwrap();
-    for of in ["lock", "elect", "members", "status", "release", "watch", "elect --serve"] {
+    for of in ["lock", "elect", "members", "status", "release", "prune", "watch", "elect --serve"] {
         assert!(schemas[of].is_object(), "{of}");
     }
     assert!(man.text().contains(".TH leasehold") && man.text().contains("LEASEHOLD_GRACE"));
@@ -275,4 +279,46 @@ async fn an_unreachable_server_ends_with_69() {
         assert_eq!(ended.code, Some(69), "{args:?}: {ended:?}");
         assert!(ended.stderr_line().contains("127.0.0.1:1"), "{ended:?}");
     }
+}
+
+#[tokio::test]
+async fn members_of_a_queue_are_listed_in_the_order_of_succession_with_their_payloads() {
+    let fixture = Fixture::new().await;
+    let candidate = |id: &'static str, payload: &'static str| {
+        let options = ["elect", "--queue", "--id", id, "--payload", payload];
+        fixture.leasehold(options.into_iter().chain([
+            "billing",
+            "sh",
+            "-c",
+            "echo $LEASEHOLD_HOLDER; read -r line",
+        ]))
+    };
+    let members = async || objects(&fixture.leasehold(["members", "-o", "json"]).end().await);
+    let mut first = candidate("z", "one:8080").piped().start();
+    assert_eq!(first.line().await, "z");
+    let mut second = candidate("b", "two:8080").piped().start();
+    while members().await.len() < 2 {}
+    let mut third = candidate("a", "three:8080").piped().start();
+    while members().await.len() < 3 {}
+
+    let listed = members().await;
+    first.write_line("end\n").await;
+    assert_eq!(first.end().await.code, Some(0));
+    assert_eq!(second.line().await, "b", "the next in order leads");
+    let table = fixture.leasehold(["members"]).end().await;
+
+    let shown: Vec<_> = listed
+        .iter()
+        .map(|one| (&one["candidate_id"], &one["succession"], &one["payload"], &one["role"]))
+        .collect();
+    let expected = [
+        (json!("z"), json!(0), json!("one:8080"), json!("leader")),
+        (json!("b"), json!(1), json!("two:8080"), json!("follower")),
+        (json!("a"), json!(2), json!("three:8080"), json!("follower")),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(a, b, c, d)| (a, b, c, d)).collect();
+    assert_eq!(shown, expected);
+    assert!(table.text().contains("two:8080"), "{table:?}");
+    second.write_line("end\n").await;
+    assert_eq!(third.line().await, "a");
 }

@@ -19,11 +19,11 @@ const SIDECAR: [&str; 6] = ["elect", "--ttl", "2s", "--serve", "127.0.0.1:0", "-
 
 impl Fixture {
     /// A sidecar with this id, and a client.
-    async fn sidecar(&self, id: &str) -> (Running, SidecarClient) {
+    pub(crate) async fn sidecar(&self, id: &str) -> (Running, SidecarClient) {
         self.sidecar_of(&self.kubeconfig, id, &[]).await
     }
 
-    async fn sidecar_of(
+    pub(crate) async fn sidecar_of(
         &self,
         kubeconfig: &std::path::Path,
         id: &str,

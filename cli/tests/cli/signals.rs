@@ -1,9 +1,15 @@
 //! Signals to the program while its command runs.
 
-use leasehold::Sync as _;
-use rustix::process::Signal;
+use std::time::Duration;
 
-use crate::{Fixture, brief, program::runs};
+use leasehold::Sync as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::timeout;
+
+use crate::{
+    Fixture, brief,
+    program::{runs, state},
+};
 
 #[tokio::test]
 async fn a_signal_goes_to_the_group_and_the_lock_is_held_until_the_group_has_ended() {
@@ -79,6 +85,63 @@ async fn an_ignored_signal_stays_ignored() {
     let ended = program.end().await;
 
     assert_eq!((ended.code, ended.text()), (Some(0), "still here\n"), "{ended:?}");
+}
+
+/// Waits until a signal has stopped the process.
+async fn until_stopped(pid: &str) {
+    for _ in 0..600 {
+        if state(pid) == Some('T') {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("process {pid} is {:?}", state(pid));
+}
+
+#[tokio::test]
+async fn a_signal_that_ends_also_ends_a_stopped_command() {
+    let fixture = Fixture::new().await;
+    let script = "echo $$; kill -STOP $$; exec sleep 60";
+    let args = ["lock", "--ttl", "120s", "--grace", "40s", "orders", "sh", "-c", script];
+    // In a session without a terminal.
+    let mut program = fixture.leasehold(args).under("setsid").start();
+    until_stopped(&program.line().await).await;
+
+    program.signal(Signal::TERM);
+    let ended = timeout(Duration::from_secs(20), program.end()).await.expect("before the grace");
+
+    assert_eq!((ended.code, &*ended.stderr), (Some(143), ""), "{ended:?}");
+    assert_eq!(fixture.holder("orders").await, None);
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_command_that_stays_stopped_is_ended() {
+    let fixture = Fixture::new().await;
+    let script = "kill -STOP $$; exec sleep 60";
+    let args = ["lock", "--grace", "1s", "orders", "sh", "-c", script];
+
+    let ended = fixture.leasehold(args).under("setsid").end().await;
+
+    assert_eq!(ended.code, Some(143), "{ended:?}");
+    assert!(ended.stderr_line().contains("`sh` was stopped for 1s"), "{ended:?}");
+    assert_eq!(fixture.holder("orders").await, None);
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_command_that_is_continued_goes_on() {
+    let fixture = Fixture::new().await;
+    let script = "echo $$; kill -STOP $$; read -r line; exit 4";
+    let args = ["lock", "--ttl", "15s", "--grace", "3s", "orders", "sh", "-c", script];
+    let mut program = fixture.leasehold(args).under("setsid").piped().start();
+    let pid = program.line().await;
+    until_stopped(&pid).await;
+
+    kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::CONT).unwrap();
+    // One renewal each 5 s: the grace is over.
+    fixture.until_requested("update", fixture.requests("update") + 2).await;
+    program.write_line("go on\n").await;
+
+    assert_eq!(program.end().await.code, Some(4));
 }
 
 #[tokio::test]

@@ -4,16 +4,20 @@ use std::{
     fs::File,
     io::{Read as _, Write as _},
     os::{fd::OwnedFd, unix::process::CommandExt as _},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use leasehold::Sync as _;
 
-use crate::{Fixture, brief};
+use crate::{Fixture, brief, credentials::kubeconfig, program::runs};
 
 /// Time limit.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -143,6 +147,41 @@ async fn in_a_pipeline_the_terminal_stays_with_the_other_processes() {
 }
 
 #[tokio::test]
+async fn in_a_pipeline_a_command_that_reads_the_terminal_gets_it() {
+    let fixture = Fixture::new().await;
+    let mut session = Session::start(&fixture);
+
+    session.types("$LEASEHOLD lock orders sh -c 'read -r line; echo got-$line' | cat\n");
+    session.shows("\n").await;
+    session.types("hello\n");
+    session.shows("got-hello").await;
+    session.types("echo code=$?\n");
+    session.shows("code=0").await;
+
+    assert_eq!(fixture.holder("orders").await, None);
+}
+
+#[tokio::test]
+async fn in_a_pipeline_the_terminal_goes_to_the_process_that_reads_it() {
+    let fixture = Fixture::new().await;
+    let mut session = Session::start(&fixture);
+
+    session.types(
+        "$LEASEHOLD lock orders sh -c 'read -r line; echo got-$line; exec sleep 60' | \
+         sh -c 'read -r line; echo $line; read -r line </dev/tty; echo then-$line'\n",
+    );
+    session.types("hello\n");
+    session.shows("got-hello").await;
+    session.types("world\n");
+    session.shows("then-world").await;
+    session.types(CTRL_C);
+    session.types("echo en\"\"d\n");
+    session.shows("end").await;
+
+    assert_eq!(fixture.holder("orders").await, None);
+}
+
+#[tokio::test]
 async fn on_a_terminal_the_status_is_redrawn_in_place_and_coloured_unless_no_color_is_set() {
     const UP: &str = "\x1b[2A\r\x1b[J";
     const GREEN: &str = "\x1b[32mheld";
@@ -166,4 +205,74 @@ async fn on_a_terminal_the_status_is_redrawn_in_place_and_coloured_unless_no_col
     assert!(coloured.contains(GREEN) && coloured.contains(" of 2s"), "{coloured:?}");
     assert!(plain.contains("orders") && !plain.replace(UP, "").contains('\x1b'), "{plain:?}");
     assert!(once.contains("RENEWED") && !once.contains("\x1b["), "{once:?}");
+}
+
+/// A plugin that reads a code from the terminal.
+const ASKS: &str = "printf 'Your code: ' >&2; read -r code; test \"$code\" = sesame || { echo no code >&2; exit 1; }";
+
+/// The command line of a lock with a plugin that runs `lines`, in this `interactiveMode`.
+fn with_plugin(fixture: &Fixture, directory: &Path, lines: &str, mode: &str) -> String {
+    let path = kubeconfig(fixture, directory, lines);
+    let own = std::fs::read_to_string(&path).unwrap();
+    let mode = format!("\"exec\":{{\"interactiveMode\":\"{mode}\",");
+    std::fs::write(&path, own.replace("\"exec\":{", &mode)).unwrap();
+    format!("KUBECONFIG={} $LEASEHOLD lock orders", path.display())
+}
+
+#[tokio::test]
+async fn an_interactive_plugin_gets_the_keyboard_and_after_it_the_command() {
+    let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
+    for mode in ["IfAvailable", "Always"] {
+        let lock = with_plugin(&fixture, directory.path(), ASKS, mode);
+        let mut session = Session::start(&fixture);
+
+        session.types(&format!("{lock} sh -c 'echo re\"\"ady; read -r line; echo got-$line'\n"));
+        session.shows("Your code: ").await;
+        session.types("sesame\n");
+        session.shows("ready").await;
+        session.types("hello\n");
+        session.shows("got-hello").await;
+        session.types("echo code=$?\n");
+        session.shows("code=0").await;
+    }
+}
+
+#[tokio::test]
+async fn control_c_ends_an_interactive_plugin_and_the_program() {
+    let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
+    let lines = format!("printf 'plugin-%s-' $$ >&2; {ASKS}");
+    let lock = with_plugin(&fixture, directory.path(), &lines, "Always");
+    let mut session = Session::start(&fixture);
+
+    session.types(&format!("{lock} true\n"));
+    let shown = session.shows("-Your code: ").await;
+    let plugin = shown.rsplit('-').nth(1).unwrap();
+    session.types(CTRL_C);
+    // The signal reaches the plugin too. Until it has ended, it reads what is typed.
+    let ended = async {
+        while runs(plugin) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LIMIT, ended).await.expect("the plugin ends");
+    session.types("echo code=$?\n");
+    session.shows("code=130").await;
+
+    assert_eq!(fixture.holder("orders").await, None);
+}
+
+#[tokio::test]
+async fn a_plugin_gets_no_keyboard_if_it_may_not_have_it_or_the_program_has_none() {
+    let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
+    let never = with_plugin(&fixture, directory.path(), ASKS, "Never");
+    let always = tempfile::tempdir().unwrap();
+    let always = with_plugin(&fixture, always.path(), ASKS, "Always");
+    let mut session = Session::start(&fixture);
+
+    session.types(&format!("{never} true\n"));
+    session.shows("no code").await;
+    session.types(&format!("{always} true &\n"));
+    session.shows("needs a terminal (interactiveMode: Always)").await;
+    session.types(&format!("{always} true </dev/null\n"));
+    session.shows("needs a terminal (interactiveMode: Always)").await;
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use leasehold_test_support::Rule;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, api::DeleteParams};
+use leasehold_test_support::{ADMIN, Rule};
+use serde_json::json;
 
 use crate::Fixture;
 
@@ -43,6 +46,72 @@ async fn a_missing_permission_is_reported_with_verb_resource_and_namespace() {
     for text in ["create", "leases.coordination.k8s.io/orders", &fixture.namespace, "Role"] {
         assert!(ended.stderr_line().contains(text), "{text}: {ended:?}");
     }
+}
+
+#[tokio::test]
+async fn a_policy_is_reported_without_the_advice_to_grant_a_verb_and_its_text_is_escaped() {
+    for reason in ["Forbidden", "Invalid"] {
+        let fixture = Fixture::new().await;
+        let message = "\u{1b}[31mnot on Sunday";
+        let validation = json!({ "expression": "false", "message": message, "reason": reason });
+        fixture.plane.require(&fixture.namespace, &validation).await;
+
+        let ended = fixture.leasehold(["lock", "orders", "true"]).end().await;
+
+        assert_eq!(ended.code, Some(69), "{ended:?}");
+        let line = ended.stderr_line();
+        let policy = format!("ValidatingAdmissionPolicy 'policy-{}'", fixture.namespace);
+        for text in
+            ["lock `orders`", "create", &policy, "\\u{1b}[31mnot on Sunday", "policy changed"]
+        {
+            assert!(line.contains(text), "{reason}: {text}: {line}");
+        }
+        assert!(!line.contains('\x1b') && !line.contains("Role"), "{reason}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_quota_is_reported_at_once_while_the_wait_for_the_lock_goes_on() {
+    let fixture = Fixture::new().await;
+    fixture.plane.limit(&fixture.namespace, 0).await;
+
+    let tried = fixture.leasehold(["lock", "--try", "orders", "true"]).end().await;
+    let short = fixture.leasehold(["lock", "-q", "--wait", "1s", "orders", "true"]).end().await;
+    let mut waiting = fixture.leasehold(["lock", "orders", "echo", "in"]).start();
+    let mut elect = fixture.leasehold(["elect", "billing", "echo", "in"]).start();
+    let warnings = [waiting.stderr_line().await, elect.stderr_line().await];
+    fixture.plane.limit(&fixture.namespace, 9).await;
+    let inside = [waiting.line().await, elect.line().await];
+
+    assert_eq!((tried.code, short.code), (Some(69), Some(69)), "{tried:?} {short:?}");
+    assert_eq!(short.stderr, "");
+    let tried = tried.stderr_line();
+    for line in [tried, &warnings[0], &warnings[1]] {
+        for text in ["exceeded quota: few", "quota raised", &fixture.namespace] {
+            assert!(line.contains(text), "{text}: {line}");
+        }
+        assert!(!line.contains("Role"), "{line}");
+    }
+    assert!(tried.contains("lock `orders`"), "{tried}");
+    assert!(warnings[1].contains("election `billing`"), "{warnings:?}");
+    assert_eq!(inside, ["in", "in"]);
+    assert_eq!(waiting.end().await.code, Some(0));
+    assert_eq!(elect.end().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_being_deleted_is_reported() {
+    let fixture = Fixture::new().await;
+    let namespaces: Api<Namespace> = Api::all(fixture.plane.client(ADMIN));
+    // No controller empties the namespace here, so it stays in the phase Terminating.
+    namespaces.delete(&fixture.namespace, &DeleteParams::default()).await.unwrap();
+
+    let ended = fixture.leasehold(["lock", "orders", "true"]).end().await;
+
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    let line = ended.stderr_line();
+    assert!(line.contains(&fixture.namespace) && line.contains("being deleted"), "{line}");
+    assert!(!line.contains("Role"), "{line}");
 }
 
 #[tokio::test]

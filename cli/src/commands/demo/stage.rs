@@ -4,17 +4,20 @@
 
 use std::time::Duration;
 
-use axum::{Router, routing::get};
+use axum::{Router, http::HeaderMap, routing::get};
 use futures::future::select_all;
 use leasehold::{Fault, Guard, Leader, LeaderOptions, Memory, Options, Role, Sync as _};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     exec::{resign_request::ResignRequests, signals::Signals},
     exit::{Failure, Outcome, code},
     sidecar::{
-        http::Address,
-        page::{ElectionView, Observation, ObservedLeader, Page, PageMember, Reach, html, routes},
+        http::{Address, open_files, serve},
+        page::{
+            AllowedHosts, ElectionView, Observation, ObservedLeader, Page, PageMember, Reach,
+            routes,
+        },
     },
 };
 
@@ -30,23 +33,24 @@ const AWAY: Duration = Duration::from_secs(6);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Serves the page on `address` until a signal arrives.
-pub(crate) async fn run(address: Address) -> Outcome {
+pub(crate) async fn run(address: Address, hosts: AllowedHosts) -> Outcome {
     let mut signals = Signals::listen()?;
     let (listener, address) = address.listen().await?;
     let failed = |error: leasehold::Error| Failure::new(code::INTERNAL, error.to_string());
     let candidates = Candidates::new().await.map_err(failed)?;
     let view = ElectionView::new(ELECTION, "default", "this demonstration", true);
     let (resign_sender, mut resign_requests) = ResignRequests::open();
-    let page = Page::new(view.clone(), resign_sender, Reach::All, std::future::pending());
-    let router = Router::new().route("/", get(async || html())).merge(routes(page));
+    let page = Page::new(view.clone(), resign_sender, Reach::All, hosts, std::future::pending());
+    let own = page.clone();
+    let root = get(async move |headers: HeaderMap| own.html(&headers));
+    let router = Router::new().route("/", root).merge(routes(page));
+    // Its sender lives until the end of this function.
+    let (_running, stop) = watch::channel(());
     eprintln!("leasehold: the demonstration is on http://{address} until Ctrl-C");
     tokio::select! {
         biased;
         _ = signals.fatal() => Ok(code::SUCCESS),
-        served = async { axum::serve(listener, router).await } => {
-            let why = served.err().map(|error| error.to_string()).unwrap_or_default();
-            Err(Failure::new(code::INTERNAL, format!("the server ended: {why}")))
-        }
+        () = serve(listener, router, open_files::raise(false), stop) => Ok(code::SUCCESS),
         () = candidates.show(&view) => Ok(code::SUCCESS),
         ended = candidates.play(&mut resign_requests) => ended.map(|()| code::SUCCESS).map_err(failed),
     }
@@ -80,7 +84,12 @@ impl Candidates {
         for (_, leader) in &self.0 {
             let tenure = leader.tenure();
             let role = if tenure.is_some() { Role::Leader } else { Role::Follower };
-            observation.members.push(PageMember { id: leader.candidate_id().into(), role });
+            observation.members.push(PageMember {
+                candidate_id: leader.candidate_id().into(),
+                role,
+                payload: None,
+                succession: None,
+            });
             observation.leader = observation.leader.or(tenure.map(|tenure| ObservedLeader {
                 id: tenure.holder().into(),
                 token: Some(tenure.token().get()),

@@ -30,10 +30,10 @@ impl Leadership {
     }
 }
 
-/// Whether this process can compete in the election.
+/// Whether this process works, or whether it can compete in the election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Health {
-    /// The process is a candidate, and its errors, if any, are worth a retry.
+    /// The errors of this process, if any, are worth a retry.
     pub(crate) healthy: bool,
     /// The present error; null if there is none.
     error: Option<String>,

@@ -6,19 +6,24 @@
 
 mod address;
 mod answers;
+mod connections;
+pub(crate) mod open_files;
 mod prometheus;
+mod request;
 mod routes;
+mod serve;
+mod socket;
 mod state;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt as _;
-use leasehold::Leader;
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use leasehold::{Error, Leader};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 pub(crate) use self::{
     address::Address,
     answers::{Health, Leadership},
+    serve::serve,
 };
 use self::{prometheus::Registry, state::ServerState};
 use crate::{
@@ -35,34 +40,41 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     state: ServerState,
     page: Option<Page>,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
+    /// Dropped to stop the server.
+    running: watch::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Listens, prints the address, and answers. Metrics are recorded from now on.
+    /// Listens, prints the address, and answers. Metrics are recorded from now on. `open_files` is the largest number
+    /// of files that the process may open.
     pub(crate) async fn start(
         address: Address,
         joining: CandidateStatus,
         page: Option<Page>,
+        open_files: u64,
         quiet: bool,
     ) -> Outcome<Self> {
         let (listener, address) = address.listen().await?;
         if !quiet {
-            eprintln!("leasehold: serving election `{}` on http://{address}", joining.election);
+            crate::console::report(format_args!(
+                "serving election `{}` on http://{address}",
+                joining.election
+            ));
         }
         let registry = Registry::default();
         metrics::set_global_recorder(registry.clone())
             .map_err(|error| Failure::new(code::INTERNAL, error.to_string()))?;
         let state = ServerState::new(joining, registry);
         let router = routes::router(state.clone(), page.clone());
-        // Send answers at once. Ignore errors: a closed socket needs no option.
-        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { drop(stopped.await) });
-        let task = tokio::spawn(async move { serving.await });
-        Ok(Self { state, page, stop, task })
+        let (running, stop) = watch::channel(());
+        let task = tokio::spawn(serve(listener, router, open_files, stop));
+        Ok(Self { state, page, running, task })
+    }
+
+    /// Reports why the election is not joined yet.
+    pub(crate) fn joining(&self, error: Option<&Error>) {
+        self.state.joining(error);
     }
 
     /// Reports the candidate `leader` from now on.
@@ -81,7 +93,7 @@ impl Server {
         if let Some(page) = &self.page {
             page.close();
         }
-        let _ = self.stop.send(());
+        drop(self.running);
         if timeout(CLOSE, &mut self.task).await.is_err() {
             self.task.abort();
         }

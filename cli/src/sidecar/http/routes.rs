@@ -25,7 +25,11 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(crate) fn router(state: ServerState, page: Option<Page>) -> Router {
     let (root, pages) = match page {
-        Some(page) => (get(page_or_status), page::routes(page)),
+        Some(page) => {
+            let own = page.clone();
+            let root = get(move |headers, state| page_or_status(own, headers, state));
+            (root, page::routes(page))
+        }
         None => (get(candidate_status), Router::new()),
     };
     Router::new()
@@ -34,6 +38,7 @@ pub(crate) fn router(state: ServerState, page: Option<Page>) -> Router {
         .route("/leading", get(leading))
         .route("/events", get(events))
         .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .layer(map_response(uncached))
         .with_state(state)
@@ -45,9 +50,9 @@ async fn candidate_status(State(state): State<ServerState>) -> impl IntoResponse
 }
 
 /// The page for a browser, the JSON for other clients.
-async fn page_or_status(headers: HeaderMap, state: State<ServerState>) -> Response {
+async fn page_or_status(page: Page, headers: HeaderMap, state: State<ServerState>) -> Response {
     if page::wants_page(&headers) {
-        page::html()
+        page.html(&headers)
     } else {
         candidate_status(state).await.into_response()
     }
@@ -69,10 +74,16 @@ async fn events(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-/// 200 while this process can compete, otherwise 503.
+/// 503 if a person must act, or if this process leaves the election.
 async fn healthz(State(state): State<ServerState>) -> impl IntoResponse {
     let health = state.health();
     (code(health.healthy), Json(health))
+}
+
+/// 200 while this process is a candidate that can compete, otherwise 503.
+async fn readyz(State(state): State<ServerState>) -> impl IntoResponse {
+    let ready = state.readiness();
+    (code(ready.healthy), Json(ready))
 }
 
 async fn metrics(State(state): State<ServerState>) -> impl IntoResponse {

@@ -6,7 +6,7 @@ use futures::{
     Stream, StreamExt as _,
     stream::{self, BoxStream},
 };
-use leasehold::{Leader, Tenure};
+use leasehold::{Error, Leader, Tenure};
 use tokio::sync::watch;
 
 use super::{
@@ -29,7 +29,8 @@ struct Inner {
 
 #[derive(Clone, Debug)]
 enum Phase {
-    Joining,
+    /// With the error of a server that is away.
+    Joining(Option<String>),
     Candidate(Arc<Leader>),
     /// No answer reports a lead any more, even if the candidate still leads.
     Closing,
@@ -37,7 +38,12 @@ enum Phase {
 
 impl ServerState {
     pub(crate) fn new(joining: CandidateStatus, registry: Registry) -> Self {
-        Self(Arc::new(Inner { joining, phase: watch::Sender::new(Phase::Joining), registry }))
+        Self(Arc::new(Inner { joining, phase: watch::Sender::new(Phase::Joining(None)), registry }))
+    }
+
+    /// Reports `error` while the election is being joined.
+    pub(crate) fn joining(&self, error: Option<&Error>) {
+        self.0.phase.send_replace(Phase::Joining(error.map(text)));
     }
 
     /// Reports the candidate `leader` from now on.
@@ -54,7 +60,7 @@ impl ServerState {
     fn tenure(&self) -> Option<Tenure> {
         match &*self.0.phase.borrow() {
             Phase::Candidate(leader) => leader.tenure(),
-            Phase::Joining | Phase::Closing => None,
+            Phase::Joining(_) | Phase::Closing => None,
         }
     }
 
@@ -64,21 +70,40 @@ impl ServerState {
 
     pub(crate) fn status(&self) -> CandidateStatus {
         match &*self.0.phase.borrow() {
-            Phase::Joining => self.0.joining.clone(),
+            Phase::Joining(_) => self.0.joining.clone(),
             Phase::Candidate(leader) => CandidateStatus::now(leader, &self.0.joining.namespace),
             Phase::Closing => self.0.joining.resigned(),
         }
     }
 
-    /// Whether this process can compete, leading or not.
+    /// Whether this process works: it can compete, leading or not, or it waits for a server to become a candidate.
     pub(crate) fn health(&self) -> Health {
-        let Phase::Candidate(leader) = self.0.phase.borrow().clone() else {
-            return Health::unable("not a candidate: the election is being joined or left");
+        match self.0.phase.borrow().clone() {
+            Phase::Joining(Some(error)) => Health::retrying(error),
+            phase => Self::readiness_in(phase),
+        }
+    }
+
+    /// Whether this process can compete, leading or not.
+    pub(crate) fn readiness(&self) -> Health {
+        Self::readiness_in(self.0.phase.borrow().clone())
+    }
+
+    fn readiness_in(phase: Phase) -> Health {
+        let leader = match phase {
+            Phase::Joining(Some(error)) => {
+                return Health::unable(format!("not a candidate yet: {error}"));
+            }
+            Phase::Joining(None) | Phase::Closing => {
+                return Health::unable("not a candidate: the election is being joined or left");
+            }
+            Phase::Candidate(leader) => leader,
         };
-        let Some(error) = leader.last_error() else { return Health::able() };
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        let error_text = format!("{error}{cause}");
-        if error.is_transient() { Health::retrying(error_text) } else { Health::unable(error_text) }
+        match leader.last_error() {
+            None => Health::able(),
+            Some(error) if error.is_transient() => Health::retrying(text(&error)),
+            Some(error) => Health::unable(text(&error)),
+        }
     }
 
     /// The present status, then each change once, until the state is closed.
@@ -103,6 +128,12 @@ impl ServerState {
         }
         self.0.registry.render()
     }
+}
+
+/// The error with its cause.
+fn text(error: &Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
 }
 
 /// The state of the stream of changes.

@@ -24,7 +24,12 @@ impl History {
     /// Takes note of the leader at `now`, and of its token.
     pub(crate) fn observe(&mut self, now: Duration, leader: Option<(&str, Option<u64>)>) {
         if let Some(last) = self.0.back_mut().filter(|last| last.ended.is_none()) {
-            if leader == Some((last.id.as_str(), last.token)) {
+            // A token that becomes known is no other tenure.
+            let same = |(id, token): &(&str, Option<u64>)| {
+                *id == last.id && (last.token.is_none() || last.token == *token)
+            };
+            if let Some((_, token)) = leader.filter(same) {
+                last.token = token;
                 return;
             }
             last.ended = Some(now);
@@ -47,7 +52,7 @@ impl History {
     pub(crate) fn at(&self, now: Duration) -> Vec<PageTenure> {
         let ago = |then: Duration| now.saturating_sub(then).as_secs_f64();
         let past = |tenure: &Span| PageTenure {
-            id: tenure.id.clone(),
+            candidate_id: tenure.id.clone(),
             token: tenure.token,
             began_seconds_ago: ago(tenure.began),
             ended_seconds_ago: tenure.ended.map(ago),
@@ -78,7 +83,9 @@ mod tests {
         let spans: Vec<_> = history
             .at(at(10))
             .into_iter()
-            .map(|past| (past.id, past.token, past.began_seconds_ago, past.ended_seconds_ago))
+            .map(|past| {
+                (past.candidate_id, past.token, past.began_seconds_ago, past.ended_seconds_ago)
+            })
             .collect();
         let b = || "b".to_owned();
         assert_eq!(
@@ -90,6 +97,20 @@ mod tests {
             ]
         );
         assert_eq!(history.present(), Some((at(9), false)));
+    }
+
+    #[test]
+    fn a_token_that_becomes_known_begins_no_tenure() {
+        let mut history = History::default();
+
+        history.observe(at(1), Some(("a", None)));
+        history.observe(at(2), Some(("a", None)));
+        history.observe(at(6), Some(("a", Some(7))));
+        history.observe(at(8), Some(("a", None)));
+
+        let tokens: Vec<_> = history.at(at(9)).into_iter().map(|past| past.token).collect();
+        assert_eq!(tokens, [Some(7), None], "the next claim of the same candidate is a tenure");
+        assert_eq!(history.present(), Some((at(8), false)));
     }
 
     #[test]

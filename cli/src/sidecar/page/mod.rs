@@ -7,6 +7,7 @@
 
 mod feed;
 mod history;
+mod hosts;
 mod peer;
 mod routes;
 mod state;
@@ -14,8 +15,9 @@ mod view;
 
 pub(crate) use self::{
     feed::feed,
+    hosts::{AllowedHosts, HostName},
     peer::Peer,
-    routes::{Page, Reach, html, routes, wants_page},
+    routes::{Page, Reach, routes, wants_page},
     state::{PageMember, PageState},
     view::{ElectionView, Observation, ObservedLeader},
 };

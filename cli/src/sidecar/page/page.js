@@ -40,7 +40,7 @@ function leader() {
   const { leader } = state;
   const left = leader?.left_seconds == null ? null : Math.max(0, leader.left_seconds - since());
   document.body.classList.toggle("led", leader != null);
-  text("leader", leader ? leader.id : "no leader");
+  text("leader", leader ? leader.candidate_id : "no leader");
   text("token", leader?.token == null ? "–" : String(leader.token));
   text("held", leader ? (leader.held_longer ? "at least " : "") + seconds(Math.floor(leader.held_seconds + since())).replace(".0", "") : "–");
   text("left", left == null ? "–" : `${left.toFixed(1)} s of ${leader.ttl_seconds} s`);
@@ -50,12 +50,14 @@ function leader() {
 }
 
 function members() {
-  const rows = state.members.map(({ id, role }) => {
+  const rows = state.members.map(({ candidate_id: id, role, payload, succession }) => {
     const dot = node("span", { className: "dot" });
     dot.style.background = colour(id);
     const row = node("li", {}, dot, node("span", { className: "id", textContent: id }));
-    if (id === state.id) row.append(node("span", { className: "badge", textContent: "this one" }));
-    row.append(node("span", { className: role === "leader" ? "badge live" : "badge", textContent: role }));
+    if (id === state.candidate_id) row.append(node("span", { className: "badge", textContent: "this one" }));
+    if (payload != null) row.append(node("span", { className: "badge", textContent: payload }));
+    const place = role === "leader" || succession == null ? role : succession === 1 ? "next" : `number ${succession}`;
+    row.append(node("span", { className: role === "leader" ? "badge live" : "badge", textContent: place }));
     return row;
   });
   byId("members").replaceChildren(...(rows.length ? rows : [node("li", { className: "none", textContent: "none" })]));
@@ -69,7 +71,7 @@ function tenures() {
     const ended = tenure.ended_seconds_ago == null ? 0 : tenure.ended_seconds_ago + passed;
     const before = all[place - 1]?.ended_seconds_ago;
     const gap = before == null ? null : Math.max(0, before - tenure.began_seconds_ago);
-    return { ...tenure, began, ended, gap, running: tenure.ended_seconds_ago == null };
+    return { ...tenure, id: tenure.candidate_id, began, ended, gap, running: tenure.ended_seconds_ago == null };
   });
 }
 
@@ -131,9 +133,9 @@ function take(event) {
   document.title = `${state.election} – leasehold`;
   text("election", state.election);
   text("namespace", state.namespace);
-  text("me", state.id);
+  text("me", state.candidate_id);
   byId("resign").querySelector("button").disabled = !state.can_resign || state.leader == null;
-  text("trouble", state.trouble ? `No updates at present: ${state.trouble}` : "");
+  text("error", state.error ? `No updates at present: ${state.error}` : "");
   members();
   table();
   draw();

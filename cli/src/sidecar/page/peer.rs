@@ -11,6 +11,8 @@ use hyper_util::{
 };
 use tokio::time::timeout;
 
+use super::hosts::HostName;
+
 /// Time limit of the answer. It is long, because the command of the leader has to end first.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The longest answer that is forwarded, in bytes.
@@ -37,6 +39,12 @@ impl FromStr for Peer {
 }
 
 impl Peer {
+    /// The name of the leader's sidecar, if it is no IP address. Requests for the leader have it, so it is a name of
+    /// this server while this process leads.
+    pub(crate) fn host_name(&self) -> Option<HostName> {
+        self.0.host()?.parse().ok()
+    }
+
     /// Forwards a request to resign, and returns the answer.
     pub(super) async fn resign(&self) -> Result<String, String> {
         let unreachable =

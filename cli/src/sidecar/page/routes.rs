@@ -4,8 +4,9 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
@@ -15,7 +16,7 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use tokio::task::JoinSet;
 
-use super::{peer::Peer, view::ElectionView};
+use super::{hosts::AllowedHosts, peer::Peer, view::ElectionView};
 use crate::exec::resign_request::ResignSender;
 
 const HTML: &str = include_str!("page.html");
@@ -36,6 +37,7 @@ pub(crate) struct Page {
     view: ElectionView,
     resign_sender: ResignSender,
     reach: Reach,
+    hosts: AllowedHosts,
     /// The task that updates the view. It ends with the last clone.
     _feeding: Arc<JoinSet<()>>,
 }
@@ -57,11 +59,20 @@ impl Page {
         view: ElectionView,
         resign_sender: ResignSender,
         reach: Reach,
+        hosts: AllowedHosts,
         feeding: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(feeding);
-        Self { view, resign_sender, reach, _feeding: Arc::new(tasks) }
+        Self { view, resign_sender, reach, hosts, _feeding: Arc::new(tasks) }
+    }
+
+    /// The HTML of the page. Under a name that the page's own requests may not use, it is the reason instead.
+    pub(crate) fn html(&self, headers: &HeaderMap) -> Response {
+        match self.hosts.check_host(headers) {
+            Ok(()) => file("text/html", HTML),
+            Err(line) => (StatusCode::FORBIDDEN, line).into_response(),
+        }
     }
 
     /// Ends the streams of states.
@@ -73,10 +84,11 @@ impl Page {
 /// All routes but `/`, which also answers programs.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(page: Page) -> Router<S> {
     Router::new()
-        .route("/page.css", get(|| async { file("text/css", CSS) }))
-        .route("/page.js", get(|| async { file("text/javascript", JS) }))
         .route("/state", get(state))
         .route("/resign", post(resign))
+        .route_layer(from_fn_with_state(page.clone(), own_requests_only))
+        .route("/page.css", get(|| async { file("text/css", CSS) }))
+        .route("/page.js", get(|| async { file("text/javascript", JS) }))
         .with_state(page)
 }
 
@@ -84,11 +96,6 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(page: Page) -> Router<S> 
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     accepted.is_some_and(|accepted| accepted.contains("text/html"))
-}
-
-/// The HTML of the page.
-pub(crate) fn html() -> Response {
-    file("text/html", HTML)
 }
 
 fn file(kind: &str, text: &'static str) -> Response {
@@ -99,6 +106,14 @@ fn file(kind: &str, text: &'static str) -> Response {
         (header::REFERRER_POLICY, "no-referrer".into()),
     ];
     (headers, text).into_response()
+}
+
+/// Refuses requests that a page of another origin may have sent.
+async fn own_requests_only(State(page): State<Page>, request: Request, next: Next) -> Response {
+    match page.hosts.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(line) => (StatusCode::FORBIDDEN, line).into_response(),
+    }
 }
 
 /// The present state, then each change.
@@ -118,17 +133,18 @@ async fn resign(State(page): State<Page>, headers: HeaderMap) -> (StatusCode, St
         return (StatusCode::FORBIDDEN, line.into());
     }
     let state = page.view.state();
-    let leader = state.leader.map(|leader| leader.id);
+    let leader = state.leader.map(|leader| leader.candidate_id);
     let result = match (&leader, &page.reach) {
-        (Some(leader), reach) if *leader == state.id || matches!(reach, Reach::All) => page
-            .resign_sender
-            .send()
-            .await
-            .map_err(|why| format!("{leader} does not resign: {why}")),
+        (Some(leader), reach) if *leader == state.candidate_id || matches!(reach, Reach::All) => {
+            page.resign_sender
+                .send()
+                .await
+                .map_err(|why| format!("{leader} does not resign: {why}"))
+        }
         (Some(_), Reach::Peer(peer)) if origin == Some(b"resign") => peer.resign().await,
         (Some(leader), _) => Err(format!(
             "{leader} leads, and cannot be reached from {}: send the request to its own sidecar",
-            state.id
+            state.candidate_id
         )),
         (None, _) => Err("no candidate leads at present".into()),
     };

@@ -53,7 +53,7 @@ struct Model {
     /// The time of `observation`.
     taken: Duration,
     history: History,
-    trouble: Option<String>,
+    error: Option<String>,
 }
 
 impl ElectionView {
@@ -67,21 +67,21 @@ impl ElectionView {
             observation: Observation::default(),
             taken: clock::now(),
             history: History::default(),
-            trouble: None,
+            error: None,
         };
         Self { model: Arc::new(Mutex::new(model)), open: watch::Sender::new(true) }
     }
 
     /// Publishes an observation, and the problem of the watch if it has one.
-    pub(crate) fn show(&self, observation: Observation, trouble: Option<&str>) {
+    pub(crate) fn show(&self, observation: Observation, error: Option<&str>) {
         let now = clock::now();
         let mut model = self.model();
-        let news = model.is_news(&observation, trouble, now);
+        let news = model.is_news(&observation, error, now);
         let leader = observation.leader.as_ref().map(|leader| (leader.id.as_str(), leader.token));
         model.history.observe(now, leader);
         model.observation = observation;
         model.taken = now;
-        model.trouble = trouble.map(Into::into);
+        model.error = error.map(Into::into);
         drop(model);
         if news {
             self.open.send_replace(true);
@@ -89,8 +89,8 @@ impl ElectionView {
     }
 
     /// Publishes that the election cannot be read, with the reason.
-    pub(crate) fn fail(&self, trouble: String) {
-        self.model().trouble = Some(trouble);
+    pub(crate) fn fail(&self, error: String) {
+        self.model().error = Some(error);
         self.open.send_replace(true);
     }
 
@@ -122,7 +122,7 @@ impl ElectionView {
 
 impl Model {
     /// Whether the observation differs by more than the passing of time.
-    fn is_news(&self, observation: &Observation, trouble: Option<&str>, now: Duration) -> bool {
+    fn is_news(&self, observation: &Observation, error: Option<&str>, now: Duration) -> bool {
         let key = |observation: &Observation| {
             observation.leader.as_ref().map(|l| (l.id.clone(), l.token, l.ttl))
         };
@@ -132,7 +132,7 @@ impl Model {
         let expected = left(&self.observation).saturating_sub(now.saturating_sub(self.taken));
         key(&self.observation) != key(observation)
             || self.observation.members != observation.members
-            || self.trouble.as_deref() != trouble
+            || self.error.as_deref() != error
             || expected.abs_diff(left(observation)) > RENEWED
     }
 
@@ -141,7 +141,7 @@ impl Model {
         let leader = self.observation.leader.as_ref().map(|leader| {
             let (began, first) = self.history.present().unwrap_or((now, true));
             PageLeader {
-                id: leader.id.clone(),
+                candidate_id: leader.id.clone(),
                 token: leader.token,
                 held_seconds: now.saturating_sub(began).as_secs_f64(),
                 held_longer: first,
@@ -149,16 +149,16 @@ impl Model {
                 ttl_seconds: leader.ttl.as_secs_f64(),
             }
         });
-        let here = leader.as_ref().is_some_and(|leader| leader.id == self.id);
+        let here = leader.as_ref().is_some_and(|leader| leader.candidate_id == self.id);
         PageState {
             election: self.election.clone(),
             namespace: self.namespace.clone(),
-            id: self.id.clone(),
+            candidate_id: self.id.clone(),
             can_resign: leader.is_some() && (here || self.reaches_all),
             leader,
             members: self.observation.members.clone(),
             tenures: self.history.at(now),
-            trouble: self.trouble.clone(),
+            error: self.error.clone(),
         }
     }
 }

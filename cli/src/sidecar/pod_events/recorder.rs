@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::{
     cluster::{pod::OwnPod, requests::ApiRequest},
+    exit::causes,
     output::status::CandidateStatus,
 };
 
@@ -87,10 +88,12 @@ impl EventRecorder {
                 return;
             };
             if !self.failing && !self.quiet {
-                eprintln!(
-                    "leasehold: an Event of election `{}` could not be recorded in namespace `{}`: {error}",
-                    status.election, self.namespace
-                );
+                crate::console::report(format_args!(
+                    "an Event of election `{}` could not be recorded in namespace `{}`: {error}{}",
+                    status.election,
+                    self.namespace,
+                    causes(&error)
+                ));
             }
             self.failing = true;
             match pause {

@@ -17,12 +17,7 @@ use tokio::{
 };
 
 pub(crate) use self::{key::LabelKey, patch::LabelPatch};
-use crate::{
-    clock,
-    cluster::wait::PATIENCE,
-    exit::{Outcome, Subject},
-    output::status::CandidateStatus,
-};
+use crate::{clock, cluster::wait::PATIENCE, output::status::CandidateStatus};
 
 /// The longest time that the end of a lead waits for the removal of the label.
 const REMOVAL: Duration = Duration::from_secs(2);
@@ -43,18 +38,33 @@ pub(crate) struct PodLabel {
     task: JoinHandle<()>,
 }
 
-/// Removes a label that an earlier process of this pod may have left. This also checks the permission.
-pub(crate) async fn clear(patch: &LabelPatch, subject: &Subject<'_>) -> Outcome<()> {
-    let end = clock::now() + PATIENCE;
+/// Removes a label that an earlier process of this pod may have left, as soon as the server works. This also checks the
+/// permission. `server_answers` is whether other requests succeed.
+pub(crate) async fn clear(
+    patch: &LabelPatch,
+    server_answers: impl Fn() -> bool + Send,
+) -> Result<(), Error> {
+    let (mut failures, mut warned, mut failing_since) = (0, false, None);
     loop {
-        match patch.write(false).await {
-            Ok(()) => return Ok(()),
-            Err(error) if !error.is_transient() || clock::now() >= end => {
-                return Err(subject.failure(&error));
-            }
-            Err(_) => sleep(PAUSES[0]).await,
+        let error = match patch.write(false).await {
+            Err(error) if error.is_transient() => error,
+            outcome => return outcome,
+        };
+        // The wait for a server is reported without this. A server that fails at this write only is not.
+        let now = clock::now();
+        failing_since = server_answers().then(|| failing_since.unwrap_or(now));
+        if !warned && failing_since.is_some_and(|since| now >= since + PATIENCE) {
+            warned = true;
+            patch.warn(&error);
         }
+        sleep(pause_after(failures)).await;
+        failures += 1;
     }
+}
+
+/// The pause after this many failures in a row, and one more.
+fn pause_after(failures: u32) -> Duration {
+    (PAUSES[0] * 2_u32.saturating_pow(failures.min(10))).min(PAUSES[1])
 }
 
 impl PodLabel {
@@ -109,7 +119,7 @@ impl Writer {
                 true if self.unsettled => SETTLE,
                 true => Duration::MAX,
                 false if self.failures == 0 => Duration::ZERO,
-                false => (PAUSES[0] * 2_u32.saturating_pow(self.failures - 1)).min(PAUSES[1]),
+                false => pause_after(self.failures - 1),
             };
             let mut begun = false;
             let patch = &self.patch;

@@ -6,7 +6,10 @@ use leasehold::Error;
 use serde_json::json;
 
 use super::LabelKey;
-use crate::cluster::{pod::OwnPod, requests::ApiRequest};
+use crate::{
+    cluster::{pod::OwnPod, requests::ApiRequest},
+    exit::causes,
+};
 
 /// A patch of the label.
 #[derive(Clone)]
@@ -55,12 +58,13 @@ impl LabelPatch {
     /// Warns that a write failed. It will be retried.
     pub(crate) fn warn(&self, error: &Error) {
         let OwnPod { namespace, name, .. } = &self.pod;
+        let error = format!("{error}{}", causes(error));
         if !self.quiet {
-            eprintln!(
-                "leasehold: label `{}` of pod `{name}` in namespace `{namespace}` could not be written: \
+            crate::console::report(format_args!(
+                "label `{}` of pod `{name}` in namespace `{namespace}` could not be written: \
                     {error}. Trying again",
                 self.key.as_str()
-            );
+            ));
         }
     }
 }

@@ -1,0 +1,133 @@
+//! How a lock is acquired: by a handle alone, or in the queue of a session.
+
+use std::{convert::Infallible, time::Duration};
+
+use leasehold::{
+    Error, Guard, Kubernetes, LockMode, LockOptions, LockQueue, RecordOptions, Session,
+    SessionOptions, Sync as _,
+};
+use tokio::{
+    sync::OnceCell,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    clock,
+    cluster::{connect::Connection, wait::no_answer},
+    console,
+    exit::Subject,
+};
+
+/// How long a wait lasts before it is worth a line, and how often its place in the queue is read then.
+const FIRST: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(10);
+/// What is left of a wait at least, when it has been used up by the wait for a server.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) enum Access {
+    Alone,
+    Queue { options: SessionOptions, session: OnceCell<Session> },
+}
+
+impl Access {
+    /// Through a session with this time to live, if `queued`.
+    pub(crate) fn new(queued: bool, ttl: Duration) -> Self {
+        if !queued {
+            return Self::Alone;
+        }
+        Self::Queue { options: SessionOptions::default().ttl(ttl), session: OnceCell::new() }
+    }
+
+    /// Acquires the lock `name`.
+    pub(crate) async fn lock(
+        &self,
+        sync: &Kubernetes,
+        name: &str,
+        mut options: LockOptions,
+    ) -> Result<Guard, Error> {
+        let Self::Queue { options: opened, session } = self else {
+            return sync.lock(name, options).await;
+        };
+        let begun = clock::now();
+        let open = session.get_or_try_init(|| sync.session(*opened));
+        let session = match options.wait.filter(|wait| !wait.is_zero()) {
+            Some(wait) => timeout(wait, open).await.unwrap_or_else(|_| Err(no_answer()))?,
+            None => open.await?,
+        };
+        let took = clock::now().saturating_sub(begun);
+        options.wait = options.wait.map(|wait| wait.saturating_sub(took).max(wait.min(LEAST)));
+        session.lock(name, options).await
+    }
+
+    /// Ends what was given up. With a session it leaves the queue, releases the lock, and deletes its Lease.
+    pub(crate) async fn close(&self, sync: &Kubernetes) -> Result<(), Error> {
+        match self {
+            Self::Alone => sync.close().await,
+            Self::Queue { session, .. } => match session.get() {
+                Some(session) => session.end().await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Reports the place in the queue when a wait takes long, and each change of it. Never ends.
+    pub(crate) async fn report(
+        &self,
+        connection: &Connection,
+        name: &str,
+        subject: &Subject<'_>,
+    ) -> Infallible {
+        let Self::Queue { session, .. } = self else { return std::future::pending().await };
+        let mut last = String::new();
+        sleep(FIRST).await;
+        loop {
+            if let Some(session) = session.get()
+                && let Ok(queue) = session.queue(name).await
+                && let Some(place) = place(&queue, &session.id())
+            {
+                let holder = holder(connection, &queue).await;
+                let (object, namespace) = (subject.object, subject.namespace);
+                let line = format!(
+                    "{object} in namespace `{namespace}` is waited for: {place} in the queue, held by {holder}"
+                );
+                if line != last {
+                    console::report(format_args!("{line}"));
+                    last = line;
+                }
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+}
+
+/// The place of `session` in the queue, as a person counts.
+fn place(queue: &LockQueue, session: &str) -> Option<String> {
+    let before = queue.waiters.iter().position(|entry| entry.session == session)?;
+    Some(format!("number {} of {}", before + 1, queue.waiters.len()))
+}
+
+/// The identity of the first holder.
+async fn holder(connection: &Connection, queue: &LockQueue) -> String {
+    if let Some(other) = &queue.other_holder {
+        return format!("`{other}`");
+    }
+    let Some(first) = queue.holders.first() else { return "nobody".into() };
+    let options = RecordOptions::default().lease(&first.session);
+    let found = connection.sync.list_sessions(options).await.unwrap_or_default();
+    let identity = found.first().map_or(&first.session, |found| &found.identity);
+    match queue.holders.len() {
+        1 => format!("`{identity}`"),
+        holders => format!("`{identity}` and {} others", holders - 1),
+    }
+}
+
+/// How the options share the lock.
+pub(crate) const fn mode(shared: bool, slots: Option<u16>) -> LockMode {
+    match (shared, slots) {
+        (true, _) => LockMode::Shared,
+        (_, Some(slots)) => LockMode::Slots(slots),
+        _ => LockMode::Exclusive,
+    }
+}
