@@ -131,6 +131,16 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
         ),
         (Error::Held { name: text("x"), holder: text("h") }, "lock `x` is held by `h`", true),
         (
+            Error::TooEarly {
+                name: text("x"),
+                holder: text("h"),
+                not_before: std::time::SystemTime::UNIX_EPOCH,
+                remaining: Duration::from_secs(2),
+            },
+            "lock `x` may not be acquired for another 2s: `h` has set the time between two starts",
+            true,
+        ),
+        (
             Error::Timeout { name: text("x"), holder: text("h"), waited: Duration::from_secs(2) },
             "lock `x` is still held by `h` after 2s",
             true,
@@ -159,6 +169,16 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
             },
             "not allowed to update leases/x in namespace `n`: no",
             false,
+        ),
+        (
+            Error::QuotaExceeded {
+                verb: "create",
+                resource: text("leases/x"),
+                namespace: text("n"),
+                reason: text("no"),
+            },
+            "a quota does not permit to create leases/x in namespace `n`: no",
+            true,
         ),
         (
             Error::Namespace { namespace: text("n"), reason: text("it is being deleted") },
@@ -325,10 +345,25 @@ async fn reported_values_have_a_stable_json_form() {
     let json = serde_json::to_string(&ElectEvent::Elected(member)).unwrap();
 
     let expected = format!(
-        r#"{{"event":"elected","member":{{"election":"e","candidate_id":"i","role":"leader","namespace":"default","token":{token}}}}}"#
+        r#"{{"event":"elected","member":{{"election":"e","candidate_id":"i","role":"leader","namespace":"default","token":{token},"payload":null,"succession":null}}}}"#
     );
     assert_eq!(json, expected);
     assert_eq!(serde_json::to_string(&Status::InDoubt).unwrap(), r#""in_doubt""#);
     let shown = format!("{guard:?}");
     assert!(shown.contains("Held") && shown.contains("\"e\""), "{shown}");
+}
+
+#[test]
+fn every_backend_checks_labels_and_annotations() {
+    let good = Options::default().labels([("team", "shop")]).annotations([("note", "any text")]);
+    let memory = Memory::new(good).unwrap();
+    assert_eq!(memory.options().labels["team"], "shop");
+
+    for bad in [
+        Options::default().labels([("team", "not a value")]),
+        Options::default().annotations([("leasehold.dev/name", "x")]),
+    ] {
+        let error = Memory::new(bad).unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
+    }
 }

@@ -1,8 +1,11 @@
 //! Changes of a Lease by others: by hand, and by leader electors that follow the rules of client-go.
 
+use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use kube::api::{DeleteParams, PostParams};
-use leasehold::{LockOptions, Loss, Sync as _};
+use leasehold::{
+    ElectEvent, LeaderOptions, ListMembersOptions, LockOptions, Loss, Sync as _, WatchElectOptions,
+};
 use serde_json::json;
 
 use super::{BRIEF, Place, brief};
@@ -158,4 +161,41 @@ async fn a_lease_that_another_elector_renews_is_never_taken() {
         panic!("not a timeout")
     };
     assert_eq!(holder, "client-go");
+}
+
+#[tokio::test]
+async fn edits_before_the_first_renewal_show_no_other_token_and_no_second_election() {
+    let place = Place::new().await;
+    let (a, b) = (place.handle(), place.handle());
+    let mut events = b.watch_elect(WatchElectOptions::default()).await.unwrap();
+    place.until_requested("watch").await;
+    let leader = a.leader("billing", LeaderOptions::default()).await.unwrap();
+    let token = leader.elected().await.unwrap().keep().token();
+
+    for team in ["blue", "red"] {
+        let labels = |lease: &mut k8s_openapi::api::coordination::v1::Lease| {
+            lease.metadata.labels.get_or_insert_default().insert("team".into(), team.into());
+        };
+        place.edit("billing", labels).await;
+    }
+    let listed = b.list_members(ListMembersOptions::default()).await.unwrap();
+    leader.resign().await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let event = tokio::time::timeout(BRIEF * 20, events.next()).await;
+        seen.extend(event.unwrap_or_else(|_| panic!("only {seen:?}")));
+    }
+    let events = seen;
+
+    assert_eq!(listed[0].token, None, "the version that a list shows is that of an edit");
+    let [
+        ElectEvent::Joined(joined),
+        ElectEvent::Elected(elected),
+        ElectEvent::Lost(lost),
+        ElectEvent::Left(_),
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!([joined, elected, lost].map(|member| member.token), [Some(token); 3], "{events:?}");
 }

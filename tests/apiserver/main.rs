@@ -6,15 +6,26 @@
     reason = "a test says where it fails, and reads the clock"
 )]
 
+mod at_least;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod contract;
+mod credentials;
 mod cut_off;
+mod fairness;
 mod hands;
+mod labels;
+mod leftovers;
+mod managers;
+mod many;
 mod outage;
 mod peers;
 mod permissions;
 mod processes;
+mod prune;
+mod refusals;
+mod sessions;
+mod slow;
 
 use std::{collections::BTreeMap, time::Duration};
 

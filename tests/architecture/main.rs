@@ -1,8 +1,11 @@
-//! The imports of `src` follow the table of folders in `src/docs/architecture.md`.
+//! Pages that must agree with the code.
 //!
-//! The compiler accepts an import between any two modules of a crate, so only a test keeps the folders apart.
+//! The imports of `src` follow the table of folders in `src/docs/architecture.md`: the compiler accepts an import between
+//! any two modules of a crate, so only a test keeps the folders apart. `docs/troubleshooting.md` has an entry for each
+//! error.
 
 mod imports;
+mod messages;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

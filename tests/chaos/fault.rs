@@ -6,6 +6,9 @@ use leasehold_test_support::Rng;
 pub(crate) enum Fault {
     /// A link of a member is slow.
     Slow,
+    /// The link of a member delays each request and each answer by up to 3 s. Requests that take longer than an attempt
+    /// complete late.
+    SlowProxy,
     /// Requests of a member are lost or late.
     NoRequests,
     /// Requests arrive, but their answers are lost or late.
@@ -38,8 +41,9 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// How often each fault is in the deck.
-    const DECK: [(Self, usize); 14] = [
+    const DECK: [(Self, usize); 15] = [
         (Self::Slow, 2),
+        (Self::SlowProxy, 3),
         (Self::NoRequests, 2),
         (Self::NoReplies, 3),
         (Self::BlackHole, 3),

@@ -40,6 +40,7 @@ impl Draw {
     pub(crate) fn new(stage: &Stage, fault: Fault, rng: &mut Rng) -> Option<Self> {
         let (number, busy) = match fault {
             Fault::Slow
+            | Fault::SlowProxy
             | Fault::NoRequests
             | Fault::NoReplies
             | Fault::BlackHole
@@ -56,6 +57,7 @@ impl Draw {
         };
         let (least, most) = match fault {
             Fault::Slow | Fault::Cut => (1000, 6000),
+            Fault::SlowProxy => (4000, 15_000),
             Fault::NoRequests | Fault::NoReplies | Fault::BlackHole => (500, 9000),
             Fault::StoppedBriefly => (200, 2000),
             Fault::StoppedAboutTtl => (2200, 5500),
@@ -66,7 +68,9 @@ impl Draw {
         };
         let lasts = Duration::from_millis(rng.between(least, most));
         let link = link(fault, rng);
-        Some(Self { fault, lasts, number, _busy: busy, link, forget: rng.chance(500) })
+        // The requests that a slow proxy delays are to complete.
+        let forget = rng.chance(500) && fault != Fault::SlowProxy;
+        Some(Self { fault, lasts, number, _busy: busy, link, forget })
     }
 
     /// Starts the fault, waits, and ends it.
@@ -78,7 +82,12 @@ impl Draw {
         let details = format!("place {} for {:?}", self.number, self.lasts);
         let span = stage.ledger().fault(self.fault, now(), &details);
         match self.fault {
-            Fault::Slow | Fault::NoRequests | Fault::NoReplies | Fault::BlackHole | Fault::Cut => {
+            Fault::Slow
+            | Fault::SlowProxy
+            | Fault::NoRequests
+            | Fault::NoReplies
+            | Fault::BlackHole
+            | Fault::Cut => {
                 self.disturb(&stage.places[self.number]).await;
             }
             Fault::Reset => stage.places[self.number].proxy.reset(),
@@ -142,8 +151,10 @@ fn link(fault: Fault, rng: &mut Rng) -> Link {
         1 => Link { requests: Way::Open, replies: way },
         _ => Link { requests: way, replies: way },
     };
+    let mut delay = || Way::Slow(Duration::from_millis(rng.between(200, 3000)));
     match fault {
         Fault::Slow => one(slow),
+        Fault::SlowProxy => Link { requests: delay(), replies: delay() },
         Fault::Cut => one(cut),
         Fault::NoRequests => Link::NO_REQUESTS,
         Fault::NoReplies => Link::NO_REPLIES,

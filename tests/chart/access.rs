@@ -39,6 +39,20 @@ fn list_members_grants_all_leases_and_is_on_only_in_the_demo_by_default() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
+fn a_queue_grants_all_leases_and_is_off_by_default() {
+    for (queue, all) in [("queue=false", false), ("queue=true", true)] {
+        let rendered = Rendered::of(&[&SIDECAR[..], &["labelLeader=false", queue]].concat());
+
+        let rule = &rendered.one("Role")["rules"][1];
+        assert_eq!(rule["resourceNames"].is_null(), all, "{queue}: {rule}");
+        assert_eq!(rule["verbs"].as_array().unwrap().contains(&json!("delete")), all);
+        let environment = rendered.one("StatefulSet")["spec"].to_string();
+        assert_eq!(environment.contains("LEASEHOLD_QUEUE"), all);
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
 fn pods_may_patch_only_the_pods_of_the_release() {
     let rendered = Rendered::of(&["replicas=2"]);
 
@@ -70,6 +84,39 @@ fn no_rule_has_a_wildcard_or_covers_the_whole_cluster() {
         assert!(
             rendered.all("ClusterRole").is_empty() && rendered.all("ClusterRoleBinding").is_empty()
         );
+    }
+}
+
+/// The documented manifest is created on a real API server by a test in `tests/apiserver`.
+#[test]
+#[ignore = "needs helm: make chart"]
+fn flow_schema_creates_the_documented_manifest_for_the_service_account() {
+    let documented = include_str!("../../docs/library.md");
+    let block = documented.split("```").find(|block| block.contains("kind: FlowSchema")).unwrap();
+    let block = block.trim_start_matches("yaml");
+    let wanted: serde_json::Value = serde_saphyr::from_str(block).unwrap();
+    for account in ["demo-leasehold", "given"] {
+        let mut wanted = wanted["spec"].clone();
+        wanted["rules"][0]["subjects"][0]["serviceAccount"]["name"] = account.into();
+        let given = (account == "given").then_some("serviceAccountName=given");
+
+        for mode in MODES {
+            let values = [mode, &["flowSchema=true"], given.as_slice()].concat();
+            let rendered = Rendered::of(&values);
+
+            assert_eq!(rendered.one("FlowSchema")["spec"], wanted, "{values:?}");
+            assert_eq!(rendered.one("FlowSchema")["metadata"]["name"], "demo-leasehold.shop");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn by_default_every_object_belongs_to_the_namespace() {
+    for mode in MODES {
+        let rendered = Rendered::of(mode);
+        assert!(rendered.all("FlowSchema").is_empty());
+        assert!(rendered.0.iter().all(|object| object["metadata"]["namespace"] == "shop"));
     }
 }
 

@@ -62,16 +62,38 @@ fn a_wrapped_command_is_passed_on_unchanged() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
-fn the_readiness_probe_uses_healthz_and_the_liveness_probe_does_not() {
+fn labels_and_annotations_for_leases_are_passed_on() {
+    for (mode, name) in MODES.into_iter().zip(["leasehold", "leasehold", "app"]) {
+        let values = [
+            "leaseLabels.team=shop",
+            r"leaseLabels.app\.kubernetes\.io/name=orders",
+            "leaseAnnotations.note=a\\, b=c",
+            "leaseAnnotations.other=x",
+        ];
+        let rendered = Rendered::of(&[mode, &values].concat());
+        let container = rendered.container(name);
+
+        let labels = variable(container, "LEASEHOLD_LABELS");
+        assert_eq!(labels, Some("app.kubernetes.io/name=orders,team=shop"));
+        let annotations = variable(container, "LEASEHOLD_ANNOTATIONS");
+        assert_eq!(annotations, Some("note=a, b=c\nother=x"));
+    }
+    assert_eq!(variable(Rendered::of(&[]).container("leasehold"), "LEASEHOLD_LABELS"), None);
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_readiness_probe_uses_readyz_and_the_liveness_probe_does_not() {
     for (mode, name) in MODES.into_iter().zip(["leasehold", "leasehold", "app"]) {
         let rendered = Rendered::of(&[mode, &["servePort=9090"]].concat());
         let container = rendered.container(name);
 
-        assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/healthz");
+        assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
         assert_ne!(
             container["livenessProbe"]["httpGet"]["path"], "/healthz",
             "an outage of the API server must not restart the container"
         );
+        assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/", "it answers 200 always");
         assert_eq!(container["ports"][0], json!({ "name": "leasehold", "containerPort": 9090 }));
         assert_eq!(variable(container, "LEASEHOLD_SERVE"), Some(":9090"));
     }
@@ -80,14 +102,22 @@ fn the_readiness_probe_uses_healthz_and_the_liveness_probe_does_not() {
 #[test]
 #[ignore = "needs helm: make chart"]
 fn options_become_environment_variables_or_arguments() {
-    let options =
-        ["ttl=30s", "grace=2s", "output=text", "verbose=2", "events=true", "election=billing"];
+    let options = [
+        "ttl=30s",
+        "attempt=4s",
+        "grace=2s",
+        "output=text",
+        "verbose=2",
+        "events=true",
+        "election=billing",
+    ];
     for (mode, name) in MODES.into_iter().zip(["leasehold", "leasehold", "app"]) {
         let rendered = Rendered::of(&[mode, &options].concat());
         let container = rendered.container(name);
 
         for (name, value) in [
             ("LEASEHOLD_TTL", "30s"),
+            ("LEASEHOLD_ATTEMPT", "4s"),
             ("LEASEHOLD_GRACE", "2s"),
             ("LEASEHOLD_OUTPUT", "text"),
             ("LEASEHOLD_VERBOSE", "2"),
@@ -106,6 +136,25 @@ fn options_become_environment_variables_or_arguments() {
             assert_eq!(found["valueFrom"]["fieldRef"]["fieldPath"], format!("metadata.{field}"));
         }
     }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn the_page_may_be_used_under_the_names_of_the_services_and_of_the_values() {
+    let rendered = Rendered::of(&["allowHosts={billing.example.com,.example.org}"]);
+    let hosts = variable(rendered.container("leasehold"), "LEASEHOLD_ALLOW_HOST").expect("hosts");
+    let hosts: Vec<_> = hosts.split(',').collect();
+
+    for name in ["billing.example.com", ".example.org", "demo-leasehold"] {
+        assert!(hosts.contains(&name), "{hosts:?}");
+    }
+    for service in ["demo-leasehold", "demo-leasehold-members", ".demo-leasehold-members"] {
+        let ending =
+            |host: &&str| host.starts_with(service) && host.ends_with(".svc.cluster.local");
+        assert!(hosts.iter().any(ending), "{service} in {hosts:?}");
+    }
+    let without = Rendered::of(&["page=false", "allowHosts={a}"]);
+    assert_eq!(variable(without.container("leasehold"), "LEASEHOLD_ALLOW_HOST"), None);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn missing_and_contradicting_values_are_rejected_by_name() {
     rejected(&WRAPPER[..2], "mode wrapper needs appCommand");
     rejected(&[&WRAPPER[..], &["appReadinessProbe.a=b"]].concat(), "are for mode sidecar");
     rejected(&[&SIDECAR[..], &["appPort=8080"]].concat(), "appPort and servePort are both 8080");
+    rejected(&["leaseAnnotations.note=a\nb"], "the value of note has more than one line");
 }
 
 #[test]
@@ -34,7 +35,9 @@ fn values_outside_the_schema_are_rejected() {
     rejected(&["replicas=two"], "/replicas");
     rejected(&["mode=other"], "/mode");
     rejected(&["ttl=soon"], "/ttl");
+    rejected(&["attempt=soon"], "/attempt");
     rejected(&["verbose=3"], "/verbose");
+    rejected(&["flowSchema=yes"], "/flowSchema");
     rejected(&["servePort=80"], "/servePort");
     rejected(&["election=Not A Name"], "/election");
     rejected(&["imagePullPolicy=Sometimes"], "/imagePullPolicy");

@@ -1,5 +1,6 @@
 //! The in-memory backend: the conformance suite, and tests that inject faults, which only this backend allows.
 
+mod at_least;
 mod bounds;
 #[cfg(feature = "conformance")]
 mod broken;
@@ -11,6 +12,11 @@ mod patience;
 mod queue;
 #[cfg(feature = "metrics")]
 mod recorder;
+mod runtimes;
+mod session_elections;
+mod session_faults;
+mod sessions;
+mod slow;
 mod telemetry;
 mod tenure;
 mod trying;
@@ -63,7 +69,7 @@ fn now() -> tokio::time::Instant {
 mod conformance {
     use std::sync::Arc;
 
-    use leasehold::{DynSync, Fault, conformance};
+    use leasehold::{DynSync, Fault, SessionOptions, conformance};
 
     use super::pair;
 
@@ -79,6 +85,18 @@ mod conformance {
         let (a, b) = pair();
         let (a, b): (Box<DynSync>, Box<DynSync>) = (Box::new(a), Box::new(b));
         conformance::all(conformance::Pair::new(&a, &b)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_conformance_check_passes_on_a_session() {
+        let (a, b) = pair();
+        let ttl = super::secs(5);
+        let options = SessionOptions::default().ttl(ttl);
+        let one = a.session(options).await.expect("a session");
+        let two = b.session(options).await.expect("a session");
+        let cut = |off: bool| a.disturb(off.then_some(Fault::LoseRequest));
+        let pair = conformance::Pair::new(&one, &two).other("other").cut(&cut).session(ttl);
+        conformance::all(pair).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -122,3 +122,37 @@ async fn delete_record_accepts_a_name_that_is_stored_as_a_slug() {
 
     soon(guard.lost()).await;
 }
+
+/// `cargo test --release --test memory fifty_thousand -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a measurement, for a release build"]
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
+async fn fifty_thousand_callers_join_leave_and_get_the_lock() {
+    const CALLERS: usize = 50_000;
+    let (a, b) = pair();
+    let held = hold(&a).await;
+    let began = std::time::Instant::now();
+    // Answered after all commands before it.
+    let settled = || async { b.lock("x", LockOptions::default().try_once()).await.unwrap_err() };
+
+    let mut callers: Vec<_> =
+        (0..CALLERS).map(|_| b.lock("x", LockOptions::default().wait(secs(3600)))).collect();
+    for caller in &mut callers {
+        assert!(poll_immediate(caller).await.is_none());
+    }
+    settled().await;
+    let joined = began.elapsed();
+    let kept = callers.split_off(CALLERS / 2);
+    callers.into_iter().rev().for_each(drop);
+    settled().await;
+    let left = began.elapsed().saturating_sub(joined);
+    held.release().await.unwrap();
+    for caller in kept {
+        drop(caller.await.unwrap());
+    }
+    let granted = began.elapsed().saturating_sub(joined + left);
+
+    eprintln!(
+        "{CALLERS} joined in {joined:?}, half left in {left:?}, the others had the lock in {granted:?}"
+    );
+}

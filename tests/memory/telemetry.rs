@@ -118,6 +118,35 @@ async fn doubt_and_loss_are_logged_as_warnings() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_that_keeps_a_caller_waiting_is_logged_once_and_its_end_too() {
+    let (log, _subscribed) = Log::at(LevelFilter::WARN);
+    let (a, b) = pair();
+    let options = LockOptions::default();
+
+    a.disturb(Some(Fault::LoseRequest));
+    b.disturb(Some(Fault::LoseRequest));
+    let (waits, leaves) = (a.lock("x", options), b.lock("y", options.wait(secs(60))));
+    let (guard, left, ()) = tokio::join!(waits, leaves, async {
+        sleep(secs(2)).await;
+        assert_eq!(log.text(), "", "it may be over soon");
+        sleep(secs(600)).await;
+        a.disturb(None);
+        b.disturb(None);
+    });
+    drop((guard.unwrap(), left.unwrap_err()));
+
+    let mut lines = log.lines("");
+    assert_eq!(lines.len(), 3, "{}", log.text());
+    // The attempts of two handles have no order.
+    lines[..2].sort();
+    for (line, name) in lines.iter().zip(["`x`", "`y`"]) {
+        let is_warning = line.contains("WARN") && line.contains("has to wait: ");
+        assert!(is_warning && line.contains(name) && line.contains("no answer"), "{line}");
+    }
+    assert!(lines[2].contains("lock `x`: the problem is over"), "{}", lines[2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lasting_failure_is_logged_once() {
     let (log, _subscribed) = Log::at(LevelFilter::WARN);
     let (a, b) = pair();

@@ -3,7 +3,7 @@
 use leasehold::{Error, Fault, LockOptions, Sync as _};
 use tokio::time::{sleep, timeout};
 
-use crate::{hold, pair, secs, soon};
+use crate::{hold, now, pair, secs, soon};
 
 #[tokio::test(start_paused = true)]
 async fn a_try_after_an_outage_is_not_answered_with_the_old_error() {
@@ -20,13 +20,28 @@ async fn a_try_after_an_outage_is_not_answered_with_the_old_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_try_during_an_outage_sends_one_request_and_returns_its_error() {
+async fn each_try_during_an_outage_waits_ten_seconds_for_an_answer_and_returns_its_error() {
     let (a, _b) = pair();
     a.disturb(Some(Fault::LoseRequest));
-    for tries in 1..5 {
+    for _ in 1..5 {
+        let (before, start) = (a.request_count(), now());
         let tried = soon(a.lock("x", LockOptions::default().try_once())).await;
 
         assert!(matches!(tried, Err(Error::Unavailable { .. })), "{tried:?}");
+        assert_eq!((now() - start).as_secs(), 10);
+        let sent = a.request_count() - before;
+        assert!((1..=6).contains(&sent), "{sent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_try_that_is_refused_sends_one_request_and_returns_its_error() {
+    let (a, _b) = pair();
+    a.disturb(Some(Fault::Refuse));
+    for tries in 1..5 {
+        let tried = soon(a.lock("x", LockOptions::default().try_once())).await;
+
+        assert!(matches!(tried, Err(Error::PermissionDenied { .. })), "{tried:?}");
         assert_eq!(a.request_count(), tries);
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use kube::Client;
 use leasehold::{Clock, Kubernetes, Options};
 use serde_json::{Value, json};
 use tokio::{
@@ -41,6 +42,8 @@ struct State {
     objects: Objects,
     script: Vec<(When, Play)>,
     requests: Vec<Request>,
+    /// How much longer requests, answers and events of a client take.
+    far: BTreeMap<&'static str, Duration>,
 }
 
 impl Cluster {
@@ -56,7 +59,12 @@ impl Cluster {
     /// A handle of the library with its own client, like that of another process.
     pub(crate) fn handle(&self, who: &str) -> Kubernetes {
         let options = Options::default().identity(who).clock(Clock::Runtime);
-        Kubernetes::new(wire::client(self, who), options).expect("options that can be used")
+        Kubernetes::new(self.client(who), options).expect("options that can be used")
+    }
+
+    /// A client of this name.
+    pub(crate) fn client(&self, who: &str) -> Client {
+        wire::client(self, who)
     }
 
     // ---- time ----
@@ -72,6 +80,12 @@ impl Cluster {
     }
 
     // ---- script ----
+
+    /// Moves the client `who` away from the server: from now on each of its requests, each answer and each event of a
+    /// watch takes that much longer.
+    pub(crate) fn far(&self, who: &'static str, by: Duration) {
+        self.state().far.insert(who, by);
+    }
 
     /// Applies `play` to requests that match `when`, from now on. The first rule that matches a request applies.
     pub(crate) fn on(&self, when: When, play: Play) {
@@ -247,9 +261,14 @@ impl Cluster {
         self.state().objects.denied.contains(&verb)
     }
 
-    #[expect(clippy::unused_self, reason = "a property of the cluster")]
-    pub(crate) const fn latency(&self) -> Duration {
-        LATENCY
+    /// How long a request of the client `who` takes to arrive, and its answer to come back.
+    pub(crate) fn latency(&self, who: &str) -> Duration {
+        LATENCY + self.distance(who)
+    }
+
+    /// How long an event takes to reach the client `who`.
+    pub(crate) fn distance(&self, who: &str) -> Duration {
+        self.state().far.get(who).copied().unwrap_or_default()
     }
 
     pub(crate) fn version(&self) -> u64 {

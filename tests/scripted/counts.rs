@@ -3,7 +3,7 @@
 use crate::prelude::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_steady_holder_sends_one_put_every_five_seconds_and_nothing_else() {
+async fn a_steady_holder_sends_one_put_every_four_to_five_seconds_and_nothing_else() {
     let cluster = Cluster::new();
     let a = cluster.handle("a");
     let guard = take(&a).await;
@@ -14,7 +14,7 @@ async fn a_steady_holder_sends_one_put_every_five_seconds_and_nothing_else() {
     assert!(guard.is_held());
     let sent = cluster.requests().len();
     assert_eq!(sent, cluster.count(|request| request.verb == "update"));
-    assert!((718..=720).contains(&sent), "{sent} requests in an hour");
+    assert!((720..=900).contains(&sent), "{sent} requests in an hour");
 }
 
 #[tokio::test(start_paused = true)]

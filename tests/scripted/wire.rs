@@ -52,14 +52,14 @@ async fn serve(
     play: Play,
     mut reply: oneshot::Sender<Replied>,
 ) {
-    sleep(cluster.latency() + play.delay).await;
+    sleep(cluster.latency(&request.by) + play.delay).await;
     let watches = request.verb == "watch" && !cluster.denies("watch");
     let own = if play.carried_out && !watches {
         cluster.carry_out(&request, play.webhook.as_ref())
     } else {
         Answer::text(500, "not carried out")
     };
-    sleep(cluster.latency() + play.late).await;
+    sleep(cluster.latency(&request.by) + play.late).await;
     let answered = match play.reply {
         Reply::Own if watches => Ok(Answered::Watch(request, vec![Feed::Live(Duration::MAX, 1)])),
         Reply::Feed(feed) => Ok(Answered::Watch(request, feed)),
@@ -161,6 +161,7 @@ async fn follow<D>(
             {
                 continue;
             }
+            sleep((commit.at + cluster.distance(&request.by)).saturating_sub(cluster.now())).await;
             for _ in 0..times {
                 let line = format!("{event}\n").into_bytes();
                 if sender.send_data(line.into()).await.is_err() {

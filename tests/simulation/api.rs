@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::store::{Commit, Object, Store};
+use crate::{
+    patch,
+    store::{Commit, Object, Store},
+};
 
 /// A request as the client sent it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// The Kubernetes verb: `get`, `list`, `watch`, `create`, `update` or `delete`.
+    /// The Kubernetes verb: `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub(crate) verb: &'static str,
     pub(crate) name: String,
     pub(crate) query: BTreeMap<String, String>,
@@ -93,6 +96,7 @@ pub(crate) fn carry_out(store: &mut Store, at: u64, request: &mut Request) -> An
         "create" => create(store, at, request),
         "update" => update(store, at, request),
         "delete" => delete(store, at, request),
+        "patch" => patched(store, at, request),
         _ => Answer::failure(405, "MethodNotAllowed", &request.name),
     }
 }
@@ -114,7 +118,8 @@ pub(crate) fn watch_line(request: &Request, commit: &Commit) -> Option<Bytes> {
     Some(if after { commit.added_line() } else { commit.deleted_line() })
 }
 
-fn list(store: &Store, request: &Request) -> Answer {
+/// Lists the objects that the request selects.
+pub(crate) fn list(store: &Store, request: &Request) -> Answer {
     let leases = store.leases().filter(|(_, lease)| request.selects(lease));
     let items: Vec<Bytes> = leases.map(|(_, lease)| lease.text()).collect();
     let head = br#"{"apiVersion":"coordination.k8s.io/v1","kind":"LeaseList","items":["#;
@@ -168,6 +173,47 @@ fn update(store: &mut Store, at: u64, request: &mut Request) -> Answer {
         }
     }
     store_object(store, at, request, 200)
+}
+
+/// A patch needs no version. If it states one, that must be the present one.
+fn patched(store: &mut Store, at: u64, request: &mut Request) -> Answer {
+    let name = request.name.as_str();
+    let Some(old) = store.lease(name).map(Arc::clone) else {
+        return Answer::failure(404, "NotFound", name);
+    };
+    let new = match patch::apply(&old, &request.body) {
+        Ok(new) => without_empty_maps(new),
+        Err((status, reason)) => return Answer::failure(status, reason, name),
+    };
+    if new["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
+        return Answer::failure(409, "Conflict", name);
+    }
+    let same = |field: &str| new["metadata"][field] == old["metadata"][field];
+    if !same("uid") || !same("name") {
+        return Answer::failure(422, "Invalid", name);
+    }
+    if let Some(invalid) = invalid(&new) {
+        return invalid;
+    }
+    if new == **old {
+        return Answer::object(200, &old);
+    }
+    request.body = new;
+    store_object(store, at, request, 200)
+}
+
+/// The object as it is stored: a map without content is left out.
+fn without_empty_maps(mut lease: Value) -> Value {
+    for field in ["labels", "annotations"] {
+        let metadata = lease["metadata"].as_object_mut();
+        let is_empty = |map: &Value| map.as_object().is_some_and(serde_json::Map::is_empty);
+        if let Some(metadata) =
+            metadata.filter(|metadata| metadata.get(field).is_some_and(is_empty))
+        {
+            metadata.remove(field);
+        }
+    }
+    lease
 }
 
 fn store_object(store: &mut Store, at: u64, request: &mut Request, status: u16) -> Answer {

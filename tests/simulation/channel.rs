@@ -1,8 +1,9 @@
 //! The channel by which a simulated process reports to the world.
 
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -14,12 +15,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{api::Request, faults::Fault, wire::Reply};
+use crate::{api::Request, faults::Fault, sessions::calls::CallMessage, wire::Reply};
 
 /// What a task of a process reports. The world handles each message at the true time of the process's clock.
 pub(crate) enum Message {
     Request {
         request: Request,
+        /// How many requests of the process are under way, each within its attempt.
+        under_way: usize,
         reply: oneshot::Sender<Reply>,
     },
     /// A read of the guarded resource or a write to it. The reply is the value; `None` if the resource rejected the
@@ -54,6 +57,13 @@ pub(crate) enum Message {
     UnlockCalled {
         name: &'static str,
     },
+    /// A report of one call of `lock` of a session.
+    Call {
+        number: u64,
+        message: CallMessage,
+    },
+    /// The process ends one of its sessions.
+    SessionsEnded,
     Fault(Fault),
     /// A value that goes into the trace.
     Trace(u64),
@@ -70,6 +80,20 @@ struct Inner {
     stopping: AtomicBool,
     stop: Notify,
     faults_stopped_notice: Notify,
+    /// When each request under way was sent, and its number. Watches and lists are not counted.
+    under_way: Mutex<BTreeSet<(u64, u64)>>,
+}
+
+/// A request under way. Dropping it ends the request.
+pub(crate) struct UnderWay {
+    channel: ProcessChannel,
+    request: (u64, u64),
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.channel.under_way().remove(&self.request);
+    }
 }
 
 impl ProcessChannel {
@@ -82,6 +106,7 @@ impl ProcessChannel {
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
             faults_stopped_notice: Notify::new(),
+            under_way: Mutex::default(),
         }))
     }
 
@@ -97,6 +122,21 @@ impl ProcessChannel {
     pub(crate) fn send(&self, message: Message) {
         let at = self.now();
         self.0.messages.lock().unwrap_or_else(PoisonError::into_inner).push((at, message));
+    }
+
+    /// Counts a request that begins now. Returns how many are under way with it, each for less than `attempt` ms.
+    pub(crate) fn request_begins(&self, attempt: u64) -> (UnderWay, usize) {
+        let now = self.now();
+        let mut under_way = self.under_way();
+        let request = (now, under_way.last().map_or(0, |(_, number)| number + 1));
+        under_way.insert(request);
+        let within = under_way.iter().filter(|(sent_at, _)| now - sent_at < attempt).count();
+        drop(under_way);
+        (UnderWay { channel: self.clone(), request }, within)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeSet<(u64, u64)>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports a violation if a released tenure is still held. A release must take effect locally at once, before the

@@ -21,6 +21,9 @@ impl World {
         in_flight: &InFlight,
         conditional: bool,
     ) {
+        if self.scenario.sessions.is_some() {
+            return self.check_session_commit(commit, in_flight, conditional);
+        }
         self.trace(commit.version);
         let holder = |lease: &serde_json::Value| {
             lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()

@@ -27,6 +27,8 @@ pub(crate) struct Delivery {
     pub(crate) carried_out: bool,
     pub(crate) reply: ReplyKind,
     pub(crate) reply_delay: u64,
+    /// An admission webhook has passed the write, or need not.
+    pub(crate) admitted: bool,
 }
 
 impl Delivery {
@@ -43,6 +45,7 @@ impl World {
             carried_out: true,
             reply: ReplyKind::FromServer,
             reply_delay: self.rng.between(MS, USUAL_DELAY),
+            admitted: false,
         };
         if self.faults_stopped_at.is_some() {
             return delivery;

@@ -20,7 +20,9 @@ faults! {
     WatchSilent, WatchCut, WatchReset, WatchPartialLine, WatchGoneAtStart, WatchGoneEvent, WatchDuplicate,
     Compacted, StaleRead, Paused, PausedLong, Crashed, Redeployed, Partitioned, Outage, ServerRestart,
     RateBeyond, WallJump, EditBeside, Preferred, Deleted, Seized, FreedByHand, TtlEdited, ForeignElector,
-    Cancelled, Abandoned, SameIdentity, Severed,
+    Cancelled, Abandoned, SameIdentity, Severed, ConnectionsLost, SlowFirstRequest, SlowConnection, SlowCredential,
+    DeadAddress, Webhook, LongWebhook, SlowAnswer, ManyNames, BusyNeighbour,
+    SessionDeleted, SessionEnded, SessionClosed, LabelRemoved, WatchLags, StaleList, OtherMode,
 }
 
 /// How often each kind of fault happened.

@@ -63,7 +63,15 @@ impl World {
         });
         lease["spec"]["holderIdentity"] = if releases { "" } else { IDENTITY }.into();
         lease["spec"]["leaseDurationSeconds"] = if releases { 1 } else { TTL }.into();
-        let version = self.store.commit(self.now, name, Some(lease)).version;
+        if self.scenario.sessions.is_some() {
+            // A session looks at the whole spec, not at the version.
+            lease["spec"]["renewTime"] = self.now.to_string().into();
+        }
+        let commit = self.store.commit(self.now, name, Some(lease)).clone();
+        let version = commit.version;
+        if self.scenario.sessions.is_some() {
+            self.session_stored(&commit);
+        }
         self.trace(version);
         self.causes.written(name, None, self.now);
         let until = if releases { self.now } else { self.now + RENEW_DEADLINE };

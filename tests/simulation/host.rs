@@ -1,6 +1,11 @@
 //! A host: the rate of its clock, its connection to the server, and the process that runs on it.
 
-use crate::{checks::request_rate::RequestRate, process::Process, scenario::MS};
+use crate::{
+    checks::request_rate::RequestRate,
+    connections::{Connections, Credential},
+    process::Process,
+    scenario::MS,
+};
 
 /// The clock of one incarnation. It shows zero when the process starts.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct Host {
     /// The error of the wall clock, in seconds.
     pub(crate) skew: i64,
     pub(crate) request_rate: RequestRate,
+    pub(crate) connections: Connections,
+    pub(crate) credential: Credential,
 }
 
 impl Host {
@@ -54,6 +61,8 @@ impl Host {
             available_since: 0,
             skew: 0,
             request_rate: RequestRate::default(),
+            connections: Connections::default(),
+            credential: Credential::default(),
         }
     }
 }

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use crate::{
     faults::Fault,
     scenario::{BrokenAssumption, MS, SEC},
+    sessions::SessionKind,
     watches::OpenWatch,
     world::{Event, World},
 };
 
 /// What a person edits in a Lease.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum EditKind {
+pub(crate) enum EditKind {
     /// A field that the protocol does not use.
     Unrelated,
     /// A field that the protocol depends on. No protocol tolerates such an edit.
@@ -25,6 +26,15 @@ impl World {
         if self.faults_stopped_at.is_some() {
             return;
         }
+        match self.scenario.sessions {
+            Some(kind) => self.inject_session_fault(kind),
+            None => self.inject_host_fault(),
+        }
+        let next = self.now + self.rng.between(MS, 2 * self.scenario.fault_interval);
+        self.schedule(next, Event::InjectFault);
+    }
+
+    fn inject_host_fault(&mut self) {
         let h = self.rng.index(self.hosts.len());
         match self.rng.below(100) {
             0..20 => self.pause(h),
@@ -38,8 +48,6 @@ impl World {
             _ if self.scenario.broken == BrokenAssumption::ManualEdits => self.break_lease(),
             _ => self.edit_unrelated(),
         }
-        let next = self.now + self.rng.between(MS, 2 * self.scenario.fault_interval);
-        self.schedule(next, Event::InjectFault);
     }
 
     /// When a fault ends that lasts for at most `max`: never later than the fault phase.
@@ -52,7 +60,7 @@ impl World {
         self.scenario.ttls.iter().max().copied().unwrap_or(15) * SEC
     }
 
-    fn pause(&mut self, h: usize) {
+    pub(crate) fn pause(&mut self, h: usize) {
         let is_long = self.rng.chance(400);
         self.report.faults.count(if is_long { Fault::PausedLong } else { Fault::Paused });
         let min = if is_long { self.longest_ttl() } else { 0 };
@@ -66,12 +74,15 @@ impl World {
         if self.hosts[h].process.is_some() {
             self.report.faults.count(Fault::Crashed);
             self.end_process(h);
+            if self.scenario.sessions == Some(SessionKind::Crashes) {
+                self.expect_hand_overs();
+            }
             let back = self.end_of_fault(20 * SEC);
             self.schedule(back, Event::StartProcess { host: h });
         }
     }
 
-    fn partition(&mut self, h: usize) {
+    pub(crate) fn partition(&mut self, h: usize) {
         self.report.faults.count(Fault::Partitioned);
         let max = 3 * self.longest_ttl();
         let slow_for = if self.rng.chance(500) { self.rng.below(8 * SEC) } else { 0 };
@@ -87,21 +98,21 @@ impl World {
         self.causes.host_failed(h, self.hosts[h].cut_until);
     }
 
-    fn jump_wall_clock(&mut self, h: usize) {
+    pub(crate) fn jump_wall_clock(&mut self, h: usize) {
         self.report.faults.count(Fault::WallJump);
         let day = 86_400;
         let skew = i64::try_from(self.rng.below(2 * day)).expect("at most two days");
         self.hosts[h].skew = skew - 86_400;
     }
 
-    fn outage(&mut self) {
+    pub(crate) fn outage(&mut self) {
         self.report.faults.count(Fault::Outage);
         self.server_down_until = self.end_of_fault(20 * SEC);
         self.server_failed();
     }
 
     /// Ends every connection. Unanswered requests never get a reply.
-    fn restart_server(&mut self) {
+    pub(crate) fn restart_server(&mut self) {
         self.report.faults.count(Fault::ServerRestart);
         self.watches.clear();
         self.unanswered.clear();
@@ -115,7 +126,7 @@ impl World {
         }
     }
 
-    fn compact(&mut self) {
+    pub(crate) fn compact(&mut self) {
         self.report.faults.count(Fault::Compacted);
         let kept = self.rng.index(5);
         self.store.compact(kept);
@@ -130,7 +141,7 @@ impl World {
         });
     }
 
-    fn edit_unrelated(&mut self) {
+    pub(crate) fn edit_unrelated(&mut self) {
         self.report.faults.count(Fault::EditBeside);
         let at = self.now;
         self.edit_random(EditKind::Unrelated, |lease| {
@@ -182,13 +193,16 @@ impl World {
         }
     }
 
-    fn edit(&mut self, name: &str, kind: EditKind, edit: impl FnOnce(&mut Value)) {
+    pub(crate) fn edit(&mut self, name: &str, kind: EditKind, edit: impl FnOnce(&mut Value)) {
         let mut lease = (**self.store.lease(name).expect("listed")).clone();
         let version = |lease: &Value| lease["metadata"]["resourceVersion"].as_str()?.parse().ok();
         let before = version(&lease);
         edit(&mut lease);
         self.trace(self.store.version);
         let commit = self.store.commit(self.now, name, Some(lease)).clone();
+        if self.scenario.sessions.is_some() {
+            self.session_stored(&commit);
+        }
         self.record_stored(&commit);
         self.causes.written(name, None, self.now);
         if let Some(before) = before.filter(|_| kind == EditKind::Unrelated) {

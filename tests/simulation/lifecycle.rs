@@ -27,12 +27,13 @@ impl World {
             &mut self.rng,
             &self.faults_stopped,
             clock,
-            identity,
+            (h, identity),
         ));
     }
 
     /// Ends the process without notice, like SIGKILL.
     pub(crate) fn end_process(&mut self, h: usize) {
+        self.end_calls(h);
         let Some(process) = self.hosts[h].process.take() else { return };
         for held in &process.held {
             let tenure = held.interval();

@@ -13,16 +13,30 @@ use crate::{
     tracking::{Demand, TrackedTenure},
 };
 
+/// A task that keeps a lock for as long as it can.
+pub(crate) async fn keeper(program: Program, name: &'static str) {
+    let channel = program.channel.clone();
+    loop {
+        let demand = Demand::new(&channel, name);
+        let options = LockOptions::default().ttl(program.ttl);
+        match program.sync.lock(name, options).await {
+            Ok(guard) => _ = TrackedTenure::new(&channel, name, guard).tenure.lost().await,
+            Err(error) => channel.send(Message::Trace(error_code(&error))),
+        }
+        drop(demand);
+    }
+}
+
 /// A task that takes locks again and again.
 pub(crate) async fn worker(program: Program, mut rng: Rng) {
     let channel = program.channel.clone();
     loop {
         channel.pause(Program::random_duration(&mut rng, program.scenario.think_time)).await;
-        let name = rng.pick(LOCKS);
+        let name = if program.is_busy() { LOCKS[0] } else { rng.pick(LOCKS) };
         let demand = Demand::new(&channel, name);
         let options = LockOptions::default().ttl(program.ttl);
         let options = match rng.below(10) {
-            _ if channel.faults_stopped() => options,
+            _ if channel.faults_stopped() || program.is_busy() => options,
             0..6 => options,
             6..8 => options.wait(Program::random_duration(&mut rng, Duration::from_secs(12))),
             _ => options.try_once(),

@@ -14,7 +14,9 @@ mod api;
 mod batch;
 mod channel;
 mod checks;
+mod circumstance;
 mod commit_checks;
+mod connections;
 mod delivery;
 mod elections;
 mod faults;
@@ -26,12 +28,14 @@ mod locks;
 mod messages;
 mod mutation;
 mod network;
+mod patch;
 mod process;
 mod program;
 mod real_server;
 mod report;
 mod scenario;
 mod scripted_request;
+mod sessions;
 mod store;
 mod tick_checks;
 mod tracking;
@@ -48,14 +52,15 @@ use std::{
 
 use leasehold_test_support::Violation;
 
-use crate::{batch::Batch, checks::repetition};
+use crate::{batch::Batch, checks::repetition, sessions::SESSIONS};
 
 /// Allocation is a large part of the cost of a simulated hour.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many fixed seeds run. With these, every kind of fault happens.
-const FIXED_SEEDS: u64 = 48;
+/// How many fixed seeds run without sessions, and with them. With these, every kind of fault happens.
+const FIXED_SEEDS: u64 = 64;
+const FIXED_SESSION_SEEDS: u64 = 8;
 /// The smallest number of new seeds that run.
 const NEW_SEEDS: u64 = 12;
 /// How long new seeds are started, in real time, so that a faster machine runs more of them.
@@ -97,8 +102,12 @@ fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
 fn nothing_that_is_promised_is_broken() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or(0);
     let seed = AtomicU64::new(from);
-    let next =
-        || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < from + FIXED_SEEDS);
+    let next = || match seed.fetch_add(1, Ordering::Relaxed) {
+        seed if seed < from + FIXED_SEEDS => Some(seed),
+        seed => Some(seed - FIXED_SEEDS)
+            .filter(|&seed| seed < from + FIXED_SESSION_SEEDS)
+            .map(|seed| seed | SESSIONS),
+    };
     let all = batch(next);
     println!("{all}");
     all.assert_no_violation();
@@ -111,6 +120,7 @@ fn nothing_that_is_promised_is_broken() {
         all.waited_creations > 0,
         "C8: no process had to wait before it created a deleted record"
     );
+    assert!(all.handovers > 0, "C8: no lock of a crashed process was handed over");
 }
 
 /// C1 to C6 for new seeds. Add a seed that fails to `failed.txt`.
@@ -120,7 +130,7 @@ fn nothing_that_is_promised_is_broken_with_new_seeds() {
     let (seed, started) = (AtomicU64::new(from), real_now());
     let next = || {
         let seed = seed.fetch_add(1, Ordering::Relaxed);
-        (seed < from + NEW_SEEDS || started.elapsed() < NEW_SEEDS_FOR).then_some(seed)
+        (seed < from + NEW_SEEDS || started.elapsed() < NEW_SEEDS_FOR).then(|| mixed(seed))
     };
     let all = batch(next);
     println!("seeds from {from}: {all}");
@@ -145,7 +155,7 @@ fn the_same_seed_gives_the_same_trace() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let end = from + from_env("LEASEHOLD_COUNT").unwrap_or(6);
     let seed = AtomicU64::new(from);
-    let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end);
+    let next = || Some(seed.fetch_add(1, Ordering::Relaxed)).filter(|&seed| seed < end).map(mixed);
     let failed = on_all_cores(next, |seed| {
         check_repetition(seed).map(|violation| {
             format!(
@@ -164,6 +174,11 @@ fn check_repetition(seed: u64) -> Option<Violation> {
     let first = run();
     let second = std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"));
     repetition::check(&first, &second)
+}
+
+/// The seed of a new run: every third run is one with sessions.
+fn mixed(seed: u64) -> u64 {
+    if seed % 3 == 2 { seed | SESSIONS } else { seed }
 }
 
 /// The first seed of a range that has not run before. It is derived from the current time.
@@ -194,7 +209,7 @@ fn soak() {
     let enough = hours * 3600 * scenario::SEC;
     let next = || {
         let before = done.fetch_add(scenario::FAULT_PHASE, Ordering::Relaxed);
-        (before < enough).then(|| seed.fetch_add(1, Ordering::Relaxed))
+        (before < enough).then(|| mixed(seed.fetch_add(1, Ordering::Relaxed)))
     };
     let started = real_now();
     let all = batch(next);

@@ -7,7 +7,9 @@ use leasehold_test_support::Violation;
 use crate::{
     api::Request,
     channel::Message,
-    checks::at_rest,
+    checks::{at_rest, request_rate},
+    circumstance::Circumstance,
+    faults::Fault,
     scenario::{ELECTION, LOCKS, MS, SEC},
     wire::Reply,
     world::{Event, InFlight, World},
@@ -24,7 +26,10 @@ impl World {
         let Some(process) = &mut host.process else { return };
         let at = process.clock.true_time(local).max(self.now);
         match message {
-            Message::Request { request, reply } => self.handle_request(h, at, request, reply),
+            Message::Request { request, under_way, reply } => {
+                self.check_under_way(under_way);
+                self.handle_request(h, at, request, reply);
+            }
             Message::Access { name, token, write, reply } => {
                 let late = self.faults_stopped_at.is_none() && self.rng.chance(50);
                 let delay = if late { self.rng.below(30 * SEC) } else { self.rng.below(30 * MS) };
@@ -33,6 +38,10 @@ impl World {
             Message::TenureBegan { name, tenure } => {
                 let token = tenure.token().get();
                 process.tenure_began(name, tenure, at);
+                self.turns.began(incarnation, name, at);
+                if self.scenario.circumstance.is_busy() {
+                    self.report.faults.count(Fault::BusyNeighbour);
+                }
                 self.report.tenures += 1;
                 self.trace(token);
                 let violation = self.tokens.began(incarnation, name, token);
@@ -53,6 +62,8 @@ impl World {
             }
             Message::UnlockCalled { name } => self.causes.unlocked(h, name, at),
             Message::Demand { name, begins } => self.handle_demand(h, at, name, begins),
+            Message::Call { number, message } => self.handle_call(h, at, number, message),
+            Message::SessionsEnded => process.sessions_ended = Some(at),
             Message::Fault(fault) => self.report.faults.count(fault),
             Message::Trace(what) => self.trace(what),
         }
@@ -71,16 +82,44 @@ impl World {
         self.report.requests += 1;
         let identity = process.identity.clone();
         let sender = ((h, incarnation), identity.as_str(), at);
-        let unwanted = self.leftovers.check_request(&request, sender, &process.wanted, NAMES);
+        let many = process.names.iter().copied();
+        let names = NAMES.iter().copied().chain(many);
+        let records = NAMES.len() + 1 + process.names.len();
+        let unwanted = match self.scenario.sessions {
+            None => self.leftovers.check_request(&request, sender, &process.wanted, names),
+            Some(_) => None,
+        };
         // A fast clock makes more requests per true minute, so count in its own time.
-        let over_bound = host.request_rate.sent(at * rate / 1_000_000, 4);
+        let local = at * rate / 1_000_000;
+        let over_bound = match self.scenario.sessions {
+            None => host.request_rate.sent(local, records as u64),
+            Some(_) => host.request_rate.sent_by_sessions(local, process.ttl, process.waits()),
+        };
         self.report_violation(over_bound.or(unwanted));
-        let rest = self.on_the_slowest_clock(self.longest_ttl() + 5 * SEC);
+        let lingers = self.scenario.lingers();
+        let rest = self.on_the_slowest_clock(self.longest_ttl() + 5 * SEC + lingers);
         let at_rest_since = self.programs_stopped_at.map(|stopped| stopped + rest);
         self.report_violation(at_rest::check_requests(at, at_rest_since));
-        let in_flight =
-            InFlight { host: h, incarnation, identity, rate, sent_at: at, request, reply };
+        let in_flight = InFlight {
+            host: h,
+            incarnation,
+            identity,
+            rate,
+            sent_at: at,
+            request,
+            reply,
+            connection: 0,
+        };
         self.send_request(at, in_flight);
+    }
+
+    fn check_under_way(&mut self, under_way: usize) {
+        if self.scenario.circumstance == Circumstance::ManyNames {
+            if under_way == request_rate::UNDER_WAY {
+                self.report.faults.count(Fault::ManyNames);
+            }
+            self.report_violation(request_rate::check_under_way(under_way));
+        }
     }
 
     fn handle_demand(&mut self, h: usize, at: u64, name: &'static str, begins: bool) {

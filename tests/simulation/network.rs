@@ -6,7 +6,7 @@ use crate::{
     api::{self, Answer, Request},
     delivery::{Delivery, ReplyKind},
     faults::Fault,
-    scenario::{BrokenAssumption, SEC},
+    scenario::{BrokenAssumption, MS, SEC},
     wire::{self, Reply},
     world::{Event, InFlight, World},
 };
@@ -15,11 +15,14 @@ use crate::{
 const MAX_WAIT: u64 = 5 * SEC;
 
 impl World {
-    /// Sends a request from its host.
-    pub(crate) fn send_request(&mut self, at: u64, in_flight: InFlight) {
-        let delivery = self.plan_delivery(at, &in_flight);
+    /// Sends a request on its connection.
+    pub(crate) fn travel(&mut self, at: u64, in_flight: InFlight) {
+        let mut delivery = self.plan_delivery(at, &in_flight);
+        let is_faulty = delivery.is_faulty();
+        // The circumstance of the run is no cause for the loss of a tenure.
+        self.slow_down(in_flight.host, &mut delivery);
         let arrives = at + delivery.request_delay;
-        if delivery.is_faulty() && !matches!(in_flight.request.verb, "list" | "watch") {
+        if is_faulty && !matches!(in_flight.request.verb, "list" | "watch") {
             let until = arrives + delivery.reply_delay + MAX_WAIT;
             self.causes.request_failed(in_flight.host, &in_flight.request.name, until);
         }
@@ -27,7 +30,21 @@ impl World {
     }
 
     /// The request arrives at the server, even if the client no longer waits.
-    pub(crate) fn deliver(&mut self, mut in_flight: InFlight, delivery: Delivery) {
+    pub(crate) fn deliver(&mut self, mut in_flight: InFlight, mut delivery: Delivery) {
+        if self.is_lost(&in_flight) {
+            return self.send_reply(in_flight, Err(wire::reset()), delivery.reply_delay, None);
+        }
+        if delivery.admitted && in_flight.reply.is_closed() {
+            // The client has hung up during the admission, so the server gives the write up.
+            return;
+        }
+        if !delivery.admitted
+            && let Some(time) = self.admission(&in_flight.request)
+        {
+            delivery.admitted = true;
+            let event = Event::RequestArrives(Box::new(in_flight), delivery);
+            return self.schedule(self.now + time, event);
+        }
         self.trace(in_flight.request.verb.len() as u64 ^ (in_flight.host as u64) << 8);
         let violation = self.check_watch_start(&in_flight);
         self.report_violation(violation);
@@ -95,6 +112,7 @@ impl World {
         let before = self.store.version;
         let conditional = in_flight.request.is_conditional();
         let answer = api::carry_out(&mut self.store, self.now, &mut in_flight.request);
+        self.print_request(in_flight, answer.status);
         if self.store.version > before {
             let commit = self.store.log.back().expect("just stored").clone();
             self.check_commit(&commit, in_flight, conditional);
@@ -102,12 +120,33 @@ impl World {
         answer
     }
 
+    #[expect(clippy::print_stdout, reason = "the trace was asked for")]
+    fn print_request(&self, in_flight: &InFlight, status: u16) {
+        if self.print_trace {
+            let Request { verb, name, .. } = &in_flight.request;
+            let (at, sent_at, host) = (self.now / MS, in_flight.sent_at / MS, in_flight.host);
+            let lease = self.store.lease(name).map(|lease| &***lease);
+            let line = lease
+                .and_then(|lease| lease["metadata"]["annotations"]["leasehold.dev/queue"].as_str());
+            let line = line.unwrap_or_default();
+            println!(
+                "{at:>10} ms  host {host}: {verb} {name}, sent at {sent_at} ms: {status} {line}"
+            );
+        }
+    }
+
     /// A stale response, as from a replica that lags. A real API server never gives one to a read without a version.
     fn stale_answer(&mut self, request: &Request) -> Option<Answer> {
-        if self.scenario.broken != BrokenAssumption::StaleReads
-            || self.faults_stopped_at.is_some()
-            || request.verb != "get"
+        if self.scenario.broken != BrokenAssumption::StaleReads || self.faults_stopped_at.is_some()
         {
+            return None;
+        }
+        if request.verb == "list" && self.scenario.sessions.is_some() {
+            let lags = self.rng.chance(200).then(|| self.rng.between(1, 20))?;
+            self.report.faults.count(Fault::StaleList);
+            return Some(api::list(&self.store.before_the_last(lags), request));
+        }
+        if request.verb != "get" {
             return None;
         }
         let commit = self.store.last_commit(&request.name).filter(|_| self.rng.chance(60))?;

@@ -1,6 +1,7 @@
 //! One incarnation of a process: a paused tokio runtime of its own, and the tasks on it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
@@ -15,11 +16,16 @@ use leasehold_test_support::{Rng, overlap::Interval};
 
 use crate::{
     channel::{Message, ProcessChannel},
+    circumstance::{Circumstance, MANY_NAMES},
     elections::{candidate, observer},
     host::HostClock,
-    locks::worker,
+    locks::{keeper, worker},
     program::Program,
     scenario::Scenario,
+    sessions::{
+        self, SessionKind,
+        calls::{Call, Calls},
+    },
     wire,
 };
 
@@ -38,10 +44,18 @@ pub(crate) struct Process {
     pub(crate) channel: ProcessChannel,
     pub(crate) clock: HostClock,
     local: u64,
+    /// The ttl of its tenures, in seconds.
+    pub(crate) ttl: u64,
+    /// The calls of its sessions, by number.
+    pub(crate) calls: BTreeMap<u64, Call>,
+    /// When it ended one of its sessions.
+    pub(crate) sessions_ended: Option<u64>,
     pub(crate) held: Vec<HeldTenure>,
     pub(crate) identity: String,
     /// The names that its tasks want. A name is listed once for each task.
     pub(crate) wanted: Vec<&'static str>,
+    /// The names that it keeps locked, besides those that all processes share.
+    pub(crate) names: &'static [&'static str],
     /// Whether the process was asked to end.
     pub(crate) stopping: bool,
     /// The library's handle, if it outlives the tasks.
@@ -54,7 +68,7 @@ impl Process {
         rng: &mut Rng,
         faults_stopped: &Arc<AtomicBool>,
         clock: HostClock,
-        identity: String,
+        (h, identity): (usize, String),
     ) -> Self {
         let runtime = Builder::new_current_thread()
             .enable_time()
@@ -65,15 +79,38 @@ impl Process {
         let wall = wall_at(clock.started, 0);
         leasehold::simulate(rng.draw(), channel.started_at().into_std(), wall);
         let ttl = Duration::from_secs(rng.pick(scenario.ttls));
+        let attempt = u64::try_from(ttl.as_millis() / 10).expect("fewer than 2^64 ms");
+        let keeps_many = h == 0 && scenario.circumstance == Circumstance::ManyNames;
+        let names: &'static [&'static str] = if keeps_many { &MANY_NAMES } else { &[] };
         let keeps_handle = rng.chance(500);
         let handle = runtime.block_on(async {
             let options = Options::default().identity(&identity).clock(Clock::Runtime);
-            let sync = Kubernetes::new(wire::client(&channel), options).expect("usable options");
+            let sync =
+                Kubernetes::new(wire::client(&channel, attempt), options).expect("usable options");
             let scenario = Arc::clone(scenario);
             let program = Program { channel: channel.clone(), sync: Arc::new(sync), scenario, ttl };
+            if program.scenario.sessions.is_some() {
+                let calls = Calls::default();
+                for session in 0..rng.between(1, 3) {
+                    let keeps_many = h == 0
+                        && session == 0
+                        && program.scenario.sessions == Some(SessionKind::ManyLocks);
+                    let rng = Rng::new(rng.draw());
+                    tokio::spawn(sessions::program::run(
+                        program.clone(),
+                        rng,
+                        calls.clone(),
+                        keeps_many,
+                    ));
+                }
+                return None;
+            }
             for _ in 0..program.scenario.workers {
                 let work = worker(program.clone(), Rng::new(rng.draw()));
                 tokio::spawn(program.clone().until_stopped(work));
+            }
+            for name in names {
+                tokio::spawn(program.clone().until_stopped(keeper(program.clone(), name)));
             }
             if program.scenario.candidates {
                 let campaign = candidate(program.clone(), Rng::new(rng.draw()));
@@ -88,9 +125,13 @@ impl Process {
             channel,
             clock,
             local: 0,
+            ttl: ttl.as_secs(),
+            calls: BTreeMap::new(),
+            sessions_ended: None,
             held: Vec::new(),
             identity,
             wanted: Vec::new(),
+            names,
             stopping: false,
             handle,
         }
@@ -116,6 +157,16 @@ impl Process {
         });
         self.local = target;
         self.channel.collect()
+    }
+
+    /// What its clock shows, in milliseconds.
+    pub(crate) const fn local(&self) -> u64 {
+        self.local
+    }
+
+    /// For how many locks its sessions wait.
+    pub(crate) fn waits(&self) -> u64 {
+        self.calls.values().filter(|call| call.held.is_none()).count() as u64
     }
 
     pub(crate) fn tenure_began(&mut self, name: &'static str, tenure: Tenure, since: u64) {

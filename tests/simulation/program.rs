@@ -23,6 +23,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Whether the tasks take turns, also when the faults have stopped.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.scenario.circumstance.is_busy()
+    }
+
     pub(crate) async fn until_stopped(self, work: impl Future<Output = ()>) {
         tokio::select! {
             biased;
@@ -62,7 +67,7 @@ impl Program {
         let Some(value) = self.channel.access(name, token, None).await else { return };
         self.channel.pause(Self::random_duration(rng, self.scenario.work_time)).await;
         self.channel.access(name, token, Some(value + 1)).await;
-        while self.channel.faults_stopped() {
+        while self.channel.faults_stopped() && !self.is_busy() {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
     }

@@ -87,6 +87,72 @@ async fn the_simulated_server_answers_like_a_real_one() {
     );
 }
 
+/// Patches of a Lease as it is stored.
+fn patches(lease: &Value) -> Vec<Value> {
+    let (version, uid) = (&lease["metadata"]["resourceVersion"], &lease["metadata"]["uid"]);
+    let path = "/metadata/annotations/example.com~1queue";
+    let test = |path: &str, value: &Value| json!({ "op": "test", "path": path, "value": value });
+    let set = |op: &str, path: &str, value: &str| json!({ "op": op, "path": path, "value": value });
+    vec![
+        json!({ "metadata": { "annotations": { "example.com/queue": "1" } } }),
+        json!({ "metadata": { "annotations": { "example.com/queue": "1" } } }),
+        json!({ "metadata": { "resourceVersion": version }, "spec": { "holderIdentity": "a" } }),
+        json!({ "metadata": { "resourceVersion": version, "uid": uid }, "spec": { "leaseTransitions": 7 } }),
+        json!({ "metadata": { "resourceVersion": "1" }, "spec": { "holderIdentity": "b" } }),
+        json!({ "metadata": { "uid": "other" }, "spec": { "holderIdentity": "b" } }),
+        json!({ "spec": { "leaseDurationSeconds": 0 } }),
+        json!({ "metadata": { "annotations": { "example.com/queue": null } } }),
+        // Without any annotation, there is no object to add one to.
+        json!([set("add", path, "2"), test("/metadata/uid", uid)]),
+        json!({ "metadata": { "annotations": { "example.com/queue": "1" } } }),
+        json!([set("add", path, "2"), test("/metadata/uid", uid)]),
+        json!([test(path, &"2".into()), set("replace", path, "3")]),
+        json!([test(path, &"2".into()), set("replace", path, "4")]),
+        json!([test("/metadata/resourceVersion", version), set("replace", path, "5")]),
+        json!([test("/metadata/resourceVersion", &"1".into()), set("replace", path, "6")]),
+        json!([set("replace", "/metadata/resourceVersion", "1")]),
+        json!([set("replace", "/metadata/annotations/none", "7")]),
+        json!([{ "op": "remove", "path": "/metadata/annotations/none" }]),
+        json!([{ "op": "remove", "path": "/metadata/annotations/none" }]),
+        json!([{ "op": "remove", "path": path }]),
+        json!([set("add", "/spec/holderIdentity", "c")]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulated_server_patches_like_a_real_one() {
+    let plane = ControlPlane::shared().await;
+    let mut servers = [
+        ServerKind::Simulated(Store::new()),
+        ServerKind::Real(plane.client(ADMIN), plane.namespace().await),
+    ];
+    let request = |verb, body| Request { verb, name: "a".into(), query: BTreeMap::new(), body };
+    let mut all = Vec::new();
+    for server in &mut servers {
+        let mut seen = vec![server.carry_out(&request("patch", json!({ "spec": {} }))).await.0];
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "a" },
+            "spec": { "holderIdentity": "x" },
+        });
+        server.carry_out(&request("create", lease)).await;
+        let mut states = Vec::new();
+        for at in 0..patches(&Value::Null).len() {
+            let before = server.carry_out(&request("get", Value::Null)).await.1;
+            let patch = patches(&before).swap_remove(at);
+            seen.push(server.carry_out(&request("patch", patch)).await.0);
+            let after = server.carry_out(&request("get", Value::Null)).await.1;
+            let annotation = after["metadata"]["annotations"]["example.com/queue"].clone();
+            states.push((number(&after) > number(&before), annotation, client_fields(&after)));
+        }
+        all.push((seen, states));
+    }
+    assert_eq!(all[0].0, all[1].0, "the status of each patch");
+    for (at, (simulated, real)) in all[0].1.iter().zip(&all[1].1).enumerate() {
+        assert_eq!(simulated, real, "after patch {at}");
+    }
+    assert!([200, 404, 409, 422].iter().all(|status| all[1].0.contains(status)), "{:?}", all[1].0);
+}
+
 /// The real server is restarted, because its watch cache would still serve the versions that etcd has compacted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_from_a_compacted_version_ends_like_on_a_real_server() {
@@ -248,15 +314,21 @@ async fn send(client: &Client, namespace: &str, request: &Request) -> (u16, Valu
         "create" => "POST",
         "update" => "PUT",
         "delete" => "DELETE",
+        "patch" => "PATCH",
         _ => "GET",
     };
     let named = !matches!(request.verb, "create" | "list");
     let path = path(namespace, named.then_some(request.name.as_str())) + &query(request);
     let body = if request.body.is_null() { String::new() } else { request.body.to_string() };
+    let content_type = match (request.verb, &request.body) {
+        ("patch", Value::Array(_)) => "application/json-patch+json",
+        ("patch", _) => "application/merge-patch+json",
+        _ => "application/json",
+    };
     let request = http::Request::builder()
         .method(method)
         .uri(path)
-        .header("content-type", "application/json")
+        .header("content-type", content_type)
         .body(Body::from(body.into_bytes()))
         .expect("a request");
     let answer = client.send(request).await.expect("an answer");

@@ -10,6 +10,10 @@ pub(crate) struct Report {
     /// Simulated microseconds.
     pub(crate) simulated: u64,
     pub(crate) tenures: u64,
+    /// The tenures of locks of sessions, among those.
+    pub(crate) session_tenures: u64,
+    /// Locks of a crashed process that the next one in the queue got in time.
+    pub(crate) handovers: u64,
     pub(crate) requests: u64,
     pub(crate) commits: u64,
     pub(crate) acknowledged: u64,
@@ -17,6 +21,8 @@ pub(crate) struct Report {
     /// The longest time in microseconds for which a name was not held, although a running and connected process
     /// wanted it. Zero in scenarios with a broken assumption.
     pub(crate) longest_gap: u64,
+    /// The longest time in microseconds for which a process waited for its turn, once the faults had stopped.
+    pub(crate) longest_wait: u64,
     /// The most requests of a process in one minute, in thousandths of the bound.
     pub(crate) busiest_minute: u64,
     /// Creations by a process that had to wait because another process held the deleted record.
@@ -41,6 +47,7 @@ impl World {
             }
             self.end_process(h);
         }
+        self.finish_sessions();
         for (name, resource) in std::mem::take(&mut self.resources) {
             self.report.acknowledged += resource.acknowledged;
             self.report.refused += resource.refused;
@@ -63,6 +70,7 @@ impl World {
         } else {
             0
         };
+        self.report.longest_wait = self.report.longest_wait.max(self.turns.longest_wait);
         self.report.busiest_minute =
             self.hosts.iter().map(|host| host.request_rate.peak).max().unwrap_or(0);
         self.report

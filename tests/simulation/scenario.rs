@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasehold_test_support::Rng;
 
-use crate::faults::Fault;
+use crate::{circumstance::Circumstance, faults::Fault, sessions::SessionKind};
 
 /// Times are in microseconds of true time.
 pub(crate) const MS: u64 = 1_000;
@@ -39,6 +39,8 @@ pub(crate) enum BrokenAssumption {
 /// What happens in one run. Rates are in thousandths.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
+    /// What happens in a run with sessions; `None` for one without.
+    pub(crate) sessions: Option<SessionKind>,
     pub(crate) hosts: usize,
     pub(crate) workers: usize,
     pub(crate) candidates: bool,
@@ -53,6 +55,7 @@ pub(crate) struct Scenario {
     pub(crate) think_time: Duration,
     pub(crate) cancel_rate: u64,
     pub(crate) broken: BrokenAssumption,
+    pub(crate) circumstance: Circumstance,
     pub(crate) foreign_elector: bool,
     /// Two hosts use the same identity, in all their incarnations.
     pub(crate) shared_identity: bool,
@@ -63,11 +66,19 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     pub(crate) fn of(seed: u64) -> Self {
+        if let Some(kind) = SessionKind::of(seed) {
+            return kind.scenario(seed);
+        }
+        let circumstance = Circumstance::of(seed);
+        if circumstance != Circumstance::None {
+            return Self::with(circumstance);
+        }
         let mut rng = Rng::new(seed ^ 0x5ce7e);
         let is_fast = seed.is_multiple_of(2);
         let (work_time, think_time) = if is_fast { (2_000, 4_000) } else { (60_000, 8_000) };
         let kind = seed / 2 % 6;
         Self {
+            sessions: None,
             hosts: 2 + rng.index(4),
             workers: 1 + rng.index(2),
             candidates: kind != 3,
@@ -84,10 +95,35 @@ impl Scenario {
                 4 => BrokenAssumption::StaleReads,
                 _ => BrokenAssumption::None,
             },
+            circumstance,
             foreign_elector: kind == 3,
             shared_identity: kind == 0 && seed / 12 % 2 == 1,
             redeploy_interval: (kind == 5).then_some(30 * SEC),
             ttls: if is_fast { &[3, 5, 6, 15] } else { &[6, 15, 15, 30] },
+        }
+    }
+
+    /// A run in which requests are slow, and other faults are rare, so that they explain few losses.
+    fn with(circumstance: Circumstance) -> Self {
+        let busy = circumstance.is_busy();
+        Self {
+            sessions: None,
+            hosts: if circumstance == Circumstance::FarNeighbour { 2 } else { 3 },
+            workers: if busy { 3 } else { 2 },
+            candidates: !busy,
+            fault_phase: if busy { FAULT_PHASE / 8 } else { FAULT_PHASE },
+            request_fault_rate: 0,
+            watch_fault_rate: 50,
+            fault_interval: FAULT_PHASE / 4,
+            work_time: Duration::from_millis(if busy { 600 } else { 60_000 }),
+            think_time: Duration::from_millis(if busy { 2 } else { 8_000 }),
+            cancel_rate: 30,
+            broken: BrokenAssumption::None,
+            circumstance,
+            foreign_elector: false,
+            shared_identity: false,
+            redeploy_interval: None,
+            ttls: circumstance.ttls(),
         }
     }
 
@@ -96,8 +132,19 @@ impl Scenario {
         if self.broken == BrokenAssumption::ClockRates && rng.chance(500) {
             return (rng.pick(&[600_000, 700_000, 1_300_000, 1_700_000]), Some(Fault::RateBeyond));
         }
+        if self.sessions.is_some() {
+            return (SessionKind::rate(rng), None);
+        }
         let rates = [SLOWEST, SLOWEST, 1_000_000, FASTEST, FASTEST, rng.between(SLOWEST, FASTEST)];
         (rng.pick(&rates), None)
+    }
+
+    /// How much later than a ttl a process is at rest, when its users have left.
+    pub(crate) const fn lingers(&self) -> u64 {
+        match self.sessions {
+            Some(_) => SessionKind::lingers(),
+            None => self.circumstance.lingers(),
+        }
     }
 
     /// Whether C1 must hold in this scenario.

@@ -21,8 +21,13 @@ pub(crate) struct Object {
 
 impl Object {
     pub(crate) fn text(&self) -> Bytes {
-        self.text.get_or_init(|| self.content.to_string().into()).clone()
+        self.text.get_or_init(|| bytes_of(&self.content)).clone()
     }
+}
+
+/// The value as JSON. `Value::to_string` gives the same text and takes more than twice as long.
+fn bytes_of(value: &Value) -> Bytes {
+    serde_json::to_vec(value).expect("a value has string keys").into()
 }
 
 impl From<Value> for Object {
@@ -46,6 +51,7 @@ pub(crate) struct Commit {
     pub(crate) name: Arc<str>,
     pub(crate) before: Option<Arc<Object>>,
     pub(crate) after: Option<Arc<Object>>,
+    pub(crate) at: u64,
     /// When `before` was stored.
     pub(crate) before_since: u64,
     /// The event that most watches send.
@@ -57,7 +63,7 @@ impl Commit {
     fn deleted_text(&self) -> Bytes {
         let mut object = Value::clone(self.before.as_ref().expect("before or after"));
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        object.to_string().into()
+        bytes_of(&object)
     }
 
     /// The object as JSON.
@@ -116,6 +122,11 @@ impl Store {
         self.leases.get(name).map(|(_, lease)| lease)
     }
 
+    /// When the present version of an object was stored.
+    pub(crate) fn stored_at(&self, name: &str) -> Option<u64> {
+        self.leases.get(name).map(|(at, _)| *at)
+    }
+
     pub(crate) fn leases(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Object>)> {
         self.leases.iter().map(|(name, (_, lease))| (name, lease))
     }
@@ -150,6 +161,7 @@ impl Store {
         let before_since = before_since.unwrap_or(at);
         self.log.push_back(Commit {
             version,
+            at,
             name,
             before,
             after,
@@ -157,6 +169,24 @@ impl Store {
             line: OnceLock::new(),
         });
         self.log.back().expect("just pushed")
+    }
+
+    /// What a server shows that has not seen the last `commits` writes.
+    pub(crate) fn before_the_last(&self, commits: u64) -> Self {
+        let mut leases = self.leases.clone();
+        let mut version = self.version;
+        let commits = usize::try_from(commits).unwrap_or(usize::MAX);
+        for commit in self.log.iter().rev().take(commits) {
+            version = commit.version - 1;
+            match &commit.before {
+                Some(before) => {
+                    let before = (commit.before_since, Arc::clone(before));
+                    leases.insert(Arc::clone(&commit.name), before);
+                }
+                None => _ = leases.remove(&commit.name),
+            }
+        }
+        Self { leases, version, uids: self.uids, log: VecDeque::new(), compacted: version }
     }
 
     /// Discards all events except the last `kept`.

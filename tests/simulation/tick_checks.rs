@@ -1,11 +1,16 @@
 //! The checks of every tick: wanted names are held, tenures end for a reason, and no record stays held without a
 //! user.
 
+use std::collections::BTreeSet;
+
 use leasehold::Loss;
 
 use leasehold_test_support::overlap::Interval;
 
-use crate::{checks::causes::LostTenure, scenario::BrokenAssumption, world::World};
+use crate::{
+    checks::causes::LostTenure, circumstance::Circumstance, scenario::BrokenAssumption,
+    world::World,
+};
 
 impl World {
     /// A tenure ended, and its user did not end it.
@@ -46,10 +51,17 @@ impl World {
             // ttl.
             max_gap += self.on_the_slowest_clock(self.longest_ttl());
         }
+        // In a run with slow requests, other faults are rare, and no process waits for one of them to end.
+        let circumstance = self.scenario.circumstance;
+        let slow = (circumstance != Circumstance::None).then(|| {
+            let ttl = self.on_the_slowest_clock(self.longest_ttl());
+            (max_gap + ttl + 6 * circumstance.slowest(), 0)
+        });
         let bound = self
             .faults_stopped_at
-            .filter(|_| self.programs_stopped_at.is_none())
-            .map(|since| (max_gap, since));
+            .map(|since| (max_gap, since))
+            .or(slow)
+            .filter(|_| self.programs_stopped_at.is_none());
         let available_since = |name: &str| {
             let wanting = self.hosts.iter().filter(|host| {
                 host.process.as_ref().is_some_and(|process| process.wanted.contains(&name))
@@ -58,18 +70,47 @@ impl World {
         };
         let violation = self.liveness.check(self.now, held, available_since, bound);
         self.report_violation(violation);
+        self.check_turns();
         let is_running = |(h, incarnation): (usize, u64)| {
             let host = &self.hosts[h];
             host.incarnation == incarnation
                 && host.process.as_ref().is_some_and(|process| !process.stopping)
         };
         let lease = |name: &str| self.store.lease(name).map(|lease| &***lease);
-        let violation =
-            self.leftovers.check_records(self.now, self.max_gap(), &self.causes, is_running, lease);
+        let slowest = self.scenario.circumstance.slowest();
+        let violation = self.leftovers.check_records(
+            self.now,
+            slowest,
+            self.max_gap(),
+            &self.causes,
+            is_running,
+            lease,
+        );
         self.report_violation(violation);
         self.unanswered.retain(|reply| !reply.is_closed());
         if self.store.log.len() > 2000 {
             self.store.compact(500);
         }
+    }
+
+    /// Checks C5 for each waiter, once the faults have stopped.
+    fn check_turns(&mut self) {
+        let bound = self.scenario.circumstance.longest_wait();
+        let (Some(bound), Some(from), None) =
+            (bound, self.faults_stopped_at, self.programs_stopped_at)
+        else {
+            return;
+        };
+        let processes = self.hosts.iter().enumerate().filter_map(|(h, host)| {
+            host.process.as_ref().map(|process| ((h, host.incarnation), process))
+        });
+        let wanting = processes.flat_map(|(incarnation, process)| {
+            let names: BTreeSet<&'static str> = process.wanted.iter().copied().collect();
+            names.into_iter().map(move |name| {
+                (incarnation, name, process.held.iter().any(|held| held.name == name))
+            })
+        });
+        let violation = self.turns.check(self.now, from, bound, wanting);
+        self.report_violation(violation);
     }
 }

@@ -7,7 +7,8 @@ use leasehold_test_support::Violation;
 use crate::{
     api::{self, Answer, Request},
     faults::Fault,
-    scenario::SEC,
+    scenario::{MS, SEC},
+    sessions::SessionKind,
     store::Store,
     wire::{self, Stream},
     world::{InFlight, World},
@@ -23,6 +24,8 @@ pub(crate) struct OpenWatch {
     request: Request,
     sent_at: u64,
     last_version: u64,
+    /// How far its server lags behind.
+    lag: u64,
     body: Stream,
     ends_at: u64,
     next_bookmark: u64,
@@ -61,6 +64,7 @@ impl World {
             let expired = wire::complete(Answer::failure(410, "Expired", ""));
             return self.send_reply(in_flight, expired, reply_delay, None);
         }
+        let lag = self.watch_lag();
         let (reply, body) = wire::streaming();
         self.watches.push(OpenWatch {
             host: in_flight.host,
@@ -68,12 +72,22 @@ impl World {
             request: in_flight.request.clone(),
             sent_at: in_flight.sent_at,
             last_version: after,
+            lag,
             body,
             ends_at: self.now + length,
             next_bookmark: self.now + BOOKMARK_INTERVAL,
             fault,
         });
         self.send_reply(in_flight, reply, reply_delay, None);
+    }
+
+    /// How far the server of a new watch lags behind.
+    fn watch_lag(&mut self) -> u64 {
+        if self.scenario.sessions != Some(SessionKind::Lagging) || self.rng.chance(500) {
+            return 0;
+        }
+        self.report.faults.count(Fault::WatchLags);
+        self.rng.between(100 * MS, 3 * SEC)
     }
 
     fn watch_fault(&mut self) -> Option<(Fault, u64)> {
@@ -127,7 +141,9 @@ impl World {
             if fault.is_some() {
                 self.report.faults.count(Fault::WatchDuplicate);
             }
-            return watch.send_events(&self.store, times);
+            let lag = if self.faults_stopped_at.is_none() { watch.lag } else { 0 };
+            let until = self.now - (self.distance(watch.host) + lag).min(self.now);
+            return watch.send_events(&self.store, times, until);
         }
         if self.now >= watch.next_bookmark {
             watch.next_bookmark = self.now + BOOKMARK_INTERVAL;
@@ -187,8 +203,10 @@ impl OpenWatch {
         matches!(self.fault, Some((Fault::WatchSilent, _)))
     }
 
-    fn send_events(&mut self, store: &Store, times: usize) -> bool {
-        for commit in store.after(self.last_version).into_iter().flatten() {
+    /// Sends the events of writes that were stored by `until`.
+    fn send_events(&mut self, store: &Store, times: usize, until: u64) -> bool {
+        let commits = store.after(self.last_version).into_iter().flatten();
+        for commit in commits.take_while(|commit| commit.at <= until) {
             self.last_version = commit.version;
             let Some(event) = api::watch_line(&self.request, commit) else { continue };
             for _ in 0..times {

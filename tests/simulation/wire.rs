@@ -26,7 +26,8 @@ pub(crate) type Stream = Sender<Bytes, Failure>;
 /// How many chunks of a body may be unread. A slower reader loses its watch.
 const BACKLOG: usize = 1024;
 
-pub(crate) fn client(channel: &ProcessChannel) -> Client {
+/// A client whose requests have attempts of `attempt` ms.
+pub(crate) fn client(channel: &ProcessChannel, attempt: u64) -> Client {
     let channel = channel.clone();
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let channel = channel.clone();
@@ -34,7 +35,10 @@ pub(crate) fn client(channel: &ProcessChannel) -> Client {
             let (reply, answer) = oneshot::channel();
             let Asked { verb, name, query, body, .. } = parse(request).await;
             let request = Request { verb, name, query, body };
-            channel.send(Message::Request { request, reply });
+            let counted = !matches!(request.verb, "list" | "watch");
+            let (_under_way, under_way) = counted.then(|| channel.request_begins(attempt)).unzip();
+            let under_way = under_way.unwrap_or_default();
+            channel.send(Message::Request { request, under_way, reply });
             answer.await.unwrap_or_else(|_| Err(reset()))
         }
     });

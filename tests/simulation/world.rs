@@ -14,6 +14,7 @@ use crate::{
     checks::{
         causes::Causes, expired_watches::ExpiredWatches, fencing::FencedResource,
         leftovers::Leftovers, liveness::Liveness, recreation::Recreation, tokens::Tokens,
+        turns::Turns,
     },
     delivery::Delivery,
     faults::Faults,
@@ -21,9 +22,10 @@ use crate::{
     host::Host,
     report::Report,
     scenario::{MS, SEC, Scenario, TICK},
+    sessions::SessionChecks,
     store::Store,
     watches::OpenWatch,
-    wire::Reply,
+    wire::{self, Reply},
 };
 
 /// A request on its way to the server, or its reply on the way back.
@@ -35,10 +37,21 @@ pub(crate) struct InFlight {
     pub(crate) sent_at: u64,
     pub(crate) request: Request,
     pub(crate) reply: oneshot::Sender<Reply>,
+    /// How often the host had lost its connections when this one was made.
+    pub(crate) connection: u64,
 }
 
 /// What happens at a point in true time.
 pub(crate) enum Event {
+    /// The connection for this request is open.
+    Connected(Box<InFlight>),
+    CredentialReady {
+        host: usize,
+        number: u64,
+    },
+    LoseConnections {
+        host: usize,
+    },
     RequestArrives(Box<InFlight>, Delivery),
     /// The last field is the version that a read shows to the client.
     ReplyArrives(Box<InFlight>, Box<Reply>, Option<u64>),
@@ -83,16 +96,18 @@ pub(crate) struct World {
     pub(crate) recreation: Recreation,
     pub(crate) intervals: BTreeMap<&'static str, Vec<Interval>>,
     pub(crate) liveness: Liveness,
+    pub(crate) turns: Turns,
     pub(crate) causes: Causes,
     pub(crate) leftovers: Leftovers,
     pub(crate) expired_watches: ExpiredWatches,
+    pub(crate) session_checks: SessionChecks,
     pub(crate) report: Report,
     /// When all programs were asked to stop.
     pub(crate) programs_stopped_at: Option<u64>,
     /// The only check that can fail the run; `None` for all of them.
     only_check: Option<&'static str>,
     /// Whether to print the trace.
-    print_trace: bool,
+    pub(crate) print_trace: bool,
 }
 
 /// Runs the scenario of `seed` to its end, or to its first violation.
@@ -104,8 +119,15 @@ pub(crate) fn run(seed: u64) -> Report {
 pub(crate) fn run_for(seed: u64, only_check: Option<&'static str>) -> Report {
     let mut world = World::new(seed);
     world.only_check = only_check;
-    let end = world.scenario.fault_phase + 2 * world.max_gap() + 60 * SEC;
-    world.schedule(world.scenario.fault_phase + world.max_gap() + 60 * SEC, Event::StopPrograms);
+    let turns = match world.scenario.sessions {
+        None => world.scenario.circumstance.longest_wait().unwrap_or(0),
+        // The longest wait is bounded from above by that with a silent watch.
+        Some(_) => 200 * SEC,
+    };
+    let stop = world.scenario.fault_phase + world.max_gap() + 60 * SEC + 2 * turns;
+    let lingers = world.on_the_slowest_clock(world.scenario.lingers());
+    let end = stop + world.max_gap() + lingers;
+    world.schedule(stop, Event::StopPrograms);
     while world.now < end && world.report.violation.is_none() {
         world.tick();
     }
@@ -145,9 +167,11 @@ impl World {
             recreation: Recreation::default(),
             intervals: BTreeMap::new(),
             liveness: Liveness::default(),
+            turns: Turns::default(),
             causes: Causes::default(),
             leftovers: Leftovers::default(),
             expired_watches: ExpiredWatches::default(),
+            session_checks: SessionChecks::default(),
             report: Report { faults, trace: seed, ..Report::default() },
             programs_stopped_at: None,
             only_check: None,
@@ -156,6 +180,7 @@ impl World {
         };
         for h in 0..world.hosts.len() {
             world.start_process(h);
+            world.schedule_loss_of_connections(h);
             if let Some(every) = world.scenario.redeploy_interval {
                 let first = world.rng.below(every);
                 world.schedule(first, Event::Redeploy { host: h });
@@ -220,16 +245,26 @@ impl World {
             self.handle_event(event);
         }
         self.now = to;
+        self.drop_unwanted_refreshes();
         self.deliver_events();
         self.check_tick();
+        if self.scenario.sessions.is_some() {
+            self.check_session_tick();
+        }
     }
 
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::RequestArrives(in_flight, delivery) => self.deliver(*in_flight, delivery),
+            Event::Connected(in_flight) => self.connected(*in_flight),
+            Event::CredentialReady { host, number } => self.credential_ready(host, number),
+            Event::LoseConnections { host } => self.lose_connections(host),
             Event::ReplyArrives(in_flight, reply, version) => {
+                let reply = if self.is_lost(&in_flight) { Err(wire::reset()) } else { *reply };
                 // The client may have stopped waiting.
-                let is_waiting = in_flight.reply.send(*reply).is_ok();
+                let is_waiting = in_flight.reply.send(reply).is_ok();
+                let keeps = is_waiting && in_flight.request.verb != "watch";
+                self.connection_is_free(in_flight.host, in_flight.connection, keeps);
                 if let Some(version) = version.filter(|_| is_waiting) {
                     let incarnation = (in_flight.host, in_flight.incarnation);
                     // The tasks of the host have already run to the end of this tick.
@@ -277,5 +312,6 @@ impl World {
         for (name, tenure, loss) in process.poll_held(to) {
             self.tenure_lost(h, name, tenure, loss);
         }
+        self.poll_calls(h);
     }
 }

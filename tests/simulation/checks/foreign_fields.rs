@@ -9,6 +9,8 @@ const OWN_SPEC_FIELDS: [&str; 5] =
     ["holderIdentity", "leaseDurationSeconds", "leaseTransitions", "acquireTime", "renewTime"];
 /// The prefix of the labels and annotations that the library writes.
 const OWN_PREFIX: &str = "leasehold.dev/";
+/// The prefix of the labels that name the sessions which hold a lock.
+const HELD_PREFIX: &str = "held.leasehold.dev/";
 
 /// Compares an object before and after a write by the library.
 pub(crate) fn check(before: &Value, after: &Value) -> Option<Violation> {
@@ -41,7 +43,7 @@ fn foreign_fields(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
         "" => field != "metadata" && field != "spec",
         "metadata" => !["resourceVersion", "labels", "annotations"].contains(&field),
         "spec" => !OWN_SPEC_FIELDS.contains(&field),
-        _ => !field.starts_with(OWN_PREFIX),
+        _ => !field.starts_with(OWN_PREFIX) && !field.starts_with(HELD_PREFIX),
     })
 }
 

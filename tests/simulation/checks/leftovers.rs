@@ -26,10 +26,10 @@ impl Leftovers {
         request: &Request,
         (owner, identity, at): (Incarnation, &str, u64),
         wanted: &[&str],
-        names: &[&'static str],
+        names: impl IntoIterator<Item = &'static str>,
     ) -> Option<Violation> {
         let holds = request.body["spec"]["holderIdentity"] == identity;
-        let name = *names.iter().find(|name| **name == request.name)?;
+        let name = names.into_iter().find(|name| *name == request.name)?;
         let just_ceased = self.0.get(&(owner, name)) == Some(&at);
         let is_unwanted = holds && !wanted.contains(&name) && !just_ceased;
         let what =
@@ -51,11 +51,12 @@ impl Leftovers {
 
     /// Checks each record that a process ceased to want.
     ///
-    /// `is_running` says whether a process is still there. `grace` is how long an earlier fault may delay the
-    /// release.
+    /// `is_running` says whether a process is still there. `slowest` is how much longer requests take than usual, and
+    /// `grace` is how long an earlier fault may delay the release.
     pub(crate) fn check_records<'a>(
         &mut self,
         now: u64,
+        slowest: u64,
         grace: u64,
         causes: &Causes,
         is_running: impl Fn(Incarnation) -> bool,
@@ -63,7 +64,8 @@ impl Leftovers {
     ) -> Option<Violation> {
         let mut found = None;
         self.0.retain(|&(owner, name), &mut at| {
-            if now < at + RELEASE_TIME {
+            // An unanswered claim may have to be settled before the release, and each attempt may find another obstacle.
+            if now < at + RELEASE_TIME + 4 * slowest {
                 return true;
             }
             let held = lease(name)
@@ -97,7 +99,7 @@ mod tests {
         let mut leftovers = Leftovers::default();
         leftovers.set_wanted(OWNER, "a", Some(SEC));
         let lease = json!({ "spec": { "holderIdentity": holder } });
-        leftovers.check_records(now, SEC, causes, |_| true, |_| Some(&lease))
+        leftovers.check_records(now, 0, SEC, causes, |_| true, |_| Some(&lease))
     }
 
     #[test]
@@ -122,7 +124,7 @@ mod tests {
         let mut leftovers = Leftovers::default();
         leftovers.set_wanted(OWNER, "b", Some(SEC));
         let check = |request: &Request, at, wanted: &[&str]| {
-            leftovers.check_request(request, (OWNER, "me", at), wanted, &["a", "b"])
+            leftovers.check_request(request, (OWNER, "me", at), wanted, ["a", "b"])
         };
         assert_eq!(check(&request, SEC, &["a"]), None);
         assert_eq!(check(&request, SEC, &["b"]).unwrap().check, "C6");

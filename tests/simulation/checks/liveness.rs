@@ -1,4 +1,4 @@
-//! C5: soon after the faults have stopped, every wanted name is held.
+//! C5: soon after the faults have stopped, every wanted name is held. Slow requests are no fault.
 
 use leasehold_test_support::Violation;
 
@@ -31,7 +31,7 @@ impl Liveness {
     }
 
     /// Checks every wanted name. `available_since` says since when a process that wants the name has been running and
-    /// connected. `bound` is the longest allowed gap, and the time from which gaps count.
+    /// connected; gaps count from then. `bound` is the longest allowed gap, and the earliest time from which gaps count.
     pub(crate) fn check(
         &mut self,
         now: u64,
@@ -47,13 +47,13 @@ impl Liveness {
                 demand.since = Some(now);
             }
             let since = demand.since.unwrap_or(now);
-            self.longest_gap =
-                self.longest_gap.max(now.saturating_sub(since.max(available_since(name))));
-            if let Some((bound, stopped_at)) = bound
-                && now - since.max(stopped_at) > bound
+            let from = since.max(available_since(name));
+            self.longest_gap = self.longest_gap.max(now.saturating_sub(from));
+            if let Some((bound, earliest)) = bound
+                && now.saturating_sub(from.max(earliest)) > bound
             {
                 let what = format!(
-                    "`{name}` is wanted by {} tasks and not held since {since} us; faults stopped at {stopped_at} us",
+                    "`{name}` is wanted by {} tasks and not held since {since} us; gaps count from {earliest} us on",
                     demand.tasks
                 );
                 return Some(Violation::new("C5", what));

@@ -10,5 +10,7 @@ pub(crate) mod liveness;
 pub(crate) mod recreation;
 pub(crate) mod repetition;
 pub(crate) mod request_rate;
+pub(crate) mod sessions;
 pub(crate) mod takeover;
 pub(crate) mod tokens;
+pub(crate) mod turns;

@@ -12,11 +12,29 @@ const PER_RECORD: u64 = 66;
 /// Additional requests for each time that a task begins to want a name.
 const PER_DEMAND: u64 = 14;
 
+/// The largest number of sessions of a process.
+const SESSIONS: u64 = 2;
+/// Requests of a session besides its heartbeats: its watches and lists, and their repetitions.
+const PER_SESSION: u64 = 40;
+/// Requests for each claim: its write and its release, each with reads and conflicts.
+const PER_CLAIM: u64 = 14;
+
+/// How many requests of a process are under way at once, each within its attempt.
+pub(crate) const UNDER_WAY: usize = 28;
+
+/// Checks the number of requests of a process that are under way.
+pub(crate) fn check_under_way(under_way: usize) -> Option<Violation> {
+    let what = || format!("{under_way} requests of one process are under way: at most {UNDER_WAY}");
+    (under_way > UNDER_WAY).then(|| Violation::new("C6", what()))
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct RequestRate {
     started_at: u64,
     sent: u64,
     demands: u64,
+    /// The most locks that a process with sessions waited for.
+    waits: u64,
     /// The most requests in any period, in thousandths of the bound.
     pub(crate) peak: u64,
 }
@@ -31,8 +49,26 @@ impl RequestRate {
         if now >= self.started_at + MINUTE {
             *self = Self { started_at: now, peak: self.peak, ..Self::default() };
         }
+        self.count(PER_RECORD * records + PER_DEMAND * self.demands)
+    }
+
+    /// Counts a request of a process with sessions of this ttl, in seconds, and calls that wait for so many locks. A
+    /// held lock costs no request.
+    pub(crate) fn sent_by_sessions(&mut self, now: u64, ttl: u64, waits: u64) -> Option<Violation> {
+        if now >= self.started_at + MINUTE {
+            *self = Self { started_at: now, peak: self.peak, ..Self::default() };
+        }
+        self.waits = self.waits.max(waits);
+        let thirds = 3 * 60 / ttl;
+        self.count(
+            SESSIONS * (2 * thirds + PER_SESSION)
+                + 2 * thirds * self.waits
+                + PER_CLAIM * self.demands,
+        )
+    }
+
+    fn count(&mut self, bound: u64) -> Option<Violation> {
         self.sent += 1;
-        let bound = PER_RECORD * records + PER_DEMAND * self.demands;
         self.peak = self.peak.max(self.sent * 1000 / bound);
         let what = || {
             format!(
@@ -55,6 +91,12 @@ mod tests {
             (0..1000)
                 .any(|n| request_rate.sent(n * 10_000, 3).is_some_and(|found| found.check == "C6"))
         );
+    }
+
+    #[test]
+    fn too_many_requests_under_way_are_a_violation() {
+        assert_eq!(check_under_way(UNDER_WAY), None);
+        assert!(check_under_way(UNDER_WAY + 1).is_some_and(|found| found.check == "C6"));
     }
 
     #[test]

@@ -18,6 +18,8 @@
 //! | none | `target/controlplane/controlplane`, built by `tests/controlplane/build.sh` |
 
 mod access;
+mod admission;
+mod etcd;
 mod files;
 mod process;
 mod programs;
@@ -29,6 +31,7 @@ mod servers;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config};
@@ -41,9 +44,10 @@ use self::files::{Directory, write};
 use self::programs::Origin;
 use self::servers::Servers;
 
+pub use self::etcd::EtcdCluster;
 pub use self::requests::{Audited, since};
 pub use self::roles::Rule;
-pub use self::secrets::{ADMIN, USERS};
+pub use self::secrets::{ADMIN, PINNED, USERS};
 
 /// A control plane for tests. Dropping it stops the servers.
 ///
@@ -60,6 +64,11 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts a control plane and waits until it is ready, which takes about 3 s.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a control plane with these additional arguments of kube-apiserver.
+    pub async fn start_with(flags: &[&str]) -> Self {
         let directory = Arc::new(Directory::new());
         match Origin::from_env() {
             Origin::Cluster(path) => {
@@ -67,7 +76,7 @@ impl ControlPlane {
                 Self { access, servers: None, directory }
             }
             Origin::Programs(programs) => {
-                let (servers, access) = Servers::start(programs, &directory).await;
+                let (servers, access) = Servers::start(programs, flags, &directory).await;
                 Self { access, servers: Some(servers), directory }
             }
         }
@@ -105,6 +114,24 @@ impl ControlPlane {
     /// If [`ControlPlane::own`] is false.
     pub fn ca(&self) -> PathBuf {
         self.servers().ca()
+    }
+
+    /// The PEM file of the server's certificate for the name [`PINNED`], which no authority has signed.
+    ///
+    /// # Panics
+    ///
+    /// If [`ControlPlane::own`] is false.
+    pub fn pinned(&self) -> PathBuf {
+        self.servers().pinned()
+    }
+
+    /// A client certificate of an admin that ends after `valid`, and its key, in PEM.
+    ///
+    /// # Panics
+    ///
+    /// If [`ControlPlane::own`] is false.
+    pub fn admin_certificate(&self, valid: Duration) -> (String, String) {
+        self.servers().clients().admin(valid).expect("a certificate")
     }
 
     /// The URL of etcd, without encryption.
@@ -153,6 +180,17 @@ impl ControlPlane {
     /// Grants `rules` in `namespace` to `user`, and waits until the server applies them.
     pub async fn allow(&self, user: &str, namespace: &str, rules: &[Rule<'_>]) {
         roles::allow(&self.client(ADMIN), user, namespace, rules).await;
+    }
+
+    /// Refuses new Leases in `namespace` that do not fulfil `validation`, an item of `validations` of a
+    /// `ValidatingAdmissionPolicy`. A Lease without labels must not fulfil it.
+    pub async fn require(&self, namespace: &str, validation: &serde_json::Value) {
+        admission::require(&self.client(ADMIN), namespace, validation).await;
+    }
+
+    /// Limits the number of Leases in `namespace`, without those that exist. A later call changes the limit.
+    pub async fn limit(&self, namespace: &str, count: u32) {
+        admission::limit(&self.client(ADMIN), namespace, count).await;
     }
 
     /// Kills kube-apiserver with SIGKILL and waits until it has ended. Open connections are reset, new ones refused.

@@ -3,10 +3,13 @@
 //! | module | |
 //! |---|---|
 //! | [`ControlPlane`] | a real etcd and kube-apiserver |
+//! | [`EtcdCluster`] | etcd alone, of one node or more |
+//! | [`ForwardProxy`] | a proxy for HTTP CONNECT and SOCKS5 |
 //! | [`Proxy`] | a TCP proxy that delays, holds back and cuts connections |
 //! | [`wire`] | HTTP requests, parsed as an API server parses them |
 //! | [`browser`] | a headless Chromium |
 //! | [`helm`] | the program `helm` |
+//! | [`processes`] | processes by their ids |
 //! | [`Rng`] | random numbers from a seed |
 //! | [`overlap`] | the check that no two tenures overlap, and its [`Violation`] |
 
@@ -26,15 +29,18 @@
 pub mod browser;
 #[cfg(unix)]
 mod controlplane;
+mod forward_proxy;
 pub mod helm;
 pub mod overlap;
+pub mod processes;
 mod proxy;
 mod rng;
 mod violation;
 pub mod wire;
 
 #[cfg(unix)]
-pub use controlplane::{ADMIN, Audited, ControlPlane, Rule, USERS, since};
+pub use controlplane::{ADMIN, Audited, ControlPlane, EtcdCluster, PINNED, Rule, USERS, since};
+pub use forward_proxy::{ForwardProxy, ProxyRequest};
 pub use proxy::{Link, Proxy, Way};
 pub use rng::Rng;
 pub use violation::Violation;

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::files::Directory;
+use crate::processes;
 
 /// Starts the server "$2..." with its output in the file $1, and prints its process id. Kills the server when the
 /// standard input ends. Ends itself when the server has ended.
@@ -67,8 +68,9 @@ impl Process {
 
     /// Whether all threads have stopped. True on systems without `/proc`.
     fn has_stopped(&self) -> bool {
-        let tasks = format!("/proc/{}/task", self.pid.as_raw_nonzero());
-        let Ok(tasks) = std::fs::read_dir(tasks) else { return true };
+        let process = processes::Process::find(self.pid.as_raw_nonzero());
+        let tasks = process.and_then(|process| std::fs::read_dir(process.file("task")).ok());
+        let Some(tasks) = tasks else { return true };
         tasks.flatten().all(|task| {
             let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
             // The state follows the name in parentheses, which may contain parentheses.

@@ -12,7 +12,7 @@ use super::access::Access;
 use super::files::{Directory, tail, write};
 use super::process::Process;
 use super::programs::Programs;
-use super::secrets::{ADMIN, Secrets};
+use super::secrets::{ADMIN, ClientAuthority, PINNED, Secrets};
 
 /// How many pairs of ports to try, because another process may take a port first.
 const ATTEMPTS: usize = 5;
@@ -38,6 +38,8 @@ pub(super) struct Servers {
     etcd: Mutex<Process>,
     command: Vec<String>,
     ca: PathBuf,
+    pinned: PathBuf,
+    clients: Arc<ClientAuthority>,
     directory: Arc<Directory>,
 }
 
@@ -50,13 +52,20 @@ enum Failure {
 }
 
 impl Servers {
-    pub(super) async fn start(programs: Programs, directory: &Arc<Directory>) -> (Self, Access) {
+    pub(super) async fn start(
+        programs: Programs,
+        flags: &[&str],
+        directory: &Arc<Directory>,
+    ) -> (Self, Access) {
         let secrets = Secrets::new(directory);
         write(&directory.path().join("audit-policy.yaml"), AUDIT_POLICY);
         for _ in 0..ATTEMPTS {
             let (client_port, port) = (free_port(), free_port());
             let access = Access::own(&secrets, port).await;
-            let servers = Self::spawn(&programs, &secrets, [client_port, port], directory);
+            let mut command =
+                apiserver_command(&programs, &secrets, [client_port, port], directory);
+            command.extend(flags.iter().map(|&flag| flag.to_owned()));
+            let servers = Self::spawn(&programs, &secrets, client_port, command, directory);
             match servers.ready(access.config(ADMIN)).await {
                 Ok(()) => return (servers, access),
                 Err(Failure::PortTaken) => {}
@@ -69,7 +78,8 @@ impl Servers {
     fn spawn(
         programs: &Programs,
         secrets: &Secrets,
-        [client_port, port]: [u16; 2],
+        client_port: u16,
+        command: Vec<String>,
         directory: &Arc<Directory>,
     ) -> Self {
         let log = |name| directory.path().join(name);
@@ -78,19 +88,28 @@ impl Servers {
         }
         let etcd = etcd_command(programs, client_port, directory);
         let etcd = Process::spawn(&etcd, &log("etcd.log"), directory);
-        let command = apiserver_command(programs, secrets, [client_port, port], directory);
         let apiserver = Process::spawn(&command, &log("kube-apiserver.log"), directory);
         Self {
             apiserver: Mutex::new(Some(apiserver)),
             etcd: Mutex::new(etcd),
             command,
             ca: secrets.ca.clone(),
+            pinned: secrets.pinned[0].clone(),
+            clients: Arc::clone(&secrets.clients),
             directory: Arc::clone(directory),
         }
     }
 
     pub(super) fn ca(&self) -> PathBuf {
         self.ca.clone()
+    }
+
+    pub(super) fn pinned(&self) -> PathBuf {
+        self.pinned.clone()
+    }
+
+    pub(super) fn clients(&self) -> &ClientAuthority {
+        &self.clients
     }
 
     /// The URL of etcd.
@@ -203,7 +222,13 @@ fn apiserver_command(
         here("cert-dir", "certificates"),
         file("tls-cert-file", &secrets.certificate),
         file("tls-private-key-file", &secrets.key),
+        format!(
+            "--tls-sni-cert-key={},{}:{PINNED}",
+            secrets.pinned[0].display(),
+            secrets.pinned[1].display()
+        ),
         file("token-auth-file", &secrets.token_file),
+        file("client-ca-file", &secrets.client_ca),
         "--anonymous-auth=false".into(),
         "--authorization-mode=RBAC".into(),
         "--service-account-issuer=https://kubernetes.default.svc".into(),
@@ -224,7 +249,7 @@ fn apiserver_command(
 
 /// A free port. It is below the range for outgoing connections, because one of those could take the port while
 /// kube-apiserver restarts.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     const RANGE: std::ops::Range<u128> = 20_000..30_000;
     loop {
         let number = uuid::Uuid::new_v4().as_u128() % (RANGE.end - RANGE.start) + RANGE.start;
@@ -235,6 +260,6 @@ fn free_port() -> u16 {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,64 @@
+//! What etcd stores, and what this crate makes of values that others wrote.
+
+use leasehold::{Error, LockOptions, Loss, Sync as _};
+use serde_json::Value;
+
+use super::{handle, secs, shared, unique};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_is_json_and_keeps_the_fields_of_other_programs() {
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let key = format!("{prefix}/default/x");
+    cluster.put(&key, r#"{"v":1,"team":"shop"}"#).await;
+    let sync = handle(cluster, &prefix).await;
+
+    let guard = sync.lock("x", LockOptions::default().try_once()).await.unwrap();
+
+    let value: Value = serde_json::from_str(&cluster.get(&key).await.unwrap()).unwrap();
+    assert_eq!((&value["kind"], &value["name"]), (&"lock".into(), &"x".into()), "{value}");
+    assert_eq!((&value["holder"], &value["ttl"]), (&guard.holder().into(), &15.into()), "{value}");
+    assert_eq!((&value["v"], &value["team"]), (&1.into(), &"shop".into()), "{value}");
+    guard.release().await.unwrap();
+    let value: Value = serde_json::from_str(&cluster.get(&key).await.unwrap()).unwrap();
+    assert_eq!((&value["holder"], &value["team"]), (&Value::Null, &"shop".into()), "{value}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_no_record_is_reported_and_not_overwritten() {
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let sync = handle(cluster, &prefix).await;
+    for (name, value, words) in [
+        ("text", "hello", "not a record of this crate"),
+        ("json", r#"{"a":1}"#, "has format 0"),
+        ("later", r#"{"v":2}"#, "has format 2"),
+    ] {
+        let key = format!("{prefix}/default/{name}");
+        cluster.put(&key, value).await;
+
+        let refused = sync.lock(name, LockOptions::default().try_once()).await.unwrap_err();
+
+        assert!(matches!(refused, Error::InvalidRecord { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(words), "{refused}");
+        assert!(refused.to_string().contains(&key), "{refused}");
+        assert_eq!(cluster.get(&key).await.unwrap(), value);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_deleted_and_created_again_ends_the_tenure() {
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let (a, b) = (handle(cluster, &prefix).await, handle(cluster, &prefix).await);
+    let guard = a.lock("x", LockOptions::default().ttl(secs(3))).await.unwrap();
+    let key = format!("{prefix}/default/x");
+    let value = cluster.get(&key).await.unwrap();
+
+    cluster.delete(&key).await;
+    cluster.put(&key, &value).await;
+
+    assert_eq!(guard.lost().await, Loss::Deleted);
+    let next = b.lock("x", LockOptions::default().ttl(secs(3))).await.unwrap();
+    assert!(next.token() > guard.token(), "{next:?} {guard:?}");
+}

@@ -1,0 +1,440 @@
+//! Sessions on the embedded backend.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use leasehold::{
+    Error, Fault, LockOptions, Loss, Memory, Options, Session, SessionOptions, Sync as _,
+    SyncExt as _,
+};
+use tokio::{
+    sync::Mutex,
+    task::{JoinHandle, yield_now},
+    time::{sleep, timeout},
+};
+
+use super::now;
+
+const TTL: Duration = Duration::from_secs(15);
+/// Two processes' worth of time for what is in memory.
+const SOON: Duration = Duration::from_millis(100);
+
+async fn session(memory: &Memory) -> Session {
+    memory.session(SessionOptions::default()).await.expect("a session")
+}
+
+/// Another process.
+fn another(memory: &Memory) -> Memory {
+    memory.another(Options::default()).expect("valid options")
+}
+
+fn wait(session: &Session, name: &'static str) -> JoinHandle<leasehold::Result<leasehold::Guard>> {
+    let session = session.clone();
+    tokio::spawn(async move { session.lock(name, LockOptions::default()).await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_exclusive_between_sessions_and_handed_over_by_a_release() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+
+    let first = one.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&two, "orders");
+    sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(Some(first.holder()), one.options().identity.as_deref());
+
+    first.release().await.unwrap();
+    let second = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
+    assert!(second.is_held());
+    assert_eq!(Some(second.holder()), two.options().identity.as_deref());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_are_served_in_the_order_in_which_they_came() {
+    let memory = Memory::default();
+    let holder = session(&memory).await;
+    let held = holder.lock("orders", LockOptions::default()).await.unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for number in 0..10 {
+        let (process, order) = (session(&another(&memory)).await, Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let guard = process.lock("orders", LockOptions::default()).await.unwrap();
+            order.lock().await.push((number, guard.token().get()));
+            guard.release().await.unwrap();
+        }));
+        sleep(SOON).await;
+    }
+
+    held.release().await.unwrap();
+    join_all(tasks).await;
+
+    let order = order.lock().await;
+    assert_eq!(
+        order.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    );
+    assert!(order.is_sorted_by_key(|(_, token)| *token), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_holds_many_locks_sends_one_heartbeat() {
+    let memory = Memory::default();
+    let one = session(&memory).await;
+    let names: Vec<_> = (0..1000).map(|number| format!("lock-{number}")).collect();
+    let opened = memory.request_count();
+    one.lock("first", LockOptions::default()).await.unwrap().release().await.unwrap();
+    let guards = join_all(names.iter().map(|name| one.lock(name, LockOptions::default()))).await;
+    let guards: Vec<_> = guards.into_iter().map(Result::unwrap).collect();
+    assert_eq!(memory.request_count() - opened, 1003, "one create for each new lock");
+
+    let before = memory.request_count();
+    sleep(Duration::from_secs(60)).await;
+    let sent = memory.request_count() - before;
+
+    assert!(guards.iter().all(|guard| guard.is_held()));
+    assert!((12..=15).contains(&sent), "{sent} requests in a minute: 12 heartbeats and a resync");
+}
+
+/// The list of held locks comes every 30 s. Two guards are dropped at that instant, one before the task of the session
+/// runs and one after.
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_dropped_while_the_held_locks_are_listed_is_released() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let drop_at_the_list = async |name: &str, pauses: &[u64]| {
+        let guard = one.lock(name, LockOptions::default()).await.unwrap();
+        for pause in pauses {
+            sleep(Duration::from_secs(*pause)).await;
+        }
+        drop(guard);
+    };
+    tokio::join!(drop_at_the_list("early", &[30]), drop_at_the_list("late", &[29, 1]));
+
+    for name in ["early", "late"] {
+        let locked = timeout(Duration::from_secs(20), two.lock(name, LockOptions::default())).await;
+        assert!(locked.is_ok_and(|locked| locked.is_ok()), "`{name}` is still held");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lock_of_a_crashed_session_goes_to_the_next_after_its_ttl() {
+    let memory = Memory::default();
+    let crashing = another(&memory);
+    let (one, two) = (session(&crashing).await, session(&memory).await);
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&two, "orders");
+    sleep(Duration::from_secs(20)).await;
+
+    crashing.disturb(Some(Fault::LoseRequest));
+    let crashed = now();
+    let guard = waiting.await.unwrap().unwrap();
+
+    assert!(!held.is_held());
+    assert_eq!(held.lost().await, Loss::Expired);
+    let took = crashed.elapsed();
+    assert!(took >= TTL / 3 * 2 && took <= TTL / 3 * 4 + SOON, "{took:?}");
+    assert!(guard.token() > held.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_wait_leaves_the_queue() {
+    let memory = Memory::default();
+    let sessions = [
+        session(&memory).await,
+        session(&another(&memory)).await,
+        session(&another(&memory)).await,
+    ];
+    let held = sessions[0].lock("orders", LockOptions::default()).await.unwrap();
+    let dropped = wait(&sessions[1], "orders");
+    sleep(SOON).await;
+    let waiting = wait(&sessions[2], "orders");
+    sleep(SOON).await;
+
+    dropped.abort();
+    sleep(SOON).await;
+    held.release().await.unwrap();
+
+    let guard = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
+    guard.release().await.unwrap();
+    let again = sessions[1].try_lock("orders").await.unwrap();
+    assert!(again.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_in_time_and_names_the_holder() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let _held = one.lock("orders", LockOptions::default()).await.unwrap();
+
+    let begun = now();
+    let late = two.lock("orders", LockOptions::default().wait(Duration::from_secs(3))).await;
+    assert!(begun.elapsed() < Duration::from_secs(3) + SOON);
+    match late {
+        Err(Error::Timeout { holder, .. }) => assert_eq!(Some(holder), one.options().identity),
+        other => panic!("{other:?}"),
+    }
+
+    match two.try_lock("orders").await {
+        Err(Error::Held { holder, .. }) => assert_eq!(Some(holder), one.options().identity),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_session_loses_all_its_locks_and_begins_again() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let [a, b] = [
+        one.lock("a", LockOptions::default()).await.unwrap(),
+        one.lock("b", LockOptions::default()).await.unwrap(),
+    ];
+    let waiting = wait(&two, "a");
+    sleep(SOON).await;
+    let (id, lost) = (
+        one.id(),
+        tokio::spawn({
+            let one = one.clone();
+            async move { one.lost().await }
+        }),
+    );
+    yield_now().await;
+
+    assert!(memory.delete_session(&id));
+    assert_eq!(a.lost().await, Loss::Session);
+    lost.await.unwrap();
+    assert!(!b.is_held(), "all at once");
+    let deleted = now();
+    let next = waiting.await.unwrap().unwrap();
+
+    assert!(next.is_held());
+    assert!(deleted.elapsed() <= TTL / 3 * 4 + SOON, "{:?}", deleted.elapsed());
+    assert_ne!(one.id(), id);
+    let other = one.lock("c", LockOptions::default()).await.unwrap();
+    assert!(other.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_session_frees_its_locks_at_once() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&two, "orders");
+    sleep(SOON).await;
+
+    let id = one.id();
+    one.end().await.unwrap();
+
+    assert!(!held.is_held());
+    assert!(timeout(SOON, waiting).await.unwrap().unwrap().unwrap().is_held());
+    assert!(matches!(one.lock("x", LockOptions::default()).await, Err(Error::Closed { .. })));
+    assert!(!memory.delete_session(&id), "its record is deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_respects_a_handle_without_one_and_the_reverse() {
+    let memory = Memory::default();
+    let plain = another(&memory);
+    let one = session(&memory).await;
+
+    let held = plain.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&one, "orders");
+    sleep(Duration::from_secs(120)).await;
+    assert!(held.is_held() && !waiting.is_finished());
+
+    held.release().await.unwrap();
+    let guard = timeout(Duration::from_secs(2), waiting).await.unwrap().unwrap().unwrap();
+    let busy = plain.lock("orders", LockOptions::default().try_once()).await;
+    assert!(matches!(busy, Err(Error::Held { .. })), "{busy:?}");
+
+    guard.release().await.unwrap();
+    assert!(plain.lock("orders", LockOptions::default()).await.unwrap().is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ttl_shorter_than_the_sessions_is_refused() {
+    let one = session(&Memory::default()).await;
+
+    let brief = one.lock("orders", LockOptions::default().ttl(Duration::from_secs(5))).await;
+
+    let error = brief.unwrap_err().to_string();
+    assert!(error.contains("5s") && error.contains("15s"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_with_slots_has_so_many_holders_and_a_token_for_each_slot() {
+    let memory = Memory::default();
+    let options = LockOptions::default().slots(2);
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(session(&another(&memory)).await);
+    }
+    let first = sessions[0].lock("gpu", options).await.unwrap();
+    let second = sessions[1].lock("gpu", options).await.unwrap();
+    assert_eq!((first.slot(), second.slot()), (Some(0), Some(1)));
+    let third = {
+        let session = sessions[2].clone();
+        tokio::spawn(async move { session.lock("gpu", options).await })
+    };
+    sleep(SOON).await;
+
+    let queue = sessions[0].queue("gpu").await.unwrap();
+    let slots: Vec<_> = queue.holders.iter().map(|one| (one.session.clone(), one.slot)).collect();
+    assert_eq!(slots, [(sessions[0].id(), Some(0)), (sessions[1].id(), Some(1))]);
+    assert_eq!(queue.waiters.len(), 1);
+    let token = first.token();
+    first.release().await.unwrap();
+    let third = timeout(SOON, third).await.unwrap().unwrap().unwrap();
+
+    assert_eq!(third.slot(), Some(0));
+    assert!(third.token() > token && second.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_holders_hold_together_and_an_exclusive_one_is_not_overtaken() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let shared = LockOptions::default().shared();
+    let readers =
+        [one.lock("index", shared).await.unwrap(), two.lock("index", shared).await.unwrap()];
+    assert!(readers.iter().all(|reader| reader.is_held() && reader.slot().is_none()));
+    let writer = wait(&one, "index");
+    sleep(SOON).await;
+
+    let late = two.lock("index", shared.try_once()).await;
+    assert!(matches!(late, Err(Error::Held { .. })), "behind the writer: {late:?}");
+    for reader in readers {
+        reader.release().await.unwrap();
+    }
+    assert!(timeout(SOON, writer).await.unwrap().unwrap().unwrap().is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_differs_or_needs_a_session_is_refused() {
+    let memory = Memory::default();
+    let one = session(&memory).await;
+    let _held = one.lock("gpu", LockOptions::default().slots(4)).await.unwrap();
+
+    let other = one.lock("gpu", LockOptions::default().slots(3)).await.unwrap_err();
+    assert!(matches!(other, Error::OtherMode { .. }), "{other}");
+    assert!(other.to_string().contains("4 slots") && other.to_string().contains("3 slots"));
+
+    let plain = memory.lock("x", LockOptions::default().shared()).await;
+    assert!(matches!(plain, Err(Error::NeedsSession { option: "shared" })), "{plain:?}");
+    let none = one.lock("x", LockOptions::default().slots(0)).await;
+    assert!(matches!(none, Err(Error::Invalid { .. })), "{none:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_learns_that_others_wait() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    sleep(SOON).await;
+    assert!(!held.is_requested());
+
+    let waiting = wait(&two, "orders");
+    timeout(SOON, held.requested()).await.unwrap();
+    waiting.abort();
+    sleep(SOON).await;
+    assert!(!held.is_requested());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_locks_or_none_are_acquired() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let both = one.lock_all(["b", "a"], LockOptions::default()).await.unwrap();
+    assert_eq!(both.iter().map(|guard| guard.name()).collect::<Vec<_>>(), ["b", "a"]);
+
+    let late = LockOptions::default().wait(Duration::from_secs(1));
+    drop(both);
+    let _a = one.lock("b", LockOptions::default()).await.unwrap();
+    assert!(two.lock_all(["a", "b"], late).await.is_err());
+    sleep(SOON).await;
+    assert!(one.try_lock("a").await.is_ok(), "what was acquired is released");
+    let twice = one.lock_all(["c", "c"], LockOptions::default()).await;
+    assert!(matches!(twice, Err(Error::Invalid { .. })), "{twice:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_silent_for_a_while_keeps_its_place_in_the_queue() {
+    let memory = Memory::default();
+    let silent = another(&memory);
+    let (one, two, three) =
+        (session(&memory).await, session(&silent).await, session(&another(&memory)).await);
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    let first = wait(&two, "orders");
+    sleep(SOON).await;
+    let second = wait(&three, "orders");
+    sleep(SOON).await;
+
+    // Longer than its heartbeat is trusted, but the others have not ended it yet.
+    silent.disturb(Some(Fault::LoseRequest));
+    sleep(Duration::from_secs(14)).await;
+    held.release().await.unwrap();
+    sleep(SOON).await;
+    assert!(!first.is_finished(), "a grant counts only while the session is known to be alive");
+    silent.disturb(None);
+
+    let granted = timeout(TTL, first).await.unwrap().unwrap().unwrap();
+    assert!(granted.is_held() && !second.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_of_a_crashed_session_is_deleted_after_a_day_and_a_live_one_stays() {
+    let memory = Memory::default();
+    let crashing = another(&memory);
+    let (crashed, alive) = (session(&crashing).await, session(&memory).await);
+    let id = crashed.id();
+    crashing.disturb(Some(Fault::LoseRequest));
+    sleep(Duration::from_secs(20 * 3600)).await;
+    let live = alive.id();
+
+    sleep(Duration::from_secs(16 * 3600)).await;
+
+    assert!(!memory.delete_session(&id), "deleted");
+    assert_eq!(alive.id(), live);
+    assert!(alive.remaining() > Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_with_its_last_handle_and_guard() {
+    let memory = Memory::default();
+    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
+    let id = one.id();
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+
+    drop(one);
+    sleep(Duration::from_secs(60)).await;
+    assert!(held.is_held(), "a guard keeps its session alive");
+    drop(held);
+    sleep(TTL).await;
+
+    assert!(!memory.delete_session(&id), "its record is deleted");
+    assert!(two.try_lock("orders").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_begins_again_observes_only_what_it_waits_for() {
+    let memory = Memory::default();
+    let other = another(&memory);
+    let (one, two) = (session(&memory).await, session(&other).await);
+    let _held = one.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&two, "orders");
+    sleep(Duration::from_secs(20)).await;
+
+    assert!(memory.delete_session(&two.id()));
+    other.disturb(Some(Fault::Delay(Duration::from_secs(1))));
+    sleep(Duration::from_secs(12)).await;
+    waiting.abort();
+    sleep(SOON).await;
+    other.disturb(None);
+    sleep(TTL).await;
+
+    let before = other.request_count();
+    sleep(Duration::from_secs(60)).await;
+    let sent = other.request_count() - before;
+    assert!((12..=16).contains(&sent), "{sent} requests in a minute: 12 heartbeats and two lists");
+}
