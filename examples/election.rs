@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --example election                                       # in memory
 //! cargo run --example election -- --kubernetes --namespace default   # on the cluster of the kubeconfig
+//! cargo run --features etcd --example election -- --etcd 127.0.0.1:2379   # on etcd
 //! ```
 //!
 //! On a cluster `kubectl get lease leasehold-example-election` shows the leader.

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --example lock                                       # in memory
 //! cargo run --example lock -- --kubernetes --namespace default   # on the cluster of the kubeconfig
+//! cargo run --features etcd --example lock -- --etcd 127.0.0.1:2379   # on etcd
 //! ```
 //!
 //! On a cluster `kubectl get lease leasehold-example-lock` shows the holder.

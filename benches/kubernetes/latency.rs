@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::select_all, stream::BoxStream};
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
 use kube::{
-    Api,
+    Api, Client, Config,
     api::{ObjectMeta, PostParams, WatchEvent, WatchParams},
 };
 use leasehold::{Kubernetes, LockOptions, Options, Sync as _};
+use tokio::runtime::Builder;
 
 use super::{ADMIN, Bench, millis, quantile, timed};
 
 const PAIRS: usize = 1000;
+/// Short, so that both kinds of pairs meet the same state of the machine.
+const BATCH: usize = 10;
 const HAND_OVERS: usize = 40;
 
 /// Creates a Lease of the size that the library writes, for measuring a floor.
@@ -34,41 +40,176 @@ async fn put(leases: &Api<Lease>, name: &str, mut lease: Lease, holder: &str) ->
     leases.replace(name, &PostParams::default(), &lease).await.unwrap()
 }
 
-/// Measures acquire and release of a record that the handle knows, in turns with two conditional PUTs.
-pub(crate) async fn pair(bench: &mut Bench) {
+/// The runtime of a measurement, and the thread of the caller in it.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// A runtime with one thread.
+    OneThread,
+    /// A task on a worker of a runtime with several threads.
+    Worker,
+    /// The main thread of a runtime with several threads, as in `main` under `#[tokio::main]`.
+    Main,
+}
+
+impl Place {
+    const ALL: [Self; 3] = [Self::OneThread, Self::Worker, Self::Main];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::OneThread => "runtime with one thread",
+            Self::Worker => "runtime with several threads, on a worker",
+            Self::Main => "runtime with several threads, on the main thread",
+        }
+    }
+
+    /// Runs `work` to its end in a new runtime.
+    fn run<T: Send + 'static>(self, work: impl Future<Output = T> + Send + 'static) -> T {
+        let mut builder = match self {
+            Self::OneThread => Builder::new_current_thread(),
+            Self::Worker | Self::Main => Builder::new_multi_thread(),
+        };
+        let runtime = builder.enable_all().build().unwrap();
+        match self {
+            Self::Worker => runtime.block_on(runtime.spawn(work)).unwrap(),
+            Self::OneThread | Self::Main => runtime.block_on(work),
+        }
+    }
+}
+
+/// Measures acquire and release of a record that the handle knows, in turns with two conditional PUTs, in each runtime.
+pub(crate) fn pairs(bench: &mut Bench) {
+    for place in Place::ALL {
+        let (config, namespace) = (bench.plane.config(ADMIN), block_on_namespace(bench));
+        let (mut ours, mut floor) = place.run(pair(config, namespace));
+        let ratio = quantile(&mut ours.times, 0.5).as_secs_f64()
+            / quantile(&mut floor.times, 0.5).as_secs_f64();
+        bench.row(
+            &format!("uncontended acquire + release, known record, {}", place.name()),
+            format!("{}: {ratio:.2} x the floor at p50", ours.summary()),
+            format!("two PUTs: {}", floor.summary()),
+        );
+    }
+}
+
+/// Measures one conditional PUT to a Lease whose field managers the server tracks, in turns with one to a Lease whose
+/// managers were removed.
+pub(crate) async fn managers(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
-    let client = bench.plane.client(ADMIN);
+    let leases = Api::namespaced(bench.plane.client(ADMIN), &namespace);
+    let mut tracked = create_floor_lease(&leases, "tracked").await;
+    let mut untracked = create_floor_lease(&leases, "untracked").await;
+    untracked.metadata.managed_fields = Some(vec![ManagedFieldsEntry::default()]);
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for turn in 0..4 * PAIRS {
+        let holder = turn.to_string();
+        let (time, next) = timed(put(&leases, "tracked", tracked, &holder)).await;
+        with.push(time);
+        tracked = next;
+        let (time, next) = timed(put(&leases, "untracked", untracked, &holder)).await;
+        without.push(time);
+        untracked = next;
+    }
+    assert!(
+        tracked.metadata.managed_fields.is_some() && untracked.metadata.managed_fields.is_none()
+    );
+    let (p50, base) = (quantile(&mut without, 0.5), quantile(&mut with, 0.5));
+    let saved = 100.0 - 100.0 * p50.as_secs_f64() / base.as_secs_f64();
+    let result = format!("p50 {}: {saved:.0} % less", millis(p50));
+    bench.row(
+        "PUT to a Lease without field managers",
+        result,
+        format!("with: p50 {}", millis(base)),
+    );
+}
+
+fn block_on_namespace(bench: &Bench) -> String {
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(bench.plane.namespace())
+}
+
+/// The times of one kind of pair, and what they cost this process.
+#[derive(Default)]
+struct Pairs {
+    times: Vec<Duration>,
+    cost: Cost,
+}
+
+impl Pairs {
+    fn summary(&mut self) -> String {
+        let (p50, p99) = (quantile(&mut self.times, 0.5), quantile(&mut self.times, 0.99));
+        let pairs = u32::try_from(self.times.len()).unwrap();
+        let wake_ups = f64::from(u32::try_from(self.cost.wake_ups).unwrap()) / f64::from(pairs);
+        format!(
+            "p50 {}, p99 {}, {} of processor time, {wake_ups:.1} wake-ups of threads",
+            millis(p50),
+            millis(p99),
+            millis(self.cost.processor / pairs),
+        )
+    }
+}
+
+/// What the threads of this process have used.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    processor: Duration,
+    /// How often a thread was put on a processor.
+    wake_ups: u64,
+}
+
+impl Cost {
+    fn now() -> Self {
+        let mut cost = Self::default();
+        for thread in std::fs::read_dir("/proc/self/task").unwrap() {
+            let text = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+            let numbers: Vec<u64> =
+                text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+            cost.processor += Duration::from_nanos(numbers[0]);
+            cost.wake_ups += numbers[2];
+        }
+        cost
+    }
+
+    fn add_since(&mut self, before: Self) {
+        let now = Self::now();
+        self.processor += now.processor.saturating_sub(before.processor);
+        self.wake_ups += now.wake_ups - before.wake_ups;
+    }
+}
+
+async fn pair(config: Config, namespace: String) -> (Pairs, Pairs) {
+    let client = Client::try_from(config).unwrap();
     let sync = Kubernetes::new(client.clone(), Options::default().namespace(&namespace)).unwrap();
     let leases = Api::namespaced(client, &namespace);
     let mut lease = create_floor_lease(&leases, "floor").await;
-    let (mut ours, mut floor) = (Vec::new(), Vec::new());
-    for turn in 0..PAIRS + 20 {
-        let (time, ()) = timed(async {
-            let guard = sync.lock("orders", LockOptions::default()).await.unwrap();
-            guard.release().await.unwrap();
-        })
-        .await;
-        let (floor_time, next) = timed(async {
-            let held = put(&leases, "floor", lease, "holder").await;
-            put(&leases, "floor", held, "").await
-        })
-        .await;
-        lease = next;
-        if turn >= 20 {
-            ours.push(time);
-            floor.push(floor_time);
+    // As the library leaves a Lease that it created.
+    lease.metadata.managed_fields = Some(vec![ManagedFieldsEntry::default()]);
+    let (mut ours, mut floor) = (Pairs::default(), Pairs::default());
+    for batch in 0..=PAIRS / BATCH {
+        if batch == 1 {
+            (ours, floor) = (Pairs::default(), Pairs::default());
         }
+        let before = Cost::now();
+        for _ in 0..BATCH {
+            let (time, ()) = timed(async {
+                let guard = sync.lock("orders", LockOptions::default()).await.unwrap();
+                guard.release().await.unwrap();
+            })
+            .await;
+            ours.times.push(time);
+        }
+        ours.cost.add_since(before);
+        let before = Cost::now();
+        for _ in 0..BATCH {
+            let (time, next) = timed(async {
+                let held = put(&leases, "floor", lease, "holder").await;
+                put(&leases, "floor", held, "").await
+            })
+            .await;
+            lease = next;
+            floor.times.push(time);
+        }
+        floor.cost.add_since(before);
     }
-    let ratio = quantile(&mut ours, 0.5).as_secs_f64() / quantile(&mut floor, 0.5).as_secs_f64();
-    let quantiles = |times: &mut [Duration]| {
-        format!("p50 {}, p99 {}", millis(quantile(times, 0.5)), millis(quantile(times, 0.99)))
-    };
-    let result = format!("{}: {ratio:.2} x the floor at p50", quantiles(&mut ours));
-    bench.row(
-        "uncontended acquire + release, known record",
-        result,
-        format!("two PUTs: {}", quantiles(&mut floor)),
-    );
+    (ours, floor)
 }
 
 /// Measures the time from the holder's release to the next guard, in turns with a PUT and the delivery of its watch

@@ -10,7 +10,10 @@ mod command;
 mod counts;
 mod failover;
 mod latency;
+mod many;
+mod peers;
 mod process;
+mod sessions;
 
 use std::time::{Duration, Instant};
 
@@ -39,36 +42,68 @@ impl Bench {
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // Cargo passes `--bench`. An argument without a dash is the one part to run.
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    println!("starting etcd and kube-apiserver ...");
+    let plane = runtime.block_on(ControlPlane::start());
+    let mut bench = Bench { plane, rows: Vec::new() };
+    println!("| measurement | result | for comparison |\n|---|---|---|");
+    if only.as_deref().is_none_or(|only| only == "pair") {
+        latency::pairs(&mut bench);
+    }
     // Run on a worker thread, as the tasks of the library do, because waking the main thread takes longer.
-    let run = runtime.spawn(async {
-        // Cargo passes `--bench`. An argument without a dash is the one part to run.
-        let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-        let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
-        println!("starting etcd and kube-apiserver ...");
-        let mut bench = Bench { plane: ControlPlane::start().await, rows: Vec::new() };
-        println!("| measurement | result | for comparison |\n|---|---|---|");
-        if wanted("latency") {
-            latency::pair(&mut bench).await;
-            latency::hand_over(&mut bench).await;
-        }
-        if wanted("process") {
-            process::start(&mut bench).await;
-            process::follower(&mut bench).await;
-            process::many(&mut bench).await;
-        }
-        if wanted("command") {
-            command::lock(&mut bench).await;
-        }
-        if wanted("failover") {
-            failover::graceful(&mut bench).await;
-            failover::crash(&mut bench).await;
-            failover::stampede(&mut bench).await;
-        }
-        if wanted("counts") {
-            counts::steady(&mut bench).await;
-        }
-    });
-    runtime.block_on(run).unwrap();
+    runtime.block_on(runtime.spawn(measure(bench, only))).unwrap();
+}
+
+/// Measures everything that does not choose its own runtime.
+async fn measure(mut bench: Bench, only: Option<String>) {
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let bench = &mut bench;
+    if wanted("managers") {
+        latency::managers(bench).await;
+    }
+    if wanted("latency") {
+        latency::hand_over(bench).await;
+    }
+    if wanted("process") {
+        process::start(bench).await;
+        process::follower(bench).await;
+        process::many(bench).await;
+    }
+    if wanted("held") {
+        many::held(bench).await;
+    }
+    if wanted("waited") {
+        many::waited(bench).await;
+    }
+    if wanted("names") {
+        many::names(bench).await;
+    }
+    if wanted("sessions") {
+        sessions::contended(bench).await;
+    }
+    if wanted("session-locks") {
+        sessions::many(bench).await;
+    }
+    if wanted("peers") {
+        peers::all(bench).await;
+    }
+    if wanted("command") {
+        command::lock(bench).await;
+    }
+    if wanted("failover") {
+        failover::graceful(bench).await;
+        failover::crash(bench).await;
+        failover::stampede(bench).await;
+    }
+    if wanted("counts") {
+        counts::steady(bench).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Returns the quantile `part` of `times`: 0.5 is the median, 1.0 the longest.

@@ -1,21 +1,32 @@
-//! A small program that the benchmark starts: `player NAMESPACE PART`.
+//! A small program that the benchmark starts: `player THREADS NAMESPACE PART`.
 //!
-//! PART is `lead ELECTION`, `follow ELECTION` or `hold COUNT`, as one argument. The program has one thread and no other
-//! dependencies, because the benchmark measures its memory. It prints one word when it leads, follows or holds.
+//! THREADS is `one` or `several`, the threads of its runtime. PART is one argument: `lead ELECTION`, `follow ELECTION`,
+//! `hold COUNT` or `wait COUNT` (both acquire that many locks, of the same names), or `pairs COUNT` (locks and releases
+//! that many names in a row). The program has no other dependencies, because the benchmark measures its memory. It
+//! prints one word when it is where it should be.
 
 #![expect(clippy::print_stdout, reason = "prints one word when it is ready")]
 
 use std::error::Error;
 
 use futures::future::try_join_all;
-use leasehold::{Kubernetes, LeaderOptions, LockOptions, Options, Sync as _};
+use leasehold::{Guard, Kubernetes, LeaderOptions, LockOptions, Loss, Options, Sync as _};
+use tokio::runtime::Builder;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [namespace, part] = &arguments[..] else {
-        return Err("usage: player NAMESPACE PART".into());
+    let [threads, namespace, part] = &arguments[..] else {
+        return Err("usage: player THREADS NAMESPACE PART".into());
     };
+    let mut builder = match &**threads {
+        "one" => Builder::new_current_thread(),
+        "several" => Builder::new_multi_thread(),
+        _ => return Err(format!("no such number of threads: {threads}").into()),
+    };
+    builder.enable_all().build()?.block_on(play(namespace, part))
+}
+
+async fn play(namespace: &str, part: &str) -> Result<(), Box<dyn Error>> {
     let sync = Kubernetes::connect(Options::default().namespace(namespace)).await?;
     match part.split_once(' ') {
         Some(("lead", election)) => {
@@ -27,16 +38,42 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let _leader = sync.leader(election, LeaderOptions::default()).await?;
             print_and_wait("following").await
         }
-        Some(("hold", count)) => {
-            let names: Vec<_> =
-                (0..count.parse()?).map(|number: u32| format!("lock-{number}")).collect();
-            let _guards =
-                try_join_all(names.iter().map(|name| sync.lock(name, LockOptions::default())))
-                    .await?;
-            print_and_wait("holding").await
+        Some(("hold" | "wait", count)) => hold(&sync, count.parse()?).await,
+        Some(("pairs", count)) => {
+            for number in 0..count.parse::<u32>()? {
+                let name = format!("pair-{number}");
+                sync.lock(&name, LockOptions::default()).await?.release().await?;
+            }
+            print_and_wait("done").await
         }
         _ => Err(format!("no such part: {part}").into()),
     }
+}
+
+/// Acquires `count` locks, reports each one that is lost, and releases all of them when its input ends.
+async fn hold(sync: &Kubernetes, count: u32) -> Result<(), Box<dyn Error>> {
+    let names: Vec<_> = (0..count).map(|number| format!("lock-{number}")).collect();
+    let guards =
+        try_join_all(names.iter().map(|name| sync.lock(name, LockOptions::default()))).await?;
+    println!("holding");
+    for guard in &guards {
+        let tenure = guard.tenure();
+        tokio::spawn(async move {
+            let why = tenure.lost().await;
+            if why != Loss::Released {
+                println!("lost {} {why:?}", tenure.name());
+            }
+        });
+    }
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    end.await?;
+    try_join_all(guards.into_iter().map(Guard::release)).await?;
+    println!("released");
+    Ok(())
 }
 
 /// Prints `word`, and then waits until the process is killed.

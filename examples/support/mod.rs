@@ -3,10 +3,11 @@
 use leasehold::{DynSync, Memory, Options};
 
 /// The options of every example.
-const USAGE: &str = "options: [--kubernetes] [--namespace NAMESPACE]
+const USAGE: &str = "options: [--kubernetes | --etcd NODE] [--namespace NAMESPACE]
 
   --kubernetes            on the cluster of the kubeconfig, instead of in memory
-  --namespace NAMESPACE   where the Leases are; default: that of the kubeconfig's context";
+  --etcd NODE             on etcd, for example 127.0.0.1:2379; may be repeated
+  --namespace NAMESPACE   where the records are; default: that of the kubeconfig's context";
 
 /// Where the locks and elections are kept.
 pub(crate) enum Backend {
@@ -14,16 +15,19 @@ pub(crate) enum Backend {
     Memory(Memory),
     /// On the cluster of the kubeconfig.
     Kubernetes(Options),
+    /// On the nodes of etcd in the options.
+    Etcd(Options),
 }
 
 impl Backend {
     /// Reads the command line. Exits with 2 if there is an unknown option.
     pub(crate) fn from_args() -> leasehold::Result<Self> {
-        let (mut kubernetes, mut options) = (false, Options::default());
+        let (mut kubernetes, mut nodes, mut options) = (false, Vec::new(), Options::default());
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--kubernetes" => kubernetes = true,
+                "--etcd" => nodes.push(args.next().unwrap_or_default()),
                 "--namespace" => options = options.namespace(args.next().unwrap_or_default()),
                 _ => {
                     eprintln!("{USAGE}");
@@ -33,8 +37,10 @@ impl Backend {
         }
         if kubernetes {
             Ok(Self::Kubernetes(options))
-        } else {
+        } else if nodes.is_empty() {
             Memory::new(options).map(Self::Memory)
+        } else {
+            Ok(Self::Etcd(options.nodes(nodes)))
         }
     }
 
@@ -42,22 +48,39 @@ impl Backend {
     pub(crate) async fn handle(&self) -> leasehold::Result<Box<DynSync>> {
         match self {
             Self::Memory(memory) => Ok(Box::new(memory.another(Options::default())?)),
-            Self::Kubernetes(options) => connect(options.clone()).await,
+            Self::Kubernetes(options) => kubernetes(options.clone()).await,
+            Self::Etcd(options) => etcd(options.clone()).await,
         }
     }
 }
 
 #[cfg(feature = "kubernetes")]
-async fn connect(options: Options) -> leasehold::Result<Box<DynSync>> {
+async fn kubernetes(options: Options) -> leasehold::Result<Box<DynSync>> {
     Ok(Box::new(leasehold::Kubernetes::connect(options).await?))
 }
 
 #[cfg(not(feature = "kubernetes"))]
 #[expect(clippy::unused_async, reason = "has the signature of the function that connects")]
-async fn connect(_: Options) -> leasehold::Result<Box<DynSync>> {
-    Err(leasehold::Error::Config {
-        backend: "kubernetes",
-        reason: "this program was built without the feature `kubernetes`".into(),
+async fn kubernetes(_: Options) -> leasehold::Result<Box<DynSync>> {
+    Err(missing("kubernetes"))
+}
+
+#[cfg(feature = "etcd")]
+async fn etcd(options: Options) -> leasehold::Result<Box<DynSync>> {
+    Ok(Box::new(leasehold::Etcd::connect(options).await?))
+}
+
+#[cfg(not(feature = "etcd"))]
+#[expect(clippy::unused_async, reason = "has the signature of the function that connects")]
+async fn etcd(_: Options) -> leasehold::Result<Box<DynSync>> {
+    Err(missing("etcd"))
+}
+
+#[cfg(not(all(feature = "etcd", feature = "kubernetes")))]
+fn missing(feature: &'static str) -> leasehold::Error {
+    leasehold::Error::Config {
+        backend: feature,
+        reason: format!("this program was built without the feature `{feature}`"),
         source: None,
-    })
+    }
 }

@@ -1,0 +1,168 @@
+//! Sessions: a lock that many processes want in a loop, and processes with many locks.
+//!
+//! Each process is a session with a client of its own. All run in this process, so they share its processor with the
+//! server, as the processes of a small cluster do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{StreamExt as _, future::join_all, stream};
+use leasehold::{Guard, LockOptions, Session, SessionOptions, Sync as _};
+use tokio::time::sleep;
+
+use super::{Bench, now, timed};
+
+/// How long each round is measured.
+const ROUND: Duration = Duration::from_secs(10);
+/// How long a holder works.
+const HOLD: Duration = Duration::from_millis(1);
+/// The processes of each round.
+const PROCESSES: [usize; 3] = [2, 10, 50];
+
+/// How many locks one process holds, and how many it waits for.
+const MANY: usize = 10_000;
+const WAITS: usize = 1000;
+/// How many calls of one process are under way.
+const IN_FLIGHT: usize = 32;
+
+/// One session that takes and holds many locks, another one that waits for many, and a crash of their holder.
+pub(crate) async fn many(bench: &mut Bench) {
+    let namespace = bench.plane.namespace().await;
+    let count = |bench: &Bench| -> u64 {
+        bench.plane.audit_of(|request| request.namespace == namespace).values().sum()
+    };
+    let open = async |bench: &Bench| {
+        bench.handle(&namespace).session(SessionOptions::default()).await.unwrap()
+    };
+    let holder = open(bench).await;
+    let before = count(bench);
+    let (took, mut guards) = timed(lock_many(&holder, MANY)).await;
+    let requests = count(bench) - before;
+    bench.row(
+        &format!("one session takes {MANY} locks, {IN_FLIGHT} calls at a time"),
+        format!("{:.1} s", took.as_secs_f64()),
+        format!("{requests} requests"),
+    );
+    let before = count(bench);
+    sleep(ROUND * 6).await;
+    let requests = count(bench) - before;
+    let held = guards.iter().filter(|guard| guard.is_held()).count();
+    bench.row(
+        &format!("it holds them for {:?}", ROUND * 6),
+        format!("{held} held"),
+        format!("{requests} requests"),
+    );
+    let waiter = open(bench).await;
+    let waiting = tokio::spawn({
+        let waiter = waiter.clone();
+        async move { join_all((0..WAITS).map(|number| wait_for(&waiter, number))).await }
+    });
+    sleep(ROUND).await;
+    let (before, started) = (count(bench), now());
+    join_all(guards.drain(..WAITS).map(Guard::release)).await;
+    let granted = waiting.await.unwrap();
+    let (took, requests) = (now() - started, count(bench) - before);
+    bench.row(
+        &format!("{WAITS} locks are released that another session waits for"),
+        format!("all granted after {:.1} s", took.as_secs_f64()),
+        format!("{requests} requests, {} held", granted.iter().filter(|one| one.is_held()).count()),
+    );
+    drop((guards, granted));
+    holder.end().await.unwrap();
+    waiter.end().await.unwrap();
+}
+
+async fn wait_for(session: &Session, number: usize) -> Guard {
+    session.lock(&format!("lock-{number}"), LockOptions::default()).await.unwrap()
+}
+
+async fn lock_many(session: &Session, count: usize) -> Vec<Guard> {
+    stream::iter(0..count)
+        .map(|number| wait_for(session, number))
+        .buffered(IN_FLIGHT)
+        .collect()
+        .await
+}
+
+/// What one process did.
+struct Served {
+    rounds: u64,
+    longest: Duration,
+}
+
+/// Processes that want one lock, without and with a pause of up to 100 ms between two rounds.
+pub(crate) async fn contended(bench: &mut Bench) {
+    for pause in [Duration::ZERO, Duration::from_millis(100)] {
+        for processes in PROCESSES {
+            round(bench, processes, pause).await;
+        }
+    }
+}
+
+async fn round(bench: &mut Bench, processes: usize, pause: Duration) {
+    let namespace = bench.plane.namespace().await;
+    let sessions = join_all((0..processes).map(|_| {
+        let handle = bench.handle(&namespace);
+        async move { handle.session(SessionOptions::default()).await.unwrap() }
+    }))
+    .await;
+    let count = |bench: &Bench| -> u64 {
+        bench.plane.audit_of(|request| request.namespace == namespace).values().sum()
+    };
+    let (before, last_token) = (count(bench), Arc::new(AtomicU64::new(0)));
+    let end = now() + ROUND;
+    let work = sessions.iter().map(|session| {
+        let (session, last_token) = (session.clone(), Arc::clone(&last_token));
+        tokio::spawn(async move {
+            let mut served = Served { rounds: 0, longest: Duration::ZERO };
+            let mut random = fastrand_of(&session.id());
+            while now() < end {
+                sleep(pause.mul_f64(random())).await;
+                let asked = now();
+                let guard = session.lock("contended", LockOptions::default()).await.unwrap();
+                served.longest = served.longest.max(now() - asked);
+                let token = guard.check().unwrap().get();
+                assert!(last_token.swap(token, Ordering::SeqCst) < token, "the token grows");
+                sleep(HOLD).await;
+                guard.release().await.unwrap();
+                served.rounds += 1;
+            }
+            served
+        })
+    });
+    let served: Vec<_> = join_all(work).await.into_iter().map(Result::unwrap).collect();
+    let requests = count(bench) - before;
+    report(bench, processes, pause, &served, requests);
+    join_all(sessions.iter().map(Session::end)).await;
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn report(bench: &mut Bench, processes: usize, pause: Duration, served: &[Served], requests: u64) {
+    let rounds: Vec<_> = served.iter().map(|one| one.rounds as f64).collect();
+    let sum: f64 = rounds.iter().sum();
+    let squares: f64 = rounds.iter().map(|rounds| rounds * rounds).sum();
+    let longest = served.iter().map(|one| one.longest).max().unwrap_or_default();
+    let pause = if pause.is_zero() { "no pause" } else { "a pause of 0 to 100 ms" };
+    bench.row(
+        &format!("{processes} sessions want one lock, hold it for 1 ms, {pause}"),
+        format!("{:.0} hand-offs/s", sum / ROUND.as_secs_f64()),
+        format!(
+            "{:.1} requests each, Jain's index {:.2}, longest wait {:.1} s",
+            requests as f64 / sum,
+            sum * sum / (squares * rounds.len() as f64),
+            longest.as_secs_f64()
+        ),
+    );
+}
+
+/// Numbers from 0 to 1 that differ between processes.
+fn fastrand_of(seed: &str) -> impl FnMut() -> f64 + Send + use<> {
+    let seed = seed.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
+    let mut random = leasehold_test_support::Rng::new(seed);
+    move || f64::from(u32::try_from(random.below(1_000_000)).unwrap_or_default()) / 1_000_000.0
+}
