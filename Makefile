@@ -7,10 +7,12 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 # Feature sets of the library that must each build and pass clippy without the others.
-FEATURES := "--no-default-features" "" "--all-features"
+FEATURES := "--no-default-features" "--no-default-features --features etcd" "" "--all-features"
 # Resets all signals to their default action. Under nohup, and in the background of a script, some signals are ignored,
 # and every child inherits that: programs under test would rightly ignore them too, and tests of signals would fail.
 DEFAULT_SIGNALS := $(shell env --default-signal true 2>/dev/null && echo env --default-signal)
+# Most tests wait for something most of the time: for a server, a time to live, or the end of a process.
+TEST_THREADS := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
 say = @printf '\n== %s\n' "$(1)"
 
 help: ## List the targets
@@ -40,7 +42,7 @@ docs: tools
 unit: tools tools-go
 	@tests/controlplane/build.sh
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
-	@$(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace --all-features
+	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace --all-features
 
 controlplane: tools tools-go ## Start a real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
@@ -80,6 +82,7 @@ e2e: tools ## Test the image and the chart on a cluster that is started for it; 
 
 bench: tools tools-go ## Measure a release build on a real API server: about ten minutes
 	@tests/controlplane/build.sh
+	@tests/build.sh peers "half a minute"
 	@$(CARGO) build --quiet --locked --release --package leasehold --example player
 	@$(CARGO) build --quiet --locked --release --package leasehold-cli
 	@$(CARGO) bench --quiet --locked --package leasehold --bench kubernetes
@@ -87,7 +90,7 @@ bench: tools tools-go ## Measure a release build on a real API server: about ten
 binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary
 
-soak: tools ## Simulate HOURS hours (100) of a cluster with faults
+soak: tools ## Simulate HOURS hours (100) of a cluster with faults; every third run uses sessions
 	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation --test simulation soak -- --ignored --nocapture
 
 chaos: tools tools-go ## Inject random faults into five processes on a real API server for MINUTES minutes (10)
