@@ -12,7 +12,7 @@ FEATURES := "--no-default-features" "--no-default-features --features etcd" "" "
 # and every child inherits that: programs under test would rightly ignore them too, and tests of signals would fail.
 DEFAULT_SIGNALS := $(shell env --default-signal true 2>/dev/null && echo env --default-signal)
 # Most tests wait for something most of the time: for a server, a time to live, or the end of a process.
-TEST_THREADS := $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
+TEST_THREADS := $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 say = @printf '\n== %s\n' "$(1)"
 
 help: ## List the targets
