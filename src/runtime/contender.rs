@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     attempt::{FAR, no_answer},
     limiter::{Limiter, Permit},
-    outage::Outage,
+    outage::{Outage, Subject},
     queue::Queue,
     request::Request,
     requests::{self, Asked, Progress, Requests},
@@ -174,7 +174,8 @@ impl Contender {
                 (Step::Read | Step::Write(_), None) => Moment::NEVER,
             };
             self.note_faults(&status);
-            self.outage.update(now, &status, &self.key);
+            let subject = Subject::Record(&self.key);
+            self.outage.update(now, status.is_blocked(), status.wanted, &subject);
             let Some(next) = self.queue.advance(now, &status, requests.has_late()) else {
                 let deadline = status.tenure.map_or(Moment::NEVER, |held| held.until);
                 return (until.min(deadline).min(self.queue.due(now)), status);

@@ -6,7 +6,7 @@ use tracing::{Level, enabled, level_filters::LevelFilter, warn};
 
 use crate::{
     api::error::Error,
-    protocol::machine::Status,
+    protocol::session::SessionId,
     store::{Kind, RecordKey},
     util::clock::Moment,
 };
@@ -17,6 +17,7 @@ const TOLERANCE: Duration = Duration::from_secs(3);
 const REPORTED_REFUSAL: u32 = 2;
 
 /// The errors of one contender since its last success, while it has no tenure. A tenure has warnings of its own.
+/// Also those of a session, and of each of its locks.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     since: Option<Moment>,
@@ -40,35 +41,43 @@ impl Outage {
     }
 
     /// Warns if the error lasts, or is over.
-    pub(crate) fn update(&mut self, now: Moment, status: &Status, key: &RecordKey) {
-        if Self::blocks(status) {
+    ///
+    /// It `blocks` if the work would go on without it. A caller that has stopped waiting (`wanted` is false) does not
+    /// need to know how the error ends.
+    pub(crate) fn update(
+        &mut self,
+        now: Moment,
+        blocks: bool,
+        wanted: bool,
+        subject: &Subject<'_>,
+    ) {
+        if blocks {
             let since = *self.since.get_or_insert(now);
             if std::mem::take(&mut self.fresh) {
-                self.report(now - since, key);
+                self.report(now - since, subject);
             }
             return;
         }
-        // A caller that has stopped waiting does not need to know how the error ends.
-        if self.reported && status.wanted {
-            warn!("{}: the problem is over", Subject(key));
+        if self.reported && wanted {
+            warn!("{subject}: the problem is over");
         }
         *self = Self::default();
     }
 
-    /// Without an error the work would go on. A write that failed does not count while another process comes first.
-    const fn blocks(status: &Status) -> bool {
-        status.contending() && (status.read_failing || status.failing && !status.barred)
-    }
-
-    fn report(&mut self, lasted: Duration, key: &RecordKey) {
+    fn report(&mut self, lasted: Duration, subject: &Subject<'_>) {
         let Some(error) = self.error.as_ref().filter(|_| !self.reported) else { return };
         let due = match error {
             Error::QuotaExceeded { .. } => self.refusals >= REPORTED_REFUSAL,
             // The contender of the election reports the same error.
-            _ => lasted >= TOLERANCE && !matches!(key.kind, Kind::Candidate(_)),
+            _ => lasted >= TOLERANCE && !subject.is_candidate(),
         };
         if due {
-            warn!("{} has to wait: {error}{}", Subject(key), Causes(error));
+            match subject {
+                Subject::Record(_) => warn!("{subject} has to wait: {error}{}", Causes(error)),
+                Subject::Session(_) => {
+                    warn!("{subject} cannot be renewed: {error}{}", Causes(error));
+                }
+            }
             // A subscriber may hold the warning back because the program reports the error itself. It is then due
             // again at the next attempt. Without a subscriber, the crate `log` may have got it.
             self.reported = enabled!(Level::WARN) || LevelFilter::current() == LevelFilter::OFF;
@@ -76,17 +85,27 @@ impl Outage {
     }
 }
 
-/// For example ``lock `orders` ``.
-struct Subject<'a>(&'a RecordKey);
+/// What an error keeps waiting. For example ``lock `orders` ``.
+pub(crate) enum Subject<'a> {
+    Record(&'a RecordKey),
+    Session(&'a SessionId),
+}
+
+impl Subject<'_> {
+    const fn is_candidate(&self) -> bool {
+        matches!(self, Self::Record(RecordKey { kind: Kind::Candidate(_), .. }))
+    }
+}
 
 impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.0.kind {
-            Kind::Lock => "lock",
-            Kind::Election => "election",
-            Kind::Candidate(_) => "candidate of election",
+        let (what, name): (_, &dyn fmt::Display) = match self {
+            Self::Record(RecordKey { kind: Kind::Lock, name, .. }) => ("lock", name),
+            Self::Record(RecordKey { kind: Kind::Election, name, .. }) => ("election", name),
+            Self::Record(RecordKey { name, .. }) => ("candidate of election", name),
+            Self::Session(id) => ("session", id),
         };
-        write!(f, "{what} `{}`", self.0.name)
+        write!(f, "{what} `{name}`")
     }
 }
 

@@ -383,6 +383,29 @@ async fn a_session_that_is_silent_for_a_while_keeps_its_place_in_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lock_that_its_holder_saw_as_lost_goes_to_the_next_although_the_heartbeat_is_confirmed() {
+    let memory = Memory::default();
+    let slow = another(&memory);
+    let (one, two) = (session(&slow).await, session(&memory).await);
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&two, "orders");
+    sleep(SOON).await;
+
+    // The next heartbeat is confirmed just before the deadline that it moves, but no task runs until just after it.
+    let (left, moment) = (held.remaining(), Duration::from_millis(2));
+    slow.disturb(Some(Fault::Delay((left + SOON).saturating_sub(TTL / 3 + moment))));
+    sleep(left.saturating_sub(moment * 2)).await;
+    slow.disturb(None);
+    let mut passing = std::pin::pin!(tokio::time::advance(moment * 3));
+    assert!(futures::poll!(&mut passing).is_pending());
+    assert!(held.check().is_err());
+    passing.await;
+
+    assert!(timeout(TTL, waiting).await.unwrap().unwrap().unwrap().is_held());
+    assert!(!held.is_held() && !one.remaining().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_record_of_a_crashed_session_is_deleted_after_a_day_and_a_live_one_stays() {
     let memory = Memory::default();
     let crashing = another(&memory);

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use leasehold::{Fault, LeaderOptions, LockOptions, Sync as _};
+use leasehold::{Fault, LeaderOptions, LockOptions, SessionOptions, Sync as _};
 use tokio::time::sleep;
 use tracing::{Dispatch, level_filters::LevelFilter};
 
@@ -164,4 +164,38 @@ async fn a_lasting_failure_is_logged_once() {
     let text = log.text();
     assert!((1..=4).contains(&text.lines().count()), "{text}");
     drop((guard, follows));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_warns_of_failures_that_last_and_of_each_tenure_that_it_loses() {
+    let (log, _subscribed) = Log::at(LevelFilter::WARN);
+    let (a, b) = pair();
+    let one = a.session(SessionOptions::default()).await.unwrap();
+    let two = b.session(SessionOptions::default()).await.unwrap();
+    let held = one.lock("x", LockOptions::default()).await.unwrap();
+    sleep(secs(60)).await;
+    assert_eq!(log.text(), "");
+
+    a.disturb(Some(Fault::LoseRequest));
+    held.lost().await;
+    a.disturb(None);
+    drop(held);
+    sleep(secs(60)).await;
+
+    let [renewal, lost, over] = &log.lines("")[..] else { panic!("{}", log.text()) };
+    assert!(renewal.contains("WARN") && renewal.contains("session `s15-"), "{renewal}");
+    assert!(renewal.contains("cannot be renewed: ") && renewal.contains("no answer"), "{renewal}");
+    assert!(lost.contains("WARN") && lost.contains("lost") && lost.contains("name=x"), "{lost}");
+    assert!(over.contains("the problem is over"), "{over}");
+
+    let guard = two.lock("x", LockOptions::default()).await.unwrap();
+    a.disturb(Some(Fault::LoseRequest));
+    let (waited, ()) = tokio::join!(one.lock("x", LockOptions::default().wait(secs(60))), async {
+        sleep(secs(30)).await;
+        a.disturb(None);
+    });
+    drop((waited.unwrap_err(), guard));
+    let [delayed] = &log.lines("has to wait: ")[..] else { panic!("{}", log.text()) };
+    assert!(delayed.contains("lock `x`"), "{delayed}");
+    assert_eq!(log.lines("lock `x`: the problem is over").len(), 1, "{}", log.text());
 }

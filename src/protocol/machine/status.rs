@@ -79,6 +79,12 @@ impl Status {
     pub(crate) const fn contending(&self) -> bool {
         self.wanted && self.tenure.is_none()
     }
+
+    /// Without the last failure the work would go on. A write that failed does not count while another process comes
+    /// first.
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.contending() && (self.read_failing || self.failing && !self.barred)
+    }
 }
 
 impl Machine {

@@ -11,7 +11,11 @@ use super::{
     timers::Timer,
 };
 use crate::{
-    api::error::{Error, Loss},
+    api::{
+        error::{Error, Loss},
+        name::LeaseName,
+        tenure::Tenure,
+    },
     protocol::{
         queue::machine::LockMachine,
         record::Nonce,
@@ -20,6 +24,7 @@ use crate::{
             heartbeat::{Beat, Heartbeat},
         },
     },
+    runtime::outage::{Outage, Subject},
     store::sessions::HeldEvent,
     util::clock::Moment,
 };
@@ -45,10 +50,13 @@ pub(super) struct Beats {
     requests: FuturesUnordered<BoxFuture<'static, Beaten>>,
     /// The number of the last request.
     number: u64,
+    /// When the last request was sent, until its answer.
+    unanswered: Option<Moment>,
     /// The last failure, until a heartbeat is confirmed.
     pub(super) error: Option<Error>,
     /// The record of the session, after this task has ended it.
     pub(super) ended: Option<Arc<Stored<SessionRecord>>>,
+    outage: Outage,
     /// How many sessions in a row could not be created.
     failures: u32,
     /// Tenures were given up because no heartbeat was confirmed in time.
@@ -61,11 +69,22 @@ impl Beats {
             heartbeat,
             requests: FuturesUnordered::new(),
             number: 0,
+            unanswered: None,
             error: None,
             ended: None,
+            outage: Outage::default(),
             failures: 0,
             silent: false,
         }
+    }
+
+    /// Keeps the outcome of a heartbeat, and warns if failures last.
+    fn note(&mut self, now: Moment, session: &SessionId, error: Option<Error>) {
+        if let Some(error) = &error {
+            self.outage.failed(error);
+        }
+        self.outage.update(now, error.is_some(), true, &Subject::Session(session));
+        self.error = error;
     }
 
     /// The next answer; pending without a request.
@@ -97,6 +116,11 @@ impl Task {
                     continue;
                 }
             };
+            if let Some(sent_at) = self.beats.unanswered.replace(now) {
+                let (id, error) =
+                    (self.beats.heartbeat.id().clone(), self.sender.no_answer(now - sent_at));
+                self.beats.note(now, &id, Some(error));
+            }
             self.beats.number += 1;
             let (number, sent_at) = (self.beats.number, now);
             let (sender, session) = (self.sender.clone(), self.beats.heartbeat.id().clone());
@@ -119,9 +143,10 @@ impl Task {
             self.refuse_opening(error);
         }
         let late = number != self.beats.number;
+        self.beats.unanswered.take_if(|_| !late);
         let confirmed = matches!(answer, SessionAnswer::Written(_));
         if confirmed || error.is_some() {
-            self.beats.error = error;
+            self.beats.note(now, &session, error);
         }
         if let SessionAnswer::Written(stored) = &answer
             && stored.record.is_over()
@@ -151,8 +176,15 @@ impl Task {
         let terms = self.terms();
         self.beats.silent = false;
         self.timers.set(Timer::Validity, terms.validity);
-        for (_, tenure) in self.tenures.values() {
-            tenure.extend(terms.validity, terms.overdue_at);
+        // A caller may have seen a tenure as over just before. It stays over, and its claim leaves the record.
+        let over = |(_, (_, tenure)): &(&u64, &(LeaseName, Tenure))| {
+            !tenure.extend(terms.validity, terms.overdue_at)
+        };
+        let over: Vec<_> = self.tenures.iter().filter(over).map(|(nonce, _)| *nonce).collect();
+        for nonce in over {
+            if let Some((lease, tenure)) = self.tenures.remove(&nonce) {
+                self.expire_tenure(&lease, &tenure);
+            }
         }
         self.status.modify(|status| {
             status.validity = terms.validity;
@@ -182,12 +214,17 @@ impl Task {
         }
         self.beats.silent = true;
         for (lease, tenure) in std::mem::take(&mut self.tenures).into_values() {
-            tenure.end(Loss::Expired);
-            if let Some(lock) = self.locks.get_mut(&lease) {
-                lock.give_up(tenure.id(), None);
-            }
-            self.drive(&lease);
+            self.expire_tenure(&lease, &tenure);
         }
+    }
+
+    /// Ends a tenure that was not confirmed in time.
+    fn expire_tenure(&mut self, lease: &LeaseName, tenure: &Tenure) {
+        tenure.end(Loss::Expired);
+        if let Some(lock) = self.locks.get_mut(lease) {
+            lock.lose(tenure.id());
+        }
+        self.drive(lease);
     }
 
     /// The session is over. Begins a new one; the waits that still want their lock join its queue again, at its end.
@@ -212,6 +249,7 @@ impl Task {
         let pause =
             if created { Duration::ZERO } else { CREATE_PAUSE * self.beats.failures.min(10) };
         self.beats.failures += 1;
+        self.beats.unanswered = None;
         let next = SessionId::new(self.ttl, [Self::random(), Self::random()]);
         self.beats.heartbeat =
             Heartbeat::new(now + pause, next.clone(), Arc::clone(&self.identity));

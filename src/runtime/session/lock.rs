@@ -21,6 +21,10 @@ use crate::{
         },
         record::Nonce,
     },
+    runtime::{
+        outage::{Outage, Subject},
+        telemetry::Telemetry,
+    },
     store::RecordKey,
     util::{
         clock::{Clock, Moment},
@@ -81,11 +85,15 @@ pub(super) struct Lock {
     pub(super) queued: bool,
     /// The last failure, until a request succeeds.
     pub(super) error: Option<Error>,
+    outage: Outage,
+    telemetry: Telemetry,
 }
 
 impl Lock {
     pub(super) fn new(key: Arc<RecordKey>, machine: LockMachine) -> Self {
         Self {
+            telemetry: Telemetry::new(&key),
+            outage: Outage::default(),
             key,
             machine,
             callers: BTreeMap::new(),
@@ -191,6 +199,7 @@ impl Lock {
         };
         tenure.extend(terms.validity, terms.overdue_at);
         tenure.request(self.machine.is_requested());
+        self.telemetry.acquired(token, terms.validity.since(now));
         self.callers.insert(number, Caller::Held { tenure: tenure.clone(), since: now });
         // A caller that is gone drops the guard, which then releases the lock.
         let _ = waiting.answer.send(Ok(Guard::new(tenure, terms.releases.clone())));
@@ -200,13 +209,42 @@ impl Lock {
     /// Ends a tenure. A grant that no guard has yet becomes a wait again, behind the others.
     fn end(&mut self, now: Moment, nonce: u64, loss: Loss) {
         match self.callers.remove(&nonce) {
-            Some(Caller::Held { tenure, .. }) => tenure.end(loss),
+            Some(Caller::Held { tenure, .. }) => self.lost(&tenure, loss),
             Some(Caller::Leaving(done)) => answer_all(done, &Ok(())),
             Some(Caller::Granted(waiting, ..) | Caller::Waiting(waiting)) => {
                 self.claim(now, Nonce(environment::random()), waiting);
             }
             None => {}
         }
+    }
+
+    /// A tenure ends without a release.
+    fn lost(&self, tenure: &Tenure, why: Loss) {
+        self.telemetry.lost(tenure.token(), why);
+        tenure.end(why);
+    }
+
+    /// A tenure was not confirmed in time. Its claim leaves the record.
+    pub(super) fn lose(&mut self, nonce: u64) {
+        if let Some(Caller::Held { tenure, .. }) = self.callers.get(&nonce) {
+            self.lost(tenure, Loss::Expired);
+            self.callers.insert(nonce, Caller::Leaving(Vec::new()));
+            self.machine.give_up(Nonce(nonce));
+        }
+    }
+
+    /// The outcome of a request. A refusal is returned to all callers; other failures that last are warned of while a
+    /// caller waits.
+    pub(super) fn answered(&mut self, now: Moment, error: Option<Error>) {
+        if let Some(error) = &error {
+            self.outage.failed(error);
+            if !error.is_transient() {
+                self.refuse_all(error);
+            }
+        }
+        let waits = self.callers.values().any(|caller| matches!(caller, Caller::Waiting(_)));
+        self.outage.update(now, waits && error.is_some(), waits, &Subject::Record(&self.key));
+        self.error = error;
     }
 
     fn report_expired(&mut self, nonce: u64) {
@@ -225,7 +263,10 @@ impl Lock {
         for caller in self.callers.into_values() {
             match caller {
                 Caller::Waiting(one) | Caller::Granted(one, ..) => waiting.push(one),
-                Caller::Held { tenure, .. } => tenure.end(Loss::Session),
+                Caller::Held { tenure, .. } => {
+                    self.telemetry.lost(tenure.token(), Loss::Session);
+                    tenure.end(Loss::Session);
+                }
                 // The claim goes with its session.
                 Caller::Leaving(done) => answer_all(done, &Ok(())),
             }
@@ -236,13 +277,18 @@ impl Lock {
     /// Gives up a claim, and reports to `done` once it is gone from the record.
     pub(super) fn give_up(&mut self, nonce: u64, done: Option<oneshot::Sender<Result<()>>>) {
         match self.callers.remove(&nonce) {
-            Some(Caller::Held { tenure, .. }) => tenure.end(Loss::Released),
+            Some(Caller::Held { tenure, .. }) => {
+                self.telemetry.released(tenure.token());
+                tenure.end(Loss::Released);
+            }
             Some(Caller::Leaving(before)) => {
                 let all = before.into_iter().chain(done).collect();
                 self.callers.insert(nonce, Caller::Leaving(all));
                 return;
             }
-            Some(Caller::Waiting(_) | Caller::Granted(..)) => {}
+            Some(Caller::Waiting(waiting) | Caller::Granted(waiting, ..)) => {
+                self.renamed.remove(&waiting.asked);
+            }
             None => return answer_all(done, &Ok(())),
         }
         self.callers.insert(nonce, Caller::Leaving(done.into_iter().collect()));
@@ -302,6 +348,7 @@ impl Lock {
         for number in numbers {
             match self.callers.remove(&number) {
                 Some(Caller::Waiting(waiting)) => {
+                    self.renamed.remove(&waiting.asked);
                     let _ = waiting.answer.send(Err(error.clone()));
                     self.callers.insert(number, Caller::Leaving(Vec::new()));
                     self.machine.give_up(Nonce(number));

@@ -127,14 +127,14 @@ impl Task {
                     let error = result.as_ref().err().cloned();
                     let read = result.map_err(|error| failure(&error));
                     lock.machine.read(now, random, read);
-                    lock.note(error);
+                    lock.answered(now, error);
                 }
                 self.drive(&lease);
             }
             Answer::Write(lease, result) => {
                 if let Some(lock) = self.locks.get_mut(&lease) {
                     lock.machine.wrote(now, random, outcome(&result));
-                    lock.note(result.err());
+                    lock.answered(now, result.err());
                 }
                 self.drive(&lease);
             }
@@ -223,14 +223,4 @@ impl Task {
 
 fn is_holder(record: &LockRecord, session: &SessionId) -> bool {
     record.line.holders.iter().any(|holder| holder.claim.session == *session)
-}
-
-impl Lock {
-    /// The error of the last request, if it failed. A refusal is returned to all callers.
-    fn note(&mut self, error: Option<crate::Error>) {
-        if let Some(error) = error.as_ref().filter(|error| !error.is_transient()) {
-            self.refuse_all(error);
-        }
-        self.error = error;
-    }
 }

@@ -161,7 +161,7 @@ impl Sender {
         answer.unwrap_or_else(|_| Err(self.no_answer(self.limit)))
     }
 
-    fn no_answer(&self, limit: Duration) -> Error {
+    pub(super) fn no_answer(&self, limit: Duration) -> Error {
         no_answer(self.store.backend(), limit)
     }
 }

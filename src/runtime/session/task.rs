@@ -311,7 +311,7 @@ impl Task {
 
     fn is_finished(&mut self) -> bool {
         let now = self.clock.now();
-        if self.closing.is_some() && self.ready && self.locks.values().all(Lock::is_settled) {
+        if self.closing.is_some() && self.is_settled() {
             self.beats.heartbeat.end(now);
             self.beat();
         }
@@ -319,9 +319,14 @@ impl Task {
         abandoned || self.closing.is_some() && self.beats.heartbeat.is_lost()
     }
 
+    /// No lock names this session. Before its watch has begun it has claimed none.
+    fn is_settled(&self) -> bool {
+        !self.ready || self.locks.values().all(Lock::is_settled)
+    }
+
     /// Deletes the record of the ended session if no lock names it, and reports the end.
     async fn finish(mut self) {
-        let clean = self.locks.values().all(Lock::is_settled);
+        let clean = self.is_settled();
         if let Some(ended) = self.beats.ended.take().filter(|_| clean) {
             let id = self.beats.heartbeat.id().clone();
             let Sender { store, namespace, limit } = &self.sender;
