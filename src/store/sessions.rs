@@ -1,6 +1,6 @@
 //! What a backend must do so that sessions and their locks can run over it.
 
-use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{fmt, future::ready, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
@@ -11,7 +11,7 @@ use crate::{
         name::{LeaseName, Namespace},
     },
     protocol::{
-        queue::record::{LockRecord, LockWrite, StoredLock},
+        queue::record::{Join, LockRecord, LockWrite, StoredLock},
         session::{SessionId, SessionRecord, Stored},
     },
 };
@@ -98,12 +98,23 @@ pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>>;
 
-    /// Creates the record of a lock, or replaces exactly the base of `write`.
+    /// Creates the record of a lock, or changes the base of `write`, on the condition that it states.
     fn write_lock<'a>(
         &'a self,
         key: &'a RecordKey,
         write: &'a LockWrite,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>>;
+
+    /// Adds claims to the record of a lock. Only records whose [`turn`](LockRecord::turn) is known are joined, so a
+    /// backend that states none is never asked.
+    fn join_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        join: &'a Join,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
+        let _ = (key, join);
+        Box::pin(ready(Ok(Put::Conflict)))
+    }
 
     /// Lists the records that `session` holds.
     fn list_held<'a>(

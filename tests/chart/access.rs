@@ -45,7 +45,9 @@ fn a_queue_grants_all_leases_and_is_off_by_default() {
 
         let rule = &rendered.one("Role")["rules"][1];
         assert_eq!(rule["resourceNames"].is_null(), all, "{queue}: {rule}");
-        assert_eq!(rule["verbs"].as_array().unwrap().contains(&json!("delete")), all);
+        let verbs = rule["verbs"].as_array().unwrap();
+        assert_eq!(verbs.contains(&json!("delete")), all);
+        assert_eq!(verbs.contains(&json!("patch")), all, "claims join a queue by patches");
         let environment = rendered.one("StatefulSet")["spec"].to_string();
         assert_eq!(environment.contains("LEASEHOLD_QUEUE"), all);
     }

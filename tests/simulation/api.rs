@@ -28,11 +28,34 @@ impl Request {
             && annotation.is_some_and(|annotation| annotation.contains("\"token\""))
     }
 
-    /// Whether the request names the version and the uid of the object that it changes.
+    /// Whether the request names the version and the uid of the object that it changes, or what stands for them.
     pub(crate) fn is_conditional(&self) -> bool {
+        if self.verb == "patch" {
+            return self.is_conditional_patch();
+        }
         let part = if self.verb == "delete" { "preconditions" } else { "metadata" };
         let given = &self.body[part];
         given["uid"].is_string() && given["resourceVersion"].is_string()
+    }
+
+    /// A patch of a lock tests the object, its holder and its turn. One that only adds claims tests the object and its
+    /// epoch.
+    fn is_conditional_patch(&self) -> bool {
+        const JOINED: &str = "/metadata/annotations/queue.leasehold.dev~1";
+        let operations = self.body.as_array().map(Vec::as_slice).unwrap_or_default();
+        let (tests, changes): (Vec<_>, Vec<_>) =
+            operations.iter().partition(|operation| operation["op"] == "test");
+        let tests = |path: &str| tests.iter().any(|test| test["path"] == path);
+        let joins = changes.iter().all(|change| {
+            let path = change["path"].as_str().unwrap_or_default();
+            change["op"] == "add" && path.starts_with(JOINED)
+        });
+        let state = if joins {
+            tests("/metadata/annotations/leasehold.dev~1epoch")
+        } else {
+            tests("/metadata/annotations/leasehold.dev~1turn") && tests("/spec/holderIdentity")
+        };
+        state && tests("/metadata/uid")
     }
 
     /// The selectors of a list or a watch, as one text.

@@ -8,6 +8,9 @@ use kube::core::Status;
 use super::{BACKEND, refusal::Refusal};
 use crate::api::error::Error;
 
+/// The verb whose failed conditions the server reports with a status of its own.
+pub(super) const PATCH: &str = "patch";
+
 /// The request that failed, so that the error can name it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestContext<'a> {
@@ -113,6 +116,12 @@ impl RequestContext<'_> {
             }
             StatusCode::NOT_FOUND if not_found => RequestFailure::NotFound,
             StatusCode::CONFLICT => RequestFailure::Conflict,
+            // The server says no more if an operation of a patch fails. An object that is not valid has causes.
+            StatusCode::UNPROCESSABLE_ENTITY
+                if self.verb == PATCH && details.is_none_or(|details| details.causes.is_empty()) =>
+            {
+                RequestFailure::Conflict
+            }
             StatusCode::GONE => RequestFailure::Expired,
             StatusCode::UNAUTHORIZED => RequestFailure::Other(self.denied(
                 "the API server does not accept the credentials: they are wrong or have expired. \

@@ -17,7 +17,10 @@ use crate::{
         name::{LeaseName, Namespace},
     },
     protocol::{
-        queue::record::{FENCE, LockRecord, LockWrite, StoredLock},
+        queue::{
+            claim::Claim,
+            record::{Condition, FENCE, Join, LockRecord, LockWrite, StoredLock, Turn},
+        },
         record::{Record, Version, Versioned, Whole},
         session::{SessionId, SessionRecord, Stored},
     },
@@ -35,6 +38,8 @@ pub(super) type StoredSession = (Arc<Stored<SessionRecord>>, Moment);
 #[derive(Clone, Default)]
 pub(super) struct Queue {
     line: Option<Arc<str>>,
+    joined: Vec<Claim>,
+    turn: Option<Turn>,
     /// The sessions that hold the lock, as a cluster has them in labels.
     pub(super) labels: BTreeSet<SessionId>,
 }
@@ -104,7 +109,22 @@ fn stored_lock(stored: &StoredRecord) -> StoredLock {
 fn judge(found: &Versioned, queue: &Queue) -> LockRecord {
     let record = &found.record;
     let spec = || format!("{:?}", (&record.nonce, &record.ttl, record.transitions)).into();
-    LockRecord::judge(record.holder.as_deref(), queue.line.as_deref(), record.lives(), spec)
+    let (holder, line, joined) =
+        (record.holder.as_deref(), queue.line.as_deref(), queue.joined.clone());
+    LockRecord::judge(holder, line, joined, record.lives(), spec).with_turn(queue.turn)
+}
+
+/// Whether a write may be stored on what is present.
+fn meets(write: &LockWrite, present: Option<&StoredRecord>) -> bool {
+    let version = |stored: &StoredRecord| stored.entry.found.version.clone();
+    let (Some(base), Some(present), Condition::Turn) = (&write.base, present, write.condition)
+    else {
+        return present.map(version) == write.base.as_ref().map(|base| base.version.clone());
+    };
+    let holder = present.entry.found.record.holder.as_deref();
+    present.entry.found.version.uid == base.version.uid
+        && present.queue.turn == base.record.turn
+        && holder == base.record.line.holder().map(SessionId::as_str)
 }
 
 impl State {
@@ -143,14 +163,16 @@ impl Records {
     fn write_lock(&self, key: &RecordKey, write: &LockWrite) -> Put<LockRecord> {
         let mut state = lock(&self.state);
         let place = (key.namespace.clone(), key.lease.clone());
-        let base = write.base.as_ref().map(|base| &base.version);
         let present = state.map.get(&place);
-        if present.map(|stored| &stored.entry.found.version) != base {
+        if !meets(write, present) {
             return Put::Conflict;
         }
         let mut queue = present.map(|stored| stored.queue.clone()).unwrap_or_default();
         let mut record = present.map(|s| s.entry.found.record.clone()).unwrap_or_default();
         queue.line = Some(write.line.to_text().into());
+        queue.turn = Some(write.turn);
+        let taken: Vec<_> = write.taken().collect();
+        queue.joined.retain(|claim| !taken.contains(&claim));
         if write.changes_holders {
             queue.labels = write.line.held_by().into_iter().cloned().collect();
             record = Record {
@@ -164,7 +186,35 @@ impl Records {
                 payload: None,
             };
         }
-        let version = state.next(base);
+        self.put_lock(&mut state, key, record, queue)
+    }
+
+    /// Adds claims to the object in the epoch that the join names.
+    fn join_lock(&self, key: &RecordKey, join: &Join) -> Put<LockRecord> {
+        let mut state = lock(&self.state);
+        let present = state.map.get(&(key.namespace.clone(), key.lease.clone()));
+        let Some(stored) = present.filter(|stored| {
+            let epoch = stored.queue.turn.map(|turn| turn.epoch);
+            stored.entry.found.version.uid == join.base.version.uid && epoch == Some(join.epoch)
+        }) else {
+            return Put::Conflict;
+        };
+        let (record, mut queue) = (stored.entry.found.record.clone(), stored.queue.clone());
+        let new = join.claims.iter().filter(|claim| !stored.queue.joined.contains(claim));
+        queue.joined.extend(new.cloned());
+        self.put_lock(&mut state, key, record, queue)
+    }
+
+    fn put_lock(
+        &self,
+        state: &mut State,
+        key: &RecordKey,
+        record: Record,
+        queue: Queue,
+    ) -> Put<LockRecord> {
+        let place = (key.namespace.clone(), key.lease.clone());
+        let base = state.map.get(&place).map(|stored| stored.entry.found.version.clone());
+        let version = state.next(base.as_ref());
         let found = Versioned { version, record, age: None, whole: Whole::default() };
         let (namespace, lease) = place.clone();
         let entry = Entry {
@@ -176,7 +226,7 @@ impl Records {
             queue: None,
             succession: None,
         };
-        self.insert(&mut state, entry, queue);
+        self.insert(state, entry, queue);
         Put::Stored(Arc::new(stored_lock(&state.map[&place])))
     }
 
@@ -270,6 +320,15 @@ impl SessionStore for Connection {
         let verb = if write.base.is_some() { "update" } else { "create" };
         let (owned, write) = (key.clone(), write.clone());
         Box::pin(self.send(verb, Some(key), move |records| records.write_lock(&owned, &write)))
+    }
+
+    fn join_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        join: &'a Join,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
+        let (owned, join) = (key.clone(), join.clone());
+        Box::pin(self.send("patch", Some(key), move |records| records.join_lock(&owned, &join)))
     }
 
     fn list_held<'a>(

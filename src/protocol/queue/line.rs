@@ -24,13 +24,16 @@ const FORMAT: u32 = 1;
 pub(crate) struct Line {
     pub(crate) holders: Vec<Holder>,
     pub(crate) queue: Vec<Claim>,
+    /// Claims that were added without a condition, behind the queue. The next hand-over puts them into it, in the order
+    /// in which its writer saw them come.
+    pub(crate) joined: Vec<Claim>,
     /// The candidates in an election, by the nonce of their claim.
     candidates: BTreeMap<u64, Candidate>,
     /// Counts writes that change nothing else: see [`touch`](Self::touch).
     touched: u32,
 }
 
-/// The text of a line in the record, as JSON.
+/// The text of a line in the record, as JSON. Joined claims are not in it: each of them is stored apart.
 #[derive(Serialize, Deserialize)]
 struct Text {
     v: u32,
@@ -59,7 +62,13 @@ impl Line {
             Some((nonce.parse::<Nonce>().ok()?.0, Candidate::from(candidate)))
         });
         let candidates = candidates.collect::<Option<_>>()?;
-        let mut line = Self { holders: holders?, queue: queue?, candidates, touched: text.touched };
+        let mut line = Self {
+            holders: holders?,
+            queue: queue?,
+            joined: Vec::new(),
+            candidates,
+            touched: text.touched,
+        };
         line.forget_candidates();
         Some(line)
     }
@@ -91,7 +100,17 @@ impl Line {
 
     /// The claim that decides the mode of the lock: the first one.
     pub(crate) fn first(&self) -> Option<&Claim> {
-        self.holders.first().map(|holder| &holder.claim).or_else(|| self.queue.first())
+        self.holders.first().map(|holder| &holder.claim).or_else(|| self.waiting().next())
+    }
+
+    /// The claims that wait, in order.
+    pub(crate) fn waiting(&self) -> impl DoubleEndedIterator<Item = &Claim> {
+        self.queue.iter().chain(&self.joined)
+    }
+
+    /// How many claims wait.
+    pub(crate) const fn length(&self) -> usize {
+        self.queue.len() + self.joined.len()
     }
 
     pub(crate) fn held(&self, session: &SessionId, nonce: Nonce) -> Option<&Holder> {
@@ -100,18 +119,28 @@ impl Line {
 
     /// The number of claims before this one in the queue.
     pub(crate) fn position(&self, session: &SessionId, nonce: Nonce) -> Option<usize> {
-        self.queue.iter().position(|claim| is(claim, session, nonce))
+        self.waiting().position(|claim| is(claim, session, nonce))
     }
 
     /// Adds a claim at the end of the queue. False if the queue is full, or has the claim already.
     pub(crate) fn enqueue(&mut self, claim: Claim) -> bool {
-        let known = self.held(&claim.session, claim.nonce).is_some()
-            || self.position(&claim.session, claim.nonce).is_some();
-        let fits = !known && self.queue.len() < MAX_QUEUE;
+        let fits = !self.has(&claim.session, claim.nonce) && self.length() < MAX_QUEUE;
         if fits {
+            self.queue.append(&mut self.joined);
             self.queue.push(claim);
         }
         fits
+    }
+
+    /// Whether this claim holds the lock, or waits for it.
+    pub(crate) fn has(&self, session: &SessionId, nonce: Nonce) -> bool {
+        self.held(session, nonce).is_some() || self.position(session, nonce).is_some()
+    }
+
+    /// Puts the joined claims into an order: those with these nonces first, in this order.
+    pub(crate) fn order_joined(&mut self, nonces: &[Nonce]) {
+        let rank = |claim: &Claim| nonces.iter().position(|nonce| *nonce == claim.nonce);
+        self.joined.sort_by_key(|claim| rank(claim).unwrap_or(usize::MAX));
     }
 
     /// Removes claims of `session`, from holders and queue, unless `keep` returns true: a release, or a cancel.
@@ -119,16 +148,26 @@ impl Line {
         let stays = |claim: &Claim| claim.session != *session || keep(claim.nonce);
         self.holders.retain(|holder| stays(&holder.claim));
         self.queue.retain(stays);
+        self.joined.retain(stays);
     }
 
     /// Removes sessions that are known to be over. The order of the others stays.
     pub(crate) fn pass_over(&mut self, over: &BTreeSet<SessionId>) {
         self.holders.retain(|holder| !over.contains(&holder.claim.session));
         self.queue.retain(|claim| !over.contains(&claim.session));
+        self.joined.retain(|claim| !over.contains(&claim.session));
+    }
+
+    /// Whether the first claim that waits fits next to the holders.
+    pub(crate) fn may_promote(&self) -> bool {
+        self.waiting().next().is_some_and(|head| self.slot_for(head.mode).is_some())
     }
 
     /// Moves claims from the head of the queue to the holders while the head fits. No claim overtakes another one.
     pub(crate) fn promote(&mut self) {
+        if self.may_promote() {
+            self.queue.append(&mut self.joined);
+        }
         while let Some(head) = self.queue.first()
             && let Some(slot) = self.slot_for(head.mode)
         {
@@ -151,7 +190,7 @@ impl Line {
         candidate: &Candidate,
         token: Option<NonZeroU64>,
     ) {
-        if self.held(session, nonce).is_some() || self.position(session, nonce).is_some() {
+        if self.has(session, nonce) {
             let candidate = Candidate { token, ..candidate.clone() };
             self.candidates.insert(nonce.0, candidate);
         }
@@ -160,7 +199,8 @@ impl Line {
     /// Removes the descriptions of claims that are not in the line any more.
     pub(crate) fn forget_candidates(&mut self) {
         let holders = self.holders.iter().map(|holder| &holder.claim);
-        let present: BTreeSet<_> = holders.chain(&self.queue).map(|claim| claim.nonce.0).collect();
+        let present: BTreeSet<_> =
+            holders.chain(self.waiting()).map(|claim| claim.nonce.0).collect();
         self.candidates.retain(|nonce, _| present.contains(nonce));
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::line::Line;
+use super::{claim::Claim, line::Line};
 use crate::protocol::session::{SessionId, Stored};
 
 /// The ttl that a held record states: ten years. Electors that know nothing of sessions wait for so long, because the
@@ -18,6 +18,26 @@ pub(crate) struct LockRecord {
     pub(crate) line: Line,
     /// A holder that no line names: another elector, a handle without a session, or an edit by hand.
     pub(crate) foreign: Option<Foreign>,
+    /// Late copies of claims that are in the line already. The next write removes them.
+    pub(crate) copies: Vec<Claim>,
+    /// `None` if the backend has no joins, or the record lacks what they need: it is then replaced as a whole.
+    pub(crate) turn: Option<Turn>,
+}
+
+/// The counters on which a write may be conditional instead of on the whole record, so that claims can join meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Turn {
+    /// Counts the writes of the line. No two states of one object with different lines have the same number.
+    pub(crate) number: u64,
+    /// What a join is conditional on. A new one makes all joins of the one before impossible.
+    pub(crate) epoch: u64,
+}
+
+impl Turn {
+    /// That of the next write.
+    pub(crate) const fn next(self, new_epoch: bool) -> Self {
+        Self { number: self.number + 1, epoch: self.epoch + new_epoch as u64 }
+    }
 }
 
 /// The tenure of a holder that is no session.
@@ -35,19 +55,25 @@ impl LockRecord {
     ///
     /// If it is not the holder that the line names, the holders of the line are void, because electors keep our
     /// annotation when they take the record over and when they release it. Without a holder the record is free, and the
-    /// queue remains. `line` is the annotation, if there is one.
+    /// queue remains. `line` is the annotation, if there is one, and `joined` are the claims that are stored apart from
+    /// it.
     pub(crate) fn judge(
         holder: Option<&str>,
         line: Option<&str>,
+        joined: Vec<Claim>,
         lives: Duration,
         spec: impl FnOnce() -> Arc<str>,
     ) -> Self {
         let parsed = line.map(Line::parse);
         let unreadable = matches!(parsed, Some(None));
         let mut line = parsed.flatten().unwrap_or_default();
+        // A claim is in one place.
+        let (copies, joined) =
+            joined.into_iter().partition(|claim| line.has(&claim.session, claim.nonce));
+        line.joined = joined;
         let named = line.holder().map(SessionId::as_str);
         if named == holder && !unreadable {
-            return Self { line, foreign: None };
+            return Self { line, foreign: None, copies, turn: None };
         }
         line.holders.clear();
         let foreign = (unreadable || holder.is_some()).then(|| Foreign {
@@ -55,7 +81,13 @@ impl LockRecord {
             lives,
             spec: spec(),
         });
-        Self { line, foreign }
+        Self { line, foreign, copies, turn: None }
+    }
+
+    /// The record with the counters that its backend has.
+    pub(crate) const fn with_turn(mut self, turn: Option<Turn>) -> Self {
+        self.turn = turn;
+        self
     }
 
     /// The holder, as an error names it.
@@ -71,11 +103,41 @@ impl LockRecord {
     }
 }
 
-/// A conditional write: an update of exactly `base`, or a create if `base` is `None`.
+/// What a write of the line is conditional on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Condition {
+    /// The version of the base, or no record if there is no base.
+    Version,
+    /// The object, the holder and the turn of the base. Claims that joined meanwhile stay.
+    Turn,
+}
+
+/// A conditional write: an update of `base`, or a create if `base` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockWrite {
     pub(crate) base: Option<Arc<StoredLock>>,
+    pub(crate) condition: Condition,
     pub(crate) line: Line,
+    pub(crate) turn: Turn,
     /// The holders change. Otherwise the fields of the holder stay as they are, because they may be a foreign one's.
     pub(crate) changes_holders: bool,
+}
+
+impl LockWrite {
+    /// The claims that are not stored apart from the line any more: they are in the queue, hold the lock, or are gone.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = &Claim> {
+        let base = self.base.iter().map(|base| &base.record);
+        let joined = base.clone().flat_map(|record| &record.line.joined);
+        let joined = joined.filter(|claim| !self.line.joined.contains(claim));
+        joined.chain(base.flat_map(|record| &record.copies))
+    }
+}
+
+/// Adds claims behind the queue of exactly this object in this epoch, whatever else is written meanwhile. Adding a claim
+/// that is there already changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Join {
+    pub(crate) base: Arc<StoredLock>,
+    pub(crate) epoch: u64,
+    pub(crate) claims: Vec<Claim>,
 }

@@ -106,7 +106,7 @@ pub(crate) fn expand(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
 /// The candidates of sessions, in the order of succession, and whether each leads.
 fn candidates(queue: &LockRecord) -> impl Iterator<Item = (&Claim, &Candidate, bool)> {
     let holders = queue.line.holders.iter().map(|holder| (&holder.claim, true));
-    let claims = holders.chain(queue.line.queue.iter().map(|claim| (claim, false)));
+    let claims = holders.chain(queue.line.waiting().map(|claim| (claim, false)));
     claims.filter_map(|(claim, leads)| Some((claim, queue.line.candidate(claim.nonce)?, leads)))
 }
 

@@ -17,7 +17,6 @@ use crate::{
         tenure::Tenure,
     },
     protocol::{
-        queue::machine::LockMachine,
         record::Nonce,
         session::{
             SessionAnswer, SessionId, SessionRecord, Stored,
@@ -264,7 +263,7 @@ impl Task {
             if waiting.is_empty() && candidates.is_empty() {
                 continue;
             }
-            let mut lock = Lock::new(key, LockMachine::new(next.clone()));
+            let mut lock = Lock::new(key, self.new_machine());
             for waiting in waiting {
                 lock.claim(now, Nonce(Self::random()), waiting);
             }

@@ -19,7 +19,6 @@ use crate::{
     protocol::{
         queue::{
             claim::{Claim, Mode},
-            line::Line,
             record::LockRecord,
         },
         record::Nonce,
@@ -195,10 +194,9 @@ pub(crate) fn queue_of(record: &LockRecord) -> LockQueue {
         };
         QueueEntry::new(claim.session.to_string(), mode, slot)
     };
-    let Line { holders, queue, .. } = &record.line;
     LockQueue {
-        holders: holders.iter().map(|one| entry(&one.claim, Some(one.slot))).collect(),
-        waiters: queue.iter().map(|claim| entry(claim, None)).collect(),
+        holders: record.line.holders.iter().map(|one| entry(&one.claim, Some(one.slot))).collect(),
+        waiters: record.line.waiting().map(|claim| entry(claim, None)).collect(),
         other_holder: record.foreign.as_ref().map(|foreign| foreign.holder.to_string()),
     }
 }

@@ -9,7 +9,10 @@ use super::{
     timers::Timer,
 };
 use crate::{
-    api::name::{LeaseName, Name},
+    api::{
+        error::Error,
+        name::{LeaseName, Name},
+    },
     protocol::{
         queue::{
             machine::{LockMachine, Step},
@@ -32,12 +35,20 @@ impl Task {
     /// The lock of `key`, new if the session does not know it.
     pub(super) fn lock_of(&mut self, key: &Arc<RecordKey>) -> &mut Lock {
         self.idle.remove(&key.lease);
-        let Self { locks, beats, expects_absence, .. } = self;
-        locks.entry(key.lease.clone()).or_insert_with(|| {
-            let machine = LockMachine::new(beats.heartbeat.id().clone());
-            let machine = if *expects_absence { machine.expecting_absence() } else { machine };
+        let (machine, expects_absence) = (self.new_machine(), self.learned.expects_absence);
+        self.locks.entry(key.lease.clone()).or_insert_with(|| {
+            let machine = if expects_absence { machine.expecting_absence() } else { machine };
             Lock::new(Arc::clone(key), machine)
         })
+    }
+
+    /// A machine of the present session.
+    pub(super) fn new_machine(&self) -> LockMachine {
+        let mut machine = LockMachine::new(self.beats.heartbeat.id().clone());
+        if self.learned.patch_refused {
+            machine.refuse_patches();
+        }
+        machine
     }
 
     /// Does what the machine of this lock wants now.
@@ -78,6 +89,10 @@ impl Task {
                 }
                 Step::Write(write) => {
                     self.requests.push(self.sender.write_lock(key, write));
+                    continue;
+                }
+                Step::Join(join) => {
+                    self.requests.push(self.sender.join_lock(key, join));
                     continue;
                 }
                 Step::Sleep(until) => until,
@@ -121,7 +136,7 @@ impl Task {
         match answer {
             Answer::Read(lease, result) => {
                 if let Ok(found) = &result {
-                    self.expects_absence = found.is_none();
+                    self.learned.expects_absence = found.is_none();
                 }
                 if let Some(lock) = self.locks.get_mut(&lease) {
                     let error = result.as_ref().err().cloned();
@@ -133,8 +148,15 @@ impl Task {
             }
             Answer::Write(lease, result) => {
                 if let Some(lock) = self.locks.get_mut(&lease) {
-                    lock.machine.wrote(now, random, outcome(&result));
-                    lock.answered(now, result.err());
+                    match &result {
+                        Err(error) if !error.is_transient() && lock.machine.is_patching() => {
+                            self.refuse_patches(error);
+                        }
+                        _ => {
+                            lock.machine.wrote(now, random, outcome(&result));
+                            lock.answered(now, result.err());
+                        }
+                    }
                 }
                 self.drive(&lease);
             }
@@ -149,6 +171,17 @@ impl Task {
             }
         }
         self.next_jobs();
+    }
+
+    /// The backend does not let this session change parts of a record. Replacing it as a whole does the same with more
+    /// requests.
+    fn refuse_patches(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.learned.patch_refused, true) {
+            tracing::warn!(%error, "without patches, contended locks cost more requests");
+        }
+        for lock in self.locks.values_mut() {
+            lock.machine.refuse_patches();
+        }
     }
 
     /// The state of a record that this session holds, from an event.

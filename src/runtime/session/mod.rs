@@ -43,7 +43,7 @@ use self::{
     beats::Beats,
     elections::Elections,
     requests::Sender,
-    task::{Command, Task},
+    task::{Command, Learned, Task},
     timers::Timers,
 };
 use crate::{
@@ -183,7 +183,7 @@ impl Session {
             orphaned: false,
             listed_at: validity,
             waits: 0,
-            expects_absence: false,
+            learned: Learned::default(),
         };
         tokio::spawn(task.run().instrument(tracing::debug_span!("session", %identity)));
         open.await.unwrap_or_else(|_| Err(closed("session")))?;

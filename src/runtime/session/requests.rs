@@ -13,7 +13,7 @@ use crate::{
     protocol::{
         queue::{
             machine::{Failure, Outcome},
-            record::{LockRecord, LockWrite, StoredLock},
+            record::{Join, LockRecord, LockWrite, StoredLock},
         },
         session::{SessionAnswer, SessionId, SessionRecord, Stored},
     },
@@ -68,6 +68,14 @@ impl Sender {
         let this = self.clone();
         Box::pin(async move {
             let result = this.within(this.store.write_lock(&key, &write)).await;
+            Answer::Write(key.lease.clone(), result)
+        })
+    }
+
+    pub(super) fn join_lock(&self, key: Arc<RecordKey>, join: Join) -> BoxFuture<'static, Answer> {
+        let this = self.clone();
+        Box::pin(async move {
+            let result = this.within(this.store.join_lock(&key, &join)).await;
             Answer::Write(key.lease.clone(), result)
         })
     }

@@ -100,6 +100,15 @@ pub(super) enum Job {
     Observe(SessionId),
 }
 
+/// What a session has learned from answers, for locks that it does not know yet.
+#[derive(Default)]
+pub(super) struct Learned {
+    /// The last record that was read did not exist, so the next unknown one is created without a read.
+    pub(super) expects_absence: bool,
+    /// The backend refuses requests that change parts of a record.
+    pub(super) patch_refused: bool,
+}
+
 /// See the [module](self).
 pub(super) struct Task {
     pub(super) sender: Sender,
@@ -136,8 +145,7 @@ pub(super) struct Task {
     pub(super) listed_at: Moment,
     /// How many locks wait for another session.
     pub(super) waits: u32,
-    /// The last record that was read did not exist, so the next unknown one is created without a read.
-    pub(super) expects_absence: bool,
+    pub(super) learned: Learned,
 }
 
 impl Task {

@@ -12,6 +12,9 @@ const OWN_PREFIX: &str = "leasehold.dev/";
 /// The prefix of the labels that name the sessions which hold a lock.
 const HELD_PREFIX: &str = "held.leasehold.dev/";
 
+/// The prefix of the annotations with the claims that joined the queue of a lock.
+const JOINED_PREFIX: &str = "queue.leasehold.dev/";
+
 /// Compares an object before and after a write by the library.
 pub(crate) fn check(before: &Value, after: &Value) -> Option<Violation> {
     let all = |lease| foreign_fields(lease).collect::<Vec<_>>();
@@ -43,7 +46,7 @@ fn foreign_fields(lease: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
         "" => field != "metadata" && field != "spec",
         "metadata" => !["resourceVersion", "labels", "annotations"].contains(&field),
         "spec" => !OWN_SPEC_FIELDS.contains(&field),
-        _ => !field.starts_with(OWN_PREFIX) && !field.starts_with(HELD_PREFIX),
+        _ => ![OWN_PREFIX, HELD_PREFIX, JOINED_PREFIX].iter().any(|own| field.starts_with(own)),
     })
 }
 

@@ -98,7 +98,7 @@ impl World {
             checks.specs.insert(commit.name.to_string(), (spec, self.now));
         }
         let line = Line::of(lease);
-        for claim in line.holders.iter().chain(&line.queue) {
+        for claim in line.claims() {
             checks.stored_at.entry(claim.nonce.clone()).or_insert(self.now);
         }
         checks.grants.stored(commit.version, &commit.name, line.holders);

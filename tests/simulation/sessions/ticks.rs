@@ -107,11 +107,10 @@ impl World {
         }
         let store = &self.store;
         let line = |name: &str| store.lease(name).map(|lease| Line::of(lease)).unwrap_or_default();
-        let has = |claims: &[Claim], claim: &Claim| claims.iter().any(|one| one.is(claim));
         let violation = self.session_checks.handovers.check(
             self.now,
-            |name, claim| has(&line(name).queue, claim),
-            |name, claim| has(&line(name).holders, claim),
+            |name, claim| line(name).waiting().any(|one| one.is(claim)),
+            |name, claim| line(name).holders.iter().any(|one| one.is(claim)),
         );
         self.report_violation(violation);
     }
@@ -178,7 +177,7 @@ impl World {
                 let is_own = |claim: &&Claim| {
                     own.contains(&claim.session) && self.is_renewed(&claim.session)
                 };
-                let claims = line.holders.iter().chain(&line.queue).filter(is_own).count();
+                let claims = line.claims().filter(is_own).count();
                 let calls = process.calls.values().filter(|call| *call.name == *name).count();
                 let from = self.now.saturating_sub(grace);
                 let failed = self.causes.had_fault(h, &name, from)
@@ -245,8 +244,7 @@ impl World {
         for name in self.lease_names() {
             let line = Line::of(self.store.lease(&name).expect("listed"));
             gone.extend(
-                line.queue
-                    .iter()
+                line.waiting()
                     .filter(|claim| !running(self, &claim.session))
                     .map(|claim| claim.session.clone()),
             );

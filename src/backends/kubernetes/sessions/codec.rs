@@ -15,7 +15,10 @@ use crate::{
     LockQueue,
     api::{error::Result, name::Namespace},
     protocol::{
-        queue::record::{FENCE, LockRecord, LockWrite, StoredLock},
+        queue::{
+            claim::Claim,
+            record::{FENCE, LockRecord, LockWrite, StoredLock, Turn},
+        },
         record::{Record, Versioned},
         session::{SessionId, SessionRecord, Stored},
     },
@@ -27,9 +30,14 @@ use crate::{
 };
 
 /// The prefix of the labels that name the sessions which hold a lock.
-const HELD: &str = "held.leasehold.dev/";
+pub(super) const HELD: &str = "held.leasehold.dev/";
 /// The annotation of a lock with its holders and its queue: see `protocol::queue::line`.
-const QUEUE: &str = "leasehold.dev/queue";
+pub(super) const QUEUE: &str = "leasehold.dev/queue";
+/// The prefix of the annotations with the claims that joined since the last write of the queue.
+pub(super) const JOINED: &str = "queue.leasehold.dev/";
+/// The annotations with the counters of a lock: see `protocol::queue::record::Turn`.
+pub(super) const TURN: &str = "leasehold.dev/turn";
+pub(super) const EPOCH: &str = "leasehold.dev/epoch";
 /// The annotation of a session with the identity of its process.
 const IDENTITY: &str = "leasehold.dev/identity";
 
@@ -130,7 +138,31 @@ fn decode_any_lock(object: &Value) -> Result<StoredLock> {
 fn judge(record: &Record, object: &Value) -> LockRecord {
     let line = object["metadata"]["annotations"][QUEUE].as_str();
     let spec = || Arc::from(object["spec"].to_string());
-    LockRecord::judge(record.holder.as_deref(), line, record.lives(), spec)
+    let judged =
+        LockRecord::judge(record.holder.as_deref(), line, joined(object), record.lives(), spec);
+    judged.with_turn(turn(object))
+}
+
+/// The claims that joined since the last write of the queue. One that cannot be read is left alone.
+fn joined(object: &Value) -> Vec<Claim> {
+    let annotations = object["metadata"]["annotations"].as_object();
+    let joined = annotations.into_iter().flatten().filter(|(key, _)| key.starts_with(JOINED));
+    let claims = joined.filter_map(|(key, text)| {
+        let claim: Claim = text.as_str()?.parse().ok()?;
+        (key[JOINED.len()..] == claim.nonce.to_string()).then_some(claim)
+    });
+    claims.collect()
+}
+
+/// The counters of a record, if a patch may change it: all that a patch tests or adds to is there, and the next write
+/// need not end the tracking of field managers.
+fn turn(object: &Value) -> Option<Turn> {
+    let metadata = &object["metadata"];
+    let number = |key: &str| metadata["annotations"][key].as_str()?.parse().ok();
+    let turn = Turn { number: number(TURN)?, epoch: number(EPOCH)? };
+    let complete = metadata["labels"].is_object() && object["spec"]["holderIdentity"].is_string();
+    let repairs = is_tracked(metadata) || metadata["managedFields"] == json!([{}]);
+    (complete && !repairs).then_some(turn)
 }
 
 /// The claims of sessions in a listed or watched object, if there is or was one.
@@ -165,18 +197,28 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -
         Some(base) => base.whole.object(),
         None => new_object(key, extras),
     };
+    untrack(&mut object);
     let metadata = map(&mut object, "metadata");
     set_base(metadata, write.base.as_ref().map(|base| &base.version));
-    untrack(metadata);
     set_labels_and_annotations(metadata, key);
-    field(metadata, "annotations").insert(QUEUE.into(), write.line.to_text().into());
+    let annotations = field(metadata, "annotations");
+    annotations.insert(QUEUE.into(), write.line.to_text().into());
+    annotations.insert(TURN.into(), write.turn.number.to_string().into());
+    annotations.insert(EPOCH.into(), write.turn.epoch.to_string().into());
+    for claim in write.taken() {
+        annotations.remove(&format!("{JOINED}{}", claim.nonce));
+    }
     if write.changes_holders {
         let labels = field(metadata, "labels");
         labels.retain(|label, _| !label.starts_with(HELD));
         for session in write.line.held_by() {
             labels.insert(held_label(session.as_str()), "".into());
         }
-        set_spec(map(&mut object, "spec"), write);
+        let fields = holder_fields(&object["spec"], write);
+        let spec = map(&mut object, "spec");
+        for (field, value) in fields {
+            spec.insert(field.into(), value);
+        }
     } else {
         map(&mut object, "spec");
     }
@@ -185,25 +227,33 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -
 
 /// Ends the tracking of field managers if all fields are those of this crate: each later write costs the server less.
 /// The process that created a contended lock may not be the next to write it, so any of them does that.
-fn untrack(metadata: &mut Map<String, Value>) {
-    let managers = metadata.get("managedFields").and_then(Value::as_array);
-    let own = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Update";
-    if managers.is_some_and(|managers| !managers.is_empty() && managers.iter().all(own)) {
-        metadata.insert("managedFields".into(), json!([{}]));
+fn untrack(object: &mut Value) {
+    if is_tracked(&object["metadata"]) {
+        map(object, "metadata").insert("managedFields".into(), json!([{}]));
     }
 }
 
-fn set_spec(spec: &mut Map<String, Value>, write: &LockWrite) {
+/// The server tracks managers of fields, and all fields are those of this crate.
+fn is_tracked(metadata: &Value) -> bool {
+    let managers = metadata["managedFields"].as_array();
+    let own = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Update";
+    managers.is_some_and(|managers| !managers.is_empty() && managers.iter().all(own))
+}
+
+/// The fields of `spec` that name the holder.
+pub(super) fn holder_fields(spec: &Value, write: &LockWrite) -> [(&'static str, Value); 5] {
     let now = Value::from(format!("{:.6}", wall_clock()));
     let holder = write.line.holder().map_or("", |session| session.as_str());
-    let transitions = spec.get("leaseTransitions").and_then(Value::as_i64).unwrap_or(0);
+    let transitions = spec["leaseTransitions"].as_i64().unwrap_or(0);
     // For people; never a token, because it starts again after a deletion.
     let transitions = i32::try_from(transitions + 1).ok().filter(|&n| n > 0).unwrap_or(0);
-    spec.insert("holderIdentity".into(), holder.into());
-    spec.insert("leaseDurationSeconds".into(), lives(FENCE).into());
-    spec.insert("leaseTransitions".into(), transitions.into());
-    spec.insert("acquireTime".into(), now.clone());
-    spec.insert("renewTime".into(), now);
+    [
+        ("holderIdentity", holder.into()),
+        ("leaseDurationSeconds", lives(FENCE).into()),
+        ("leaseTransitions", transitions.into()),
+        ("acquireTime", now.clone()),
+        ("renewTime", now),
+    ]
 }
 
 const fn lives(fence: Duration) -> u64 {

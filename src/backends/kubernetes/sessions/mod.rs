@@ -2,6 +2,7 @@
 
 pub(super) mod codec;
 pub(super) mod inspect;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use super::{
     BACKEND,
     codec::untrack_created,
-    error::{RequestContext, RequestFailure},
+    error::{PATCH, RequestContext, RequestFailure},
     http::{LEASES, Selection, delete_version, leases},
     store::Leases,
 };
@@ -25,7 +26,7 @@ use crate::{
         name::{LeaseName, Namespace},
     },
     protocol::{
-        queue::record::{LockRecord, LockWrite, StoredLock},
+        queue::record::{Condition, Join, LockRecord, LockWrite, StoredLock},
         session::{SessionId, SessionRecord, Stored},
     },
     store::{
@@ -79,6 +80,20 @@ impl Leases {
                 Ok(Some(object))
             }
             // 404 to an update: the object that the write was conditional on was deleted.
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(None),
+            Err(other) => Err(other.into_error(&context)),
+        }
+    }
+}
+
+impl Leases {
+    /// Changes parts of the record of a lock. `None` if it is not the one that the patch was conditional on.
+    async fn patch(&self, key: &RecordKey, operations: &[Value]) -> Result<Option<Value>> {
+        let (address, lease) = (address(key), key.lease.as_str());
+        let context = address.context(PATCH);
+        let request = patch::request(&key.namespace, lease, operations);
+        match self.http.send(request, &context).await {
+            Ok(object) => Ok(Some(object)),
             Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(None),
             Err(other) => Err(other.into_error(&context)),
         }
@@ -189,12 +204,22 @@ impl SessionStore for Leases {
         write: &'a LockWrite,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
         Box::pin(async move {
-            let object = codec::encode_lock(key, write, &self.extras);
-            match self.put(&address(key), write.base.is_none(), &object).await? {
-                Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, &object)?))),
-                None => Ok(Put::Conflict),
-            }
+            let stored = if let (Some(base), Condition::Turn) = (&write.base, write.condition) {
+                self.patch(key, &patch::line(base, write)).await?
+            } else {
+                let object = codec::encode_lock(key, write, &self.extras);
+                self.put(&address(key), write.base.is_none(), &object).await?
+            };
+            put_lock(key, stored)
         })
+    }
+
+    fn join_lock<'a>(
+        &'a self,
+        key: &'a RecordKey,
+        join: &'a Join,
+    ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
+        Box::pin(async move { put_lock(key, self.patch(key, &patch::join(join)).await?) })
     }
 
     fn list_held<'a>(
@@ -223,6 +248,13 @@ impl SessionStore for Leases {
     fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
         let scope = Scope::Record(key.namespace.clone(), key.lease.clone());
         watch::watch(self.http.clone(), Selection::Scope(scope))
+    }
+}
+
+fn put_lock(key: &RecordKey, stored: Option<Value>) -> Result<Put<LockRecord>> {
+    match stored {
+        Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, &object)?))),
+        None => Ok(Put::Conflict),
     }
 }
 

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::codec::{decode_held, decode_lock, decode_session, encode_lock, encode_session};
+use super::{
+    codec::{decode_held, decode_lock, decode_session, encode_lock, encode_session},
+    patch,
+};
 use crate::{
     api::name::{LeaseName, Name, Namespace},
     backends::kubernetes::codec::Extras,
@@ -12,7 +15,7 @@ use crate::{
         queue::{
             claim::{Claim, Mode},
             line::Line,
-            record::LockWrite,
+            record::{Condition, Join, LockWrite, Turn},
         },
         record::Nonce,
         session::{SessionId, SessionRecord},
@@ -53,7 +56,9 @@ fn as_stored(mut object: Value, version: &str) -> Value {
 
 fn write(base: Option<&Value>, line: Line, changes_holders: bool) -> Value {
     let base = base.map(|base| Arc::new(decode_lock(&key(), base).unwrap()));
-    encode_lock(&key(), &LockWrite { base, line, changes_holders }, &Extras::default())
+    let (condition, turn) = (Condition::Version, Turn::default());
+    let write = LockWrite { base, condition, line, turn, changes_holders };
+    encode_lock(&key(), &write, &Extras::default())
 }
 
 #[test]
@@ -142,4 +147,85 @@ fn a_response_about_another_object_is_refused() {
     other["metadata"]["name"] = "other".into();
     assert!(decode_lock(&key(), &stored).is_ok() && decode_lock(&key(), &other).is_err());
     assert!(decode_session(&session('a'), &stored).is_err());
+}
+
+/// The object with what a patch needs, in turn 3.
+fn patchable() -> Value {
+    let mut object = as_stored(write(None, line(&['a']), true), "5");
+    object["metadata"]["annotations"]["leasehold.dev/turn"] = "3".into();
+    object["metadata"]["annotations"]["leasehold.dev/epoch"] = "1".into();
+    object
+}
+
+#[test]
+fn a_record_is_patched_only_if_all_is_there_that_a_patch_tests_and_the_field_managers_are_settled()
+{
+    let turn = |object: &Value| decode_lock(&key(), object).unwrap().record.turn;
+    assert_eq!(turn(&patchable()), Some(Turn { number: 3, epoch: 1 }));
+    let without = |path: &str| {
+        let mut object = patchable();
+        *object.pointer_mut(path).unwrap() = Value::Null;
+        turn(&object)
+    };
+    for path in [
+        "/metadata/annotations/leasehold.dev~1turn",
+        "/metadata/annotations/leasehold.dev~1epoch",
+        "/metadata/labels",
+        "/spec/holderIdentity",
+    ] {
+        assert_eq!(without(path), None, "{path}");
+    }
+    let managed = |managers: Value| {
+        let mut object = patchable();
+        object["metadata"]["managedFields"] = managers;
+        turn(&object).is_some()
+    };
+    let by = |manager: &str| json!({ "manager": manager, "operation": "Update" });
+    assert!(!managed(json!([by("leasehold")])), "the next write ends the tracking");
+    assert!(!managed(json!([{}])), "it was created just now");
+    assert!(managed(json!([by("leasehold"), by("kubectl")])), "others' fields stay tracked");
+}
+
+#[test]
+fn a_patch_tests_the_object_its_holder_and_its_turn_and_adds_the_line_and_the_labels() {
+    let mut object = patchable();
+    let joined = Claim { session: session('c'), nonce: Nonce(3), mode: Mode::Shared };
+    object["metadata"]["annotations"]["queue.leasehold.dev/0000000000000003"] =
+        joined.to_string().into();
+    object["metadata"]["annotations"]["queue.leasehold.dev/0000000000000004"] = "broken".into();
+    let base = Arc::new(decode_lock(&key(), &object).unwrap());
+    assert_eq!(base.record.line.joined, std::slice::from_ref(&joined));
+
+    let (condition, turn) = (Condition::Turn, Turn { number: 4, epoch: 1 });
+    let base = Some(base);
+    let write = LockWrite { base, condition, line: line(&['b']), turn, changes_holders: true };
+    let operations = patch::line(write.base.as_ref().unwrap(), &write);
+    let operation = |op: &str, path: &str| {
+        let found = operations.iter().find(|one| one["op"] == op && one["path"] == path);
+        found.unwrap_or_else(|| panic!("no {op} of {path}: {operations:?}"))["value"].clone()
+    };
+    assert_eq!(operation("test", "/metadata/uid"), "u");
+    assert_eq!(operation("test", "/spec/holderIdentity"), session('a').as_str());
+    assert_eq!(operation("test", "/metadata/annotations/leasehold.dev~1turn"), "3");
+    assert_eq!(operation("add", "/metadata/annotations/leasehold.dev~1turn"), "4");
+    assert_eq!(operation("add", "/spec/holderIdentity"), session('b').as_str());
+    operation("remove", "/metadata/annotations/queue.leasehold.dev~10000000000000003");
+    operation("remove", &format!("/metadata/labels/held.leasehold.dev~1{}", session('a').as_str()));
+    operation("add", &format!("/metadata/labels/held.leasehold.dev~1{}", session('b').as_str()));
+    let text = operation("add", "/metadata/annotations/leasehold.dev~1queue");
+    assert_eq!(text, line(&['b']).to_text());
+    let epochs = operations.iter().filter(|one| one["path"].as_str().unwrap().ends_with("epoch"));
+    assert_eq!(epochs.count(), 0, "the same epoch");
+
+    let join = Join { base: write.base.unwrap(), epoch: 1, claims: vec![joined] };
+    let added = "/metadata/annotations/queue.leasehold.dev~10000000000000003";
+    let claim = format!("{}/0000000000000003/shared", session('c').as_str());
+    assert_eq!(
+        patch::join(&join),
+        [
+            json!({ "op": "test", "path": "/metadata/uid", "value": "u" }),
+            json!({ "op": "test", "path": "/metadata/annotations/leasehold.dev~1epoch", "value": "1" }),
+            json!({ "op": "add", "path": added, "value": claim }),
+        ]
+    );
 }

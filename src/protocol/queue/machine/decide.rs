@@ -4,19 +4,27 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     Event, FOREIGN_POLL, FULL_PAUSE, Flight, Interest, Known, LockMachine, MANY, NEAR, Step,
-    StoredLock, Unresolved, part,
+    StoredLock, part,
+    unresolved::{Basis, Unresolved},
 };
 use crate::{
     protocol::{
         queue::{
             claim::Claim,
             line::{Line, MAX_QUEUE},
-            record::LockWrite,
+            record::{Condition, LockWrite, Turn},
         },
         session::SessionId,
     },
     util::clock::Moment,
 };
+
+/// What a write makes new, so that an earlier request without an answer cannot be stored any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fence {
+    Version,
+    Epoch,
+}
 
 impl LockMachine {
     /// What to do now. After a request, nothing until its answer.
@@ -28,6 +36,9 @@ impl LockMachine {
         if !self.has_work() {
             let rest = self.claims.is_empty() && now >= self.curious_until;
             return if rest { Step::Idle } else { Step::Sleep(self.rest_until()) };
+        }
+        if let Some(step) = self.join_turned() {
+            return step;
         }
         if now < self.pause_until {
             return Step::Sleep(self.pause_until);
@@ -42,20 +53,33 @@ impl LockMachine {
             Known::Present(found) => Some(Arc::clone(found)),
         };
         self.suspect(now, base.as_deref());
-        let (mut line, foreign_holds) = self.desired(now, base.as_deref());
+        let (mut line, joins, foreign_holds) = self.desired(now, base.as_deref());
         let unchanged = match &base {
             Some(base) => {
                 line == base.record.line && (base.record.foreign.is_none() || foreign_holds)
             }
             None => line == Line::default(),
         };
-        if unchanged && !self.must_fence(base.as_deref()) {
+        let fence = self.must_fence(base.as_deref());
+        if unchanged
+            && fence.is_none()
+            && let Some(base) = base.as_ref().filter(|_| !joins.is_empty())
+        {
+            return self.send_join(base, joins);
+        }
+        for claim in joins {
+            line.enqueue(claim);
+        }
+        if !foreign_holds {
+            line.promote();
+        }
+        if unchanged && fence.is_none() {
             return self.wait(now, random, base.as_deref());
         }
         if unchanged {
             line.touch();
         }
-        self.send_write(base, line, foreign_holds)
+        self.send_write(base, line, fence == Some(Fence::Epoch), foreign_holds)
     }
 
     /// The other sessions that a waiting claim depends on.
@@ -65,21 +89,22 @@ impl LockMachine {
         let often = self.me.ttl() / 3;
         let holders = line.holders.iter().map(|holder| &holder.claim.session);
         // A claim outside a full queue depends on all in it, because all of them may have crashed.
-        let place = self.position().or_else(|| self.is_outside().then_some(line.queue.len()));
+        let place = self.position().or_else(|| self.is_outside().then_some(line.length()));
         let (sessions, every): (Vec<_>, _) = match place {
             None if now < self.curious_until => (holders.collect(), often),
             None => return Vec::new(),
             Some(0) => (holders.collect(), often),
             Some(position) => {
-                let mut ahead = line.queue[..position].iter().map(|claim| &claim.session);
+                let ahead = line.waiting().take(position).map(|claim| &claim.session);
+                let ahead: Vec<_> = ahead.collect();
                 // One was over among those ahead: more may have ended with it, and all take the same time.
                 if now < self.suspicious_until
-                    || ahead.clone().any(|session| self.over.contains(session))
+                    || ahead.iter().any(|session| self.over.contains(*session))
                 {
                     (holders.chain(ahead).collect(), often)
                 } else {
                     let every = if position < NEAR { often } else { self.me.ttl() };
-                    (holders.chain(ahead.next_back()).collect(), every)
+                    (holders.chain(ahead.last().copied()).collect(), every)
                 }
             }
         };
@@ -94,7 +119,7 @@ impl LockMachine {
     /// observed for longer than their time to live, or each of them would delay the lock by a time to live of its own.
     fn suspect(&mut self, now: Moment, base: Option<&StoredLock>) {
         let is_over = |claim: &Claim| self.over.contains(&claim.session);
-        if base.is_some_and(|base| base.record.line.queue.iter().any(is_over)) {
+        if base.is_some_and(|base| base.record.line.waiting().any(is_over)) {
             self.suspicious_until = now + self.me.ttl() / 2 * 3;
         }
     }
@@ -112,7 +137,7 @@ impl LockMachine {
 
     /// A claim of this session waits outside a full queue.
     fn is_outside(&self) -> bool {
-        let full = |found: &Arc<StoredLock>| found.record.line.queue.len() >= MAX_QUEUE;
+        let full = |found: &Arc<StoredLock>| found.record.line.length() >= MAX_QUEUE;
         self.record().is_some_and(full)
             && self.claims.iter().any(|claim| !claim.is_held() && !claim.try_once)
     }
@@ -122,7 +147,8 @@ impl LockMachine {
         // After a conflict or a loss it is not known what is left of this session in the record.
         let unknown = self.outdated && self.is_held();
         let leaving = self.unlabelled || !self.leaving.is_empty();
-        waiting || unknown || leaving || self.has_unwanted() || self.has_unstated_token()
+        let owes = self.owes && !self.outdated;
+        waiting || unknown || leaving || owes || self.has_unwanted() || self.has_unstated_token()
     }
 
     fn rest_until(&self) -> Moment {
@@ -135,7 +161,7 @@ impl LockMachine {
         let Some(found) = self.record() else { return false };
         let line = &found.record.line;
         let holders = line.holders.iter().map(|holder| &holder.claim);
-        holders.chain(&line.queue).any(|claim| {
+        holders.chain(line.waiting()).any(|claim| {
             claim.session == self.me && !self.claims.iter().any(|own| own.nonce == claim.nonce)
         })
     }
@@ -145,17 +171,16 @@ impl LockMachine {
         if self.outdated || self.leaving.is_empty() {
             return;
         }
-        let (version, line) = match &self.known {
+        let found = match &self.known {
             Known::Nothing => return,
-            Known::Absent => (0, Line::default()),
-            Known::Present(found) => (found.version.number.get(), found.record.line.clone()),
+            Known::Absent => None,
+            Known::Present(found) => Some(&**found),
         };
         let Self { me, unresolved, leaving, events, .. } = self;
         leaving.retain(|&nonce| {
-            let present = line.held(me, nonce).is_some() || line.position(me, nonce).is_some();
-            let may_come = unresolved
-                .iter()
-                .any(|write| write.base == version && write.nonces.contains(&nonce));
+            let present = found.is_some_and(|found| found.record.line.has(me, nonce));
+            let mut may_come = unresolved.iter().filter(|request| request.basis.fits(found));
+            let may_come = may_come.any(|request| request.nonces.contains(&nonce));
             if !present && !may_come {
                 events.push(Event::Left { nonce });
             }
@@ -163,17 +188,22 @@ impl LockMachine {
         });
     }
 
-    /// A write without an answer may still be stored on exactly this version, with a claim that is not wanted any more.
-    /// A newer version makes that impossible.
-    fn must_fence(&self, base: Option<&StoredLock>) -> bool {
-        let version = base.map_or(0, |base| base.version.number.get());
-        self.unresolved.iter().any(|write| {
-            write.base == version && write.nonces.iter().any(|nonce| self.leaving.contains(nonce))
-        })
+    /// A request without an answer may still be stored on this state, with a claim that is not wanted any more. A newer
+    /// state makes that impossible: what must be new in it.
+    fn must_fence(&self, base: Option<&StoredLock>) -> Option<Fence> {
+        let unwanted = self.unresolved.iter().filter(|request| {
+            request.basis.fits(base)
+                && request.nonces.iter().any(|nonce| self.leaving.contains(nonce))
+        });
+        let fence = |request: &Unresolved| match request.basis {
+            Basis::Epoch { .. } => Fence::Epoch,
+            _ => Fence::Version,
+        };
+        unwanted.map(fence).max()
     }
 
-    /// The line to write, and whether a foreign holder still has the lock.
-    fn desired(&self, now: Moment, base: Option<&StoredLock>) -> (Line, bool) {
+    /// The line to write, the claims that only join it, and whether a foreign holder still has the lock.
+    fn desired(&self, now: Moment, base: Option<&StoredLock>) -> (Line, Vec<Claim>, bool) {
         let mut line = base.map(|base| base.record.line.clone()).unwrap_or_default();
         let foreign = base.and_then(|base| base.record.foreign.as_ref());
         let foreign_holds = foreign.is_some_and(|foreign| now < self.foreign_until(foreign.lives));
@@ -184,22 +214,34 @@ impl LockMachine {
                 line.promote();
             }
         };
+        promote(&mut line);
+        let may_join = !self.joins.refused && base.is_some_and(|base| base.record.turn.is_some());
+        let mut joins = Vec::new();
         // The order of claims is that of the calls.
-        for claim in self.claims.iter().filter(|claim| !claim.is_held()) {
-            let (nonce, mode) = (claim.nonce, claim.mode);
+        for wanted in self.claims.iter().filter(|claim| !claim.is_held()) {
+            let (nonce, mode) = (wanted.nonce, wanted.mode);
+            let claim = Claim { session: self.me.clone(), nonce, mode };
             if line.first().is_some_and(|first| !first.mode.mixes(mode)) {
                 continue;
             }
             let mut tried = line.clone();
-            tried.enqueue(Claim { session: self.me.clone(), nonce, mode });
+            if !tried.enqueue(claim.clone()) {
+                continue;
+            }
             promote(&mut tried);
-            if !claim.try_once || tried.held(&self.me, nonce).is_some() {
+            let granted = tried.held(&self.me, nonce).is_some();
+            // A claim that has to wait needs no condition: it changes nothing of what is there.
+            let may_join = may_join && wanted.may_join();
+            // What was known before the call is probably not true of a lock that many want.
+            let doubted = self.joins.contended && self.known_at < wanted.since;
+            if may_join && (!granted || doubted) {
+                joins.push(claim);
+            } else if granted || !wanted.try_once {
                 line = tried;
             }
         }
-        promote(&mut line);
         self.describe_candidates(&mut line);
-        (line, foreign_holds)
+        (line, joins, foreign_holds)
     }
 
     /// Describes the candidates that made this session's claims. A leader states its token, which is known only now.
@@ -235,12 +277,13 @@ impl LockMachine {
         &mut self,
         base: Option<Arc<StoredLock>>,
         line: Line,
+        new_epoch: bool,
         foreign_holds: bool,
     ) -> Step {
         let mut nonces = Vec::new();
         for claim in self.claims.iter_mut().filter(|claim| !claim.is_held()) {
             let nonce = claim.nonce;
-            if line.held(&self.me, nonce).is_some() || line.position(&self.me, nonce).is_some() {
+            if line.has(&self.me, nonce) {
                 claim.sent = true;
                 nonces.push(nonce);
             }
@@ -250,8 +293,20 @@ impl LockMachine {
             && base.as_ref().is_none_or(|base| {
                 base.record.foreign.is_some() || base.record.line.holders != line.holders
             });
-        self.flight = Some(Flight::Write(Unresolved { base: version, nonces }));
-        Step::Write(LockWrite { base, line, changes_holders })
+        let (condition, turn) = match &base {
+            None => (Condition::Version, Turn::default().next(true)),
+            Some(base) => match base.record.turn {
+                Some(turn) if base.record.foreign.is_none() && !self.joins.refused => {
+                    (Condition::Turn, turn.next(new_epoch))
+                }
+                Some(turn) => (Condition::Version, turn.next(new_epoch)),
+                // Larger than those that this object may have had.
+                None => (Condition::Version, Turn { number: version, epoch: version }),
+            },
+        };
+        let (basis, patch) = (Basis::of(base.as_deref(), condition), condition == Condition::Turn);
+        self.flight = Some(Flight::Write { write: Unresolved { basis, nonces }, version, patch });
+        Step::Write(LockWrite { base, condition, line, turn, changes_holders })
     }
 
     /// Nothing to write: answers single tries and misfits, and reads again after a while.
@@ -293,7 +348,7 @@ impl LockMachine {
                 often.max(self.me.ttl() / MANY * self.waits.min(MANY))
             }
             Some(_) => self.me.ttl(),
-            None if line.is_some_and(|line| line.queue.len() >= MAX_QUEUE) => return None,
+            None if line.is_some_and(|line| line.length() >= MAX_QUEUE) => return None,
             None => often,
         })
     }

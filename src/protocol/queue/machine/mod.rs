@@ -14,11 +14,15 @@
 //! of that state is its token. A state older than one that was processed is ignored everywhere.
 
 mod decide;
+mod joins;
 mod step;
+mod unresolved;
 
 use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
 
+use self::joins::Joins;
 pub(crate) use self::step::{Event, Failure, Interest, Outcome, Step};
+use self::unresolved::{Basis, Unresolved, note};
 use super::{candidate::Candidate, claim::Mode, record::StoredLock};
 use crate::{
     api::error::Loss,
@@ -77,18 +81,19 @@ struct Wanted {
     candidate: Option<Arc<Candidate>>,
 }
 
-/// A write whose outcome is not known.
-#[derive(Clone, Debug)]
-struct Unresolved {
-    /// The version that it was conditional on, and zero for a create.
-    base: u64,
-    nonces: Vec<Nonce>,
-}
-
 #[derive(Clone, Debug)]
 enum Flight {
-    Read { mark: u64 },
-    Write(Unresolved),
+    Read {
+        mark: u64,
+    },
+    Write {
+        write: Unresolved,
+        /// The version of its base, and zero for a create.
+        version: u64,
+        /// It changes parts of the record instead of replacing it.
+        patch: bool,
+    },
+    Join(Unresolved),
 }
 
 /// See the [module](self).
@@ -103,6 +108,9 @@ pub(crate) struct LockMachine {
     sights: u64,
     /// A conflict or an unknown outcome: what is known may not be the present state.
     outdated: bool,
+    /// A write of this session let a claim wait that fits next to the holders: it joined meanwhile, and saw the lock held.
+    owes: bool,
+    joins: Joins,
     /// The label is gone from a record that was held: the record may still name a claim of this session.
     unlabelled: bool,
     claims: Vec<Wanted>,
@@ -139,6 +147,8 @@ impl LockMachine {
             known_at: Moment::from_nanos(0),
             sights: 0,
             outdated: false,
+            owes: false,
+            joins: Joins::NONE,
             unlabelled: false,
             claims: Vec::new(),
             leaving: Vec::new(),
@@ -198,10 +208,7 @@ impl LockMachine {
 
     /// Whether this session's claim with this nonce is in the record.
     pub(crate) fn is_listed(&self, nonce: Nonce) -> bool {
-        self.record().is_some_and(|found| {
-            let line = &found.record.line;
-            line.held(&self.me, nonce).is_some() || line.position(&self.me, nonce).is_some()
-        })
+        self.record().is_some_and(|found| found.record.line.has(&self.me, nonce))
     }
 
     /// Gives a claim up: a release if it is held, otherwise a cancel. Nothing is held through it from now on.
@@ -245,11 +252,11 @@ impl LockMachine {
 
     /// Another session waits for a lock that this one holds.
     pub(crate) fn is_requested(&self) -> bool {
-        self.is_held() && self.record().is_some_and(|found| !found.record.line.queue.is_empty())
+        self.is_held() && self.record().is_some_and(|found| found.record.line.length() > 0)
     }
 
     /// A state from a watch or a list.
-    pub(crate) fn seen(&mut self, now: Moment, state: Arc<StoredLock>) {
+    pub(crate) fn seen(&mut self, now: Moment, mut state: Arc<StoredLock>) {
         let version = state.version.number.get();
         let filled = version == self.mark && matches!(self.known, Known::Nothing);
         if version < self.mark || version == self.mark && !filled {
@@ -257,12 +264,13 @@ impl LockMachine {
         }
         let replaced = self.record().is_some_and(|known| known.version.uid != state.version.uid);
         self.mark = version;
-        self.outdated = false;
-        self.unlabelled = false;
+        (self.outdated, self.unlabelled) = (false, false);
+        (self.owes, self.joins.turned) = (false, false);
+        self.order_joined(&mut state);
         self.sights += 1;
         self.known_at = now;
         self.poll_at = None;
-        self.unresolved.retain(|write| write.base >= version);
+        self.unresolved.retain(|request| !request.basis.is_past(&state));
         let foreign = |state: &StoredLock| state.record.foreign.as_ref().map(|f| f.spec.clone());
         let before = self.record().and_then(|known| foreign(known));
         if foreign(&state) != before {
@@ -340,7 +348,7 @@ impl LockMachine {
                 self.known = Known::Absent;
                 self.known_at = now;
                 self.lose_held(Loss::Deleted);
-                self.unresolved.retain(|write| write.base == 0);
+                self.unresolved.retain(|request| request.basis.fits(None));
             }
             Err(failure) => self.read_failed(now, random, failure),
         }
@@ -348,23 +356,49 @@ impl LockMachine {
 
     /// The outcome of a write.
     pub(crate) fn wrote(&mut self, now: Moment, random: u64, outcome: Outcome) {
-        let Some(Flight::Write(write)) = self.flight.take() else { return };
-        match outcome {
-            // Nothing was changed: another program takes each change back.
-            Outcome::Stored(state) if state.version.number.get() <= write.base => {
-                self.write_failed(now, random, Failure::default());
+        let request = match self.flight.take() {
+            Some(Flight::Write { write, version, .. }) => {
+                // Nothing was changed: another program takes each change back.
+                if matches!(&outcome, Outcome::Stored(state) if state.version.number.get() <= version)
+                {
+                    return self.write_failed(now, random, Failure::default());
+                }
+                write
             }
+            Some(Flight::Join(join)) => {
+                let lacks = |state: &StoredLock, nonce| !state.record.line.has(&self.me, nonce);
+                if let Outcome::Stored(state) = &outcome
+                    && join.nonces.iter().any(|nonce| lacks(state, *nonce))
+                {
+                    return self.write_failed(now, random, Failure::default());
+                }
+                join
+            }
+            other => return self.flight = other,
+        };
+        (self.owes, self.joins.turned) = (false, false);
+        match outcome {
             Outcome::Stored(state) => {
                 (self.failures, self.failed_writes, self.conflicts) = (0, 0, 0);
+                let turn = |found: &Arc<StoredLock>| found.record.turn.map(|turn| turn.number);
+                if self.record().and_then(turn) == turn(&state) {
+                    self.joins.contended = false;
+                }
                 self.seen(now, state);
+                self.owes = self.record().is_some_and(|found| {
+                    found.record.foreign.is_none() && found.record.line.may_promote()
+                });
             }
             Outcome::Conflict => {
-                // An event may have brought a newer state than the one that the write was conditional on.
-                if self.record().is_some_and(|found| found.version.number.get() > write.base) {
+                // An event may have brought a newer state than the one that the request was conditional on.
+                if self.record().is_some_and(|found| request.basis.is_past(found)) {
                     return;
                 }
                 self.outdated = true;
                 self.failed_writes = 0;
+                if matches!(request.basis, Basis::Turn { .. }) && !self.is_held() {
+                    (self.joins.turned, self.joins.contended) = (true, true);
+                }
                 if self.expects_events() {
                     self.event_until = now + EVENT_PAUSE;
                     return;
@@ -375,22 +409,10 @@ impl LockMachine {
             }
             Outcome::Failed(failure) => {
                 if !failure.refused {
-                    self.note_unresolved(write);
+                    note(&mut self.unresolved, request);
                 }
                 self.write_failed(now, random, failure);
             }
-        }
-    }
-
-    /// Writes on the same version are remembered as one, because only one of them can be stored.
-    fn note_unresolved(&mut self, write: Unresolved) {
-        match self.unresolved.iter_mut().find(|one| one.base == write.base) {
-            Some(one) => {
-                let new = write.nonces.into_iter().filter(|nonce| !one.nonces.contains(nonce));
-                let new: Vec<_> = new.collect();
-                one.nonces.extend(new);
-            }
-            None => self.unresolved.push(write),
         }
     }
 
@@ -440,6 +462,11 @@ impl Wanted {
             Phase::Waiting => None,
             Phase::Held { token } => Some(token),
         }
+    }
+
+    /// It may be added without a condition. The description of a candidate is part of the line.
+    const fn may_join(&self) -> bool {
+        !self.try_once && self.candidate.is_none()
     }
 
     const fn is_held(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::{
     protocol::{
         queue::{
             claim::Mode,
-            record::{LockWrite, StoredLock},
+            record::{Join, LockWrite, StoredLock},
         },
         record::Nonce,
         session::SessionId,
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) enum Step {
     Read,
     Write(LockWrite),
+    Join(Join),
     /// Nothing to send before this moment.
     Sleep(Moment),
     /// Nothing is wanted, and nothing is left in the record.

@@ -6,7 +6,7 @@ use super::{
     super::{
         line::Line,
         machine::{Event, Failure, Outcome, Step},
-        record::{Foreign, StoredLock},
+        record::{Foreign, StoredLock, Turn},
     },
     machine::{TTL, at, holding, line, lost, reads, stored, waiting, wanting, write},
     session,
@@ -92,7 +92,7 @@ fn a_foreign_tenure_is_respected_until_it_is_unchanged_for_its_ttl_and_a_tenth()
                 machine.read(now, 0, Ok(Some(foreign(version, &sent.line, "two"))));
             }
             Step::Write(sent) => break sent,
-            Step::Idle => panic!("idle"),
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!(now, at(1) + TTL + TTL / 10);
@@ -109,17 +109,20 @@ fn a_foreign_takeover_ends_the_tenure() {
 #[test]
 fn a_backend_that_answers_each_read_and_fails_each_write_gets_a_bounded_number_of_requests() {
     let hour = at(3_600_000);
-    for stale in [false, true] {
+    for (stale, joins) in [(false, false), (true, false), (false, true), (true, true)] {
         let (mut machine, mut now, mut sent) = (wanting(), at(0), 0);
-        let present = stored(4, &line(&[('b', 9)]));
+        let mut present = stored(4, &line(&[('b', 9)]));
+        Arc::make_mut(&mut present).record.turn = joins.then(Turn::default);
         while now < hour {
             match machine.next(now, 0) {
                 Step::Read => machine.read(now, 0, Ok(Some(Arc::clone(&present)))),
                 // A write that changes nothing, because a webhook takes its change back.
-                Step::Write(_) if stale => {
+                Step::Write(_) | Step::Join(_) if stale => {
                     machine.wrote(now, 0, Outcome::Stored(Arc::clone(&present)));
                 }
-                Step::Write(_) => machine.wrote(now, 0, Outcome::Failed(Failure::default())),
+                Step::Write(_) | Step::Join(_) => {
+                    machine.wrote(now, 0, Outcome::Failed(Failure::default()));
+                }
                 Step::Sleep(until) => {
                     now = until;
                     continue;

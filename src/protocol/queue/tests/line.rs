@@ -176,7 +176,7 @@ fn the_holder_in_the_spec_decides_whose_tenure_it_is() {
     line.promote();
     let text = line.to_text();
     let judge = |holder: Option<&str>, line: Option<&str>| {
-        LockRecord::judge(holder, line, Duration::from_secs(15), || Arc::from("spec"))
+        LockRecord::judge(holder, line, Vec::new(), Duration::from_secs(15), || Arc::from("spec"))
     };
     let own = session('a');
 

@@ -28,7 +28,7 @@ pub(super) fn at(millis: u64) -> Moment {
 
 pub(super) fn stored(version: u64, line: &Line) -> Arc<StoredLock> {
     let version = Version { number: NonZeroU64::new(version).unwrap(), uid: "u".into() };
-    let record = LockRecord { line: line.clone(), foreign: None };
+    let record = LockRecord { line: line.clone(), ..LockRecord::default() };
     Arc::new(Stored { version, record, whole: Whole::default() })
 }
 

@@ -2,6 +2,7 @@
 
 mod candidates;
 mod contended;
+mod joins;
 mod leaving;
 mod line;
 mod machine;

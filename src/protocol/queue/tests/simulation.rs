@@ -15,7 +15,7 @@ use leasehold_test_support::Rng;
 use super::super::{
     claim::Mode,
     machine::{Event, Failure, LockMachine, Outcome, Step},
-    record::{LockRecord, LockWrite, StoredLock},
+    record::{Condition, Join, LockRecord, LockWrite, StoredLock, Turn},
 };
 use crate::{
     protocol::{
@@ -34,7 +34,7 @@ enum Happens {
     Arrives(Request),
     /// The sender has given up before.
     ArrivesLate(Request),
-    Commits(LockWrite),
+    Commits(Request),
     Replies(Reply),
     Seen(Arc<StoredLock>),
     Unlabelled(NonZeroU64),
@@ -49,6 +49,7 @@ enum Happens {
 enum Request {
     Read,
     Write(LockWrite),
+    Join(Join),
 }
 
 #[derive(Debug)]
@@ -87,6 +88,8 @@ pub(super) struct Simulation {
     token: u64,
     /// No process asks again.
     closing: bool,
+    /// The server can change parts of a record.
+    patches: bool,
     /// The Lease was deleted, so that a holder may learn late of its successor.
     deletes: bool,
 }
@@ -121,6 +124,7 @@ impl Simulation {
             faults: 0,
             token: 0,
             closing: false,
+            patches: true,
             deletes: false,
         };
         for number in 0..processes {
@@ -153,6 +157,12 @@ impl Simulation {
         if deletes {
             self.after(Duration::from_secs(3), 0, Happens::Deletes);
         }
+        self
+    }
+
+    /// On a server that only replaces whole records.
+    pub(super) const fn without_patches(mut self) -> Self {
+        self.patches = false;
         self
     }
 
@@ -236,7 +246,7 @@ impl Simulation {
                 machine.wrote(now, random, Outcome::Failed(Failure::default()));
             }
             Happens::ArrivesLate(Request::Read) => return,
-            Happens::ArrivesLate(Request::Write(write)) => return self.commits(None, write),
+            Happens::ArrivesLate(request) => return self.commits(None, request),
             Happens::Cancels(asked) if asked == *nonce && !machine.is_held() => {
                 machine.give_up(Nonce(asked));
             }
@@ -247,7 +257,7 @@ impl Simulation {
             }
             Happens::Deletes => return self.deletes(),
             Happens::Arrives(request) => return self.arrives(process, request),
-            Happens::Commits(write) => return self.commits(Some(process), write),
+            Happens::Commits(request) => return self.commits(Some(process), request),
         }
         self.drive(process);
     }
@@ -258,22 +268,66 @@ impl Simulation {
                 let (found, back) = (self.stored.clone(), self.about(300.0));
                 self.after(back, process, Happens::Replies(Reply::Read(found)));
             }
-            Request::Write(write) => {
+            write => {
                 let delay = self.about(500.0);
                 self.after(delay, process, Happens::Commits(write));
             }
         }
     }
 
-    fn commits(&mut self, process: Option<usize>, write: LockWrite) {
-        let version = |stored: &Arc<StoredLock>| stored.version.clone();
-        if self.stored.as_ref().map(version) != write.base.as_ref().map(version) {
-            return self.reply(process, 300.0, Outcome::Conflict);
+    /// What the record is after this request, if its condition is met.
+    fn changed(&self, request: Request) -> Option<LockRecord> {
+        let (stored, version) =
+            (self.stored.as_deref(), |stored: &StoredLock| stored.version.clone());
+        match request {
+            Request::Read => None,
+            Request::Write(write) => {
+                let base = write.base.as_deref();
+                let same = |base: &StoredLock| {
+                    stored.is_some_and(|stored| {
+                        stored.version.uid == base.version.uid
+                            && stored.record.turn == base.record.turn
+                    })
+                };
+                let met = match write.condition {
+                    Condition::Version => stored.map(version) == base.map(version),
+                    Condition::Turn => base.is_some_and(same),
+                };
+                let mut line = write.line.clone();
+                // What joined since the base stays.
+                let taken: Vec<_> = write.taken().collect();
+                let present = stored.map(|stored| stored.record.line.joined.clone());
+                line.joined = present.unwrap_or_default();
+                line.joined.retain(|claim| !taken.contains(&claim));
+                let turn = self.patches.then_some(write.turn);
+                met.then_some(LockRecord { line, turn, ..LockRecord::default() })
+            }
+            Request::Join(join) => {
+                let epoch = |turn: Turn| turn.epoch == join.epoch;
+                let stored = stored.filter(|stored| {
+                    stored.version.uid == join.base.version.uid
+                        && stored.record.turn.is_some_and(epoch)
+                })?;
+                let mut record = stored.record.clone();
+                let line = &mut record.line;
+                let new = join.claims.into_iter().filter(|claim| {
+                    // A late copy of a claim that is in the queue has no effect there.
+                    !line.has(&claim.session, claim.nonce)
+                });
+                let new: Vec<_> = new.collect();
+                line.joined.extend(new);
+                Some(record)
+            }
         }
+    }
+
+    fn commits(&mut self, process: Option<usize>, request: Request) {
+        let Some(record) = self.changed(request) else {
+            return self.reply(process, 300.0, Outcome::Conflict);
+        };
         self.version += 1;
         let number = NonZeroU64::new(self.version).unwrap();
         let before = self.stored.take();
-        let record = LockRecord { line: write.line, foreign: None };
         let uid = before
             .as_ref()
             .map_or_else(|| format!("u{number}").into(), |before| before.version.uid.clone());
@@ -326,6 +380,7 @@ impl Simulation {
             let request = match step {
                 Step::Read => Request::Read,
                 Step::Write(write) => Request::Write(write),
+                Step::Join(join) => Request::Join(join),
                 Step::Sleep(Moment::NEVER) | Step::Idle => return,
                 Step::Sleep(until) => return self.after(until - now, process, Happens::Wake),
             };
@@ -340,7 +395,7 @@ impl Simulation {
         if self.fault() {
             let failed = match request {
                 Request::Read => Happens::Replies(Reply::Failed(true)),
-                Request::Write(_) => Happens::Replies(Reply::Failed(false)),
+                Request::Write(_) | Request::Join(_) => Happens::Replies(Reply::Failed(false)),
             };
             self.after(TTL / 3, process, failed);
             if self.random.chance(500) {

@@ -61,6 +61,8 @@ impl Claim {
 pub(crate) struct Line {
     pub(crate) holders: Vec<Claim>,
     pub(crate) queue: Vec<Claim>,
+    /// The claims that came since the last write of the queue. They have no order.
+    pub(crate) joined: Vec<Claim>,
     /// A holder that is no session. The holders of the line are void then.
     pub(crate) foreign: Option<String>,
 }
@@ -75,13 +77,28 @@ impl Line {
             all.filter_map(|claim| Claim::parse(claim.as_str()?)).collect()
         };
         let (holders, queue) = (claims("holders"), claims("queue"));
+        let annotations = lease["metadata"]["annotations"].as_object().into_iter().flatten();
+        let joined = annotations.filter(|(key, _)| key.starts_with("queue.leasehold.dev/"));
+        let joined = joined.filter_map(|(_, claim)| Claim::parse(claim.as_str()?));
+        let is_new = |claim: &Claim| !holders.iter().chain(&queue).any(|one| one.is(claim));
+        let joined = joined.filter(is_new).collect();
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
         let named = holders.first().map_or("", |first| &first.session);
         if named == holder {
-            return Self { holders, queue, foreign: None };
+            return Self { holders, queue, joined, foreign: None };
         }
         let foreign = (!holder.is_empty()).then(|| holder.to_owned());
-        Self { holders: Vec::new(), queue, foreign }
+        Self { holders: Vec::new(), queue, joined, foreign }
+    }
+
+    /// All claims.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.holders.iter().chain(self.waiting())
+    }
+
+    /// The claims that wait.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Claim> {
+        self.queue.iter().chain(&self.joined)
     }
 
     /// Whether this claim could be a holder next to the present ones.

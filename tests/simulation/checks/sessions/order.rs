@@ -47,8 +47,9 @@ impl LockChange<'_> {
         if before.holders.iter().any(|claim| !holds(after, claim) && !may_go(claim)) {
             return Some("a holder that is alive is passed over");
         }
-        let gone = |claim: &Claim| !holds(after, claim) && !waits(after, claim);
-        if before.queue.iter().any(|claim| gone(claim) && !may_go(claim)) {
+        let joined = |line: &Line, claim: &Claim| line.joined.iter().any(|one| one.is(claim));
+        let gone = |claim: &Claim| !after.claims().any(|one| one.is(claim));
+        if before.waiting().any(|claim| gone(claim) && !may_go(claim)) {
             return Some("a waiter that is alive is passed over");
         }
         let known: Vec<_> = after.queue.iter().filter(|claim| waits(before, claim)).collect();
@@ -60,8 +61,11 @@ impl LockChange<'_> {
         if new.is_some_and(|new| after.queue[new..].iter().any(|claim| waits(before, claim))) {
             return Some("a new claim is not at the end of the queue");
         }
-        let others = after.holders.iter().chain(&after.queue);
-        let mut others = others.filter(|claim| !holds(before, claim) && !waits(before, claim));
+        // A process that gives its claim up may find a late copy of it.
+        if before.queue.iter().any(|claim| joined(after, claim) && !may_go(claim)) {
+            return Some("a claim lost its place in the queue");
+        }
+        let mut others = after.claims().filter(|claim| !before.claims().any(|one| one.is(claim)));
         if others.any(|claim| !self.own.contains(&claim.session)) {
             return Some("a claim of another process was added");
         }
@@ -107,7 +111,7 @@ mod tests {
     fn line(holders: &[&str], queue: &[&str]) -> Line {
         let claims =
             |all: &[&str]| all.iter().map(|one| claim(one, Mode::Exclusive, None)).collect();
-        Line { holders: claims(holders), queue: claims(queue), foreign: None }
+        Line { holders: claims(holders), queue: claims(queue), ..Line::default() }
     }
 
     fn found(before: Line, after: Line, own: &str, ended: &[&str]) -> Option<&'static str> {
@@ -151,6 +155,26 @@ mod tests {
         wrong(line(&["a"], &["b"]), line(&[], &["b"]), "a");
         wrong(line(&[], &[]), line(&["b"], &[]), "a");
         wrong(line(&["a"], &[]), line(&["a", "b"], &[]), "b");
+    }
+
+    #[test]
+    fn claims_that_joined_are_taken_into_the_queue_behind_the_others() {
+        let joined = |mut line: Line, claims: &[&str]| {
+            line.joined = claims.iter().map(|one| claim(one, Mode::Exclusive, None)).collect();
+            line
+        };
+        let fine = |before, after, own: &str| assert_eq!(found(before, after, own, &[]), None);
+        let wrong = |before, after, own: &str| assert!(found(before, after, own, &[]).is_some());
+        let (held, waited) = (line(&["a"], &[]), line(&["a"], &["b"]));
+        fine(held.clone(), joined(held.clone(), &["b"]), "b");
+        wrong(held.clone(), joined(held.clone(), &["b"]), "c");
+        fine(joined(held.clone(), &["b", "c"]), line(&["c"], &["b"]), "a");
+        fine(joined(held.clone(), &["c"]), held.clone(), "c");
+        wrong(joined(held.clone(), &["c"]), held, "b");
+        fine(joined(waited.clone(), &["c"]), line(&["b"], &["c"]), "a");
+        wrong(joined(waited.clone(), &["c"]), line(&["c"], &["b"]), "a");
+        wrong(joined(waited.clone(), &["c"]), line(&["a"], &["c", "b"]), "a");
+        wrong(waited, joined(line(&["a"], &[]), &["b"]), "a");
     }
 
     #[test]

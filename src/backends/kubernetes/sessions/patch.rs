@@ -1,0 +1,107 @@
+//! JSON patches (RFC 6902) of the Lease of a lock: they change parts of it, whatever the rest is by now.
+//!
+//! An operation that fails, as a test does whose value differs, refuses the whole patch.
+
+use std::collections::BTreeSet;
+
+use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::{
+    super::http::{BuiltRequest, leases},
+    codec::{EPOCH, HELD, JOINED, QUEUE, TURN, holder_fields},
+};
+use crate::{
+    api::name::Namespace,
+    protocol::{
+        queue::record::{Join, LockWrite, StoredLock},
+        session::SessionId,
+    },
+};
+
+/// The request for a patch.
+pub(super) fn request(namespace: &Namespace, lease: &str, operations: &[Value]) -> BuiltRequest {
+    // A merge patch has the same path and query.
+    let any = Patch::Merge(());
+    let mut request = leases(Some(namespace)).patch(lease, &PatchParams::default(), &any)?;
+    debug_assert_eq!(request.method(), Method::PATCH);
+    let json_patch = HeaderValue::from_static("application/json-patch+json");
+    request.headers_mut().insert(CONTENT_TYPE, json_patch);
+    *request.body_mut() = Value::from(operations).to_string().into_bytes();
+    Ok(request)
+}
+
+/// Adds claims, if this is the object in its epoch.
+pub(super) fn join(join: &Join) -> Vec<Value> {
+    let mut operations =
+        vec![same_object(&join.base), test(&annotation(EPOCH), &join.epoch.to_string())];
+    operations.extend(join.claims.iter().map(|claim| {
+        add(&annotation(&format!("{JOINED}{}", claim.nonce)), &claim.to_string().into())
+    }));
+    operations
+}
+
+/// Writes the line, if the object, its holder and its turn are those of the base.
+pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
+    let holder = base.record.line.holder().map_or("", |session| session.as_str());
+    let turn = base.record.turn.unwrap_or_default();
+    let mut operations = vec![
+        same_object(base),
+        test("/spec/holderIdentity", holder),
+        test(&annotation(TURN), &turn.number.to_string()),
+        add(&annotation(TURN), &write.turn.number.to_string().into()),
+        add(&annotation(QUEUE), &write.line.to_text().into()),
+    ];
+    if write.turn.epoch != turn.epoch {
+        operations.push(add(&annotation(EPOCH), &write.turn.epoch.to_string().into()));
+    }
+    operations.extend(
+        write.taken().map(|claim| remove(&annotation(&format!("{JOINED}{}", claim.nonce)))),
+    );
+    if write.changes_holders {
+        let object = base.whole.object();
+        let labels = object["metadata"]["labels"].as_object();
+        let labels = labels.into_iter().flatten().map(|(label, _)| label.as_str());
+        let before: BTreeSet<_> = labels.filter_map(|label| label.strip_prefix(HELD)).collect();
+        let after: BTreeSet<_> = write.line.held_by().into_iter().map(SessionId::as_str).collect();
+        operations.extend(before.difference(&after).map(|session| remove(&label(session))));
+        operations
+            .extend(after.difference(&before).map(|session| add(&label(session), &"".into())));
+        let fields = holder_fields(&object["spec"], write);
+        operations.extend(
+            fields.into_iter().map(|(field, value)| add(&format!("/spec/{field}"), &value)),
+        );
+    }
+    operations
+}
+
+fn same_object(base: &StoredLock) -> Value {
+    test("/metadata/uid", &base.version.uid)
+}
+
+fn annotation(key: &str) -> String {
+    format!("/metadata/annotations/{}", escaped(key))
+}
+
+fn label(session: &str) -> String {
+    format!("/metadata/labels/{}", escaped(&format!("{HELD}{session}")))
+}
+
+/// A part of a JSON pointer (RFC 6901).
+fn escaped(part: &str) -> String {
+    part.replace('~', "~0").replace('/', "~1")
+}
+
+fn test(path: &str, value: &str) -> Value {
+    json!({ "op": "test", "path": path, "value": value })
+}
+
+/// Adds a value, or replaces the one that is there.
+fn add(path: &str, value: &Value) -> Value {
+    json!({ "op": "add", "path": path, "value": value })
+}
+
+fn remove(path: &str) -> Value {
+    json!({ "op": "remove", "path": path })
+}

@@ -1,0 +1,89 @@
+//! Claims that are added without a condition on the rest of the record.
+
+use std::sync::Arc;
+
+use super::{
+    Flight, LockMachine, Step, StoredLock,
+    unresolved::{Basis, Unresolved},
+};
+use crate::protocol::{
+    queue::{
+        claim::{Claim, Mode},
+        record::Join,
+    },
+    record::Nonce,
+};
+
+/// What the machine knows of joins.
+#[derive(Clone, Debug)]
+pub(super) struct Joins {
+    /// The record has another turn than the one that is known: a join shows it as well as a read does.
+    pub(super) turned: bool,
+    /// Others wrote the line between the last two claims of this session, so it is probably in use again.
+    pub(super) contended: bool,
+    /// The backend refuses requests that change parts of a record.
+    pub(super) refused: bool,
+    /// The joined claims, in the order in which they were seen to come.
+    arrivals: Vec<Nonce>,
+}
+
+impl Joins {
+    pub(super) const NONE: Self =
+        Self { turned: false, contended: false, refused: false, arrivals: Vec::new() };
+}
+
+impl LockMachine {
+    /// The backend refuses requests that change parts of a record: each write replaces the whole record.
+    pub(crate) fn refuse_patches(&mut self) {
+        self.joins.refused = true;
+        if self.is_patching() {
+            self.flight = None;
+        }
+    }
+
+    /// The request under way changes parts of the record.
+    pub(crate) const fn is_patching(&self) -> bool {
+        matches!(self.flight, Some(Flight::Join(_) | Flight::Write { patch: true, .. }))
+    }
+
+    /// Joins a record that was changed since it was known: the answer shows it, so no read is necessary.
+    pub(super) fn join_turned(&mut self) -> Option<Step> {
+        if !std::mem::take(&mut self.joins.turned) || self.joins.refused {
+            return None;
+        }
+        let base = self.record().filter(|found| found.record.turn.is_some()).cloned()?;
+        let waiting = self.claims.iter().filter(|claim| !claim.is_held() && claim.may_join());
+        let (session, mixes) = (&self.me, |mode: Mode| {
+            base.record.line.first().is_none_or(|first| first.mode.mixes(mode))
+        });
+        let claims = waiting.filter(|claim| mixes(claim.mode)).map(|claim| {
+            let (nonce, mode) = (claim.nonce, claim.mode);
+            Claim { session: session.clone(), nonce, mode }
+        });
+        let claims: Vec<_> = claims.collect();
+        (!claims.is_empty()).then(|| self.send_join(&base, claims))
+    }
+
+    pub(super) fn send_join(&mut self, base: &Arc<StoredLock>, claims: Vec<Claim>) -> Step {
+        let nonces: Vec<_> = claims.iter().map(|claim| claim.nonce).collect();
+        for claim in self.claims.iter_mut().filter(|claim| nonces.contains(&claim.nonce)) {
+            claim.sent = true;
+        }
+        let epoch = base.record.turn.unwrap_or_default().epoch;
+        let basis = Basis::Epoch { uid: Arc::clone(&base.version.uid), epoch };
+        self.flight = Some(Flight::Join(Unresolved { basis, nonces }));
+        Step::Join(Join { base: Arc::clone(base), epoch, claims })
+    }
+
+    /// Puts the joined claims into the order in which they were seen to come.
+    pub(super) fn order_joined(&mut self, state: &mut Arc<StoredLock>) {
+        let joined: Vec<_> = state.record.line.joined.iter().map(|claim| claim.nonce).collect();
+        self.joins.arrivals.retain(|nonce| joined.contains(nonce));
+        let new = joined.into_iter().filter(|nonce| !self.joins.arrivals.contains(nonce));
+        let new: Vec<_> = new.collect();
+        self.joins.arrivals.extend(new);
+        if self.joins.arrivals.len() > 1 {
+            Arc::make_mut(state).record.line.order_joined(&self.joins.arrivals);
+        }
+    }
+}
