@@ -29,7 +29,7 @@ impl ServerUse {
         let stat = std::fs::read_to_string(process.file("stat")).expect("the server runs");
         // The fields follow the name in parentheses, which may contain spaces.
         let fields = stat.rsplit_once(") ").expect("a name in parentheses").1;
-        let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u32>());
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u32>);
         let ticks: u32 = ticks.map(|ticks| ticks.expect("a number")).sum();
         let field = |name| {
             let value = process.field(name).expect("a field");
