@@ -24,14 +24,14 @@ const ELECTIONS: [usize; 2] = [17, 167];
 pub(super) async fn fleets(bench: &mut Bench, idle: Time, costs: &Costs) {
     for (processes, namespaces) in [(SIZES[0], 1), (SIZES[1], 1), (SIZES[1], 10)] {
         let name = format!("{processes} sessions without locks in {namespaces} namespaces");
-        let memory = bench.plane.apiserver_use().memory;
+        let memory = bench.plane.live_memory().await;
         let fleet = Fleet::idle(bench, Mode::Session, namespaces, processes).await;
         fleet_row(bench, &name, fleet, idle, costs, processes, memory).await;
     }
     for mode in Mode::ALL {
         for elections in ELECTIONS {
             let name = format!("{elections} elections of 3 {}", mode.processes());
-            let memory = bench.plane.apiserver_use().memory;
+            let memory = bench.plane.live_memory().await;
             let fleet = Fleet::elections(bench, mode, elections).await;
             fleet_row(bench, &name, fleet, idle, costs, elections, memory).await;
         }
@@ -45,7 +45,7 @@ async fn fleet_row(
     idle: Time,
     costs: &Costs,
     units: usize,
-    memory: u64,
+    memory: f64,
 ) {
     sleep(SETTLE).await;
     let meter = Meter::begin(bench, &fleet.namespaces).await;
@@ -54,7 +54,7 @@ async fn fleet_row(
     let time = period.time.plus(-1.0, idle);
     let leases = stored(bench, &fleet.namespaces, "").await.0 / fleet.namespaces.len() as u64;
     let predicted = predict(&period, &fleet, costs, leases);
-    let more = bench.plane.apiserver_use().memory.saturating_sub(memory);
+    let more = (bench.plane.live_memory().await - memory) / 1024.0 / number(units);
     bench.row(
         &format!("{name}: requests per second"),
         rates(&period, 1),
@@ -64,9 +64,8 @@ async fn fleet_row(
         &format!("{name}: kube-apiserver, etcd"),
         format!("{} of a core, {:.1} seats", time.percent(), period.seats),
         format!(
-            "predicted {}; kube-apiserver occupies {} KiB more for each",
-            predicted.percent(),
-            more / 1024 / units as u64
+            "predicted {}; memory of kube-apiserver {more:.0} KiB for each",
+            predicted.percent()
         ),
     );
     let bytes = describe_stored(bench, &fleet.namespaces).await;

@@ -260,6 +260,11 @@ impl ControlPlane {
         requests::metric(&self.client(ADMIN), name, labels).await
     }
 
+    /// The bytes that kube-apiserver needs, without garbage: its heap after a collection, and its stacks.
+    pub async fn live_memory(&self) -> f64 {
+        requests::live_memory(&self.client(ADMIN)).await
+    }
+
     /// What kube-apiserver has used since its start.
     ///
     /// # Panics

@@ -47,6 +47,16 @@ pub(super) async fn metric(admin: &Client, name: &str, labels: &[(&str, &str)]) 
     samples.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
 }
 
+/// The bytes that kube-apiserver needs after a garbage collection, for its heap and for the stacks of goroutines.
+pub(super) async fn live_memory(admin: &Client) -> f64 {
+    // This profile is in text, and begins with a garbage collection.
+    let path = "/debug/pprof/heap?gc=1&debug=1";
+    let request = http::Request::get(path).body(Vec::new()).expect("a request");
+    admin.request_text(request).await.expect("a profile");
+    let heap = metric(admin, "go_memstats_heap_alloc_bytes", &[]).await;
+    heap + metric(admin, "go_memstats_stack_inuse_bytes", &[]).await
+}
+
 /// The metrics of kube-apiserver.
 async fn text(admin: &Client) -> String {
     let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
