@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints a table")]
 #![expect(clippy::unwrap_used, reason = "a panic names the line of the measurement that failed")]
 
+mod capacity;
 mod command;
 mod counts;
 mod failover;
@@ -51,6 +52,10 @@ fn main() {
     if only.as_deref().is_none_or(|only| only == "pair") {
         latency::pairs(&mut bench);
     }
+    // Twenty minutes, so only on request. It measures no latency, so it may run on the main thread.
+    if only.as_deref() == Some("capacity") {
+        return runtime.block_on(capacity::all(&mut bench));
+    }
     // Run on a worker thread, as the tasks of the library do, because waking the main thread takes longer.
     runtime.block_on(runtime.spawn(measure(bench, only))).unwrap();
 }
@@ -84,6 +89,10 @@ async fn measure(mut bench: Bench, only: Option<String>) {
     }
     if wanted("session-locks") {
         sessions::many(bench).await;
+        many::sessions(bench).await;
+    }
+    if only.as_deref() == Some("session-processes") {
+        many::sessions(bench).await;
     }
     if wanted("peers") {
         peers::all(bench).await;

@@ -1,6 +1,9 @@
-//! One process with thousands of locks: held for a long time, waited for, and locked and released in a row.
+//! One process with thousands of locks: held for a long time, waited for, and locked and released in a row. With and
+//! without a session.
 
 use std::time::Duration;
+
+use leasehold_test_support::since;
 
 use super::{
     Bench, now,
@@ -53,27 +56,61 @@ pub(crate) async fn held(bench: &mut Bench) {
 
 /// One process waits for a thousand locks that another one holds and then releases.
 pub(crate) async fn waited(bench: &mut Bench) {
+    wait_for(bench, "").await;
+}
+
+/// One process holds ten thousand locks of a session. Another pair holds and waits for a thousand.
+pub(crate) async fn sessions(bench: &mut Bench) {
+    const LOCKS: u32 = 10_000;
+    let namespace = bench.plane.namespace().await;
+    let holder = Player::start(bench, &namespace, &format!("session-hold {LOCKS}"));
+    let count = || bench.plane.audit_of(|request| request.namespace == namespace);
+    let (before, mut connections, mut resident) = (count(), 0, 0);
+    for _ in 0..seconds() * 2 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        connections = connections.max(holder.sockets());
+        resident = resident.max(holder.status("VmRSS"));
+    }
+    let lost = holder.printed().iter().filter(|line| line.starts_with("lost")).count();
+    let requests: Vec<_> = since(&before, &count())
+        .into_iter()
+        .map(|(verb, count)| format!("{count} {verb}"))
+        .collect();
+    let result = format!(
+        "{lost} lost in {} s, at most {connections} connections, {}",
+        seconds(),
+        megabytes(resident)
+    );
+    let what = format!("{LOCKS} locks held by one session, a process of its own");
+    bench.row(&what, result, requests.join(", "));
+    drop(holder);
+    wait_for(bench, "session-").await;
+}
+
+async fn wait_for(bench: &mut Bench, mode: &str) {
     const LOCKS: u32 = 1000;
     let namespace = bench.plane.namespace().await;
-    let mut holder = Player::start(bench, &namespace, &format!("hold {LOCKS}"));
-    let waiter = Player::spawn("one", bench, &namespace, &format!("wait {LOCKS}"));
-    let mut connections = 0;
+    let mut holder = Player::start(bench, &namespace, &format!("{mode}hold {LOCKS}"));
+    let waiter = Player::spawn("one", bench, &namespace, &format!("{mode}wait {LOCKS}"));
+    let (mut connections, mut resident) = (0, 0);
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         connections = connections.max(waiter.sockets());
+        resident = resident.max(waiter.status("VmRSS"));
     }
-    let resident = megabytes(waiter.status("VmRSS"));
     holder.end_input();
     let limit = Duration::from_secs(120);
     let released = holder.next_line(limit);
     let start = now();
     let holding = waiter.next_line(limit);
     let result = format!(
-        "at most {connections} connections, {resident}; all handed over {:.2} s after the last release",
+        "at most {connections} connections, {}; all handed over {:.2} s after the last release",
+        megabytes(resident),
         start.elapsed().as_secs_f64()
     );
+    let what = if mode.is_empty() { "one process" } else { "one session, a process of its own" };
     bench.row(
-        &format!("{LOCKS} locks waited for by one process"),
+        &format!("{LOCKS} locks waited for by {what}"),
         result,
         format!("{released}, {holding}"),
     );

@@ -1,16 +1,20 @@
 //! A small program that the benchmark starts: `player THREADS NAMESPACE PART`.
 //!
 //! THREADS is `one` or `several`, the threads of its runtime. PART is one argument: `lead ELECTION`, `follow ELECTION`,
-//! `hold COUNT` or `wait COUNT` (both acquire that many locks, of the same names), or `pairs COUNT` (locks and releases
-//! that many names in a row). The program has no other dependencies, because the benchmark measures its memory. It
-//! prints one word when it is where it should be.
+//! `hold COUNT` or `wait COUNT` (both acquire that many locks, of the same names), `session-hold COUNT` or `session-wait
+//! COUNT` (the same through one session), or `pairs COUNT` (locks and releases that many names in a row). The program
+//! has no other dependencies, because the benchmark measures its memory. It prints one word when it is where it should
+//! be.
 
 #![expect(clippy::print_stdout, reason = "prints one word when it is ready")]
 
 use std::error::Error;
 
 use futures::future::try_join_all;
-use leasehold::{Guard, Kubernetes, LeaderOptions, LockOptions, Loss, Options, Sync as _};
+use leasehold::{
+    DynSync, Guard, Kubernetes, LeaderOptions, LockOptions, Loss, Options, SessionOptions,
+    Sync as _,
+};
 use tokio::runtime::Builder;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -39,6 +43,10 @@ async fn play(namespace: &str, part: &str) -> Result<(), Box<dyn Error>> {
             print_and_wait("following").await
         }
         Some(("hold" | "wait", count)) => hold(&sync, count.parse()?).await,
+        Some(("session-hold" | "session-wait", count)) => {
+            let session = sync.session(SessionOptions::default()).await?;
+            hold(&session, count.parse()?).await
+        }
         Some(("pairs", count)) => {
             for number in 0..count.parse::<u32>()? {
                 let name = format!("pair-{number}");
@@ -51,7 +59,7 @@ async fn play(namespace: &str, part: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Acquires `count` locks, reports each one that is lost, and releases all of them when its input ends.
-async fn hold(sync: &Kubernetes, count: u32) -> Result<(), Box<dyn Error>> {
+async fn hold(sync: &DynSync, count: u32) -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = (0..count).map(|number| format!("lock-{number}")).collect();
     let guards =
         try_join_all(names.iter().map(|name| sync.lock(name, LockOptions::default()))).await?;

@@ -27,6 +27,7 @@ mod requests;
 mod roles;
 mod secrets;
 mod servers;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub use self::etcd::EtcdCluster;
 pub use self::requests::{Audited, since};
 pub use self::roles::Rule;
 pub use self::secrets::{ADMIN, PINNED, USERS};
+pub use self::usage::{EtcdSize, ServerUse, Stored};
 
 /// A control plane for tests. Dropping it stops the servers.
 ///
@@ -251,6 +253,52 @@ impl ControlPlane {
     /// Like [`ControlPlane::audit`], for the requests for which `counts` returns true.
     pub fn audit_of(&self, counts: impl Fn(&Audited) -> bool) -> BTreeMap<String, u64> {
         requests::audit(&self.servers().audit_log(), counts)
+    }
+
+    /// The sum of the samples of a metric of kube-apiserver that have these labels; 0 if there is none.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        requests::metric(&self.client(ADMIN), name, labels).await
+    }
+
+    /// The bytes that kube-apiserver needs, without garbage: its heap after a collection, and its stacks.
+    pub async fn live_memory(&self) -> f64 {
+        requests::live_memory(&self.client(ADMIN)).await
+    }
+
+    /// What kube-apiserver has used since its start.
+    ///
+    /// # Panics
+    ///
+    /// If [`ControlPlane::own`] is false, or kube-apiserver was killed.
+    pub fn apiserver_use(&self) -> ServerUse {
+        self.servers().apiserver_use()
+    }
+
+    /// What etcd has used since its start.
+    ///
+    /// # Panics
+    ///
+    /// If [`ControlPlane::own`] is false.
+    pub fn etcd_use(&self) -> ServerUse {
+        self.servers().etcd_use()
+    }
+
+    /// The size of the database of etcd, which includes all resources and events.
+    ///
+    /// # Panics
+    ///
+    /// If [`ControlPlane::own`] is false.
+    pub async fn etcd_size(&self) -> EtcdSize {
+        usage::size(&self.etcd()).await
+    }
+
+    /// The Leases in `namespace` whose names begin with `prefix`, as etcd stores them.
+    ///
+    /// # Panics
+    ///
+    /// If [`ControlPlane::own`] is false.
+    pub async fn stored(&self, namespace: &str, prefix: &str) -> Stored {
+        usage::stored(&self.etcd(), &format!("/registry/leases/{namespace}/{prefix}")).await
     }
 
     fn servers(&self) -> &Servers {

@@ -39,7 +39,10 @@ mod violation;
 pub mod wire;
 
 #[cfg(unix)]
-pub use controlplane::{ADMIN, Audited, ControlPlane, EtcdCluster, PINNED, Rule, USERS, since};
+pub use controlplane::{
+    ADMIN, Audited, ControlPlane, EtcdCluster, EtcdSize, PINNED, Rule, ServerUse, Stored, USERS,
+    since,
+};
 pub use forward_proxy::{ForwardProxy, ProxyRequest};
 pub use proxy::{Link, Proxy, Way};
 pub use rng::Rng;

@@ -192,13 +192,7 @@ impl EtcdCluster {
     }
 
     async fn try_post(&self, node: usize, path: &str, request: Value) -> Result<Value, Value> {
-        let url = format!("http://{}{path}", self.address(node));
-        let request = http::Request::post(url).body(Full::new(Bytes::from(request.to_string())));
-        let answer = client().request(request.expect("a request")).await.expect("an answer");
-        let status = answer.status();
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        if status.is_success() { Ok(body) } else { Err(body) }
+        post_json(&format!("http://{}{path}", self.address(node)), &request).await
     }
 
     fn commands(
@@ -283,6 +277,23 @@ impl Node {
         let answer = tokio::time::timeout(READY_WITHIN / 20, client().get(url)).await;
         matches!(answer, Ok(Ok(answer)) if answer.status().is_success())
     }
+}
+
+/// Sends a request in JSON. A refusal is an error.
+pub(super) async fn post_json(url: &str, request: &Value) -> Result<Value, Value> {
+    let request = http::Request::post(url).body(Full::new(Bytes::from(request.to_string())));
+    let answer = client().request(request.expect("a request")).await.expect("an answer");
+    let status = answer.status();
+    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    if status.is_success() { Ok(body) } else { Err(body) }
+}
+
+/// The text at an address.
+pub(super) async fn get_text(url: &str) -> String {
+    let answer = client().get(url.parse().expect("a URL")).await.expect("an answer");
+    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    String::from_utf8(body.into()).expect("UTF-8")
 }
 
 fn client() -> Client<HttpConnector, Full<Bytes>> {

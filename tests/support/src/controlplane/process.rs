@@ -57,6 +57,11 @@ impl Process {
         self.guardian.try_wait().expect("our child").is_some()
     }
 
+    /// The id of the server, not of its guardian.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Sends a signal to the server. After SIGSTOP, waits until it has stopped.
     pub(super) fn signal(&mut self, signal: Signal) {
         assert!(!self.has_ended(), "the server has ended");

@@ -32,18 +32,48 @@ pub fn since<K: Ord + Clone>(
 }
 
 pub(super) async fn metrics(admin: &Client) -> BTreeMap<(String, u16), u64> {
-    let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
-    let text = admin.request_text(request).await.expect("metrics");
     let mut counts = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
-        if label(line, "group") != "coordination.k8s.io" || label(line, "resource") != "leases" {
-            continue;
-        }
+    let leases = [("group", "coordination.k8s.io"), ("resource", "leases")];
+    for (line, count) in samples(&text(admin).await, "apiserver_request_total", &leases) {
         let key = (label(line, "verb").to_owned(), label(line, "code").parse().unwrap_or(0));
-        let (_, count) = line.rsplit_once(' ').expect("a sample ends in a number");
         *counts.entry(key).or_default() += count.parse::<u64>().expect("a count");
     }
     counts
+}
+
+pub(super) async fn metric(admin: &Client, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let text = text(admin).await;
+    let samples = samples(&text, name, labels);
+    samples.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
+}
+
+/// The bytes that kube-apiserver needs after a garbage collection, for its heap and for the stacks of goroutines.
+pub(super) async fn live_memory(admin: &Client) -> f64 {
+    // This profile is in text, and begins with a garbage collection.
+    let path = "/debug/pprof/heap?gc=1&debug=1";
+    let request = http::Request::get(path).body(Vec::new()).expect("a request");
+    admin.request_text(request).await.expect("a profile");
+    let heap = metric(admin, "go_memstats_heap_alloc_bytes", &[]).await;
+    heap + metric(admin, "go_memstats_stack_inuse_bytes", &[]).await
+}
+
+/// The metrics of kube-apiserver.
+async fn text(admin: &Client) -> String {
+    let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
+    admin.request_text(request).await.expect("metrics")
+}
+
+/// The lines and values of the samples of one metric that have these labels.
+fn samples<'a>(
+    text: &'a str,
+    name: &'a str,
+    labels: &'a [(&str, &str)],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let lines = text.lines().filter(move |line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|&(name, value)| label(line, name) == value)
+    });
+    lines.map(|line| (line, line.rsplit_once(' ').expect("a sample ends in a number").1))
 }
 
 /// The value of a label. Escapes are not handled, because the labels here have none.

@@ -13,6 +13,7 @@ use super::files::{Directory, tail, write};
 use super::process::Process;
 use super::programs::Programs;
 use super::secrets::{ADMIN, ClientAuthority, PINNED, Secrets};
+use super::usage::ServerUse;
 
 /// How many pairs of ports to try, because another process may take a port first.
 const ATTEMPTS: usize = 5;
@@ -142,6 +143,15 @@ impl Servers {
 
     pub(super) fn signal_etcd(&self, signal: Signal) {
         lock(&self.etcd).signal(signal);
+    }
+
+    pub(super) fn apiserver_use(&self) -> ServerUse {
+        let apiserver = lock(&self.apiserver);
+        ServerUse::of(apiserver.as_ref().expect("kube-apiserver was not killed").pid())
+    }
+
+    pub(super) fn etcd_use(&self) -> ServerUse {
+        ServerUse::of(lock(&self.etcd).pid())
     }
 
     /// Waits until kube-apiserver reports that it is ready. Its certificate distinguishes it from another server that
