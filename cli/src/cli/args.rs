@@ -16,7 +16,7 @@ use super::{
     prune_args::{self, PruneArgs},
 };
 use crate::{
-    cluster::target::Target,
+    cluster::target::{Given, Target},
     output::format::Format,
     sidecar::{http::Address, options::SidecarArgs, page::HostName},
 };
@@ -379,6 +379,14 @@ impl TenureArgs {
             Options::default().labels(pairs(&self.labels)).annotations(pairs(&self.annotations));
         options.identity.clone_from(&self.id);
         options
+    }
+
+    /// The options that only Kubernetes has.
+    pub(crate) const fn for_kubernetes_only(&self) -> [Given<'static>; 2] {
+        [
+            ("--label", "LEASEHOLD_LABELS", !self.labels.is_empty()),
+            ("--annotation", "LEASEHOLD_ANNOTATIONS", !self.annotations.is_empty()),
+        ]
     }
 
     /// When the holder renews, and how long it waits for an answer.

@@ -20,6 +20,7 @@ use crate::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
         record::NotBefore,
+        session::SessionInfo,
         timing::MAX_AT_LEAST,
     },
     protocol::{
@@ -27,7 +28,7 @@ use crate::{
         record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
         session::{SessionId, SessionRecord, Stored},
     },
-    store::{Entry, Kind, ListedSession, RecordKey, sessions::HeldLock},
+    store::{Entry, Kind, ListedSession, RecordKey, inspect::Description, sessions::HeldLock},
     util::environment,
 };
 
@@ -203,9 +204,7 @@ impl NotBeforeText {
 /// The record of a lock or an election, or of a candidate.
 pub(super) fn decode_record(kv: &KeyValue) -> Result<Versioned> {
     let decoded = decode(kv)?;
-    let age = decoded.text.renewed.map(|renewed| {
-        Duration::try_from(wall_clock().duration_since(renewed)).unwrap_or_default()
-    });
+    let age = decoded.text.renewed.map(elapsed_since);
     let (record, whole) = (decoded.record(), decoded.whole());
     Ok(Versioned { version: decoded.version, record, age, whole })
 }
@@ -268,10 +267,16 @@ fn begin(key: &RecordKey, whole: Option<&Whole>) -> (Text, i64) {
     (text, writes)
 }
 
+/// The value of the base, and how often the key is written after the next write.
 fn base(whole: Option<&Whole>) -> (Text, i64) {
-    let base = whole.and_then(|whole| serde_json::from_value(whole.object()).ok());
-    let (writes, text): (i64, Text) = base.unwrap_or_default();
+    let (text, writes) = whole.map(stored).unwrap_or_default();
     (text, writes + 1)
+}
+
+/// The value, and how often the key was written.
+fn stored(whole: &Whole) -> (Text, i64) {
+    let (writes, text): (i64, Text) = serde_json::from_value(whole.object()).unwrap_or_default();
+    (text, writes)
 }
 
 /// The record of a lock with its holders and its queue.
@@ -320,6 +325,42 @@ pub(super) fn decode_session(kv: &KeyValue) -> Result<Stored<SessionRecord>> {
     Ok(Stored { version: decoded.version, record, whole })
 }
 
+/// What a record says to people only.
+pub(super) fn describe(found: &Versioned) -> Description {
+    let (text, writes) = stored(&found.whole);
+    let acquired_ago = text.acquired.map(elapsed_since);
+    let decoded = Decoded { version: found.version.clone(), text, writes };
+    let queue = decoded.text.queue.is_some().then(|| decoded.lock().record);
+    Description { acquired_ago, queue }
+}
+
+/// The value of the record without its holder, and without the time before which no other tenure may begin. Everything
+/// else stays as it is.
+pub(super) fn encode_released(whole: &Whole) -> Encoded {
+    let (text, writes) = stored(whole);
+    let free =
+        Text { holder: None, write: None, claim: None, token: None, not_before: None, ..text };
+    Encoded(free, writes + 1)
+}
+
+/// A session, with what only people read.
+pub(super) fn decode_session_info(
+    namespace: &Namespace,
+    id: &SessionId,
+    kv: &KeyValue,
+) -> Option<SessionInfo> {
+    let age = skip_invalid(decode_record(kv))?.age;
+    let record = skip_invalid(decode_session(kv))?.record;
+    Some(SessionInfo {
+        id: id.to_string(),
+        namespace: namespace.to_string(),
+        identity: record.identity.to_string(),
+        ttl: id.ttl(),
+        renewed_ago: age,
+        is_over: record.is_over(),
+    })
+}
+
 /// A listed session, if it was not renewed for this long.
 pub(super) fn decode_stale(
     kv: &KeyValue,
@@ -351,14 +392,18 @@ pub(super) fn lease(kv: &KeyValue) -> LeaseName {
     LeaseName::stored(keys::name(&kv.key))
 }
 
+/// The time since `then`. Zero if `then` is in the future.
+fn elapsed_since(then: Timestamp) -> Duration {
+    Duration::try_from(wall_clock().duration_since(then)).unwrap_or_default()
+}
+
 /// Wall time, for people to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
 }
 
 /// A session, as it is listed for people.
-pub(super) fn decode_session_entry(kv: &KeyValue) -> Option<ListedSession> {
-    let id = SessionId::parse(keys::name(&kv.key))?;
+pub(super) fn decode_session_entry(id: SessionId, kv: &KeyValue) -> Option<ListedSession> {
     let found = skip_invalid(decode_record(kv))?;
     let is_over = found.record.holder.is_none();
     Some(ListedSession { id, version: found.version.number, is_over, age: found.age })
