@@ -23,9 +23,9 @@ struct Keys {
 impl Keys {
     /// `None` if no program may be started.
     async fn new() -> Option<Self> {
+        static TEST: AtomicUsize = AtomicUsize::new(0);
         static SHARED: OnceCell<Option<EtcdCluster>> = OnceCell::const_new();
         let cluster = SHARED.get_or_init(|| EtcdCluster::start(1)).await.as_ref()?;
-        static TEST: AtomicUsize = AtomicUsize::new(0);
         let prefix = format!("/test-{}", TEST.fetch_add(1, Ordering::Relaxed));
         Some(Self { cluster, nodes: cluster.addresses().join(","), prefix })
     }
