@@ -92,11 +92,11 @@ impl Backend {
         }
     }
 
-    /// The server, as a line names it.
-    pub(crate) const fn server(self) -> &'static str {
+    /// That the server gave no answer to a release.
+    pub(crate) const fn silence(self) -> &'static str {
         match self {
-            Self::Kubernetes => "the API server",
-            Self::Etcd => "etcd",
+            Self::Kubernetes => "the API server does not answer",
+            Self::Etcd => "etcd does not answer",
         }
     }
 
@@ -184,15 +184,16 @@ impl Subject<'_> {
     pub(crate) fn waiting(&self, error: &Error) -> String {
         let Self { object, namespace, server, backend, .. } = *self;
         let causes = causes(error);
-        let line = if causes.contains(FAILED_WEBHOOK) {
-            format!(
+        let line = match backend {
+            Backend::Kubernetes if causes.contains(FAILED_WEBHOOK) => format!(
                 "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}{causes}"
-            )
-        } else {
-            format!(
-                "{object} in namespace `{namespace}` waits for {} {server}: {error}{causes}",
-                backend.server()
-            )
+            ),
+            Backend::Kubernetes => format!(
+                "{object} in namespace `{namespace}` waits for the API server {server}: {error}{causes}"
+            ),
+            Backend::Etcd => format!(
+                "{object} in namespace `{namespace}` waits for etcd at {server}: {error}{causes}"
+            ),
         };
         one_line(&line)
     }

@@ -21,7 +21,7 @@ use crate::{
     sidecar::{http::Address, options::SidecarArgs, page::HostName},
 };
 
-/// Locks and leader election on Kubernetes Leases.
+/// Locks and leader election on Kubernetes Leases, or on etcd.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = help::AFTER, max_term_width = 110)]
 pub(crate) struct Args {

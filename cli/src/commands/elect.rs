@@ -302,9 +302,6 @@ async fn step_down(guard: Guard, request: ResignRequest, subject: &Subject<'_>) 
         Ok(Err(error)) => {
             format!("{holder} does not lead any more, but could not release the lead: {error}")
         }
-        Err(_) => {
-            let server = subject.backend.server();
-            format!("{holder} does not lead any more, but {server} does not answer")
-        }
+        Err(_) => format!("{holder} does not lead any more, but {}", subject.backend.silence()),
     });
 }

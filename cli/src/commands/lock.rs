@@ -150,7 +150,7 @@ async fn release(
     let cause = match timeout(RELEASE, released).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("{} does not answer", connection.backend().server()),
+        Err(_) => connection.backend().silence().into(),
     };
     if !quiet {
         let (object, namespace) = (subject.object, subject.namespace);
