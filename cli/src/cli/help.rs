@@ -144,6 +144,7 @@ Examples:
 pub(crate) const DEMO: &str = "\
 Examples:
   leasehold demo
+  leasehold demo --etcd 127.0.0.1:2379
   leasehold demo --serve 127.0.0.1:8080";
 
 /// Of `completions`.

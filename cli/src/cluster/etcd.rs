@@ -88,6 +88,11 @@ impl EtcdArgs {
         !self.nodes.is_empty()
     }
 
+    /// Whether there are certificates, so that all nodes use TLS.
+    pub(crate) const fn has_certificates(&self) -> bool {
+        self.authority.is_some() || self.certificate.is_some()
+    }
+
     /// The nodes, as a line names them.
     pub(crate) fn nodes(&self) -> String {
         self.nodes.join(", ")
@@ -108,15 +113,22 @@ impl EtcdArgs {
         options: Options,
         failure: impl Fn(&leasehold::Error) -> Failure,
     ) -> Outcome<Etcd> {
-        let mut options = options.nodes(&self.nodes);
-        if let Some(prefix) = &self.prefix {
-            options = options.prefix(prefix);
-        }
+        let options = self.handle_options(options);
         let etcd = self.options()?;
         Etcd::connect_with(etcd, options).await.map_err(|error| failure(&error))
     }
 
-    fn options(&self) -> Outcome<EtcdOptions> {
+    /// `options` with the nodes and the prefix.
+    pub(crate) fn handle_options(&self, options: Options) -> Options {
+        let options = options.nodes(&self.nodes);
+        match &self.prefix {
+            Some(prefix) => options.prefix(prefix),
+            None => options,
+        }
+    }
+
+    /// The user and the certificates.
+    pub(crate) fn options(&self) -> Outcome<EtcdOptions> {
         let mut etcd = EtcdOptions::default();
         if let Some(user) = &self.user {
             etcd = etcd.user(user, self.password()?);

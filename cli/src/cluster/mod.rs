@@ -2,7 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod connect;
-mod etcd;
+pub(crate) mod etcd;
 pub(crate) mod pod;
 mod probe;
 pub(crate) mod requests;

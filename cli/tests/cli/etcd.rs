@@ -326,3 +326,18 @@ async fn a_lock_inside_itself_is_refused_in_whatever_order_the_nodes_are_named()
     assert_eq!(ended.code, Some(75), "{ended:?}");
     assert!(ended.stderr.contains("LEASEHOLD_CHAIN"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn the_demonstration_plays_on_etcd_and_leaves_no_key() {
+    let Some(keys) = Keys::new().await else { return };
+
+    let ended = keys.leasehold(["demo"]).end().await;
+    let serve = keys.leasehold(["demo", "--serve", "127.0.0.1:0"]).end().await;
+
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    for text in [&*keys.nodes, "CRASHES", "resigns", "LOSES THE NETWORK", "IS FROZEN", "SUMMARY"] {
+        assert!(ended.text().contains(text), "{text}: {}", ended.text());
+    }
+    assert_eq!(keys.cluster.keys(&keys.prefix).await, [""; 0]);
+    assert_eq!(serve.code, Some(64), "{serve:?}");
+}

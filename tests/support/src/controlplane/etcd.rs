@@ -163,6 +163,17 @@ impl EtcdCluster {
         Some(String::from_utf8(value).expect("UTF-8"))
     }
 
+    /// The keys that begin with `prefix`.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let end = format!("{prefix}\u{7f}");
+        let request =
+            json!({ "key": base64(prefix), "range_end": base64(&end), "keys_only": true });
+        let found = self.post(0, "/v3/kv/range", request).await;
+        let keys = found["kvs"].as_array().cloned().unwrap_or_default();
+        let key = |kv: &Value| STANDARD.decode(kv["key"].as_str().expect("a key")).expect("base64");
+        keys.iter().map(|kv| String::from_utf8(key(kv)).expect("UTF-8")).collect()
+    }
+
     /// Turns authentication on, with `root` and one more user who may read and write the keys with `prefix`.
     pub async fn require_users(&self, user: &str, password: &str, prefix: &str) {
         let end = format!("{prefix}\u{7f}");
