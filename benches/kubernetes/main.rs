@@ -8,6 +8,7 @@
 
 mod command;
 mod counts;
+mod etcd;
 mod failover;
 mod latency;
 mod many;
@@ -87,6 +88,9 @@ async fn measure(mut bench: Bench, only: Option<String>) {
     }
     if wanted("peers") {
         peers::all(bench).await;
+    }
+    if wanted("etcd") {
+        etcd::all(bench).await;
     }
     if wanted("command") {
         command::lock(bench).await;
