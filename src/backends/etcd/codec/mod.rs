@@ -4,6 +4,8 @@
 //! replaces only what this crate owns. What has the key, the revision of its creation and that of its last write is not
 //! repeated in the value: they are the name, the uid and the version.
 
+mod people;
+
 use std::{
     num::NonZeroU64,
     sync::Arc,
@@ -14,13 +16,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+pub(super) use self::people::{
+    decode_session_entry, decode_session_info, describe, encode_released,
+};
 use super::{keys, messages::KeyValue};
 use crate::{
     api::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
         record::NotBefore,
-        session::SessionInfo,
         timing::MAX_AT_LEAST,
     },
     protocol::{
@@ -28,7 +32,7 @@ use crate::{
         record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
         session::{SessionId, SessionRecord, Stored},
     },
-    store::{Entry, Kind, ListedSession, RecordKey, inspect::Description, sessions::HeldLock},
+    store::{Entry, Kind, RecordKey, sessions::HeldLock},
     util::environment,
 };
 
@@ -325,42 +329,6 @@ pub(super) fn decode_session(kv: &KeyValue) -> Result<Stored<SessionRecord>> {
     Ok(Stored { version: decoded.version, record, whole })
 }
 
-/// What a record says to people only.
-pub(super) fn describe(found: &Versioned) -> Description {
-    let (text, writes) = stored(&found.whole);
-    let acquired_ago = text.acquired.map(elapsed_since);
-    let decoded = Decoded { version: found.version.clone(), text, writes };
-    let queue = decoded.text.queue.is_some().then(|| decoded.lock().record);
-    Description { acquired_ago, queue }
-}
-
-/// The value of the record without its holder, and without the time before which no other tenure may begin. Everything
-/// else stays as it is.
-pub(super) fn encode_released(whole: &Whole) -> Encoded {
-    let (text, writes) = stored(whole);
-    let free =
-        Text { holder: None, write: None, claim: None, token: None, not_before: None, ..text };
-    Encoded(free, writes + 1)
-}
-
-/// A session, with what only people read.
-pub(super) fn decode_session_info(
-    namespace: &Namespace,
-    id: &SessionId,
-    kv: &KeyValue,
-) -> Option<SessionInfo> {
-    let age = skip_invalid(decode_record(kv))?.age;
-    let record = skip_invalid(decode_session(kv))?.record;
-    Some(SessionInfo {
-        id: id.to_string(),
-        namespace: namespace.to_string(),
-        identity: record.identity.to_string(),
-        ttl: id.ttl(),
-        renewed_ago: age,
-        is_over: record.is_over(),
-    })
-}
-
 /// A listed session, if it was not renewed for this long.
 pub(super) fn decode_stale(
     kv: &KeyValue,
@@ -400,11 +368,4 @@ fn elapsed_since(then: Timestamp) -> Duration {
 /// Wall time, for people to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
-}
-
-/// A session, as it is listed for people.
-pub(super) fn decode_session_entry(id: SessionId, kv: &KeyValue) -> Option<ListedSession> {
-    let found = skip_invalid(decode_record(kv))?;
-    let is_over = found.record.holder.is_none();
-    Some(ListedSession { id, version: found.version.number, is_over, age: found.age })
 }
