@@ -115,6 +115,13 @@ impl EtcdArgs {
     ) -> Outcome<Etcd> {
         let options = self.handle_options(options);
         let etcd = self.options()?;
+        tracing::debug!(
+            nodes = self.nodes(),
+            prefix = self.prefix.as_deref().unwrap_or("/leasehold"),
+            user = self.user.as_deref().unwrap_or("none"),
+            certificate = self.certificate.is_some(),
+            "using etcd"
+        );
         Etcd::connect_with(etcd, options).await.map_err(|error| failure(&error))
     }
 

@@ -68,7 +68,7 @@ fn failure(pruned: &Pruned) -> Option<(&Pruned, &Error)> {
 pub(crate) struct PrunedLine {
     name: String,
     namespace: String,
-    /// The name of the Lease.
+    /// The name of the Lease, or the last part of the key in etcd.
     lease: String,
     kind: RecordKind,
     outcome: WhatBecame,

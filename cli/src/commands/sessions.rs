@@ -81,7 +81,7 @@ impl<'a> Uses<'a> {
 /// A line of `sessions`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SessionLine {
-    /// The name of the session, which is that of its Lease and the holder of its locks.
+    /// The name of the session, which is the holder of its locks, and the name of its Lease on Kubernetes.
     session: String,
     namespace: String,
     /// The identity of its process.
