@@ -85,7 +85,7 @@ bench: tools tools-go ## Measure a release build on a real API server: about ten
 	@tests/build.sh peers "half a minute"
 	@$(CARGO) build --quiet --locked --release --package leasehold --example player
 	@$(CARGO) build --quiet --locked --release --package leasehold-cli
-	@$(CARGO) bench --quiet --locked --package leasehold --bench kubernetes
+	@$(CARGO) bench --quiet --locked --package leasehold --features etcd --bench kubernetes
 
 binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary

@@ -15,6 +15,8 @@ mod runtime;
 mod store;
 mod util;
 
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+pub use api::session::SessionInfo;
 pub use api::{
     error::{Cause, Error, Loss, Result},
     guard::Guard,
@@ -34,11 +36,12 @@ pub use backends::etcd::{Etcd, EtcdOptions};
 #[cfg(all(fuzzing, feature = "kubernetes"))]
 pub use backends::kubernetes::check_lease;
 #[cfg(feature = "kubernetes")]
-pub use backends::kubernetes::{
-    ClusterOptions, Kubernetes, LeaseRecord, PruneOptions, PruneOutcome, Pruned, RecordOptions,
-    RecordWatch, SessionInfo,
-};
+pub use backends::kubernetes::{ClusterOptions, Kubernetes};
 pub use backends::memory::{Fault, Memory};
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+pub use runtime::inspect::{
+    Inspect, LeaseRecord, PruneOptions, PruneOutcome, Pruned, RecordOptions, RecordWatch,
+};
 pub use runtime::session::Session;
 pub use util::clock::Clock;
 #[cfg(leasehold_simulation)]

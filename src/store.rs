@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+pub(crate) mod inspect;
 pub(crate) mod sessions;
 
 /// The address of a record, and its purpose.
@@ -59,8 +61,8 @@ pub(crate) enum Scope {
     /// Every record that this crate made, with any prefix: of one namespace, or of all namespaces.
     /// A label selector of the caller can restrict the set.
     #[cfg_attr(
-        not(feature = "kubernetes"),
-        expect(dead_code, reason = "only the Kubernetes backend has tools for operators")
+        not(any(feature = "etcd", feature = "kubernetes")),
+        expect(dead_code, reason = "the embedded backend has no tools for operators")
     )]
     Records(Option<Namespace>, Option<Arc<str>>),
 }

@@ -9,6 +9,7 @@
 mod capacity;
 mod command;
 mod counts;
+mod etcd;
 mod failover;
 mod latency;
 mod many;
@@ -96,6 +97,9 @@ async fn measure(mut bench: Bench, only: Option<String>) {
     }
     if wanted("peers") {
         peers::all(bench).await;
+    }
+    if wanted("etcd") {
+        etcd::all(bench).await;
     }
     if wanted("command") {
         command::lock(bench).await;

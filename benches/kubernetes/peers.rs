@@ -19,10 +19,11 @@ const MANY: usize = 10_000;
 
 /// The same rounds as `sessions` and `session-locks`.
 pub(crate) async fn all(bench: &mut Bench) {
-    uncontended(bench).await;
+    let etcd = bench.plane.etcd();
+    uncontended(bench, &etcd).await;
     for pause in [Duration::ZERO, Duration::from_millis(100)] {
         for processes in [2, 10, 50] {
-            mutex(bench, processes, pause).await;
+            mutex(bench, &etcd, processes, pause).await;
         }
     }
     for processes in [2, 10, 50] {
@@ -32,9 +33,8 @@ pub(crate) async fn all(bench: &mut Bench) {
 }
 
 /// One lock and unlock after the other.
-async fn uncontended(bench: &mut Bench) {
-    let endpoint = bench.plane.etcd();
-    let result = run(&["etcd-pair", "--endpoint", &endpoint, "--name", "pair"], ROUND).await;
+pub(crate) async fn uncontended(bench: &mut Bench, etcd: &str) {
+    let result = run(&["etcd-pair", "--endpoint", etcd, "--name", "pair"], ROUND).await;
     let times = result["times"].as_array().into_iter().flatten().filter_map(Value::as_f64);
     let mut times: Vec<_> = times.map(Duration::from_secs_f64).collect();
     bench.row(
@@ -48,11 +48,10 @@ async fn uncontended(bench: &mut Bench) {
     );
 }
 
-async fn mutex(bench: &mut Bench, processes: usize, pause: Duration) {
-    let (endpoint, name) =
-        (bench.plane.etcd(), format!("contended-{processes}-{}", pause.as_millis()));
+pub(crate) async fn mutex(bench: &mut Bench, etcd: &str, processes: usize, pause: Duration) {
+    let name = format!("contended-{processes}-{}", pause.as_millis());
     let (number, pause) = (processes.to_string(), format!("{pause:?}"));
-    let words = ["etcd-mutex", "--endpoint", &endpoint, "--name", &name, "--processes", &number];
+    let words = ["etcd-mutex", "--endpoint", etcd, "--name", &name, "--processes", &number];
     let result = run(&[&words[..], &["--pause", &pause]].concat(), ROUND).await;
     let requests = requests(&result);
     report(

@@ -18,11 +18,11 @@ use tokio::time::sleep;
 use super::{Bench, now, timed};
 
 /// How long each round is measured.
-const ROUND: Duration = Duration::from_secs(10);
+pub(crate) const ROUND: Duration = Duration::from_secs(10);
 /// How long a holder works.
 const HOLD: Duration = Duration::from_millis(1);
 /// The processes of each round.
-const PROCESSES: [usize; 3] = [2, 10, 50];
+pub(crate) const PROCESSES: [usize; 3] = [2, 10, 50];
 
 /// How many locks one process holds, and how many it waits for.
 const MANY: usize = 10_000;
@@ -90,7 +90,7 @@ async fn lock_many(session: &Session, count: usize) -> Vec<Guard> {
 }
 
 /// What one process did.
-struct Served {
+pub(crate) struct Served {
     rounds: u64,
     longest: Duration,
 }
@@ -114,7 +114,17 @@ async fn round(bench: &mut Bench, processes: usize, pause: Duration) {
     let count = |bench: &Bench| -> u64 {
         bench.plane.audit_of(|request| request.namespace == namespace).values().sum()
     };
-    let (before, last_token) = (count(bench), Arc::new(AtomicU64::new(0)));
+    let before = count(bench);
+    let served = contest(&sessions, pause).await;
+    let requests = count(bench) - before;
+    let line = format!("{processes} sessions want one lock, hold it for 1 ms");
+    report(bench, &line, pause, &served, requests);
+    join_all(sessions.iter().map(Session::end)).await;
+}
+
+/// Lets each session lock, work and release in a loop for [`ROUND`].
+pub(crate) async fn contest(sessions: &[Session], pause: Duration) -> Vec<Served> {
+    let last_token = Arc::new(AtomicU64::new(0));
     let end = now() + ROUND;
     let work = sessions.iter().map(|session| {
         let (session, last_token) = (session.clone(), Arc::clone(&last_token));
@@ -135,21 +145,24 @@ async fn round(bench: &mut Bench, processes: usize, pause: Duration) {
             served
         })
     });
-    let served: Vec<_> = join_all(work).await.into_iter().map(Result::unwrap).collect();
-    let requests = count(bench) - before;
-    report(bench, processes, pause, &served, requests);
-    join_all(sessions.iter().map(Session::end)).await;
+    join_all(work).await.into_iter().map(Result::unwrap).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn report(bench: &mut Bench, processes: usize, pause: Duration, served: &[Served], requests: u64) {
+pub(crate) fn report(
+    bench: &mut Bench,
+    line: &str,
+    pause: Duration,
+    served: &[Served],
+    requests: u64,
+) {
     let rounds: Vec<_> = served.iter().map(|one| one.rounds as f64).collect();
     let sum: f64 = rounds.iter().sum();
     let squares: f64 = rounds.iter().map(|rounds| rounds * rounds).sum();
     let longest = served.iter().map(|one| one.longest).max().unwrap_or_default();
     let pause = if pause.is_zero() { "no pause" } else { "a pause of 0 to 100 ms" };
     bench.row(
-        &format!("{processes} sessions want one lock, hold it for 1 ms, {pause}"),
+        &format!("{line}, {pause}"),
         format!("{:.0} hand-offs/s", sum / ROUND.as_secs_f64()),
         format!(
             "{:.1} requests each, Jain's index {:.2}, longest wait {:.1} s",

@@ -17,7 +17,7 @@ pub(crate) mod code {
     pub(crate) const MISSING: u8 = 1;
     /// The command line is wrong.
     pub(crate) const USAGE: u8 = 64;
-    /// The API server cannot be used.
+    /// The API server or etcd cannot be used.
     pub(crate) const UNAVAILABLE: u8 = 69;
     /// An internal error, or an error of the operating system.
     pub(crate) const INTERNAL: u8 = 70;
@@ -76,6 +76,45 @@ fn whole_seconds(duration: Duration) -> u64 {
 /// What an API server says that works, but whose admission webhook does not answer.
 const FAILED_WEBHOOK: &str = "failed calling webhook";
 
+/// Where locks and elections are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Kubernetes,
+    Etcd,
+}
+
+impl Backend {
+    /// The name that the library gives it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Etcd => "etcd",
+        }
+    }
+
+    /// That the server gave no answer to a release.
+    pub(crate) const fn silence(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "the API server does not answer",
+            Self::Etcd => "etcd does not answer",
+        }
+    }
+
+    /// What to check if `server` cannot be used.
+    fn check(self, server: &str) -> String {
+        match self {
+            Self::Kubernetes => format!(
+                "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl \
+                    get --raw /readyz` succeeds"
+            ),
+            Self::Etcd => format!(
+                "Check that {server} are nodes of the right etcd (--etcd), with https:// if they use TLS, and that \
+                    `etcdctl endpoint health` succeeds"
+            ),
+        }
+    }
+}
+
 /// The object that an error message is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
@@ -83,8 +122,9 @@ pub(crate) struct Subject<'a> {
     pub(crate) object: &'a str,
     /// The namespace.
     pub(crate) namespace: &'a str,
-    /// The API server's address.
+    /// The API server's address, or those of the nodes of etcd.
     pub(crate) server: &'a str,
+    pub(crate) backend: Backend,
     /// The exit code if another process holds the lock, or if it may not be acquired yet.
     pub(crate) busy_code: u8,
 }
@@ -92,7 +132,7 @@ pub(crate) struct Subject<'a> {
 impl Subject<'_> {
     /// One line with the object, the cause and the next step.
     pub(crate) fn failure(&self, error: &Error) -> Failure {
-        let Self { object, namespace, server, busy_code } = *self;
+        let Self { object, namespace, server, backend, busy_code } = *self;
         let mut line = match error {
             Error::Held { holder, .. } => {
                 format!("{object} in namespace `{namespace}` is held by `{holder}`")
@@ -131,13 +171,7 @@ impl Subject<'_> {
             ),
             Error::Invalid { .. } => (code::USAGE, String::new()),
             Error::Lost { .. } => (code::LOST, "Run it again".into()),
-            Error::Unavailable { .. } => (
-                code::UNAVAILABLE,
-                format!(
-                    "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl \
-                        get --raw /readyz` succeeds"
-                ),
-            ),
+            Error::Unavailable { .. } => (code::UNAVAILABLE, backend.check(server)),
             _ => (code::UNAVAILABLE, String::new()),
         };
         if !next.is_empty() {
@@ -148,16 +182,18 @@ impl Subject<'_> {
 
     /// One line for a wait for the server, with the cause.
     pub(crate) fn waiting(&self, error: &Error) -> String {
-        let Self { object, namespace, server, .. } = *self;
+        let Self { object, namespace, server, backend, .. } = *self;
         let causes = causes(error);
-        let line = if causes.contains(FAILED_WEBHOOK) {
-            format!(
+        let line = match backend {
+            Backend::Kubernetes if causes.contains(FAILED_WEBHOOK) => format!(
                 "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}{causes}"
-            )
-        } else {
-            format!(
+            ),
+            Backend::Kubernetes => format!(
                 "{object} in namespace `{namespace}` waits for the API server {server}: {error}{causes}"
-            )
+            ),
+            Backend::Etcd => format!(
+                "{object} in namespace `{namespace}` waits for etcd at {server}: {error}{causes}"
+            ),
         };
         one_line(&line)
     }

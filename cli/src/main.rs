@@ -1,7 +1,7 @@
-//! The program `leasehold`: locks and leader election on Kubernetes Leases, for the command line.
+//! The program `leasehold`: locks and leader election on Kubernetes Leases or on etcd, for the command line.
 //!
 //! ```text
-//!  leasehold ── renews the Lease ─────────────────────────► API server
+//!  leasehold ── renews the Lease ─────────────────────────► API server, or etcd
 //!      │  └─── deadline (pipe) ──► guardian ── KILL, at the deadline or when the pipe closes ─┐
 //!      └── signals, TERM, KILL ──► CMD and its children: a separate process group     ◄───────┘
 //! ```

@@ -67,7 +67,7 @@ impl Namespace {
     }
 
     /// The namespace of a record, as the backend reports it.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn stored(namespace: &str) -> Self {
         Self(namespace.into())
     }

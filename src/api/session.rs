@@ -75,6 +75,37 @@ pub struct QueueEntry {
     pub slot: Option<u16>,
 }
 
+/// A session, as its record describes it.
+///
+/// It is for people and dashboards. This crate makes no decision from it.
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// The name of the session, which is the holder of its locks, and the name of its Lease on Kubernetes.
+    pub id: String,
+    /// The namespace of the session.
+    pub namespace: String,
+    /// The identity of its process.
+    pub identity: String,
+    /// How long other processes must see no heartbeat before they may end it.
+    pub ttl: Duration,
+    /// The time since the last heartbeat, from the wall clocks of its process and of this one. `None` if the record has
+    /// no such time.
+    pub renewed_ago: Option<Duration>,
+    /// It was ended, and cannot be renewed any more.
+    pub is_over: bool,
+}
+
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+impl SessionInfo {
+    /// Whether the session was renewed within its time to live, by the wall clocks of its process and of this one.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.is_over && self.renewed_ago.is_some_and(|ago| ago <= self.ttl)
+    }
+}
+
 /// Options of a session.
 ///
 /// ```

@@ -8,6 +8,8 @@ mod contender_status;
 mod contenders;
 pub(crate) mod handle;
 pub(crate) mod implement;
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+pub(crate) mod inspect;
 mod leftovers;
 mod limiter;
 mod membership;

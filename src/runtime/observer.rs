@@ -78,7 +78,7 @@ impl Observer {
     }
 
     /// The sessions that the records name, once some of them do.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) const fn sessions(&self) -> &Sessions {
         &self.sessions
     }
@@ -99,23 +99,23 @@ impl Observer {
         }
     }
 
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn seen(&self) -> impl Iterator<Item = &Seen> {
         self.seen.values()
     }
 
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) const fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) const fn clock(&self) -> Clock {
         self.clock
     }
 
     /// Why the records may be out of date, if they may be.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use leasehold::{Error, Kubernetes, LockOptions, PruneOptions, RecordOptions, Sync as _};
+use leasehold::{
+    Error, Inspect as _, Kubernetes, LockOptions, PruneOptions, RecordOptions, Sync as _,
+};
 use serde_json::{Value, json};
 
 use super::{Place, brief};

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kube::api::DeleteParams;
-use leasehold::{Error, LeaderOptions, LockOptions, RecordEventKind, RecordOptions, Sync as _};
+use leasehold::{
+    Error, Inspect as _, LeaderOptions, LockOptions, RecordEventKind, RecordOptions, Sync as _,
+};
 use leasehold_test_support::Rule;
 
 use super::{Place, brief};

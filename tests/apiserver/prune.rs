@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use leasehold::{
-    Error, Kubernetes, LeaderOptions, PruneOptions, PruneOutcome, Pruned, RecordOptions, Sync as _,
+    Error, Inspect as _, Kubernetes, LeaderOptions, PruneOptions, PruneOutcome, Pruned,
+    RecordOptions, Sync as _,
 };
 use leasehold_test_support::{Rule, since};
 use serde_json::json;

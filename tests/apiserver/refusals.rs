@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold::{Error, LeaderOptions, LockOptions, Sync as _};
+use leasehold::{Error, Inspect as _, LeaderOptions, LockOptions, Sync as _};
 use leasehold_test_support::Rule;
 use serde_json::json;
 use tokio::time::timeout;

@@ -9,6 +9,7 @@
 #[cfg(feature = "conformance")]
 mod conformance;
 mod faults;
+mod inspect;
 mod refusals;
 mod sessions;
 mod values;

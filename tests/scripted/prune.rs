@@ -1,6 +1,6 @@
 //! The deletion of unused records, next to processes that are about to use them.
 
-use leasehold::{PruneOptions, PruneOutcome, Pruned};
+use leasehold::{Inspect as _, PruneOptions, PruneOutcome, Pruned};
 
 use crate::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Complete, well-formed answers that do not fit the request.
 
-use leasehold::{ListMembersOptions, RecordOptions, WatchElectOptions};
+use leasehold::{Inspect as _, ListMembersOptions, RecordOptions, WatchElectOptions};
 use tokio::time::timeout;
 
 use crate::prelude::*;

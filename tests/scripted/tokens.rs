@@ -1,7 +1,9 @@
 //! The token that other processes are shown.
 
 use futures::StreamExt as _;
-use leasehold::{ElectEvent, Leader, RecordEventKind, RecordOptions, Token, WatchElectOptions};
+use leasehold::{
+    ElectEvent, Inspect as _, Leader, RecordEventKind, RecordOptions, Token, WatchElectOptions,
+};
 
 use crate::prelude::*;
 

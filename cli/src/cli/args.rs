@@ -16,12 +16,15 @@ use super::{
     prune_args::{self, PruneArgs},
 };
 use crate::{
-    cluster::target::Target,
+    cluster::{
+        etcd::EtcdArgs,
+        target::{Given, Target},
+    },
     output::format::Format,
     sidecar::{http::Address, options::SidecarArgs, page::HostName},
 };
 
-/// Locks and leader election on Kubernetes Leases.
+/// Locks and leader election on Kubernetes Leases, or on etcd.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = help::AFTER, max_term_width = 110)]
 pub(crate) struct Args {
@@ -283,17 +286,21 @@ pub(crate) struct InstallArgs {
 }
 
 /// Shows locks and elections in 15 seconds, without a cluster: contenders, a crash, a hand-over, a lost network.
+///
+/// With --etcd it plays on a cluster of etcd, with keys of its own, which it deletes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
     /// Serve a web page on this address instead, until Ctrl-C: three candidates, and a button that makes the
     /// leader resign. For example 127.0.0.1:8080.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "etcd")]
     pub(crate) serve: Option<Address>,
     /// A name under which browsers may use the page, besides IP addresses and localhost: demo.example.com, or
     /// .example.com for all names below it. Repeat it, or separate names with commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "serve")]
     pub(crate) allow_host: Vec<HostName>,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArgs,
 }
 
 /// The timing and the identity of a holder.
@@ -379,6 +386,14 @@ impl TenureArgs {
             Options::default().labels(pairs(&self.labels)).annotations(pairs(&self.annotations));
         options.identity.clone_from(&self.id);
         options
+    }
+
+    /// The options that only Kubernetes has.
+    pub(crate) const fn for_kubernetes_only(&self) -> [Given<'static>; 2] {
+        [
+            ("--label", "LEASEHOLD_LABELS", !self.labels.is_empty()),
+            ("--annotation", "LEASEHOLD_ANNOTATIONS", !self.annotations.is_empty()),
+        ]
     }
 
     /// When the holder renews, and how long it waits for an answer.

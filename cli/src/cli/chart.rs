@@ -167,11 +167,20 @@ enum PullPolicy {
     Never,
 }
 
+const NO_ETCD: &str = "a pod is in a cluster with Leases";
+
 /// Options of `elect` that are not values of the chart, with the reason.
-const LEFT_OUT: [(&str, &str); 10] = [
+const LEFT_OUT: [(&str, &str); 17] = [
     ("LEASEHOLD_NAMESPACE", "the namespace of the pod"),
     ("LEASEHOLD_KUBECONFIG", "a pod has a service account"),
     ("LEASEHOLD_CONTEXT", "a pod has a service account"),
+    ("LEASEHOLD_ETCD", NO_ETCD),
+    ("LEASEHOLD_ETCD_PREFIX", NO_ETCD),
+    ("LEASEHOLD_ETCD_USER", NO_ETCD),
+    ("LEASEHOLD_ETCD_PASSWORD_FILE", NO_ETCD),
+    ("LEASEHOLD_ETCD_CA", NO_ETCD),
+    ("LEASEHOLD_ETCD_CERT", NO_ETCD),
+    ("LEASEHOLD_ETCD_KEY", NO_ETCD),
     ("LEASEHOLD_POD", "POD_NAME has it"),
     ("LEASEHOLD_LABEL_KEY", "the Service selects by the default key"),
     ("LEASEHOLD_ID", "each start of each pod needs a new id"),

@@ -4,14 +4,16 @@
 pub(crate) const AFTER: &str = "\
 Exit codes: the exit code of CMD; 128+n if signal n ended CMD; 126 CMD is not executable; 127 CMD was not found; \
 75 the lock is held, or may not be acquired yet (see --busy-code); 79 the lock was lost while CMD ran; 69 the API server \
-cannot be used; 64 the command line is wrong; 1 the named object does not exist; 70 an internal or system error.
+or etcd cannot be used; 64 the command line is wrong; 1 the named object does not exist; 70 an internal or system error.
 
-An option that shows [env: …] can be set in the environment instead.
+An option that shows [env: …] can be set in the environment instead. With --etcd the program uses an etcd cluster \
+instead of Kubernetes, and refuses options that only Kubernetes has; what is said of an API server then holds for etcd.
 
 Examples:
   leasehold lock nightly -- ./backup.sh     run a job that must not run twice
   leasehold elect billing -- ./scheduler    keep one of several running
-  leasehold status -A                       list locks and holders";
+  leasehold status -A                       list locks and holders
+  leasehold lock --etcd 10.0.0.1:2379 nightly -- ./backup.sh   on etcd";
 
 /// Of `lock`.
 pub(crate) const LOCK: &str = "\
@@ -142,6 +144,7 @@ Examples:
 pub(crate) const DEMO: &str = "\
 Examples:
   leasehold demo
+  leasehold demo --etcd 127.0.0.1:2379
   leasehold demo --serve 127.0.0.1:8080";
 
 /// Of `completions`.

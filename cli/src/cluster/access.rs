@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use leasehold::{
-    Error, Guard, Kubernetes, LockMode, LockOptions, LockQueue, RecordOptions, Session,
+    Error, Guard, Inspect as _, LockMode, LockOptions, LockQueue, RecordOptions, Session,
     SessionOptions, Sync as _,
 };
 use tokio::{
@@ -43,17 +43,19 @@ impl Access {
     /// Acquires the lock `name`.
     pub(crate) async fn lock(
         &self,
-        sync: &Kubernetes,
+        connection: &Connection,
         name: &str,
         mut options: LockOptions,
     ) -> Result<Guard, Error> {
         let Self::Queue { options: opened, session } = self else {
-            return sync.lock(name, options).await;
+            return connection.sync.lock(name, options).await;
         };
         let begun = clock::now();
-        let open = session.get_or_try_init(|| sync.session(*opened));
+        let open = session.get_or_try_init(|| connection.session(*opened));
         let session = match options.wait.filter(|wait| !wait.is_zero()) {
-            Some(wait) => timeout(wait, open).await.unwrap_or_else(|_| Err(no_answer()))?,
+            Some(wait) => timeout(wait, open)
+                .await
+                .unwrap_or_else(|_| Err(no_answer(connection.backend())))?,
             None => open.await?,
         };
         let took = clock::now().saturating_sub(begun);
@@ -62,9 +64,9 @@ impl Access {
     }
 
     /// Ends what was given up. With a session it leaves the queue, releases the lock, and deletes its Lease.
-    pub(crate) async fn close(&self, sync: &Kubernetes) -> Result<(), Error> {
+    pub(crate) async fn close(&self, connection: &Connection) -> Result<(), Error> {
         match self {
-            Self::Alone => sync.close().await,
+            Self::Alone => connection.sync.close().await,
             Self::Queue { session, .. } => match session.get() {
                 Some(session) => session.end().await,
                 None => Ok(()),
@@ -115,7 +117,7 @@ async fn holder(connection: &Connection, queue: &LockQueue) -> String {
     }
     let Some(first) = queue.holders.first() else { return "nobody".into() };
     let options = RecordOptions::default().lease(&first.session);
-    let found = connection.sync.list_sessions(options).await.unwrap_or_default();
+    let found = connection.inspect.list_sessions(options).await.unwrap_or_default();
     let identity = found.first().map_or(&first.session, |found| &found.identity);
     match queue.holders.len() {
         1 => format!("`{identity}`"),

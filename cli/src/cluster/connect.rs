@@ -1,29 +1,54 @@
-//! The connection to the API server that the options select.
+//! The connection to the cluster that the options select.
 
 use std::sync::Arc;
 
 use kube::{Client, Config};
-use leasehold::{ClusterOptions, Error, Kubernetes, Options, Sync as _};
+use leasehold::{
+    ClusterOptions, DynSync, Error, Etcd, Inspect, Kubernetes, Options, Session, SessionOptions,
+    Sync as _,
+};
 
 use crate::{
     cluster::target::Target,
-    exit::{Failure, Outcome, Subject, code},
+    exit::{Backend, Failure, Outcome, Subject, code},
 };
 
 /// A handle of the library, and the server and namespace that it uses.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) sync: Arc<Kubernetes>,
-    /// The API server's address.
+    handle: Handle,
+    pub(crate) sync: Arc<DynSync>,
+    pub(crate) inspect: Arc<dyn Inspect>,
+    /// The API server's address, or those of the nodes of etcd.
     pub(crate) server: String,
+    /// A text that is the same for all processes which use the same records.
+    pub(crate) place: String,
     pub(crate) namespace: String,
     /// The namespace of the context, or of the pod that this process runs in.
     pub(crate) own_namespace: String,
 }
 
+/// The handle, for what only one backend has.
+#[derive(Debug)]
+enum Handle {
+    Kubernetes(Kubernetes),
+    Etcd(Etcd),
+}
+
 impl Connection {
     /// Reads the configuration, without a request to the server. `object` is the lock or election, for errors.
     pub(crate) async fn open(target: &Target, mut options: Options, object: &str) -> Outcome<Self> {
+        if let Some(namespace) = &target.namespace {
+            options = options.namespace(namespace);
+        }
+        if target.etcd.is_selected() {
+            Self::open_etcd(target, options, object).await
+        } else {
+            Self::open_kubernetes(target, options, object).await
+        }
+    }
+
+    async fn open_kubernetes(target: &Target, options: Options, object: &str) -> Outcome<Self> {
         let config = config(target).await.map_err(|error| {
             let cause = match &error {
                 Error::Config { reason, .. } => reason.clone(),
@@ -38,28 +63,87 @@ impl Connection {
         })?;
         let own_namespace = config.default_namespace.clone();
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        if let Some(namespace) = &target.namespace {
-            options = options.namespace(namespace);
-        }
-        let failure = |error: leasehold::Error| {
-            let namespace = target.namespace.as_deref().unwrap_or("default");
-            Subject { object, namespace, server: &server, busy_code: code::BUSY }.failure(&error)
-        };
+        let failure =
+            |error: Error| subject(target, object, &server, Backend::Kubernetes).failure(&error);
         let sync = Kubernetes::from_config(config, options).map_err(failure)?;
         // Before `--wait` and `--try` begin to count.
         sync.authenticate().await.map_err(failure)?;
-        let namespace = sync.options().namespace.clone().unwrap_or_default();
-        Ok(Self { sync: Arc::new(sync), server, namespace, own_namespace })
+        let place = server.clone();
+        Ok(Self {
+            namespace: sync.options().namespace.clone().unwrap_or_default(),
+            sync: Arc::new(sync.clone()),
+            inspect: Arc::new(sync.clone()),
+            handle: Handle::Kubernetes(sync),
+            server,
+            place,
+            own_namespace,
+        })
     }
 
-    /// A client for requests other than those of the library. It does not retry.
-    pub(crate) fn client(&self) -> Client {
-        self.sync.client()
+    async fn open_etcd(target: &Target, options: Options, object: &str) -> Outcome<Self> {
+        target.refuse_with_etcd(&[
+            ("--kubeconfig", "LEASEHOLD_KUBECONFIG", target.kubeconfig.is_some()),
+            ("--context", "LEASEHOLD_CONTEXT", target.context.is_some()),
+        ])?;
+        let server = target.etcd.nodes();
+        let failure =
+            |error: &Error| subject(target, object, &server, Backend::Etcd).failure(error);
+        let sync = target.etcd.connect(options, failure).await?;
+        let namespace = sync.options().namespace.clone().unwrap_or_default();
+        Ok(Self {
+            sync: Arc::new(sync.clone()),
+            inspect: Arc::new(sync.clone()),
+            handle: Handle::Etcd(sync),
+            place: target.etcd.place(),
+            server,
+            own_namespace: namespace.clone(),
+            namespace,
+        })
+    }
+
+    pub(crate) const fn backend(&self) -> Backend {
+        match self.handle {
+            Handle::Kubernetes(_) => Backend::Kubernetes,
+            Handle::Etcd(_) => Backend::Etcd,
+        }
+    }
+
+    /// Opens a session.
+    pub(crate) async fn session(&self, options: SessionOptions) -> Result<Session, Error> {
+        match &self.handle {
+            Handle::Kubernetes(sync) => sync.session(options).await,
+            Handle::Etcd(sync) => sync.session(options).await,
+        }
+    }
+
+    /// A client of the API server for requests other than those of the library, if there is one. It does not retry.
+    pub(crate) fn client(&self) -> Option<Client> {
+        match &self.handle {
+            Handle::Kubernetes(sync) => Some(sync.client()),
+            Handle::Etcd(_) => None,
+        }
     }
 
     pub(crate) fn subject<'a>(&'a self, object: &'a str) -> Subject<'a> {
-        Subject { object, namespace: &self.namespace, server: &self.server, busy_code: code::BUSY }
+        Subject {
+            object,
+            namespace: &self.namespace,
+            server: &self.server,
+            backend: self.backend(),
+            busy_code: code::BUSY,
+        }
     }
+}
+
+/// The subject of an error before there is a handle.
+fn subject<'a>(
+    target: &'a Target,
+    object: &'a str,
+    server: &'a str,
+    backend: Backend,
+) -> Subject<'a> {
+    let namespace = target.namespace.as_deref().unwrap_or("default");
+    Subject { object, namespace, server, backend, busy_code: code::BUSY }
 }
 
 async fn config(target: &Target) -> Result<Config, Error> {

@@ -1,7 +1,8 @@
-//! The API server: the connection to it, requests besides those of the library, and waits that end in time.
+//! The API server or etcd: the connection to it, requests besides those of the library, and waits that end in time.
 
 pub(crate) mod access;
 pub(crate) mod connect;
+pub(crate) mod etcd;
 pub(crate) mod pod;
 mod probe;
 pub(crate) mod requests;

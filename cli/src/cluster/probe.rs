@@ -1,10 +1,10 @@
-//! Whether an API server is there, while no request of a lock or an election has succeeded yet.
+//! Whether an API server or etcd is there, while no request of a lock or an election has succeeded yet.
 
 use std::{io, sync::Arc, time::Duration};
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use kube::client::Body;
+use kube::{Client, client::Body};
 use leasehold::{Error, Sync as _};
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ const SHOWN: usize = 200;
 /// The result of a probe.
 #[derive(Debug)]
 pub(crate) enum Presence {
-    /// An API server works on requests, or refuses them for a reason that it states.
+    /// The server works on requests, or refuses them for a reason that it states.
     Present,
     /// No answer, or an answer that says that the server cannot work now.
     Absent(Error),
@@ -34,7 +34,7 @@ impl Connection {
         let error = match timeout(PROBE, self.sync.init()).await {
             Ok(Err(error @ Error::Unavailable { .. })) => error,
             Ok(_) => return Presence::Present,
-            Err(_) => return Presence::Absent(no_answer()),
+            Err(_) => return Presence::Absent(no_answer(self.backend())),
         };
         match self.foreign_answer().await {
             Some(answer) => Presence::Foreign(unavailable(answer)),
@@ -45,14 +45,19 @@ impl Connection {
     /// Whether the API server says that it is ready. A server that starts may refuse requests before it has loaded its
     /// roles, also this request. A server that does not accept the credentials answers 401 to everything, so a 401
     /// does not mean that the server is not ready.
+    ///
+    /// etcd refuses nothing before it is ready.
     pub(crate) async fn is_ready(&self) -> bool {
-        let answer = timeout(PROBE, self.get("/readyz")).await.ok().flatten();
+        let Some(client) = self.client() else { return true };
+        let answer = timeout(PROBE, get(&client, "/readyz")).await.ok().flatten();
         answer.is_some_and(|(code, _)| matches!(code, StatusCode::OK | StatusCode::UNAUTHORIZED))
     }
 
-    /// The answer of a server that is no API server with Leases, as a text.
+    /// The answer of a server that is no API server with Leases, as a text. Another server than etcd gives no usable
+    /// answer to its requests.
     async fn foreign_answer(&self) -> Option<String> {
-        let (code, start) = timeout(PROBE, self.get(LEASE_API)).await.ok().flatten()?;
+        let client = self.client()?;
+        let (code, start) = timeout(PROBE, get(&client, LEASE_API)).await.ok().flatten()?;
         let is_object = start.trim_ascii_start().starts_with(b"{");
         let is_foreign = code.is_redirection()
             || code == StatusCode::NOT_FOUND
@@ -68,18 +73,18 @@ impl Connection {
             )
         })
     }
+}
 
-    /// The status and the start of the body.
-    async fn get(&self, path: &str) -> Option<(StatusCode, Vec<u8>)> {
-        let request = Request::get(path).body(Body::empty()).ok()?;
-        let mut answer = self.client().send(request).await.ok()?;
-        let mut start = Vec::new();
-        while start.trim_ascii().is_empty() {
-            let Some(frame) = answer.body_mut().frame().await else { break };
-            start.extend_from_slice(frame.ok()?.data_ref().map_or(&[][..], |data| data));
-        }
-        Some((answer.status(), start))
+/// The status and the start of the body.
+async fn get(client: &Client, path: &str) -> Option<(StatusCode, Vec<u8>)> {
+    let request = Request::get(path).body(Body::empty()).ok()?;
+    let mut answer = client.send(request).await.ok()?;
+    let mut start = Vec::new();
+    while start.trim_ascii().is_empty() {
+        let Some(frame) = answer.body_mut().frame().await else { break };
+        start.extend_from_slice(frame.ok()?.data_ref().map_or(&[][..], |data| data));
     }
+    Some((answer.status(), start))
 }
 
 fn unavailable(reason: String) -> Error {

@@ -8,7 +8,7 @@ use leasehold::Error;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::cluster::wait::no_answer;
+use crate::{cluster::wait::no_answer, exit::Backend};
 
 /// Time limit of a request. No tenure depends on these requests.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ impl ApiRequest<'_> {
                 Ok(())
             }
             Ok(Err(error)) => Err(self.to_error(error)),
-            Err(_) => Err(no_answer()),
+            Err(_) => Err(no_answer(Backend::Kubernetes)),
         }
     }
 

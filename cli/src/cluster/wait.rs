@@ -9,7 +9,7 @@ use crate::{
     clock,
     cluster::{access::Access, connect::Connection, probe::Presence},
     exec::signals::Signals,
-    exit::{Failure, Outcome, Subject},
+    exit::{Backend, Failure, Outcome, Subject},
 };
 
 /// How long a server that has never answered is tried, unless the user says how long to wait. Also how long a wait goes
@@ -74,13 +74,13 @@ pub(crate) async fn acquire(
         let waited = clock::now().saturating_sub(begun);
         // A wait that is used up is still no single try.
         options.wait = options.wait.map(|wait| wait.saturating_sub(waited).max(wait.min(LEAST)));
-        access.lock(&connection.sync, name, options)
+        access.lock(connection, name, options)
     };
     match unless_stopped(connection, work, wait, subject, signals).await {
         Ok(Ok(guard)) => Ok(guard),
         Ok(Err(failure)) | Err(failure) => {
             // A write in flight may have acquired the lock. If it cannot be undone in time, it expires by itself.
-            let _ = timeout(UNDO, access.close(&connection.sync)).await;
+            let _ = timeout(UNDO, access.close(connection)).await;
             Err(failure)
         }
     }
@@ -104,7 +104,7 @@ async fn once_ready<T, F: Future<Output = Result<T, Error>>>(
         if left().is_zero() || timeout(left(), connection.is_ready()).await == Ok(true) {
             return Err(error);
         }
-        tracing::debug!(%error, "the API server is not ready: trying again");
+        tracing::debug!(%error, "the server is not ready: trying again");
         sleep(PAUSE.min(left())).await;
         if left().is_zero() {
             return Err(error);
@@ -161,15 +161,15 @@ pub(crate) async fn in_time<T>(
 ) -> Outcome<T> {
     match timeout(PATIENCE, request).await {
         Ok(result) => result.map_err(|error| subject.failure(&error)),
-        Err(_) => Err(subject.failure(&no_answer())),
+        Err(_) => Err(subject.failure(&no_answer(subject.backend))),
     }
 }
 
 /// The error of a request that got no answer in time.
-pub(crate) fn no_answer() -> Error {
+pub(crate) fn no_answer(backend: Backend) -> Error {
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
     Error::Unavailable {
-        backend: "kubernetes",
+        backend: backend.name(),
         source: std::sync::Arc::new(source),
         retry_after: None,
     }

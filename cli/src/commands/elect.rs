@@ -44,6 +44,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Runs the command while this process leads, or prints the changes of the leader.
 pub(crate) async fn run(args: ElectArgs) -> Outcome {
+    args.target.refuse_with_etcd(&args.sidecar.for_kubernetes_only())?;
     let prepared = Prepared::prepare(
         "election",
         args.name_and_command(),
@@ -132,7 +133,7 @@ impl Candidacy<'_> {
                 return self.connection.sync.leader(name, options.clone()).await;
             }
             let opened = SessionOptions::default().ttl(self.timing.durations().ttl());
-            let open = || self.connection.sync.session(opened);
+            let open = || self.connection.session(opened);
             self.session.get_or_try_init(open).await?.leader(name, options.clone()).await
         };
         let mut progress = ServerProgress::new(self.subject, self.args.report.quiet);
@@ -224,7 +225,7 @@ impl Candidacy<'_> {
             let requested = end.as_mut().ok().and_then(|end| end.resign_request.take());
             if let Some(request) = requested.filter(|_| guard.is_held()) {
                 sidecar.remove_label().await;
-                step_down(guard, request).await;
+                step_down(guard, request, &self.subject).await;
                 continue;
             }
             let again = matches!(&end, Ok(end) if end.lost) && !self.args.once;
@@ -258,7 +259,7 @@ impl Candidacy<'_> {
                     match leader.elected().now_or_never() {
                         Some(Ok(guard)) => {
                             sidecar.remove_label().await;
-                            step_down(guard, request).await;
+                            step_down(guard, request, &self.subject).await;
                             sidecar.resume_label();
                         }
                         _ => request.answer(format!("{} does not lead any more", leader.candidate_id())),
@@ -294,13 +295,13 @@ enum Work {
 }
 
 /// Ends the tenure on request. This process stays a candidate, behind the candidates that already wait.
-async fn step_down(guard: Guard, request: ResignRequest) {
+async fn step_down(guard: Guard, request: ResignRequest, subject: &Subject<'_>) {
     let holder = guard.holder().to_owned();
     request.answer(match timeout(RESIGN, guard.release()).await {
         Ok(Ok(())) => format!("{holder} has resigned, and is a candidate again"),
         Ok(Err(error)) => {
             format!("{holder} does not lead any more, but could not release the lead: {error}")
         }
-        Err(_) => format!("{holder} does not lead any more, but the API server does not answer"),
+        Err(_) => format!("{holder} does not lead any more, but {}", subject.backend.silence()),
     });
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use leasehold::{LeaseRecord, RecordWatch};
+use leasehold::{Inspect as _, LeaseRecord, RecordWatch};
 use tokio::time::sleep;
 
-use super::query::{ONLY_ONE, Query, changed};
+use super::query::{Query, changed, only_one};
 use crate::{
     cli::args::ListArgs,
     console,
@@ -40,8 +40,8 @@ async fn list<R: Row>(query: &Query, watched: bool) -> Outcome {
         let (watch, alone) = query.watch(R::ALONE).await?.into_parts();
         return Ok(follow::<R>(query, watch, alone, layout).await);
     }
-    let sync = &query.connection.sync;
-    let read = query.read(R::ALONE, async |options| sync.list_records(options).await);
+    let inspect = &query.connection.inspect;
+    let read = query.read(R::ALONE, async |options| inspect.list_records(options).await);
     let (records, alone) = read.await?.into_parts();
     let rows = rows::<R>(&records, name, alone);
     if rows.is_empty() && (name.is_some() || output == Format::Text) {
@@ -96,7 +96,7 @@ fn report_empty<R: Row>(query: &Query, alone: bool) -> Outcome {
         _ => format!("there is no {what} `{name}` {place}"),
     };
     let next = if alone {
-        ONLY_ONE
+        only_one(query.connection.backend())
     } else {
         "Check the namespace (-n, -A); `leasehold status` lists all names"
     };

@@ -144,13 +144,13 @@ async fn release(
         guard.release().await?;
         match access {
             Access::Alone => Ok(()),
-            Access::Queue { .. } => access.close(&connection.sync).await,
+            Access::Queue { .. } => access.close(connection).await,
         }
     };
     let cause = match timeout(RELEASE, released).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "the API server does not answer".into(),
+        Err(_) => connection.backend().silence().into(),
     };
     if !quiet {
         let (object, namespace) = (subject.object, subject.namespace);

@@ -8,7 +8,7 @@ use crate::{
     cli::args::TenureArgs,
     cluster::{connect::Connection, target::Target},
     exec::{lookup, nesting::Nesting, process_table, signals::Signals},
-    exit::{Failure, Outcome, Subject, code},
+    exit::{Failure, Outcome, code},
 };
 
 /// The name and the command. The command is empty if there is none.
@@ -47,9 +47,10 @@ impl<'a> Prepared<'a> {
             process_table::check()?;
         }
         let object = format!("{what} `{name}`");
+        target.refuse_with_etcd(&tenure.for_kubernetes_only())?;
         let connection = Connection::open(target, tenure.options(), &object).await?;
-        let Subject { namespace, server, .. } = connection.subject(&object);
-        let nesting = Nesting::inherited().with(&object, name, namespace, server, busy_code)?;
+        let Connection { namespace, place, .. } = &connection;
+        let nesting = Nesting::inherited().with(&object, name, namespace, place, busy_code)?;
         let signals = Signals::listen()?;
         Ok(Self { name, command, timing, grace, connection, nesting, signals, object })
     }

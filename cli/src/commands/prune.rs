@@ -1,6 +1,8 @@
 //! `leasehold prune`.
 
-use leasehold::{Error, Options, PruneOptions, PruneOutcome, Pruned, RecordKind, RecordOptions};
+use leasehold::{
+    Error, Inspect as _, Options, PruneOptions, PruneOutcome, Pruned, RecordKind, RecordOptions,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,12 +20,14 @@ use crate::{
 /// Deletes unused records, and prints a line for each.
 pub(crate) async fn run(args: PruneArgs) -> Outcome {
     let object = "unused locks and elections";
+    let selector = ("--selector", "LEASEHOLD_SELECTOR", args.selector.is_some());
+    args.target.refuse_with_etcd(&[selector])?;
     let connection = Connection::open(&args.target, Options::default(), object).await?;
     let own = connection.subject(object);
     let subject =
         Subject { namespace: if args.all_namespaces { "*" } else { own.namespace }, ..own };
     // No limit of the time: each request has one, and there may be thousands of records.
-    let pruned = connection.sync.prune(options(&args)).await;
+    let pruned = connection.inspect.prune(options(&args)).await;
     let pruned = pruned.map_err(|error| subject.failure(&error))?;
     let lines: Vec<_> = pruned.iter().map(PrunedLine::new).collect();
     for line in &lines {
@@ -64,7 +68,7 @@ fn failure(pruned: &Pruned) -> Option<(&Pruned, &Error)> {
 pub(crate) struct PrunedLine {
     name: String,
     namespace: String,
-    /// The name of the Lease.
+    /// The name of the Lease, or the last part of the key in etcd.
     lease: String,
     kind: RecordKind,
     outcome: WhatBecame,

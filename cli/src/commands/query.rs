@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use leasehold::{Error, Options, RecordOptions, RecordWatch};
+use leasehold::{Error, Inspect as _, Options, RecordOptions, RecordWatch};
 use tokio::time::sleep;
 
 use crate::{
     cli::args::QueryArgs,
     cluster::{connect::Connection, wait::in_time},
-    exit::{Outcome, Subject},
+    exit::{Backend, Outcome, Subject},
 };
 
 /// How often the times in a table are updated.
@@ -24,6 +24,8 @@ pub(super) struct Query {
 impl Query {
     pub(super) async fn open(args: QueryArgs, what: &str) -> Outcome<Self> {
         let object = object(what, args.name.as_deref());
+        let selector = ("--selector", "LEASEHOLD_SELECTOR", args.selector.is_some());
+        args.target.refuse_with_etcd(&[selector])?;
         let connection = Connection::open(&args.target, Options::default(), &object).await?;
         Ok(Self { args, connection, object })
     }
@@ -56,7 +58,7 @@ impl Query {
 
     /// Watches what [`read`](Self::read) reads.
     pub(super) async fn watch(&self, alone: bool) -> Outcome<Permitted<RecordWatch>> {
-        self.read(alone, async |options| self.connection.sync.watch_records(options).await).await
+        self.read(alone, async |options| self.connection.inspect.watch_records(options).await).await
     }
 
     /// The problem of the watch, as a line to print.
@@ -69,9 +71,16 @@ impl Query {
     }
 }
 
-/// The next step if NAME does not exist, and only the Lease of NAME may be read.
-pub(super) const ONLY_ONE: &str = "Check the namespace (-n). Leases with a prefix before the name are not seen, \
-    because `list` on all leases of the namespace is not granted";
+/// The next step if NAME does not exist, and only the record of NAME may be read.
+pub(super) const fn only_one(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Kubernetes => {
+            "Check the namespace (-n). Leases with a prefix before the name are not seen, because `list` on all leases \
+                of the namespace is not granted"
+        }
+        Backend::Etcd => "Check the namespace (-n) and the prefix of the keys (--etcd-prefix)",
+    }
+}
 
 /// What may be read.
 pub(super) enum Permitted<T> {
@@ -91,8 +100,8 @@ impl<T> Permitted<T> {
     }
 }
 
-/// Reads the records that `options` select. If the user may not list them, reads the one Lease that the program uses
-/// for `name`: a Role with `resourceNames` permits that.
+/// Reads the records that `options` select. If the user may not list them, reads the one record that the program uses
+/// for `name`: a Role with `resourceNames` permits that, or a permission for one key.
 ///
 /// All records come first, because a program with a prefix may have given the same name to another Lease.
 pub(super) async fn permitted<T>(
@@ -103,7 +112,7 @@ pub(super) async fn permitted<T>(
 ) -> Result<Permitted<T>, Error> {
     match (read(options).await, name) {
         (Err(Error::PermissionDenied { .. }), Some(name)) => {
-            let lease = connection.sync.lease_name(name)?;
+            let lease = connection.inspect.record_name(name)?;
             read(RecordOptions::default().lease(lease)).await.map(Permitted::One)
         }
         (all, _) => all.map(Permitted::All),

@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use leasehold::{Error, LeaseRecord, Options, RecordKind, RecordOptions};
+use leasehold::{Error, Inspect as _, LeaseRecord, Options, RecordKind, RecordOptions};
 use serde::Serialize;
 
-use super::query::{ONLY_ONE, permitted};
+use super::query::{only_one, permitted};
 use crate::{
     cli::args::ReleaseArgs,
     cluster::{connect::Connection, wait::in_time},
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
     let connection = Connection::open(&args.target, Options::default(), &object).await?;
     let namespace = &connection.namespace;
     let subject = connection.subject(&object);
-    let list = async |options| connection.sync.list_records(options).await;
+    let list = async |options| connection.inspect.list_records(options).await;
     let read = permitted(&connection, RecordOptions::default(), Some(name), list);
     let (records, alone) = in_time(read, &subject).await?.into_parts();
     let record = find(&records, alone, name, &subject)?;
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
     if !args.yes && io::stdin().is_terminal() && !confirmed(record) {
         return Err(Failure::new(code::MISSING, "not confirmed: nothing was done"));
     }
-    if !in_time(connection.sync.force_release(record), &subject).await? {
+    if !in_time(connection.inspect.force_release(record), &subject).await? {
         let line = format!(
             "{object} in namespace `{namespace}` changed after it was read, by a renewal or a new holder: \
                 nothing was done. Run the command again"
@@ -63,7 +63,7 @@ async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
     let connection = Connection::open(&args.target, Options::default(), &object).await?;
     let (subject, namespace) = (connection.subject(&object), &connection.namespace);
     let found = if args.force {
-        in_time(connection.sync.delete_session(session), &subject).await?
+        in_time(connection.inspect.delete_session(session), &subject).await?
     } else {
         if !args.report.quiet {
             console::report(format_args!(
@@ -71,7 +71,7 @@ async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
             ));
         }
         // It takes as long as the ttl, and each request has a limit.
-        match connection.sync.end_session(session).await {
+        match connection.inspect.end_session(session).await {
             Err(Error::Held { holder, .. }) => {
                 let line = format!(
                     "{object} in namespace `{namespace}` is renewed by `{holder}`: nothing was done. Stop that process, \
@@ -148,7 +148,7 @@ fn find<'a>(
         [record] => return Ok(record),
         [] => {
             let next = if alone {
-                ONLY_ONE
+                only_one(subject.backend)
             } else {
                 "Check the namespace (-n); `leasehold status` lists all names"
             };

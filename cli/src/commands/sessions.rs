@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leasehold::{LeaseRecord, Options, RecordOptions, SessionInfo};
+use leasehold::{Inspect as _, LeaseRecord, Options, RecordOptions, SessionInfo};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -27,9 +27,9 @@ pub(crate) async fn run(args: SessionsArgs) -> Outcome {
     let subject = Subject { namespace, ..own };
     let mut options = RecordOptions::default();
     options.all_namespaces = args.all_namespaces;
-    let sync = &connection.sync;
-    let sessions = in_time(sync.list_sessions(options.clone()), &subject).await?;
-    let records = in_time(sync.list_records(options), &subject).await?;
+    let inspect = &connection.inspect;
+    let sessions = in_time(inspect.list_sessions(options.clone()), &subject).await?;
+    let records = in_time(inspect.list_records(options), &subject).await?;
     let uses = Uses::count(&records);
     let mut lines: Vec<_> =
         sessions.iter().map(|session| SessionLine::new(session, &uses)).collect();
@@ -81,7 +81,7 @@ impl<'a> Uses<'a> {
 /// A line of `sessions`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SessionLine {
-    /// The name of the session, which is that of its Lease and the holder of its locks.
+    /// The name of the session, which is the holder of its locks, and the name of its Lease on Kubernetes.
     session: String,
     namespace: String,
     /// The identity of its process.

@@ -2,7 +2,7 @@
 
 use crate::exit::{Failure, Outcome};
 
-/// The environment variable: a JSON array of `NAMESPACE/NAME@SERVER`, outermost first.
+/// The environment variable: a JSON array of `NAMESPACE/NAME@PLACE`, outermost first.
 pub(crate) const VARIABLE: &str = "LEASEHOLD_CHAIN";
 
 /// How the environment variable begins in processes below the command that has these `variables`, also below a further
@@ -34,10 +34,10 @@ impl Nesting {
         object: &str,
         name: &str,
         namespace: &str,
-        server: &str,
+        place: &str,
         busy_code: u8,
     ) -> Outcome<Self> {
-        let entry = format!("{namespace}/{name}@{server}");
+        let entry = format!("{namespace}/{name}@{place}");
         if self.0.contains(&entry) {
             let line = format!(
                 "{object} in namespace `{namespace}` is already held by the `leasehold` process around this one \

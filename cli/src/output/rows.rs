@@ -14,7 +14,7 @@ use crate::clock::in_seconds;
 pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// The name of the Lease.
+    /// The name of the Lease, or the last part of the key in etcd.
     pub(crate) lease: String,
     pub(crate) kind: RecordKind,
     pub(crate) state: State,

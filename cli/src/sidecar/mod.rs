@@ -14,7 +14,8 @@ use std::{
     },
 };
 
-use leasehold::{Error, Leader, Sync as _};
+use kube::Client;
+use leasehold::{Error, Inspect as _, Leader, Sync as _};
 
 use self::{
     http::{Server, open_files},
@@ -68,17 +69,19 @@ impl Sidecar {
             None => None,
         };
         let pod = OwnPod::of_this_process(args.pod.as_deref(), &connection.own_namespace);
-        let recorder = if args.events {
-            let client = connection.client();
-            let lease =
-                connection.sync.lease_name(name).map_err(|error| subject.failure(&error))?;
-            let lease = (connection.namespace.clone(), lease);
-            Some(EventRecorder::new(client, pod.clone(), lease, quiet))
-        } else {
-            None
+        let recorder = match connection.client().filter(|_| args.events) {
+            Some(client) => {
+                let lease = connection.inspect.record_name(name);
+                let lease = lease.map_err(|error| subject.failure(&error))?;
+                let lease = (connection.namespace.clone(), lease);
+                Some(EventRecorder::new(client, pod.clone(), lease, quiet))
+            }
+            None => None,
         };
-        let patch =
-            if args.label_leader { Some(patch(args, pod, quiet, connection)?) } else { None };
+        let patch = match connection.client().filter(|_| args.label_leader) {
+            Some(client) => Some(patch(args, pod, quiet, client)?),
+            None => None,
+        };
         Ok(Self {
             server,
             resign_requests,
@@ -166,7 +169,7 @@ fn page(
     let view = ElectionView::new(election, namespace, id, args.leader_url.is_some());
     let (resign_sender, receiver) = ResignRequests::open();
     *resign_requests = receiver;
-    let feeding = feed(Arc::clone(&connection.sync), election.clone(), view.clone());
+    let feeding = feed(Arc::clone(&connection.inspect), election.clone(), view.clone());
     let reach = args.leader_url.clone().map_or(Reach::Own, Reach::Peer);
     let leader = args.leader_url.as_ref().and_then(Peer::host_name);
     let hosts = AllowedHosts::new(args.allow_host.iter().cloned().chain(leader));
@@ -177,12 +180,12 @@ fn patch(
     args: &SidecarArgs,
     pod: Option<OwnPod>,
     quiet: bool,
-    connection: &Connection,
+    client: Client,
 ) -> Outcome<LabelPatch> {
     let pod = pod.ok_or_else(|| {
         let line = "--label-leader needs the name of this pod. Set POD_NAME from the downward API (fieldRef \
             metadata.name), or pass --pod";
         Failure::new(code::USAGE, line)
     })?;
-    Ok(LabelPatch::new(connection.client(), pod, args.label_key.clone(), quiet))
+    Ok(LabelPatch::new(client, pod, args.label_key.clone(), quiet))
 }

@@ -7,6 +7,7 @@ use super::{
     page::{HostName, Peer},
     pod_label::LabelKey,
 };
+use crate::cluster::target::Given;
 
 /// What runs besides the candidate: a server, a label and Events.
 #[derive(Debug, clap::Args)]
@@ -46,4 +47,15 @@ pub(crate) struct SidecarArgs {
     /// downward API.
     #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
     pub(crate) pod: Option<String>,
+}
+
+impl SidecarArgs {
+    /// The options that only Kubernetes has.
+    pub(crate) const fn for_kubernetes_only(&self) -> [Given<'static>; 3] {
+        [
+            ("--events", "LEASEHOLD_EVENTS", self.events),
+            ("--label-leader", "LEASEHOLD_LABEL_LEADER", self.label_leader),
+            ("--pod", "LEASEHOLD_POD", self.pod.is_some()),
+        ]
+    }
 }

@@ -18,6 +18,7 @@ mod configuration;
 mod credentials;
 mod demo;
 mod elect;
+mod etcd;
 mod kubeconfigs;
 mod labels;
 mod leftovers;
@@ -57,7 +58,7 @@ use std::{
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
-use leasehold::{Kubernetes, LockOptions, Options, RecordKind, RecordOptions};
+use leasehold::{Inspect as _, Kubernetes, LockOptions, Options, RecordKind, RecordOptions};
 use leasehold_test_support::{ADMIN, ControlPlane, Proxy};
 use program::Program;
 

@@ -9,5 +9,5 @@ mod scenes;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> scenes::Outcome {
-    scenes::play().await
+    scenes::play(&leasehold::Memory::default()).await
 }

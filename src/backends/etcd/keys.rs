@@ -17,6 +17,16 @@ const DEFAULT: &str = "/leasehold";
 /// The longest prefix, in bytes.
 const MAX: usize = 253;
 
+/// What stands before the name of a session.
+const SESSIONS: &str = "~sessions";
+
+/// What a key belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Record(Namespace),
+    Session(Namespace, SessionId),
+}
+
 /// A key, or the beginning of the keys in a range.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
@@ -60,13 +70,31 @@ impl Prefix {
         Keys { key, end }
     }
 
+    /// All records and all sessions of all namespaces.
+    pub(super) fn everything(&self) -> Keys {
+        // The character after the slash.
+        Keys { key: format!("{}/", self.0), end: format!("{}0", self.0) }
+    }
+
+    /// The namespace of a record or a session, if the key is that of one.
+    pub(super) fn place(&self, key: &[u8]) -> Option<Place> {
+        let path = std::str::from_utf8(key).ok()?.strip_prefix(&self.0)?.strip_prefix('/')?;
+        let (namespace, rest) = path.split_once('/')?;
+        let namespace = Namespace::stored(namespace);
+        match rest.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
+            Some(session) => Some(Place::Session(namespace, SessionId::parse(session)?)),
+            // A longer path has a longer prefix.
+            None => (!rest.contains('/')).then_some(Place::Record(namespace)),
+        }
+    }
+
     pub(super) fn session(&self, namespace: &Namespace, id: &SessionId) -> Keys {
-        Keys { key: format!("{}/{namespace}/~sessions/{id}", self.0), end: String::new() }
+        Keys { key: format!("{}/{namespace}/{SESSIONS}/{id}", self.0), end: String::new() }
     }
 
     /// All sessions of a namespace.
     pub(super) fn sessions(&self, namespace: &Namespace) -> Keys {
-        let path = format!("{}/{namespace}/~sessions", self.0);
+        let path = format!("{}/{namespace}/{SESSIONS}", self.0);
         // The character after the slash.
         Keys { key: format!("{path}/"), end: format!("{path}0") }
     }
@@ -108,5 +136,21 @@ mod tests {
         assert!(!within("/p/shop/~sessions/s15-x") && !within("/p/shop-2/x") && !within("/p/shop"));
         let Keys { key, end } = prefix.sessions(&namespace());
         assert!((key..end).contains(&"/p/shop/~sessions/s15-x".to_owned()));
+    }
+
+    #[test]
+    fn the_namespace_of_a_key_is_found_and_a_key_with_a_longer_prefix_has_none() {
+        let prefix = Prefix::parse("/p").unwrap();
+        let Keys { key, end } = prefix.everything();
+        assert!((key..end).contains(&"/p/shop/x".to_owned()));
+        assert_eq!(prefix.place(b"/p/shop/x"), Some(Place::Record(namespace())));
+        let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
+        let session = prefix.session(&namespace(), &id).key;
+        assert_eq!(prefix.place(session.as_bytes()), Some(Place::Session(namespace(), id)));
+        for key in
+            ["/p/q/shop/x", "/p/q/shop/~sessions/x", "/p/x", "/pq/shop/x", "/p/shop/~sessions/x"]
+        {
+            assert_eq!(prefix.place(key.as_bytes()), None, "{key}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call |
+//! | `inspect` | the `InspectStore`: requests of the tools for operators |
 //! | `watch` | a watch of a key or of a range |
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
@@ -13,6 +14,7 @@
 mod client;
 mod codec;
 mod error;
+mod inspect;
 mod keys;
 mod messages;
 mod nodes;
@@ -30,7 +32,11 @@ use self::{keys::Prefix, store::Records};
 use crate::{
     ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member, Options,
     Result, Session, SessionOptions, WatchElectOptions,
-    runtime::{handle::Handle, implement::implement_sync},
+    runtime::{
+        handle::Handle,
+        implement::implement_sync,
+        inspect::{Inspector, implement_inspect},
+    },
     store::{Store, sessions::SessionStore},
 };
 
@@ -70,7 +76,7 @@ const BACKEND: &str = "etcd";
 #[derive(Clone, Debug)]
 pub struct Etcd {
     handle: Arc<Handle>,
-    sessions: Arc<dyn SessionStore>,
+    inspector: Inspector,
 }
 
 impl Etcd {
@@ -97,9 +103,10 @@ impl Etcd {
         let prefix = Prefix::parse(&options.prefix)?;
         let client = etcd.client(&options.nodes)?;
         let store = Arc::new(Records { client, prefix });
-        let sessions = Arc::clone(&store) as Arc<dyn SessionStore>;
-        let handle = Handle::without_name_prefix(store as Arc<dyn Store>, options, "default")?;
-        Ok(Self { handle, sessions })
+        let records = Arc::clone(&store) as Arc<dyn Store>;
+        let handle = Handle::without_name_prefix(records, options, "default")?;
+        let inspector = Inspector { handle: Arc::clone(&handle), store };
+        Ok(Self { handle, inspector })
     }
 
     /// Opens a session: one heartbeat for any number of locks, first come, first served. It works also after this handle
@@ -110,9 +117,10 @@ impl Etcd {
     /// [`Error::Invalid`](crate::Error::Invalid) if an option cannot be used, and refusals of etcd. An unavailable
     /// cluster is waited for.
     pub async fn session(&self, options: SessionOptions) -> Result<Session> {
-        let store = Arc::clone(&self.sessions);
+        let store = Arc::clone(&self.inspector.store) as Arc<dyn SessionStore>;
         Session::open(store, &self.handle, options).await
     }
 }
 
 implement_sync!(Etcd);
+implement_inspect!(Etcd);

@@ -31,7 +31,7 @@ impl SessionStore for Records {
         id: &'a SessionId,
     ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
         Box::pin(async move {
-            let found = self.get(namespace, self.prefix.session(namespace, id)).await?;
+            let found = self.get(Some(namespace), self.prefix.session(namespace, id)).await?;
             found.first().map(|kv| codec::decode_session(kv).map(Arc::new)).transpose()
         })
     }
@@ -59,7 +59,7 @@ impl SessionStore for Records {
         age: Duration,
     ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
         Box::pin(async move {
-            let found = self.get(namespace, self.prefix.sessions(namespace)).await?;
+            let found = self.get(Some(namespace), self.prefix.sessions(namespace)).await?;
             Ok(found.iter().filter_map(|kv| codec::decode_stale(kv, age)).collect())
         })
     }
@@ -81,7 +81,7 @@ impl SessionStore for Records {
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
         Box::pin(async move {
-            let found = self.get(&key.namespace, self.prefix.of(key)).await?;
+            let found = self.get(Some(&key.namespace), self.prefix.of(key)).await?;
             found.first().map(|kv| codec::decode_lock(kv).map(Arc::new)).transpose()
         })
     }
@@ -107,7 +107,7 @@ impl SessionStore for Records {
         session: &'a SessionId,
     ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
         Box::pin(async move {
-            let found = self.get(namespace, self.prefix.records(namespace)).await?;
+            let found = self.get(Some(namespace), self.prefix.records(namespace)).await?;
             let locks = found.iter().filter_map(codec::decode_held);
             Ok(locks.filter(|held| codec::holds(held, session)).collect())
         })
@@ -119,12 +119,12 @@ impl SessionStore for Records {
         session: &SessionId,
     ) -> BoxStream<'static, HeldEvent> {
         let session = session.clone();
-        let reports = self.watch(namespace, &self.prefix.records(namespace));
+        let reports = self.watch(Some(namespace), &self.prefix.records(namespace));
         reports.filter_map(move |report| ready(held_event(&session, report))).boxed()
     }
 
     fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
-        let reports = self.watch(&key.namespace, &self.prefix.of(key));
+        let reports = self.watch(Some(&key.namespace), &self.prefix.of(key));
         reports.filter_map(|report| ready(lock_event(report))).boxed()
     }
 }

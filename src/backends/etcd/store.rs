@@ -9,7 +9,7 @@ use super::{
     client::Client,
     codec::{self, Encoded},
     error::Context,
-    keys::{Keys, Prefix},
+    keys::{Keys, Place, Prefix},
     messages::{
         Compare, DeleteRequest, Event, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest,
     },
@@ -24,6 +24,16 @@ use crate::{
     store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
 };
 
+/// What became of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deletion {
+    Done,
+    /// There was no such key.
+    Missing,
+    /// The key is not the one that the deletion was conditional on.
+    Conflict,
+}
+
 /// The records of a cluster of etcd. Each call is one attempt; the caller sets the timeout.
 #[derive(Debug)]
 pub(super) struct Records {
@@ -32,7 +42,12 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) async fn get(&self, namespace: &Namespace, keys: Keys) -> Result<Vec<KeyValue>> {
+    /// Reads a key or a range of keys, of one namespace or of all.
+    pub(super) async fn get(
+        &self,
+        namespace: Option<&Namespace>,
+        keys: Keys,
+    ) -> Result<Vec<KeyValue>> {
         let context = context("get", namespace, &keys);
         let found = self.client.range(range(&keys)).await;
         Ok(found.map_err(|status| context.error(&status))?.kvs)
@@ -46,7 +61,7 @@ impl Records {
         base: Option<&Version>,
         value: Encoded,
     ) -> Result<Option<KeyValue>> {
-        let context = context("put", namespace, &keys);
+        let context = context("put", Some(namespace), &keys);
         let put = PutRequest { key: keys.key.clone().into(), value: value.value() };
         let query = TxnRequest {
             compare: unchanged(&keys, base),
@@ -58,14 +73,14 @@ impl Records {
         Ok(answer.succeeded.then(|| value.stored(&keys.key, base, revision)))
     }
 
-    /// Deletes the key if it is exactly `base`. Returns whether there is no such key now.
+    /// Deletes the key if it is exactly `base`.
     pub(super) async fn delete(
         &self,
         namespace: &Namespace,
         keys: Keys,
         base: &Version,
-    ) -> Result<bool> {
-        let context = context("delete", namespace, &keys);
+    ) -> Result<Deletion> {
+        let context = context("delete", Some(namespace), &keys);
         let delete = DeleteRequest { key: keys.key.clone().into() };
         let count = RangeRequest { count_only: true, ..range(&keys) };
         let query = TxnRequest {
@@ -75,10 +90,18 @@ impl Records {
         };
         let answer = self.client.txn(query).await.map_err(|status| context.error(&status))?;
         let counted = answer.responses.first().and_then(|response| response.range.as_ref());
-        Ok(answer.succeeded || counted.is_some_and(|found| found.count == 0))
+        Ok(match counted {
+            _ if answer.succeeded => Deletion::Done,
+            Some(found) if found.count == 0 => Deletion::Missing,
+            _ => Deletion::Conflict,
+        })
     }
 
-    pub(super) fn watch(&self, namespace: &Namespace, keys: &Keys) -> BoxStream<'static, Report> {
+    pub(super) fn watch(
+        &self,
+        namespace: Option<&Namespace>,
+        keys: &Keys,
+    ) -> BoxStream<'static, Report> {
         watch(self.client.clone(), range(keys), context("watch", namespace, keys))
     }
 
@@ -87,7 +110,7 @@ impl Records {
         let Keys { key, end } = self.prefix.records(namespace);
         let one = Keys { key: format!("{key}~check"), end: String::new() };
         let all = range(&Keys { key, end });
-        let context = context("put", namespace, &one);
+        let context = context("put", Some(namespace), &one);
         let put = PutRequest { key: one.key.clone().into(), value: Vec::new() };
         let delete = DeleteRequest { key: one.key.clone().into() };
         let count = RangeRequest { count_only: true, ..all };
@@ -102,20 +125,28 @@ impl Records {
         self.client.txn(query).await.map(drop).map_err(|status| context.error(&status))
     }
 
-    fn keys(&self, scope: &Scope) -> Result<(Namespace, Keys)> {
-        match scope {
-            Scope::Record(namespace, lease) => {
-                Ok((namespace.clone(), self.prefix.record(namespace, lease)))
+    /// The keys of a scope, and its namespace if it has one.
+    fn keys<'a>(&self, scope: &'a Scope) -> Result<(Option<&'a Namespace>, Keys)> {
+        let keys = match scope {
+            Scope::Record(namespace, lease) => self.prefix.record(namespace, lease),
+            Scope::Elections(namespace, _) => self.prefix.records(namespace),
+            Scope::Records(namespace, labels) => {
+                without_labels(labels.as_deref())?;
+                let all = || self.prefix.everything();
+                namespace.as_ref().map_or_else(all, |one| self.prefix.records(one))
             }
-            Scope::Elections(namespace, _) | Scope::Records(Some(namespace), None) => {
-                Ok((namespace.clone(), self.prefix.records(namespace)))
-            }
-            Scope::Records(..) => Err(Error::Config {
-                backend: BACKEND,
-                reason: "only one namespace can be listed, and without a label selector".into(),
-                source: None,
-            }),
+        };
+        Ok((scope.namespace(), keys))
+    }
+}
+
+/// Refuses a label selector.
+pub(super) fn without_labels(selector: Option<&str>) -> Result<()> {
+    match selector {
+        Some(labels) => {
+            Err(Error::invalid("label selector", labels, "records in etcd have no labels"))
         }
+        None => Ok(()),
     }
 }
 
@@ -124,8 +155,9 @@ fn range(keys: &Keys) -> RangeRequest {
     RangeRequest { key, range_end, count_only: false }
 }
 
-fn context(verb: &'static str, namespace: &Namespace, keys: &Keys) -> Context {
-    Context { verb, namespace: namespace.to_string(), key: keys.key.clone() }
+fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
+    let namespace = namespace.map_or("*", Namespace::as_str).into();
+    Context { verb, namespace, key: keys.key.clone() }
 }
 
 /// The condition that a key is exactly `base`, or absent. The revision of its creation is a part of it, because the
@@ -159,7 +191,7 @@ impl Store for Records {
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
-            let found = self.get(&key.namespace, self.prefix.of(key)).await?;
+            let found = self.get(Some(&key.namespace), self.prefix.of(key)).await?;
             found.first().map(|kv| codec::decode_record(kv).map(Arc::new)).transpose()
         })
     }
@@ -169,8 +201,10 @@ impl Store for Records {
             let (keys, base) = (self.prefix.of(key), write.base.as_ref().map(|base| &base.version));
             if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
                 let Some(base) = base else { return Ok(Written::Gone) };
-                let gone = self.delete(&key.namespace, keys, base).await?;
-                return Ok(if gone { Written::Gone } else { Written::Conflict });
+                return Ok(match self.delete(&key.namespace, keys, base).await? {
+                    Deletion::Done | Deletion::Missing => Written::Gone,
+                    Deletion::Conflict => Written::Conflict,
+                });
             }
             let value = codec::encode_record(key, write);
             match self.put(&key.namespace, keys, base, value).await? {
@@ -183,8 +217,8 @@ impl Store for Records {
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
             let (namespace, keys) = self.keys(scope)?;
-            let found = self.get(&namespace, keys).await?;
-            Ok(entries(&namespace, scope, &found))
+            let found = self.get(namespace, keys).await?;
+            Ok(entries(&self.prefix, scope, &found))
         })
     }
 
@@ -193,10 +227,14 @@ impl Store for Records {
         namespace: Option<&'a Namespace>,
     ) -> BoxFuture<'a, Result<Vec<ListedSession>>> {
         Box::pin(async move {
-            // Only tools of Kubernetes select all namespaces.
-            let Some(namespace) = namespace else { return Ok(Vec::new()) };
-            let found = self.get(namespace, self.prefix.sessions(namespace)).await?;
-            Ok(found.iter().filter_map(codec::decode_session_entry).collect())
+            let all = || self.prefix.everything();
+            let keys = namespace.map_or_else(all, |one| self.prefix.sessions(one));
+            let found = self.get(namespace, keys).await?;
+            let sessions = found.iter().filter_map(|kv| match self.prefix.place(&kv.key)? {
+                Place::Session(_, id) => codec::decode_session_entry(id, kv),
+                Place::Record(_) => None,
+            });
+            Ok(sessions.collect())
         })
     }
 
@@ -208,36 +246,41 @@ impl Store for Records {
                 return blind.chain(futures::stream::pending()).boxed();
             }
         };
-        let reports = Self::watch(self, &namespace, &keys);
-        let scope = scope.clone();
-        let event = move |report| std::future::ready(event(&namespace, &scope, report));
+        let reports = Self::watch(self, namespace, &keys);
+        let (prefix, scope) = (self.prefix.clone(), scope.clone());
+        let event = move |report| std::future::ready(event(&prefix, &scope, report));
         reports.filter_map(event).boxed()
     }
 }
 
-fn entries(namespace: &Namespace, scope: &Scope, found: &[KeyValue]) -> Vec<Entry> {
-    let entries = found.iter().filter_map(|kv| codec::decode_entry(namespace, kv));
-    entries.filter(|entry| contains(scope, entry)).collect()
+fn entries(prefix: &Prefix, scope: &Scope, found: &[KeyValue]) -> Vec<Entry> {
+    found.iter().filter_map(|kv| entry(prefix, scope, kv)).collect()
 }
 
-fn event(namespace: &Namespace, scope: &Scope, report: Report) -> Option<WatchEvent> {
+/// The record of a key, if `scope` contains it. A range of all namespaces has sessions too.
+fn entry(prefix: &Prefix, scope: &Scope, kv: &KeyValue) -> Option<Entry> {
+    let Place::Record(namespace) = prefix.place(&kv.key)? else { return None };
+    codec::decode_entry(&namespace, kv).filter(|entry| contains(scope, entry))
+}
+
+fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
     match report {
-        Report::All(found) => Some(WatchEvent::All(entries(namespace, scope, &found))),
-        Report::Change(event) => change(namespace, scope, &event),
+        Report::All(found) => Some(WatchEvent::All(entries(prefix, scope, &found))),
+        Report::Change(event) => change(prefix, scope, &event),
         Report::Blind(error) => Some(WatchEvent::Blind(with_cause(&error))),
     }
 }
 
 /// The event of a change. The purpose of a deleted record is that of the state before.
-fn change(namespace: &Namespace, scope: &Scope, event: &Event) -> Option<WatchEvent> {
+fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
     let kv = event.kv.as_ref()?;
     let state = if event.is_deletion() { event.prev_kv.as_ref() } else { Some(kv) };
-    let entry = codec::decode_entry(namespace, state?).filter(|entry| contains(scope, entry))?;
+    let entry = entry(prefix, scope, state?)?;
     if !event.is_deletion() {
         return Some(WatchEvent::Set(entry));
     }
     let version = u64::try_from(kv.mod_revision).ok()?.try_into().ok()?;
-    Some(WatchEvent::Gone(namespace.clone(), entry.lease, version))
+    Some(WatchEvent::Gone(entry.namespace, entry.lease, version))
 }
 
 /// The error and its cause in one line.

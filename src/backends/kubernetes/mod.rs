@@ -14,7 +14,7 @@
 //! | `configuration`, `proxy`, `url` | which cluster is meant, and the proxy to it; URLs with a password |
 //! | `connect`, `route`, `connector`, `tls` | the client; how it opens connections |
 //! | `credentials` | tokens and certificates that change while the client lives |
-//! | `inspect`, `record_watch`, `prune` | tools for operators |
+//! | `inspect` | the `InspectStore`: requests of the tools for operators |
 
 mod audience;
 mod codec;
@@ -27,8 +27,6 @@ mod http;
 mod inspect;
 mod permissions;
 mod proxy;
-mod prune;
-mod record_watch;
 mod reflector;
 mod refusal;
 mod route;
@@ -46,26 +44,20 @@ use futures::future::BoxFuture;
 
 #[cfg(fuzzing)]
 pub use self::codec::check::check_lease;
+pub use self::configuration::ClusterOptions;
 use self::{
     codec::{Extras, Pod},
     credentials::Credentials,
     http::Http,
     store::Leases,
 };
-pub use self::{
-    configuration::ClusterOptions,
-    inspect::{LeaseRecord, RecordOptions},
-    prune::{PruneOptions, PruneOutcome, Pruned},
-    record_watch::RecordWatch,
-    sessions::inspect::SessionInfo,
-};
 use crate::{
     ElectWatcher, Error, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, Session, SessionOptions, WatchElectOptions,
-    api::name::{LeaseName, Name},
     runtime::{
         handle::{Handle, require_runtime},
         implement::implement_sync,
+        inspect::{Inspector, implement_inspect},
     },
     store::{Store, sessions::SessionStore},
 };
@@ -86,7 +78,7 @@ const BACKEND: &str = "kubernetes";
 /// |---|---|
 /// | `get`, `create`, `update` | all locks and elections |
 /// | `list`, `watch` | noticing a release at once instead of by polling; members and events of elections; records ([`RecordOptions::lease`] needs `get` alone) |
-/// | `delete` | removing the candidate's record when it resigns; removing the records of candidates that died, with `list`; [`prune`](Self::prune) |
+/// | `delete` | removing the candidate's record when it resigns; removing the records of candidates that died, with `list`; [`prune`](crate::Inspect::prune) |
 ///
 /// A Role can restrict `get` and `update` to names, and also `list` and `watch` of a single record, because this crate
 /// requests them with `metadata.name=NAME`. A handle does so for four names of a namespace at a time. If it waits for
@@ -110,7 +102,7 @@ const BACKEND: &str = "kubernetes";
 #[derive(Clone, Debug)]
 pub struct Kubernetes {
     handle: Arc<Handle>,
-    sessions: Arc<dyn SessionStore>,
+    inspector: Inspector,
     http: Http,
     /// `None` if the client has credentials that do not change, or looks after them itself.
     credentials: Option<Credentials>,
@@ -150,9 +142,9 @@ impl Kubernetes {
             annotations: options.annotations.clone(),
         };
         let store = Arc::new(Leases::new(client, extras));
-        let sessions = Arc::clone(&store) as Arc<dyn SessionStore>;
-        let handle = Handle::new(store as Arc<dyn Store>, options, &namespace)?;
-        Ok(Self { handle, sessions, http, credentials: None })
+        let handle = Handle::new(Arc::clone(&store) as Arc<dyn Store>, options, &namespace)?;
+        let inspector = Inspector { handle: Arc::clone(&handle), store };
+        Ok(Self { handle, inspector, http, credentials: None })
     }
 
     /// Opens a session: one Lease with a heartbeat for any number of locks, first come, first served. It works also after
@@ -179,7 +171,7 @@ impl Kubernetes {
     /// # }
     /// ```
     pub async fn session(&self, options: SessionOptions) -> Result<Session> {
-        let store = Arc::clone(&self.sessions);
+        let store = Arc::clone(&self.inspector.store) as Arc<dyn SessionStore>;
         Session::open(store, &self.handle, options).await
     }
 
@@ -259,12 +251,12 @@ impl Kubernetes {
     ///
     /// [`Error::Invalid`] if `name` cannot be the name of a lock or election.
     pub fn lease_name(&self, name: &str) -> Result<String> {
-        let name = Name::parse("lock or election name", name)?;
-        Ok(LeaseName::of(&self.handle.options().prefix, &name).to_string())
+        self.inspector.record_name(name)
     }
 }
 
 implement_sync!(Kubernetes);
+implement_inspect!(Kubernetes);
 
 /// The pod that this process runs in, if the downward API provides its name and uid.
 fn pod(own_namespace: &str) -> Option<Pod> {

@@ -16,8 +16,8 @@ pub(crate) mod calls;
 mod candidacy;
 mod elections;
 #[cfg_attr(
-    not(feature = "kubernetes"),
-    expect(dead_code, reason = "only the Kubernetes backend has tools for operators")
+    not(any(feature = "etcd", feature = "kubernetes")),
+    expect(dead_code, reason = "the embedded backend has no tools for operators")
 )]
 pub(crate) mod end;
 mod implement;

@@ -1,7 +1,11 @@
 //! `leasehold demo`: scenes on a terminal, or candidates on a web page.
 
+mod etcd;
+mod relay;
 mod scenes;
 mod stage;
+
+use leasehold::Memory;
 
 use crate::{
     cli::args::DemoArgs,
@@ -13,9 +17,12 @@ use crate::{
 pub(crate) async fn run(args: DemoArgs) -> Outcome {
     match args.serve {
         Some(address) => stage::run(address, AllowedHosts::new(args.allow_host)).await,
-        None => scenes::play()
-            .await
-            .map(|()| code::SUCCESS)
-            .map_err(|what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"))),
+        None if args.etcd.is_selected() => etcd::run(&args.etcd).await,
+        None => played(scenes::play(&Memory::default()).await),
     }
+}
+
+fn played(scenes: scenes::Outcome) -> Outcome {
+    let failure = |what| Failure::new(code::INTERNAL, format!("the demonstration: {what}"));
+    scenes.map(|()| code::SUCCESS).map_err(failure)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use leasehold::{Kubernetes, LeaseRecord, RecordKind, RecordWatch, Role, Token};
+use leasehold::{Inspect, LeaseRecord, RecordKind, RecordWatch, Role, Token};
 use tokio::time::sleep;
 
 use super::{
@@ -14,11 +14,11 @@ use crate::{clock, output::warn_once::TOLERANCE};
 /// The pause before a retry after the records could not be read.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Updates `view` while it is polled. Needs `list` on leases; `watch` makes the updates faster.
-pub(crate) async fn feed(sync: Arc<Kubernetes>, election: String, view: ElectionView) {
+/// Updates `view` while it is polled. On Kubernetes it needs `list` on leases; `watch` makes the updates faster.
+pub(crate) async fn feed(inspect: Arc<dyn Inspect>, election: String, view: ElectionView) {
     let mut warned = false;
     loop {
-        match sync.watch_election(&election).await {
+        match inspect.watch_election(&election).await {
             Ok(watch) => follow(watch, &view, &mut warned).await,
             Err(error) => {
                 warn(&error.to_string(), &mut warned);

@@ -13,7 +13,6 @@ use crate::{
     api::{
         error::{Error, Result},
         name::{LeaseName, Namespace},
-        record::NotBefore,
     },
     protocol::record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
     store::{Entry, Kind, RecordKey},
@@ -331,14 +330,6 @@ fn time(text: &str) -> Option<Timestamp> {
 /// The time since the tenure began, as its holder wrote it.
 pub(super) fn acquired_ago(found: &Versioned) -> Option<Duration> {
     found.whole.object()["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
-}
-
-/// The time before which no other tenure may begin, if the wall clock shows that it has not passed and may be right.
-pub(super) fn not_before(found: &Versioned) -> Option<NotBefore> {
-    let not_before = found.record.not_before.as_deref()?;
-    let ahead = not_before.time.duration_since(environment::wall_clock()).unwrap_or_default();
-    let counts = !ahead.is_zero() && ahead <= not_before.length * 2;
-    counts.then(|| not_before.clone())
 }
 
 /// The time since `then`. Zero if `then` is in the future.

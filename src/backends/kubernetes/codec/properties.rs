@@ -9,7 +9,7 @@ use super::{
     tests::stored,
     *,
 };
-use crate::api::timing::MAX_AT_LEAST;
+use crate::api::{record::NotBefore, timing::MAX_AT_LEAST};
 
 fn any_json() -> impl Strategy<Value = Value> + Clone {
     let leaf = prop_oneof![

@@ -6,7 +6,7 @@ use super::{
     check::{claim, key},
     *,
 };
-use crate::api::name::Name;
+use crate::api::{name::Name, record::NotBefore};
 
 pub(super) fn stored(mut object: Value) -> Value {
     object["metadata"]["resourceVersion"] = "42".into();

@@ -12,8 +12,7 @@ use super::{
     lease_name,
 };
 use crate::{
-    LockQueue,
-    api::{error::Result, name::Namespace},
+    api::{error::Result, name::Namespace, session::SessionInfo},
     protocol::{
         queue::{
             claim::Claim,
@@ -22,7 +21,6 @@ use crate::{
         record::{Record, Versioned},
         session::{SessionId, SessionRecord, Stored},
     },
-    runtime::session::calls::queue_of,
     store::{
         Kind, ListedSession, RecordKey,
         sessions::{HeldLock, NamedSession},
@@ -67,7 +65,7 @@ pub(super) fn decode_session(id: &SessionId, object: &Value) -> Result<Stored<Se
 }
 
 /// The selector of all sessions.
-pub(super) fn session_label() -> String {
+pub(in crate::backends::kubernetes) fn session_label() -> String {
     format!("{KIND}=session")
 }
 
@@ -173,12 +171,25 @@ pub(in crate::backends::kubernetes) fn claims(
     object["metadata"]["annotations"][QUEUE].is_string().then(|| Arc::new(judge(record, object)))
 }
 
-/// The holders and the queue that a record states; `None` if it is no lock of sessions.
-pub(in super::super) fn queue(found: &Versioned) -> Option<LockQueue> {
+/// The claims of sessions that a record states; `None` if it is no lock of sessions.
+pub(in crate::backends::kubernetes) fn queue(found: &Versioned) -> Option<LockRecord> {
     let object = found.whole.object();
     object["metadata"]["annotations"][QUEUE].as_str()?;
-    let record = decode_any_lock(&object).ok()?.record;
-    Some(queue_of(&record)).filter(|queue| *queue != LockQueue::default())
+    Some(decode_any_lock(&object).ok()?.record)
+}
+
+/// A session in a list for people, with what only they read. One that cannot be decoded is skipped.
+pub(in crate::backends::kubernetes) fn session_info(object: &Value) -> Option<SessionInfo> {
+    let id = SessionId::parse(object["metadata"]["name"].as_str()?)?;
+    let found = decode_session(&id, object).ok()?;
+    Some(SessionInfo {
+        id: id.to_string(),
+        namespace: object["metadata"]["namespace"].as_str().unwrap_or_default().into(),
+        identity: found.record.identity.to_string(),
+        ttl: id.ttl(),
+        renewed_ago: decode(object).ok()?.age,
+        is_over: found.record.is_over(),
+    })
 }
 
 /// Decodes a listed or watched lock. One that cannot be decoded is skipped, so that it does not hide the others.

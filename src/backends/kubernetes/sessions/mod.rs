@@ -1,7 +1,6 @@
 //! The [`SessionStore`] on Lease objects.
 
 pub(super) mod codec;
-pub(super) mod inspect;
 mod patch;
 #[cfg(test)]
 mod tests;
@@ -36,13 +35,13 @@ use crate::{
 };
 
 /// One object, as a request names it.
-struct Address<'a> {
-    namespace: &'a Namespace,
-    lease: &'a str,
+pub(super) struct Address<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) lease: &'a str,
 }
 
 impl Address<'_> {
-    fn context(&self, verb: &'static str) -> RequestContext<'_> {
+    pub(super) fn context(&self, verb: &'static str) -> RequestContext<'_> {
         RequestContext {
             verb,
             resource: LEASES,
@@ -53,7 +52,7 @@ impl Address<'_> {
 }
 
 impl Leases {
-    async fn get(&self, address: &Address<'_>) -> Result<Option<Value>> {
+    pub(super) async fn get(&self, address: &Address<'_>) -> Result<Option<Value>> {
         let context = address.context("get");
         let request = leases(Some(address.namespace)).get(address.lease, &GetParams::default());
         match self.http.send(request, &context).await {
@@ -64,7 +63,12 @@ impl Leases {
     }
 
     /// Creates or replaces an object. `None` if it is not the one that the write was conditional on.
-    async fn put(&self, address: &Address<'_>, new: bool, object: &Value) -> Result<Option<Value>> {
+    pub(super) async fn put(
+        &self,
+        address: &Address<'_>,
+        new: bool,
+        object: &Value,
+    ) -> Result<Option<Value>> {
         let (leases, params) = (leases(Some(address.namespace)), PostParams::default());
         let body = object.to_string().into_bytes();
         let (request, context) = if new {

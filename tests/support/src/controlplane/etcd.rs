@@ -163,6 +163,35 @@ impl EtcdCluster {
         Some(String::from_utf8(value).expect("UTF-8"))
     }
 
+    /// How many messages all nodes have received from clients: requests, watches and their ends. Requests of this type
+    /// itself do not count.
+    pub async fn requests(&self) -> u64 {
+        let mut sum = 0;
+        for node in &self.nodes {
+            let url = format!("http://127.0.0.1:{}/metrics", node.health_port);
+            let answer = client().get(url.parse().expect("a URL")).await.expect("an answer");
+            let body = answer.into_body().collect().await.expect("a body").to_bytes();
+            let lines = String::from_utf8_lossy(&body).into_owned();
+            let received = lines.lines().filter(|line| {
+                line.starts_with("grpc_server_msg_received_total") && !line.contains("Maintenance")
+            });
+            let numbers = received.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+            sum += numbers.sum::<u64>();
+        }
+        sum
+    }
+
+    /// The keys that begin with `prefix`.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let end = format!("{prefix}\u{7f}");
+        let request =
+            json!({ "key": base64(prefix), "range_end": base64(&end), "keys_only": true });
+        let found = self.post(0, "/v3/kv/range", request).await;
+        let keys = found["kvs"].as_array().cloned().unwrap_or_default();
+        let key = |kv: &Value| STANDARD.decode(kv["key"].as_str().expect("a key")).expect("base64");
+        keys.iter().map(|kv| String::from_utf8(key(kv)).expect("UTF-8")).collect()
+    }
+
     /// Turns authentication on, with `root` and one more user who may read and write the keys with `prefix`.
     pub async fn require_users(&self, user: &str, password: &str, prefix: &str) {
         let end = format!("{prefix}\u{7f}");

@@ -1,23 +1,23 @@
 //! Scene 2: an election, a crash, a resignation.
 
-use leasehold::{LeaderOptions, ListMembersOptions, Memory, Sync as _};
+use leasehold::{LeaderOptions, ListMembersOptions, Sync as _};
 use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     TTL, WORK,
-    process::{handle, process},
+    process::process,
     timeline::{Outcome, Timeline, expect, note, scene},
+    world::World,
 };
 
-pub(crate) async fn play(line: &Timeline) -> Outcome {
+pub(crate) async fn play(world: &dyn World, line: &Timeline) -> Outcome {
     scene("2. AN ELECTION. There are three candidates, and the leader crashes.");
-    let world = Memory::default();
-    let (emil, fay) = (handle(&world, "emil")?, handle(&world, "fay")?);
+    let (emil, fay) = (world.actor("emil").await?.sync, world.actor("fay").await?.sync);
     let options = || LeaderOptions::default().ttl(TTL);
 
     let (kill, killed) = oneshot::channel::<()>();
     let (send, tenure) = oneshot::channel();
-    let (dora, dora_line) = (handle(&world, "dora")?, line.clone());
+    let (dora, dora_line) = (world.actor("dora").await?.sync, line.clone());
     let dead = process(async move || {
         let leader = dora.leader("billing", options()).await?;
         let guard = leader.elected().await?;

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use leasehold::{Error, Memory, Sync as _};
+use leasehold::{Error, Sync as _};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     TTL, WORK,
-    process::{handle, lock_options},
+    process::lock_options,
     timeline::{Outcome, Timeline, expect, note, scene},
+    world::World,
 };
 
-pub(crate) async fn play(line: &Timeline) -> Outcome {
+pub(crate) async fn play(world: &dyn World, line: &Timeline) -> Outcome {
     scene("1. A LOCK. Three processes want to do work that only one may do at a time.");
-    let world = Memory::default();
     let mut workers = JoinSet::new();
     for (actor, after) in [("alice", 0), ("bob", 100), ("carol", 200)] {
-        let (line, handle) = (line.clone(), handle(&world, actor)?);
+        let (line, handle) = (line.clone(), world.actor(actor).await?.sync);
         workers.spawn(async move {
             sleep(Duration::from_millis(after)).await;
             line.say(actor, "wants `orders`");
@@ -31,7 +31,7 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
     }
     sleep(Duration::from_millis(300)).await;
     line.say("dave", "wants `orders` only if it is free");
-    match handle(&world, "dave")?.lock("orders", lock_options().try_once()).await {
+    match world.actor("dave").await?.sync.lock("orders", lock_options().try_once()).await {
         Err(Error::Held { holder, .. }) => {
             line.say("dave", format_args!("gets an error: {holder} holds it"));
         }

@@ -12,11 +12,13 @@ mod network;
 mod pause;
 mod process;
 mod timeline;
+pub(crate) mod world;
 
 use std::time::Duration;
 
 pub(crate) use timeline::Outcome;
 use timeline::{Timeline, scene};
+use world::World;
 
 /// How long a holder may be silent before another process may take over. Short, to keep the demonstration short.
 const TTL: Duration = Duration::from_secs(2);
@@ -25,14 +27,15 @@ const WORK: Duration = Duration::from_millis(700);
 /// Time limit of the demonstration.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Plays every scene.
+/// Plays every scene in `world`.
 ///
 /// # Errors
 ///
 /// The event that did not happen as described.
-pub(crate) async fn play() -> Outcome {
+pub(crate) async fn play(world: &dyn World) -> Outcome {
     println!(
-        "leasehold: locks and leader election on Kubernetes Leases, here on the embedded backend."
+        "leasehold: locks and leader election on Kubernetes Leases or etcd, here {}.",
+        world.place()
     );
     println!(
         "Each name below is a process. A holder renews its lock. If it is silent for the time to live"
@@ -41,10 +44,10 @@ pub(crate) async fn play() -> Outcome {
     println!("Each tenure has a token, which is larger than the token of every earlier tenure.");
     let line = Timeline::begin();
     tokio::time::timeout(LIMIT, async {
-        lock::play(&line).await?;
-        election::play(&line).await?;
-        network::play(&line).await?;
-        pause::play(&line).await
+        lock::play(world, &line).await?;
+        election::play(world, &line).await?;
+        network::play(world, &line).await?;
+        pause::play(world, &line).await
     })
     .await
     .map_err(|_| format!("not finished after {LIMIT:?}"))??;

@@ -1,20 +1,20 @@
 //! Scene 3: a holder that loses its network.
 
 use futures::StreamExt as _;
-use leasehold::{Fault, Loss, Memory, Sync as _, TenureState};
+use leasehold::{Loss, Sync as _, TenureState};
 use tokio::time::sleep;
 
 use super::{
     WORK,
-    process::{handle, lock_options},
+    process::lock_options,
     timeline::{Outcome, Timeline, expect, note, scene},
+    world::World,
 };
 
-pub(crate) async fn play(line: &Timeline) -> Outcome {
+pub(crate) async fn play(world: &dyn World, line: &Timeline) -> Outcome {
     scene("3. A BROKEN NETWORK. The holder runs, but none of its requests arrive.");
-    let world = Memory::default();
-    let (gina, hugo) = (handle(&world, "gina")?, handle(&world, "hugo")?);
-    let held = gina.lock("reports", lock_options()).await?;
+    let (gina, hugo) = (world.actor("gina").await?, world.actor("hugo").await?.sync);
+    let held = gina.sync.lock("reports", lock_options()).await?;
     line.began("gina", &held);
     line.say("hugo", "wants `reports`, waits");
     let waiting = tokio::spawn(async move {
@@ -22,7 +22,7 @@ pub(crate) async fn play(line: &Timeline) -> Outcome {
         (guard, hugo)
     });
     line.say("gina", "LOSES THE NETWORK: her requests do not arrive any more");
-    gina.disturb(Some(Fault::LoseRequest));
+    gina.network.cut();
     let mut states = held.states();
     let mut last = None;
     while let Some(state) = states.next().await {

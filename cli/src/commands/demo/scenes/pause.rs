@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use leasehold::{Memory, Sync as _, Token};
+use leasehold::{DynSync, Sync as _, Token};
 use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     TTL, WORK,
-    process::{handle, lock_options, process},
+    process::{lock_options, process},
     timeline::{Outcome, Timeline, expect, note, scene},
+    world::World,
 };
 
 /// The protected resource: a ledger that refuses tokens smaller than the largest one it has seen.
@@ -35,16 +36,16 @@ impl Ledger {
     }
 }
 
-pub(crate) async fn play(line: &Timeline) -> Outcome {
+pub(crate) async fn play(world: &dyn World, line: &Timeline) -> Outcome {
     scene("4. A PAUSE. The holder is frozen during its work, and does not notice.");
-    let world = Memory::default();
     let ledger = Ledger::default();
     let (send, started) = oneshot::channel();
-    let (ines, ines_line, ines_ledger) = (handle(&world, "ines")?, line.clone(), ledger.clone());
-    let done = process(async move || freezes(&ines, &ines_line, &ines_ledger, send).await);
+    let ines = world.actor("ines").await?.sync;
+    let (ines_line, ines_ledger) = (line.clone(), ledger.clone());
+    let done = process(async move || freezes(&*ines, &ines_line, &ines_ledger, send).await);
 
     started.await?;
-    let jan = handle(&world, "jan")?;
+    let jan = world.actor("jan").await?.sync;
     line.say("jan", "wants `ledger`, waits");
     let guard = jan.lock("ledger", lock_options()).await?;
     line.began("jan", &guard);
@@ -67,7 +68,7 @@ detected that token {stale} is outdated. So pass the token to the protected reso
 
 /// Takes the lock, is frozen for longer than the TTL, and tries to continue.
 async fn freezes(
-    handle: &Memory,
+    handle: &DynSync,
     line: &Timeline,
     ledger: &Ledger,
     started: oneshot::Sender<()>,

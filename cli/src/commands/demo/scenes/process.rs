@@ -1,17 +1,12 @@
 //! The processes of the demonstration.
 
-use leasehold::{LockOptions, Memory, Options};
+use leasehold::LockOptions;
 use tokio::sync::oneshot;
 
 use super::{TTL, timeline::Outcome};
 
 pub(crate) fn lock_options() -> LockOptions {
     LockOptions::default().ttl(TTL)
-}
-
-/// A separate handle for `actor`, as in another process.
-pub(crate) fn handle(world: &Memory, actor: &str) -> leasehold::Result<Memory> {
-    world.another(Options::default().identity(actor))
 }
 
 /// Runs `main` as a process, on a separate thread and runtime. When `main` returns, the process is dead: its

@@ -1,18 +1,20 @@
 //! A watch of records for operators.
 
-use super::inspect::{LeaseRecord, lease_record};
+use std::sync::Arc;
+
+use super::record::{LeaseRecord, lease_record};
 use crate::{
     RecordEvent, RecordEventKind,
     runtime::{observer::Observer, roster},
-    store::Scope,
+    store::{Scope, inspect::InspectStore},
 };
 
 /// The locks, elections and candidates of a scope, kept up to date.
 ///
-/// See [`Kubernetes::watch_records`](super::Kubernetes::watch_records).
+/// See [`Inspect::watch_records`](crate::Inspect::watch_records).
 ///
 /// ```no_run
-/// # async fn example(sync: &leasehold::Kubernetes) -> leasehold::Result<()> {
+/// # async fn example(sync: &dyn leasehold::Inspect) -> leasehold::Result<()> {
 /// let mut watch = sync.watch_records(leasehold::RecordOptions::default()).await?;
 /// loop {
 ///     for event in watch.take_events() {
@@ -23,11 +25,14 @@ use crate::{
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct RecordWatch(Observer);
+pub struct RecordWatch {
+    observer: Observer,
+    store: Arc<dyn InspectStore>,
+}
 
 impl RecordWatch {
-    pub(super) const fn new(observer: Observer) -> Self {
-        Self(observer)
+    pub(super) const fn new(observer: Observer, store: Arc<dyn InspectStore>) -> Self {
+        Self { observer, store }
     }
 
     /// Waits until a record may have changed or expired. The watch never ends by itself.
@@ -36,15 +41,16 @@ impl RecordWatch {
     ///
     /// The future may be dropped. Call this method again to wait for the next change.
     pub async fn changed(&mut self) {
-        self.0.next().await;
+        self.observer.next().await;
     }
 
-    /// The records as this process knows them now, sorted by namespace and by name of the Lease.
+    /// The records as this process knows them now, sorted by namespace and by name of the record.
     #[must_use]
     pub fn current(&self) -> Vec<LeaseRecord> {
-        let now = Some(self.0.clock().now());
-        let records = self.0.seen().flat_map(|seen| roster::expand(seen, self.0.sessions()));
-        records.filter_map(|seen| lease_record(&seen, now)).collect()
+        let now = Some(self.observer.clock().now());
+        let records =
+            self.observer.seen().flat_map(|seen| roster::expand(seen, self.observer.sessions()));
+        records.filter_map(|seen| lease_record(&*self.store, &seen, now)).collect()
     }
 
     /// The events since the last call, without waiting: call it after [`changed`](Self::changed). The first call reports
@@ -53,13 +59,13 @@ impl RecordWatch {
     /// A loss comes before the next tenure. A candidate joins before it is elected, and leaves after it has lost.
     /// Changes that undo each other between two calls are not reported.
     ///
-    /// A watch of one Lease reports no candidates: see [`RecordOptions::lease`](super::RecordOptions::lease).
+    /// A watch of one record reports no candidates: see [`RecordOptions::lease`](crate::RecordOptions::lease).
     #[must_use]
     pub fn take_events(&mut self) -> Vec<RecordEvent> {
-        // A leader that has lost may still be a candidate, but its record as a candidate is another Lease.
-        let alone = matches!(self.0.scope(), Scope::Record(..));
+        // A leader that has lost may still be a candidate, but its record as a candidate is another one.
+        let alone = matches!(self.observer.scope(), Scope::Record(..));
         let candidates = [RecordEventKind::Joined, RecordEventKind::Left];
-        let events = self.0.take_events().into_iter().map(RecordEvent::from);
+        let events = self.observer.take_events().into_iter().map(RecordEvent::from);
         events.filter(|event| !(alone && candidates.contains(&event.event))).collect()
     }
 
@@ -67,6 +73,6 @@ impl RecordWatch {
     /// renewal may have been missed.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
-        self.0.last_error()
+        self.observer.last_error()
     }
 }

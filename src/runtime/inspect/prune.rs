@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use super::{
-    Kubernetes,
-    error::{RequestContext, RequestFailure},
-    http::{LEASES, delete_version},
-    inspect::{LeaseRecord, RecordOptions},
+    Inspector,
+    record::{LeaseRecord, RecordOptions},
 };
-use crate::api::{
-    error::{Error, Result},
-    name::Namespace,
-    record::RecordKind,
+use crate::{
+    api::{
+        error::{Error, Result},
+        record::RecordKind,
+    },
+    store::Entry,
 };
 
 /// How long a record must have been unused by default: every daily job has used its record since.
 const OLDER_THAN: Duration = Duration::from_secs(7 * 86_400);
 
-/// Selects the records to delete. See [`Kubernetes::prune`].
+/// Selects the records to delete. See [`Inspect::prune`](crate::Inspect::prune).
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,7 +71,7 @@ impl PruneOptions {
     }
 }
 
-/// A record that [`Kubernetes::prune`] found unused.
+/// A record that [`Inspect::prune`](crate::Inspect::prune) found unused.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Pruned {
@@ -95,53 +95,9 @@ pub enum PruneOutcome {
     Failed(Error),
 }
 
-impl Kubernetes {
-    /// Deletes the free records of locks and elections that no process has used for a given time. Records of all
-    /// applications count, **with any prefix**, as in [`list_records`](Self::list_records).
-    ///
-    /// Requires the verbs `list` and `delete` on leases. A record that cannot be deleted is reported as
-    /// [`PruneOutcome::Failed`], and the next one is tried, unless the API server is unavailable.
-    ///
-    /// # Guarantees
-    ///
-    /// **No held lock is deleted.** A record is deleted only if it is free, and still exactly in the version that was
-    /// found free: the deletion has the `resourceVersion` and the uid as preconditions. So no process loses a lock,
-    /// whatever the clocks say. The age depends on the wall clocks of the last holder and of this process. A wrong
-    /// clock can only delete a free record too early, which costs its next user two requests.
-    ///
-    /// **Waiters continue.** A contender that knew the record as free creates it again at once. Its claim of the
-    /// deleted record names the old uid, so the API server refuses it, and the contender reads again. A contender that
-    /// missed the release, because its watch was interrupted, waits for one more ttl.
-    ///
-    /// **Tokens grow.** The token is the `resourceVersion`, which also grows across a deletion.
-    ///
-    /// Not deleted are held records, also of holders that died; records that state a time before which no tenure may
-    /// begin, until that time; candidates' records, which the leader of their election
-    /// deletes; records without a renewal time; and Leases of other programs.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] if an option cannot be used, and the errors of the list. Nothing was deleted then.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, some records may be deleted. Call this method again for the others.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn example(sync: &leasehold::Kubernetes) -> leasehold::Result<()> {
-    /// use leasehold::{PruneOptions, PruneOutcome};
-    ///
-    /// for pruned in sync.prune(PruneOptions::default()).await? {
-    ///     if let PruneOutcome::Failed(error) = pruned.outcome {
-    ///         eprintln!("{}: {error}", pruned.record.lease);
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn prune(&self, options: PruneOptions) -> Result<Vec<Pruned>> {
+impl Inspector {
+    /// See [`Inspect::prune`](crate::Inspect::prune).
+    pub(crate) async fn prune(&self, options: PruneOptions) -> Result<Vec<Pruned>> {
         let PruneOptions { records, older_than, dry_run } = options;
         let records = self.stored_records(records).await?;
         let mut pruned = Vec::new();
@@ -159,18 +115,11 @@ impl Kubernetes {
 
     /// Deletes a free record if it is still in the version that was read.
     async fn delete_free(&self, record: &LeaseRecord) -> PruneOutcome {
-        let context = RequestContext {
-            verb: "delete",
-            resource: LEASES,
-            name: Some(&record.lease),
-            namespace: &record.namespace,
-        };
-        let namespace = Namespace::stored(&record.namespace);
-        let request = delete_version(&namespace, &record.lease, &record.seen.entry.found.version);
-        match self.send_in_time(request, &context).await {
-            Ok(Ok(_)) => PruneOutcome::Deleted,
-            Ok(Err(RequestFailure::Conflict | RequestFailure::NotFound)) => PruneOutcome::Changed,
-            Ok(Err(other)) => PruneOutcome::Failed(other.into_error(&context)),
+        let Entry { namespace, lease, found, .. } = &record.seen.entry;
+        let deletion = self.store.delete(namespace, lease, &found.version);
+        match self.in_time(deletion).await {
+            Ok(true) => PruneOutcome::Deleted,
+            Ok(false) => PruneOutcome::Changed,
             Err(error) => PruneOutcome::Failed(error),
         }
     }

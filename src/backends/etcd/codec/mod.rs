@@ -4,6 +4,8 @@
 //! replaces only what this crate owns. What has the key, the revision of its creation and that of its last write is not
 //! repeated in the value: they are the name, the uid and the version.
 
+mod people;
+
 use std::{
     num::NonZeroU64,
     sync::Arc,
@@ -14,6 +16,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+pub(super) use self::people::{
+    decode_session_entry, decode_session_info, describe, encode_released,
+};
 use super::{keys, messages::KeyValue};
 use crate::{
     api::{
@@ -27,7 +32,7 @@ use crate::{
         record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
         session::{SessionId, SessionRecord, Stored},
     },
-    store::{Entry, Kind, ListedSession, RecordKey, sessions::HeldLock},
+    store::{Entry, Kind, RecordKey, sessions::HeldLock},
     util::environment,
 };
 
@@ -203,9 +208,7 @@ impl NotBeforeText {
 /// The record of a lock or an election, or of a candidate.
 pub(super) fn decode_record(kv: &KeyValue) -> Result<Versioned> {
     let decoded = decode(kv)?;
-    let age = decoded.text.renewed.map(|renewed| {
-        Duration::try_from(wall_clock().duration_since(renewed)).unwrap_or_default()
-    });
+    let age = decoded.text.renewed.map(elapsed_since);
     let (record, whole) = (decoded.record(), decoded.whole());
     Ok(Versioned { version: decoded.version, record, age, whole })
 }
@@ -268,10 +271,16 @@ fn begin(key: &RecordKey, whole: Option<&Whole>) -> (Text, i64) {
     (text, writes)
 }
 
+/// The value of the base, and how often the key is written after the next write.
 fn base(whole: Option<&Whole>) -> (Text, i64) {
-    let base = whole.and_then(|whole| serde_json::from_value(whole.object()).ok());
-    let (writes, text): (i64, Text) = base.unwrap_or_default();
+    let (text, writes) = whole.map(stored).unwrap_or_default();
     (text, writes + 1)
+}
+
+/// The value, and how often the key was written.
+fn stored(whole: &Whole) -> (Text, i64) {
+    let (writes, text): (i64, Text) = serde_json::from_value(whole.object()).unwrap_or_default();
+    (text, writes)
 }
 
 /// The record of a lock with its holders and its queue.
@@ -351,15 +360,12 @@ pub(super) fn lease(kv: &KeyValue) -> LeaseName {
     LeaseName::stored(keys::name(&kv.key))
 }
 
+/// The time since `then`. Zero if `then` is in the future.
+fn elapsed_since(then: Timestamp) -> Duration {
+    Duration::try_from(wall_clock().duration_since(then)).unwrap_or_default()
+}
+
 /// Wall time, for people to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
-}
-
-/// A session, as it is listed for people.
-pub(super) fn decode_session_entry(kv: &KeyValue) -> Option<ListedSession> {
-    let id = SessionId::parse(keys::name(&kv.key))?;
-    let found = skip_invalid(decode_record(kv))?;
-    let is_over = found.record.holder.is_none();
-    Some(ListedSession { id, version: found.version.number, is_over, age: found.age })
 }

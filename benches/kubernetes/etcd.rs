@@ -1,0 +1,83 @@
+//! Locks on etcd, beside `concurrency.Mutex` of etcd's own client on the same etcd in the same run.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use leasehold::{Etcd, LockOptions, Options, Session, SessionOptions, Sync};
+use leasehold_test_support::EtcdCluster;
+
+use super::{
+    Bench, millis, now, peers, quantile,
+    sessions::{PROCESSES, ROUND, contest, report},
+    timed,
+};
+
+/// Rounds of both, in turns.
+pub(crate) async fn all(bench: &mut Bench) {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    let peer = format!("http://{}", cluster.address(0));
+    for _ in 0..2 {
+        peers::uncontended(bench, &peer).await;
+        uncontended(bench, &cluster).await;
+    }
+    for pause in [Duration::ZERO, Duration::from_millis(100)] {
+        for processes in PROCESSES {
+            peers::mutex(bench, &peer, processes, pause).await;
+            contended(bench, &cluster, processes, pause).await;
+        }
+    }
+}
+
+async fn connect(cluster: &EtcdCluster, namespace: &str) -> Etcd {
+    let options = Options::default().nodes(cluster.addresses()).namespace(namespace);
+    Etcd::connect(options).await.unwrap()
+}
+
+async fn session(cluster: &EtcdCluster, namespace: &str) -> Session {
+    connect(cluster, namespace).await.session(SessionOptions::default()).await.unwrap()
+}
+
+/// One lock and release after the other, without a session and with one.
+async fn uncontended(bench: &mut Bench, cluster: &EtcdCluster) {
+    let sync = connect(cluster, "pair").await;
+    pairs(bench, cluster, &sync, "acquire and release").await;
+    let session = session(cluster, "pair-of-session").await;
+    pairs(bench, cluster, &session, "acquire and release through a session").await;
+    session.end().await.unwrap();
+}
+
+async fn pairs(bench: &mut Bench, cluster: &EtcdCluster, sync: &impl Sync, what: &str) {
+    let pair = async || {
+        let guard = sync.lock("pair", LockOptions::default()).await.unwrap();
+        guard.release().await.unwrap();
+    };
+    pair().await;
+    let (before, end) = (cluster.requests().await, now() + ROUND);
+    let mut times = Vec::new();
+    while now() < end {
+        times.push(timed(pair()).await.0);
+    }
+    let requests = cluster.requests().await - before;
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let each = requests as f64 / times.len() as f64;
+    bench.row(
+        &format!("ours on etcd, {what}, uncontended"),
+        format!(
+            "p50 {}, p99 {}",
+            millis(quantile(&mut times, 0.5)),
+            millis(quantile(&mut times, 0.99))
+        ),
+        format!("{each:.1} requests"),
+    );
+}
+
+async fn contended(bench: &mut Bench, cluster: &EtcdCluster, processes: usize, pause: Duration) {
+    let namespace = format!("contended-{processes}-{}", pause.as_millis());
+    let sessions = join_all((0..processes).map(|_| session(cluster, &namespace))).await;
+    let before = cluster.requests().await;
+    let served = contest(&sessions, pause).await;
+    let requests = cluster.requests().await - before;
+    let line = format!("ours on etcd: {processes} sessions want one lock, hold it for 1 ms");
+    report(bench, &line, pause, &served, requests);
+    join_all(sessions.iter().map(Session::end)).await;
+}

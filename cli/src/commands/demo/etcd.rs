@@ -1,0 +1,102 @@
+//! `leasehold demo --etcd`: the scenes on a cluster of etcd.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use leasehold::{Etcd, EtcdOptions, Inspect as _, Options, PruneOptions, Sync as _};
+
+use super::{
+    played,
+    relay::Relay,
+    scenes::{
+        self,
+        world::{Actor, Network, World},
+    },
+};
+use crate::{
+    cluster::{etcd::EtcdArgs, wait::in_time},
+    exit::{Backend, Outcome, Subject, code},
+};
+
+/// Plays the scenes with keys that no other process uses, and deletes the keys.
+pub(super) async fn run(args: &EtcdArgs) -> Outcome {
+    let server = args.nodes();
+    let object = "the demonstration";
+    let (namespace, backend, busy_code) = ("default", Backend::Etcd, code::BUSY);
+    let subject = Subject { object, namespace, server: &server, backend, busy_code };
+    let first = args.connect(Options::default(), |error| subject.failure(error)).await?;
+    let cluster = Cluster {
+        nodes: server.clone(),
+        etcd: args.options()?,
+        tls: args.has_certificates(),
+        options: args.handle_options(Options::default()).prefix(own_prefix(&first)),
+    };
+    let sync = cluster.handle("operator").await.map_err(|error| subject.failure(&error))?;
+    in_time(sync.init(), &subject).await?;
+    let ended = played(scenes::play(&cluster).await);
+    let all = PruneOptions::default().older_than(Duration::ZERO);
+    in_time(sync.prune(all), &subject).await?;
+    ended
+}
+
+/// A prefix below that of the options. The identity of a handle ends with a random uuid.
+fn own_prefix(sync: &Etcd) -> String {
+    let options = sync.options();
+    let identity = options.identity.as_deref().unwrap_or_default();
+    let uuid = identity.rsplit('_').next().unwrap_or_default();
+    let prefix = options.prefix.trim_end_matches('/');
+    format!("{}/demo/{uuid}", if prefix.is_empty() { "/leasehold" } else { prefix })
+}
+
+/// A cluster of etcd.
+struct Cluster {
+    /// The nodes, as a line names them.
+    nodes: String,
+    etcd: EtcdOptions,
+    /// Also for a node without `https://`.
+    tls: bool,
+    options: Options,
+}
+
+impl Cluster {
+    async fn handle(&self, actor: &str) -> leasehold::Result<Etcd> {
+        Etcd::connect_with(self.etcd.clone(), self.options.clone().identity(actor)).await
+    }
+
+    /// A handle whose requests pass a relay to the first node.
+    async fn behind_relay(&self, actor: &str) -> scenes::Outcome<(Etcd, Relay)> {
+        let node = self.options.nodes.first().ok_or("there is no node")?;
+        let (scheme, server) = node.split_once("://").unwrap_or(("", node));
+        let relay = Relay::start(server.to_owned()).await?;
+        let options = self.options.clone().identity(actor);
+        let address = relay.address.clone();
+        let (etcd, node) = if scheme == "http" || (scheme.is_empty() && !self.tls) {
+            (self.etcd.clone(), address)
+        } else {
+            // The certificate of the node has the name of the node.
+            let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+            (self.etcd.clone().server_name(host), format!("https://{address}"))
+        };
+        let sync = Etcd::connect_with(etcd, options.nodes([node])).await?;
+        Ok((sync, relay))
+    }
+}
+
+impl World for Cluster {
+    fn place(&self) -> String {
+        format!("on etcd at {}", self.nodes)
+    }
+
+    fn actor<'a>(&'a self, actor: &'a str) -> BoxFuture<'a, scenes::Outcome<Actor>> {
+        Box::pin(async move {
+            let (sync, relay) = self.behind_relay(actor).await?;
+            Ok(Actor { sync: Arc::new(sync), network: Box::new(relay) })
+        })
+    }
+}
+
+impl Network for Relay {
+    fn cut(&self) {
+        Self::cut(self);
+    }
+}
