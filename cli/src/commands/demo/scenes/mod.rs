@@ -1,4 +1,4 @@
-//! Locks and elections in twelve seconds: holders, waiters, a crash, a broken network and a paused process. All of it
+//! Locks and elections in 13 seconds: holders, waiters, crashes, a broken network, a paused process and a queue. All of it
 //! runs in one process and in real time, with the same protocol as on Kubernetes.
 //!
 //! `leasehold demo` plays these scenes, and so does `examples/demo`, which builds without a Kubernetes client.
@@ -11,6 +11,7 @@ mod lock;
 mod network;
 mod pause;
 mod process;
+mod queue;
 mod timeline;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ use timeline::{Timeline, scene};
 /// How long a holder may be silent before another process may take over. Short, to keep the demonstration short.
 const TTL: Duration = Duration::from_secs(2);
 /// How long a piece of work takes.
-const WORK: Duration = Duration::from_millis(700);
+const WORK: Duration = Duration::from_millis(400);
 /// Time limit of the demonstration.
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -44,7 +45,8 @@ pub(crate) async fn play() -> Outcome {
         lock::play(&line).await?;
         election::play(&line).await?;
         network::play(&line).await?;
-        pause::play(&line).await
+        pause::play(&line).await?;
+        queue::play(&line).await
     })
     .await
     .map_err(|_| format!("not finished after {LIMIT:?}"))??;
