@@ -16,7 +16,7 @@ fn claim(session: &str, nonce: u64) -> String {
 }
 
 /// The record of `base` with these holders and this queue.
-fn queued(mut base: Seen, holders: &[String], queue: &[String], candidates: &Value) -> Seen {
+fn queued(mut base: Seen, holders: &[&str], queue: &[&str], candidates: &Value) -> Seen {
     let text = json!({ "v": 1, "holders": holders, "queue": queue, "candidates": candidates });
     let holder = holders.first().map(|holder| holder.split('/').next().unwrap());
     let spec = || "".into();
@@ -29,7 +29,7 @@ fn queued(mut base: Seen, holders: &[String], queue: &[String], candidates: &Val
 }
 
 /// The lock `orders` with these holders and this queue.
-fn orders(holders: &[String], queue: &[String]) -> Seen {
+fn orders(holders: &[&str], queue: &[&str]) -> Seen {
     queued(free(), holders, queue, &json!({}))
 }
 
@@ -62,11 +62,11 @@ fn alive<const N: usize>(steps: [&[Seen]; N]) -> [Vec<String>; N] {
 fn a_waiter_joins_at_its_place_and_then_acquires_the_lock_or_leaves() {
     let [a, b, c] = [claim(A, 1), claim(B, 2), claim(C, 3)];
     let [begun, joined, again, left, passed_on, released] = alive([
-        &[orders(&[a.clone()], &[])],
-        &[orders(&[a.clone()], &[b.clone(), c.clone()])],
-        &[orders(&[a.clone()], &[b.clone(), c.clone()])],
-        &[orders(&[a], &[c.clone()])],
-        &[orders(&[c], &[])],
+        &[orders(&[&a], &[])],
+        &[orders(&[&a], &[&b, &c])],
+        &[orders(&[&a], &[&b, &c])],
+        &[orders(&[&a], &[&c])],
+        &[orders(&[&c], &[])],
         &[orders(&[], &[])],
     ]);
 
@@ -86,11 +86,8 @@ fn a_waiter_joins_at_its_place_and_then_acquires_the_lock_or_leaves() {
 fn a_session_that_releases_and_waits_again_joins_the_queue() {
     let [a, again, b] = [claim(A, 1), claim(A, 2), claim(B, 3)];
 
-    let [_, next, back] = alive([
-        &[orders(&[a], &[b.clone()])],
-        &[orders(&[b], &[again.clone()])],
-        &[orders(&[again], &[])],
-    ]);
+    let [_, next, back] =
+        alive([&[orders(&[&a], &[&b])], &[orders(&[&b], &[&again])], &[orders(&[&again], &[])]]);
 
     assert_eq!(next, ["Lost a Succeeded [b]", "Joined a at 1 [b]", "Acquired b [b]"]);
     assert_eq!(back, ["Lost b Succeeded [a]", "Acquired a [a]"]);
@@ -102,10 +99,10 @@ fn each_holder_of_a_shared_lock_acquires_it_and_releases_it() {
     let [a, b, c] = [shared(A, 1), shared(B, 2), shared(C, 3)];
 
     let [_, second, first_gone, replaced] = alive([
-        &[orders(&[a.clone()], &[])],
-        &[orders(&[a, b.clone()], &[])],
-        &[orders(&[b], &[])],
-        &[orders(&[c], &[])],
+        &[orders(&[&a], &[])],
+        &[orders(&[&a, &b], &[])],
+        &[orders(&[&b], &[])],
+        &[orders(&[&c], &[])],
     ]);
 
     assert_eq!(second, ["Acquired b [a b]"]);
@@ -115,7 +112,7 @@ fn each_holder_of_a_shared_lock_acquires_it_and_releases_it() {
 
 #[test]
 fn a_claim_whose_session_is_over_leaves_or_loses_the_lock() {
-    let line = [orders(&[claim(A, 1)], &[claim(B, 2), claim(C, 3)])];
+    let line = [orders(&[&claim(A, 1)], &[&claim(B, 2), &claim(C, 3)])];
     let listed = |session: &str, is_over| ListedSession {
         id: SessionId::parse(session).unwrap(),
         version: NonZeroU64::new(7).unwrap(),
@@ -133,13 +130,13 @@ fn a_claim_whose_session_is_over_leaves_or_loses_the_lock() {
 
 #[test]
 fn a_lock_that_another_elector_holds_keeps_its_queue() {
-    let mut taken = orders(&[], &[claim(B, 2)]);
+    let mut taken = orders(&[], &[&claim(B, 2)]);
     let text = json!({ "v": 1, "holders": [claim(A, 1)], "queue": [claim(B, 2)] }).to_string();
     let judged = LockRecord::judge(Some("x-elector"), Some(&text), TTL, || "".into());
     taken.entry.found = lock("x-elector", 5).entry.found;
     taken.entry.queue = Some(Arc::new(judged));
 
-    let [_, ended] = alive([&[orders(&[claim(A, 1)], &[claim(B, 2)])], &[taken]]);
+    let [_, ended] = alive([&[orders(&[&claim(A, 1)], &[&claim(B, 2)])], &[taken]]);
 
     assert_eq!(ended, ["Lost a Succeeded [x]", "Acquired x [x]"]);
 }
@@ -150,16 +147,16 @@ fn the_candidates_of_an_election_join_its_queue() {
         Nonce(1).to_string(): { "id": "a" },
         Nonce(2).to_string(): { "id": "b" },
     });
-    let billing = |holders: &[String], queue: &[String]| {
+    let billing = |holders: &[&str], queue: &[&str]| {
         let base = seen(Kind::Election, "billing", "billing", None, 5);
         queued(base, holders, queue, &candidates)
     };
     let [a, b] = [claim(A, 1), claim(B, 2)];
 
     let [begun, joined, elected, left] = alive([
-        &[billing(&[a.clone()], &[])],
-        &[billing(&[a], &[b.clone()])],
-        &[billing(&[b], &[])],
+        &[billing(&[&a], &[])],
+        &[billing(&[&a], &[&b])],
+        &[billing(&[&b], &[])],
         &[billing(&[], &[])],
     ]);
 
