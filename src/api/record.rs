@@ -49,13 +49,19 @@ pub struct RecordEvent {
     /// The name of the Lease of the lock or election.
     #[serde(skip)]
     pub lease: String,
-    /// The holder or the candidate.
+    /// The holder, the candidate, or the waiter in the queue of a lock. For a lock of sessions it is a session.
     pub holder: String,
     /// The fencing token of the tenure that began or ended; null if it is unknown, because the watch did not see the
     /// claim, and the holder has not renewed yet. A token that becomes known is no event.
     pub token: Option<Token>,
     /// Why a tenure ended; null for other events.
     pub why: Option<EndReason>,
+    /// The place in the queue of a lock or an election that was joined, or the last one of a waiter that left: 1 is next.
+    /// Null for other events, for a candidate that leads, and without a queue.
+    pub place: Option<u32>,
+    /// Who holds the lock or leads the election after this event and those that were seen with it. Several sessions may
+    /// hold a lock that is shared or has slots.
+    pub holders: Vec<String>,
 }
 
 /// The kind of an event.
@@ -70,9 +76,10 @@ pub enum RecordEventKind {
     Elected,
     /// The holder or leader lost its tenure.
     Lost,
-    /// A candidate joined.
+    /// A candidate joined the election, or a session joined the queue of a lock.
     Joined,
-    /// A candidate left, or did not renew its record for its ttl.
+    /// A candidate left, or did not renew its record for its ttl. Or a session left the queue of a lock without getting
+    /// it; one that gets the lock has [`Acquired`](Self::Acquired) it.
     Left,
 }
 

@@ -260,6 +260,11 @@ impl Tenure {
         self.0.id
     }
 
+    /// The time on the clock of this tenure.
+    pub(crate) fn now(&self) -> Moment {
+        self.0.clock.now()
+    }
+
     /// Moves the deadline; false if a caller has seen the tenure as lost already.
     pub(crate) fn extend(&self, until: Moment, doubtful: Moment) -> bool {
         let before = self.0.until.load(Ordering::Acquire);

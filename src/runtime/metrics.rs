@@ -9,8 +9,8 @@ use metrics::{
 
 use crate::{runtime::telemetry::Renewal, util::environment};
 
-const LEADS: &str = "leasehold_is_leader";
-const TRANSITIONS: &str = "leasehold_transitions_total";
+pub(super) const LEADS: &str = "leasehold_is_leader";
+pub(super) const TRANSITIONS: &str = "leasehold_transitions_total";
 const RENEWALS: &str = "leasehold_renewals_total";
 const RENEWAL: &str = "leasehold_renewal_duration_seconds";
 const SUCCESS: &str = "leasehold_last_success_timestamp_seconds";
@@ -105,9 +105,14 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-fn describe() {
+/// Describes the metrics that locks with and without a session have.
+pub(super) fn describe_tenures() {
     describe_gauge!(LEADS, "1 while this process leads the election or holds the lock, else 0");
     describe_counter!(TRANSITIONS, "Changes of the tenure, by what it became");
+}
+
+fn describe() {
+    describe_tenures();
     describe_counter!(RENEWALS, "Attempts to renew the tenure, by outcome");
     describe_histogram!(RENEWAL, Unit::Seconds, "How long attempts to renew the tenure took");
     describe_gauge!(SUCCESS, Unit::Seconds, "When the tenure was last confirmed, as Unix time");

@@ -13,7 +13,7 @@ use crate::{
     },
     runtime::{
         attempt::{FAR, answered},
-        roster::{Event, Roster, Sessions, is_queue},
+        roster::{Event, Roster, Sessions, names_sessions},
         seen::Seen,
     },
     store::{Entry, ListedSession, Scope, Store, WatchEvent},
@@ -26,7 +26,7 @@ const RELIST: Duration = Duration::from_secs(5);
 /// How long a list may take, with all its pages. No tenure depends on it.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the sessions of candidates are listed, to find those that are over.
+/// How often the sessions in queues are listed, to find those that are over.
 const SESSIONS: Duration = Duration::from_secs(30);
 
 type Listing = BoxFuture<'static, Result<Vec<Entry>>>;
@@ -42,7 +42,7 @@ pub(crate) struct Observer {
     seen: BTreeMap<(Namespace, LeaseName), Seen>,
     /// The state after the events that were taken.
     roster: Roster,
-    /// The sessions of the candidates in queues.
+    /// The sessions that the records name.
     sessions: Sessions,
     listing_sessions: Option<BoxFuture<'static, Result<Vec<ListedSession>>>>,
     /// When to list, whatever the watch reports.
@@ -58,8 +58,8 @@ impl Observer {
         let first = answered(&*store, LIST_TIMEOUT, store.list(&scope)).await?;
         let changes = store.watch(&scope);
         let now = clock.now();
-        let queues = first.iter().any(is_queue);
-        let sessions = sessions(&store, &scope, queues, clock).await;
+        let named = first.iter().any(names_sessions);
+        let sessions = sessions(&store, &scope, named, clock).await;
         let seen = first.into_iter().map(|entry| (entry.place(), Seen::listed(entry, now)));
         Ok(Self {
             store,
@@ -165,9 +165,9 @@ impl Observer {
         expiry.max(self.not_before).min(self.relist)
     }
 
-    /// When to list the sessions of candidates: never without a queue.
+    /// When to list the sessions: never while no record names one.
     fn sessions_due(&self) -> Moment {
-        if !self.seen.values().any(|seen| is_queue(&seen.entry)) {
+        if !self.seen.values().any(|seen| names_sessions(&seen.entry)) {
             return Moment::NEVER;
         }
         self.sessions.at().map_or(Moment::default(), |at| at + SESSIONS)
@@ -262,15 +262,15 @@ impl Observer {
     }
 }
 
-/// The sessions of the candidates in queues, if there are `queues`.
+/// The sessions that the records of `scope` name, if some are `named`.
 pub(crate) async fn sessions(
     store: &Arc<dyn Store>,
     scope: &Scope,
-    queues: bool,
+    named: bool,
     clock: Clock,
 ) -> Sessions {
     let mut sessions = Sessions::default();
-    if queues {
+    if named {
         match list_sessions(store, scope).await {
             Ok(listed) => sessions.update(clock.now(), listed),
             // Never call a session over when the list failed.

@@ -39,7 +39,8 @@ pub(crate) struct Telemetry {
     name: Arc<str>,
     kind: &'static str,
     doubt: Doubt,
-    /// None for a candidate's own record, because the record of its election has the metrics.
+    /// None for a candidate's own record, because the record of its election has the metrics, and for a lock of a
+    /// session.
     #[cfg(feature = "metrics")]
     metrics: Option<Metrics>,
 }
@@ -56,11 +57,7 @@ macro_rules! metrics {
 
 impl Telemetry {
     pub(crate) fn new(key: &RecordKey) -> Self {
-        let kind = match key.kind {
-            Kind::Lock => "lock",
-            Kind::Election => "election",
-            Kind::Candidate(_) => CANDIDATE,
-        };
+        let kind = kind(key);
         let name = key.name.to_arc();
         Self {
             #[cfg(feature = "metrics")]
@@ -68,6 +65,17 @@ impl Telemetry {
             name,
             kind,
             doubt: Doubt::None,
+        }
+    }
+
+    /// For a lock of a session, which is not renewed: its session has other metrics.
+    pub(crate) fn without_metrics(key: &RecordKey) -> Self {
+        Self {
+            name: key.name.to_arc(),
+            kind: kind(key),
+            doubt: Doubt::None,
+            #[cfg(feature = "metrics")]
+            metrics: None,
         }
     }
 
@@ -159,6 +167,14 @@ impl Renewal {
 impl Renewal {
     /// Each, in order.
     pub(crate) const ALL: [Self; 4] = [Self::Stored, Self::Conflict, Self::Unknown, Self::Refused];
+}
+
+const fn kind(key: &RecordKey) -> &'static str {
+    match key.kind {
+        Kind::Lock => "lock",
+        Kind::Election => "election",
+        Kind::Candidate(_) => CANDIDATE,
+    }
 }
 
 const CANDIDATE: &str = "candidate";

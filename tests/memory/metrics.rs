@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, str::FromStr};
 
-use leasehold::{Fault, LeaderOptions, LockOptions, Memory, Sync as _};
+use leasehold::{Fault, LeaderOptions, LockOptions, Memory, SessionOptions, Sync as _};
 use tokio::time::sleep;
 
 use crate::{hold, pair, recorder::Registry, secs, soon};
@@ -27,6 +27,13 @@ impl Registry {
     fn transitions(&self, to: &str) -> u64 {
         let series = "leasehold_transitions_total{kind=\"lock\",name=\"x\",to=";
         self.value(&format!("{series}\"{to}\"}}"))
+    }
+
+    #[track_caller]
+    fn heartbeats(&self) -> [u64; 4] {
+        let series = "leasehold_heartbeats_total{outcome=";
+        ["stored", "conflict", "unknown", "refused"]
+            .map(|outcome| self.value(&format!("{series}\"{outcome}\"}}")))
     }
 
     #[track_caller]
@@ -120,4 +127,78 @@ async fn every_series_exists_from_the_start_and_none_names_a_candidate() {
     let names = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
     assert_eq!(names, text.lines().filter(|line| line.starts_with("# HELP ")).count());
     assert_eq!(names, 6, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_of_sessions_cover_heartbeats_waits_and_hand_overs() {
+    let registry = Registry::default();
+    let _recording = metrics::set_default_local_recorder(&registry);
+    let (a, b) = pair();
+    let one = a.session(SessionOptions::default()).await.unwrap();
+    let two = b.session(SessionOptions::default()).await.unwrap();
+
+    let guard = one.lock("x", LockOptions::default()).await.unwrap();
+    let alone: [u64; 2] = ["is_leader", "wait_duration_seconds_count"].map(|of| registry.lock(of));
+    let (next, queued) = tokio::join!(two.lock("x", LockOptions::default()), async {
+        sleep(secs(12)).await;
+        let queued: u64 = registry.lock("queue_length");
+        guard.release().await.unwrap();
+        queued
+    });
+    let after: [u64; 2] = ["is_leader", "queue_length"].map(|of| registry.lock(of));
+    next.unwrap().release().await.unwrap();
+
+    assert_eq!((alone, queued, after), ([1, 1], 1, [1, 0]));
+    assert_eq!(registry.lock::<u64>("is_leader"), 0);
+    assert_eq!(registry.lock::<u64>("wait_duration_seconds_count"), 2);
+    assert_eq!(
+        registry.lock::<u64>("handover_duration_seconds_count"),
+        1,
+        "a release that no other session waits for is no hand-over"
+    );
+    assert_eq!(["held", "released", "lost"].map(|to| registry.transitions(to)), [2, 2, 0]);
+    assert_eq!(registry.heartbeats(), [6, 0, 0, 0], "two creations, and a renewal every 5 s");
+    assert_eq!(registry.value::<u64>("leasehold_heartbeat_duration_seconds_count{}"), 6);
+    let text = registry.render();
+    let described = |prefix| text.lines().filter(|line| line.starts_with(prefix)).count();
+    assert_eq!((described("# TYPE "), described("# HELP ")), (7, 7), "{text}");
+}
+
+/// Outcomes of heartbeats of a session that holds a lock, with the fault on until the lock is lost.
+#[expect(clippy::future_not_send, reason = "the recorder belongs to the thread")]
+async fn disturbed_session(fault: Fault) -> [u64; 4] {
+    let registry = Registry::default();
+    let _recording = metrics::set_default_local_recorder(&registry);
+    let (a, _b) = pair();
+    let session = a.session(SessionOptions::default()).await.expect("a session");
+    let guard = session.lock("x", LockOptions::default()).await.expect("a free lock");
+    a.disturb(Some(fault));
+    soon(guard.lost()).await;
+    sleep(secs(1)).await;
+    assert_eq!(registry.lock::<u64>("is_leader"), 0);
+    assert_eq!(["held", "released", "lost"].map(|to| registry.transitions(to)), [1, 0, 1]);
+    registry.heartbeats()
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_are_counted_by_their_outcome() {
+    let [stored, conflict, unknown, refused] = disturbed_session(Fault::LoseRequest).await;
+    assert!((stored, conflict, refused) == (1, 0, 0) && unknown >= 1, "{unknown} {refused}");
+    let [stored, conflict, unknown, refused] = disturbed_session(Fault::Refuse).await;
+    assert!((stored, conflict, unknown) == (1, 0, 0) && refused >= 2, "{unknown} {refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_lock_counts_as_held_until_its_last_holder_in_this_process_releases_it() {
+    let registry = Registry::default();
+    let _recording = metrics::set_default_local_recorder(&registry);
+    let session = pair().0.session(SessionOptions::default()).await.unwrap();
+    let shared = || session.lock("x", LockOptions::default().shared());
+    let (one, two) = (shared().await.unwrap(), shared().await.unwrap());
+
+    one.release().await.unwrap();
+    let held: u64 = registry.lock("is_leader");
+    two.release().await.unwrap();
+
+    assert_eq!((held, registry.lock::<u64>("is_leader")), (1, 0));
 }

@@ -70,8 +70,21 @@ impl Line for EventLine {
         let token = token.map(|token| format!(", token {token}")).unwrap_or_default();
         let why = why.map(|why| format!(" ({})", format!("{why:?}").to_lowercase()));
         let why = why.unwrap_or_default();
-        format!("{at}  {tone}{event:<8}{tone:#}  {kind:<8}  {place}{name}: {id}{token}{why}")
+        let queue = in_queue(&self.event);
+        format!("{at}  {tone}{event:<8}{tone:#}  {kind:<8}  {place}{name}: {id}{token}{why}{queue}")
     }
+}
+
+/// The place in the queue, and who holds: only for joins and leaves.
+fn in_queue(event: &RecordEvent) -> String {
+    let Some(place) = event.place else { return String::new() };
+    let holders: Vec<_> = event.holders.iter().map(|holder| console::printable(holder)).collect();
+    let held = if holders.is_empty() {
+        "free".to_owned()
+    } else {
+        format!("held by {}", holders.join(", "))
+    };
+    format!(", place {place}, {held}")
 }
 
 /// Whether `name` is the name of the lock or election, or of its Lease.

@@ -79,14 +79,14 @@ async fn members_and_watch_show_candidates_and_the_leader() {
         (&me["election"], &me["candidate_id"], &me["role"], &me["namespace"], me["token"].is_u64()),
         (&json!("billing"), &json!("me"), &json!("leader"), &json!(fixture.namespace), true)
     );
-    let event = |event, token: &Value, why| {
+    let event = |event, token: &Value, why, holders: &[&str]| {
         json!({ "event": event, "kind": "election", "name": "billing", "namespace": fixture.namespace,
-                "holder": "me", "token": token, "why": why })
+                "holder": "me", "token": token, "why": why, "place": null, "holders": holders })
     };
     let events = events.map(|event| timeless(&event));
-    assert_eq!(events[0], event("joined", &Value::Null, Value::Null));
-    assert_eq!(events[1], event("elected", &me["token"], Value::Null));
-    assert_eq!(timeless(&lost), event("lost", &me["token"], json!("released")));
+    assert_eq!(events[0], event("joined", &Value::Null, Value::Null, &["me"]));
+    assert_eq!(events[1], event("elected", &me["token"], Value::Null, &["me"]));
+    assert_eq!(timeless(&lost), event("lost", &me["token"], json!("released"), &[]));
 }
 
 /// A line of `watch` without its time, which must be valid.
@@ -163,12 +163,12 @@ async fn watch_reports_the_holders_of_locks_and_why_they_lost_them() {
     fixture.leases().create(&PostParams::default(), &dead).await.unwrap();
     let expired = until(&mut watch, |line| line["event"] == "lost").await;
 
-    let event = |event, why: Value| {
+    let event = |event, why: Value, holders: &[&str]| {
         json!({ "event": event, "kind": "lock", "name": "orders", "namespace": fixture.namespace,
-                "holder": holder, "token": token, "why": why })
+                "holder": holder, "token": token, "why": why, "place": null, "holders": holders })
     };
-    assert_eq!(timeless(&acquired.to_string()), event("acquired", Value::Null));
-    assert_eq!(timeless(&released.to_string()), event("lost", json!("released")));
+    assert_eq!(timeless(&acquired.to_string()), event("acquired", Value::Null, &[&holder]));
+    assert_eq!(timeless(&released.to_string()), event("lost", json!("released"), &[]));
     assert_eq!((&expired["name"], &expired["why"]), (&json!("dead"), &json!("expired")));
 }
 

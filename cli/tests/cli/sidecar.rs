@@ -220,6 +220,39 @@ async fn metrics_show_the_leader_and_the_renewals() {
 }
 
 #[tokio::test]
+async fn metrics_show_the_heartbeats_and_the_queue_of_a_session() {
+    let fixture = Fixture::new().await;
+    let sidecar = async |id| {
+        let args = SIDECAR.into_iter().chain([id, "--queue", "billing"]);
+        let mut program = fixture.leasehold(args).start();
+        let line = program.stderr_line().await;
+        let url = line.rsplit_once(" on ").unwrap_or_else(|| panic!("{line}")).1;
+        (program, SidecarClient::of(url))
+    };
+    let (leader, first) = sidecar("first").await;
+    first.until("/leading", 200).await;
+    let (_second, second) = sidecar("second").await;
+    second.until("/healthz", 200).await;
+    sleep(Duration::from_millis(1500)).await;
+
+    let (leads, follows) = tokio::join!(first.get("/metrics"), second.get("/metrics"));
+    leader.signal(Signal::TERM);
+    second.until("/leading", 200).await;
+    let after = values(&second.get("/metrics").await.text);
+
+    let (leads, follows) = (values(&leads.text), values(&follows.text));
+    let stored = "leasehold_heartbeats_total{outcome=\"stored\"}";
+    let [leads, follows, after] = [leads, follows, after].map(|values| {
+        assert!(values[stored].parse::<u64>().unwrap() >= 2, "{values:?}");
+        let names = ["is_leader", "queue_length", "wait_duration_seconds_count"];
+        names.map(|name| values[&format!("leasehold_{name}")].clone())
+    });
+    assert_eq!(leads, ["1", "1", "1"], "one candidate waits");
+    assert_eq!(follows, ["0", "1", "0"], "it waits itself, and no wait is over");
+    assert_eq!(after, ["1", "0", "1"]);
+}
+
+#[tokio::test]
 async fn a_candidate_without_permission_is_unhealthy() {
     let fixture = Fixture::new().await;
     let verbs = ["get", "create", "update", "list", "watch", "delete"];

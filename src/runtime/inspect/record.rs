@@ -65,7 +65,7 @@ impl RecordOptions {
     ///
     /// The records of candidates are others. So the record of an election says who leads, but not who the other
     /// candidates are, and a watch reports neither [`Joined`](crate::RecordEventKind::Joined) nor
-    /// [`Left`](crate::RecordEventKind::Left).
+    /// [`Left`](crate::RecordEventKind::Left) of an election.
     ///
     /// It cannot be combined with `all_namespaces` or a label selector.
     #[must_use]

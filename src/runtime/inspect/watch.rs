@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::record::{LeaseRecord, lease_record};
 use crate::{
-    RecordEvent, RecordEventKind,
+    RecordEvent, RecordEventKind, RecordKind,
     runtime::{observer::Observer, roster},
     store::{Scope, inspect::InspectStore},
 };
@@ -57,16 +57,24 @@ impl RecordWatch {
     /// the present state.
     ///
     /// A loss comes before the next tenure. A candidate joins before it is elected, and leaves after it has lost.
+    /// A session that waits in the queue of a lock joins, and then acquires the lock or leaves. A session whose process
+    /// has crashed leaves or loses the lock when another session or this watch finds that it is over. This watch
+    /// lists the sessions every 30 s for that, while a record names one.
+    ///
     /// Changes that undo each other between two calls are not reported.
     ///
-    /// A watch of one record reports no candidates: see [`RecordOptions::lease`](crate::RecordOptions::lease).
+    /// A watch of one record reports no candidates of an election: see
+    /// [`RecordOptions::lease`](crate::RecordOptions::lease).
     #[must_use]
     pub fn take_events(&mut self) -> Vec<RecordEvent> {
         // A leader that has lost may still be a candidate, but its record as a candidate is another one.
         let alone = matches!(self.observer.scope(), Scope::Record(..));
         let candidates = [RecordEventKind::Joined, RecordEventKind::Left];
         let events = self.observer.take_events().into_iter().map(RecordEvent::from);
-        events.filter(|event| !(alone && candidates.contains(&event.event))).collect()
+        let unknown = |event: &RecordEvent| {
+            event.kind == RecordKind::Election && candidates.contains(&event.event)
+        };
+        events.filter(|event| !(alone && unknown(event))).collect()
     }
 
     /// Why the watch is interrupted, if it is. No record is marked as expired during an interruption, because a

@@ -8,7 +8,8 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub(crate) use self::succession::{Sessions, expand, is_queue};
+use self::succession::expand_all;
+pub(crate) use self::succession::{Sessions, expand, is_queue, names_sessions};
 use crate::{
     Token,
     api::{
@@ -20,7 +21,7 @@ use crate::{
     store::{Entry, Kind},
 };
 
-/// A holder or a candidate: the namespace and the Lease of its lock or election, and its identity.
+/// A holder, a waiter or a candidate: the namespace and the Lease of its lock or election, and its identity.
 type Key = (Namespace, LeaseName, Arc<str>);
 
 /// The live holders and candidates that `records` show. A leader is a candidate: the record of its election counts, and
@@ -33,8 +34,14 @@ pub(crate) fn live<'a, T>(records: impl Iterator<Item = (&'a Seen, T)>) -> BTree
         let (Some(kind), Some(holder)) = (&entry.kind, &entry.found.record.holder) else {
             continue;
         };
-        let key =
-            (entry.namespace.clone(), subject(kind, &entry.lease).clone(), Arc::clone(holder));
+        let id = match (kind, entry.found.record.nonce) {
+            // A session may hold a lock and wait for it, in two calls.
+            (Kind::Lock, Some(nonce)) if entry.succession.is_some() => {
+                format!("{holder}/{nonce}").into()
+            }
+            _ => Arc::clone(holder),
+        };
+        let key = (entry.namespace.clone(), subject(kind, &entry.lease).clone(), id);
         if is_tenure(entry) {
             live.insert(key, item);
         } else {
@@ -56,33 +63,50 @@ pub(crate) fn members(prefix: &str, records: &[Seen]) -> Vec<Member> {
     members
 }
 
-/// The holders and candidates that were alive at the last update, each with its record.
+/// The holders, waiters and candidates that were alive at the last update, each with its record.
 #[derive(Debug, Default)]
 pub(crate) struct Roster(BTreeMap<Key, Entry>);
 
 impl Roster {
     /// The events that lead from the last update to `records`. From nothing at first, so that they report the state.
     ///
-    /// A loss comes before the next tenure, and a candidate joins before it is elected and leaves after it has lost.
+    /// A loss comes before the next tenure, and a candidate joins before it is elected and leaves after it has lost. A
+    /// waiter joins the queue of a lock, and leaves it unless it gets the lock.
     pub(crate) fn update<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Seen>,
         sessions: &Sessions,
     ) -> Vec<Event> {
         let records: Vec<_> = records.collect();
-        let expanded: Vec<_> = records.iter().flat_map(|seen| expand(seen, sessions)).collect();
+        let expanded: Vec<_> = records.iter().flat_map(|seen| expand_all(seen, sessions)).collect();
         let now = live(expanded.iter().map(|seen| (seen, seen.entry.clone())));
         let before = std::mem::replace(&mut self.0, now);
-        let event = |kind, entry: &Entry, why| Event { kind, entry: entry.clone(), why };
+        let event = |kind, entry: &Entry, why| {
+            let (entry, holders) = (entry.clone(), self.holders(entry));
+            Event { kind, entry, why, holders }
+        };
         let lost = differing(&before, &self.0, is_tenure, is_same_tenure);
         let joined = differing(&self.0, &before, is_candidate, |_, _| true);
         let begun = differing(&self.0, &before, is_tenure, |new, old| is_same_tenure(old, new));
+        let begun: Vec<_> = begun.collect();
         let left = differing(&before, &self.0, is_candidate, |_, _| true);
-        lost.map(|old| event(RecordEventKind::Lost, old, Some(end_reason(old, &records))))
+        lost.map(|old| event(RecordEventKind::Lost, old, Some(end_reason(old, &records, &begun))))
             .chain(joined.map(|new| event(RecordEventKind::Joined, new, None)))
-            .chain(begun.map(|new| event(begun_kind(new), new, None)))
+            .chain(begun.iter().map(|new| event(begun_kind(new), new, None)))
             .chain(left.map(|old| event(RecordEventKind::Left, old, None)))
             .collect()
+    }
+
+    /// Who holds the lock or election of `entry` now.
+    fn holders(&self, entry: &Entry) -> Vec<Arc<str>> {
+        let lease = entry.kind.as_ref().map_or(&entry.lease, |kind| subject(kind, &entry.lease));
+        let first = (entry.namespace.clone(), lease.clone(), "".into());
+        let same = self
+            .0
+            .range(first..)
+            .take_while(|((namespace, of, _), _)| *namespace == entry.namespace && of == lease);
+        let holders = same.filter(|(_, entry)| is_tenure(entry));
+        holders.filter_map(|(_, entry)| entry.found.record.holder.clone()).collect()
     }
 }
 
@@ -102,14 +126,24 @@ const fn begun_kind(entry: &Entry) -> RecordEventKind {
     if is_candidate(entry) { RecordEventKind::Elected } else { RecordEventKind::Acquired }
 }
 
-/// Why the tenure that `old` shows has ended.
-fn end_reason(old: &Entry, records: &[&Seen]) -> EndReason {
+/// Why the tenure that `old` shows has ended. `begun`: the tenures that begin in the same update.
+fn end_reason(old: &Entry, records: &[&Seen], begun: &[&Entry]) -> EndReason {
     match records.iter().find(|seen| seen.entry.place() == old.place()) {
         None => EndReason::Deleted,
         Some(seen) if seen.entry.found.record.is_free() => EndReason::Released,
         Some(seen) if seen.expired || still_names(&seen.entry, old) => EndReason::Expired,
+        Some(seen)
+            if is_shared(&seen.entry) && begun.iter().all(|new| new.place() != old.place()) =>
+        {
+            EndReason::Released
+        }
         Some(_) => EndReason::Succeeded,
     }
+}
+
+/// Whether sessions hold the lock, of which others may stay when one releases it.
+fn is_shared(lock: &Entry) -> bool {
+    lock.queue.as_ref().is_some_and(|queue| queue.foreign.is_none())
 }
 
 /// Whether the record still names the tenure that `old` shows: its session is over, and no process has noticed.
@@ -127,11 +161,17 @@ const fn subject<'a>(kind: &'a Kind, lease: &'a LeaseName) -> &'a LeaseName {
 }
 
 const fn is_tenure(entry: &Entry) -> bool {
-    matches!(entry.kind, Some(Kind::Lock | Kind::Election))
+    matches!(entry.kind, Some(Kind::Lock | Kind::Election)) && !is_waiter(entry)
 }
 
+/// A candidate in an election, or a waiter in the queue of a lock.
 const fn is_candidate(entry: &Entry) -> bool {
-    matches!(entry.kind, Some(Kind::Election | Kind::Candidate(_)))
+    matches!(entry.kind, Some(Kind::Election | Kind::Candidate(_))) || is_waiter(entry)
+}
+
+/// A waiter in the queue of a lock.
+const fn is_waiter(entry: &Entry) -> bool {
+    matches!((&entry.kind, entry.succession), (Some(Kind::Lock), Some(1..)))
 }
 
 /// Whether both show a tenure, and the same one. The holder is the same: it is in the key.
@@ -167,6 +207,8 @@ pub(crate) struct Event {
     /// Its record: the last one that showed it alive.
     entry: Entry,
     why: Option<EndReason>,
+    /// The holders after the update.
+    holders: Vec<Arc<str>>,
 }
 
 impl Event {
@@ -184,8 +226,9 @@ impl Event {
 }
 
 impl From<Event> for RecordEvent {
-    fn from(Event { kind: event, entry, why }: Event) -> Self {
-        let kind = if is_candidate(&entry) { RecordKind::Election } else { RecordKind::Lock };
+    fn from(Event { kind: event, entry, why, holders }: Event) -> Self {
+        let is_lock = matches!(entry.kind, Some(Kind::Lock));
+        let kind = if is_lock { RecordKind::Lock } else { RecordKind::Election };
         let of_tenure = !matches!(event, RecordEventKind::Joined | RecordEventKind::Left);
         let lease = entry.kind.as_ref().map_or(&entry.lease, |kind| subject(kind, &entry.lease));
         Self {
@@ -196,6 +239,8 @@ impl From<Event> for RecordEvent {
             holder: entry.found.record.holder.as_deref().unwrap_or_default().into(),
             token: entry.found.token().filter(|_| of_tenure).map(Token::new),
             why,
+            place: entry.succession.filter(|&place| place > 0 && !of_tenure),
+            holders: holders.iter().map(ToString::to_string).collect(),
             name: entry.name,
         }
     }

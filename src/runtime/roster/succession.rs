@@ -1,5 +1,5 @@
-//! The candidates in the queue of an election, each as if it had a record of its own; and which of their sessions are
-//! over. For lists and event streams, which people read: no election depends on it.
+//! The claims in a queue, each as if it had a record of its own; and which of their sessions are over. For lists and
+//! event streams, which people read: no lock and no election depends on it.
 
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 
@@ -76,7 +76,13 @@ pub(crate) fn is_queue(entry: &Entry) -> bool {
     matches!(entry.kind, Some(Kind::Election)) && entry.queue.as_ref().is_some_and(named)
 }
 
-/// The records that stand for `seen`: in an election with a queue, one for each candidate whose session is alive, in the
+/// Whether a record names claims of sessions.
+pub(crate) fn names_sessions(entry: &Entry) -> bool {
+    let named = |queue: &Arc<LockRecord>| claims(queue).next().is_some();
+    entry.queue.as_ref().is_some_and(named)
+}
+
+/// The records that stand for `seen` in a list: in an election with a queue, one for each candidate whose session is alive, in the
 /// order of succession. The record of the election itself is among them if no candidate leads.
 pub(crate) fn expand(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
     let (Some(queue), true) = (&seen.entry.queue, is_queue(&seen.entry)) else {
@@ -97,42 +103,66 @@ pub(crate) fn expand(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
     for (claim, candidate, leads) in candidates {
         let succession = if leads { leader } else { next };
         next += u32::from(!leads);
-        let entry = entry(&seen.entry, claim, candidate, leads, succession);
+        let kind = if leads { Kind::Election } else { Kind::Candidate(seen.entry.lease.clone()) };
+        let entry = entry(&seen.entry, kind, claim, candidate, succession);
         all.push(Seen { entry, expired: false, ..seen.clone() });
     }
     all
 }
 
-/// The candidates of sessions, in the order of succession, and whether each leads.
-fn candidates(queue: &LockRecord) -> impl Iterator<Item = (&Claim, &Candidate, bool)> {
-    let holders = queue.line.holders.iter().map(|holder| (&holder.claim, true));
-    let claims = holders.chain(queue.line.waiting().map(|claim| (claim, false)));
-    claims.filter_map(|(claim, leads)| Some((claim, queue.line.candidate(claim.nonce)?, leads)))
+/// The records that stand for `seen` in a stream of events: as [`expand`], and for a lock with a queue one for each claim
+/// whose session is alive. A holder is at place 0.
+pub(super) fn expand_all(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
+    let (Some(queue), Some(Kind::Lock)) = (&seen.entry.queue, &seen.entry.kind) else {
+        return expand(seen, sessions);
+    };
+    let mut all = Vec::new();
+    if queue.foreign.is_some() {
+        all.push(seen.clone());
+    }
+    let mut next = 1;
+    for (claim, holds) in claims(queue) {
+        if sessions.is_over(&claim.session, seen.since) {
+            continue;
+        }
+        let place = if holds { 0 } else { next };
+        next += u32::from(!holds);
+        let holder = Candidate { id: claim.session.to_arc(), payload: None, token: None };
+        let entry = entry(&seen.entry, Kind::Lock, claim, &holder, place);
+        all.push(Seen { entry, expired: false, ..seen.clone() });
+    }
+    all
 }
 
-fn entry(
-    election: &Entry,
-    claim: &Claim,
-    candidate: &Candidate,
-    leads: bool,
-    succession: u32,
-) -> Entry {
+/// The claims of sessions in order, and whether each holds.
+fn claims(queue: &LockRecord) -> impl Iterator<Item = (&Claim, bool)> {
+    let holders = queue.line.holders.iter().map(|holder| (&holder.claim, true));
+    holders.chain(queue.line.waiting().map(|claim| (claim, false)))
+}
+
+/// The candidates of sessions, in the order of succession, and whether each leads.
+fn candidates(queue: &LockRecord) -> impl Iterator<Item = (&Claim, &Candidate, bool)> {
+    claims(queue)
+        .filter_map(|(claim, leads)| Some((claim, queue.line.candidate(claim.nonce)?, leads)))
+}
+
+/// The record of one claim in the record `of` a lock or an election.
+fn entry(of: &Entry, kind: Kind, claim: &Claim, candidate: &Candidate, succession: u32) -> Entry {
     let record = Record {
         holder: Some(Arc::clone(&candidate.id)),
         nonce: Some(claim.nonce),
         ttl: Some(claim.session.ttl()),
         token: candidate.token,
         payload: candidate.payload.clone(),
-        transitions: election.found.record.transitions,
+        transitions: of.found.record.transitions,
         ..Record::default()
     };
-    let found = Versioned { record, age: None, ..(*election.found).clone() };
-    let kind = if leads { Kind::Election } else { Kind::Candidate(election.lease.clone()) };
+    let found = Versioned { record, age: None, ..(*of.found).clone() };
     Entry {
         kind: Some(kind),
         found: Arc::new(found),
         queue: None,
         succession: Some(succession),
-        ..election.clone()
+        ..of.clone()
     }
 }

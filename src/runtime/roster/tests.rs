@@ -1,5 +1,7 @@
 //! Each event with each reason, and each way in which a record does not count.
 
+mod queues;
+
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
@@ -296,24 +298,24 @@ fn an_event_as_json_names_the_election_and_its_candidate() {
             roster.update(records.iter(), &Sessions::default()).into_iter().map(RecordEvent::from);
         events.map(|event| (event.lease.clone(), serde_json::to_value(event).unwrap())).collect()
     };
-    let event = |event, kind, name: &str, token: Value, why: Value| {
+    let event = |event, kind, name: &str, token: Value, why: Value, holders: &[&str]| {
         let event = json!({ "event": event, "kind": kind, "name": name, "namespace": "shop", "holder": "a",
-            "token": token, "why": why });
+            "token": token, "why": why, "place": null, "holders": holders });
         (name.to_owned(), event)
     };
 
     assert_eq!(
         json(&[candidate("a"), lock("a", 5)]),
         [
-            event("joined", "election", "billing", Value::Null, Value::Null),
-            event("acquired", "lock", "orders", json!(5), Value::Null),
+            event("joined", "election", "billing", Value::Null, Value::Null, &[]),
+            event("acquired", "lock", "orders", json!(5), Value::Null, &["a"]),
         ]
     );
     assert_eq!(
         json(&[free()]),
         [
-            event("lost", "lock", "orders", json!(5), json!("released")),
-            event("left", "election", "billing", Value::Null, Value::Null),
+            event("lost", "lock", "orders", json!(5), json!("released"), &[]),
+            event("left", "election", "billing", Value::Null, Value::Null, &[]),
         ]
     );
 }

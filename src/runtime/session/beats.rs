@@ -6,6 +6,7 @@ use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{
     lock::{Caller, Lock},
+    meter::BeatMeter,
     requests::SessionRequest,
     task::Task,
     timers::Timer,
@@ -23,7 +24,10 @@ use crate::{
             heartbeat::{Beat, Heartbeat},
         },
     },
-    runtime::outage::{Outage, Subject},
+    runtime::{
+        outage::{Outage, Subject},
+        telemetry::Renewal,
+    },
     store::sessions::HeldEvent,
     util::clock::Moment,
 };
@@ -60,6 +64,7 @@ pub(super) struct Beats {
     failures: u32,
     /// Tenures were given up because no heartbeat was confirmed in time.
     silent: bool,
+    meter: BeatMeter,
 }
 
 impl Beats {
@@ -74,6 +79,7 @@ impl Beats {
             outage: Outage::default(),
             failures: 0,
             silent: false,
+            meter: BeatMeter::new(),
         }
     }
 
@@ -119,6 +125,7 @@ impl Task {
                 let (id, error) =
                     (self.beats.heartbeat.id().clone(), self.sender.no_answer(now - sent_at));
                 self.beats.note(now, &id, Some(error));
+                self.beats.meter.ended(Renewal::Unknown, now - sent_at);
             }
             self.beats.number += 1;
             let (number, sent_at) = (self.beats.number, now);
@@ -142,7 +149,9 @@ impl Task {
             self.refuse_opening(error);
         }
         let late = number != self.beats.number;
-        self.beats.unanswered.take_if(|_| !late);
+        if let Some(sent_at) = self.beats.unanswered.take_if(|_| !late) {
+            self.beats.meter.answered(&answer, error.as_ref(), now - sent_at);
+        }
         let confirmed = matches!(answer, SessionAnswer::Written(_));
         if confirmed || error.is_some() {
             self.beats.note(now, &session, error);

@@ -43,7 +43,8 @@ impl Session {
         let nonce = Nonce(environment::random().max(1));
         let (answer, mut granted) = oneshot::channel();
         let try_once = options.wait == Some(Duration::ZERO);
-        let waiting = Waiting { asked: nonce.0, mode, try_once, answer, candidate: None };
+        let (asked, since) = (nonce.0, self.0.clock.now());
+        let waiting = Waiting { asked, since, mode, try_once, answer, candidate: None };
         let shown = key.name.to_string();
         let name = || shown.clone();
         let key = Arc::new(key);

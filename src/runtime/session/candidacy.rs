@@ -239,6 +239,7 @@ impl Lock {
         };
         let waiting = Waiting {
             asked: nonce.0,
+            since: now,
             mode: Mode::Exclusive,
             try_once: false,
             answer,

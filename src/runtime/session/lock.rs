@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::candidacy::Candidate;
+use super::{
+    candidacy::Candidate,
+    meter::{Held, LockMeter},
+};
 
 use crate::{
     api::{
@@ -41,6 +44,7 @@ pub(super) enum Caller {
     Held {
         tenure: Tenure,
         since: Moment,
+        _metered: Held,
     },
     Leaving(Vec<oneshot::Sender<Result<()>>>),
 }
@@ -49,6 +53,8 @@ pub(super) enum Caller {
 pub(super) struct Waiting {
     /// The nonce that the caller knows. A later session claims with another one.
     pub(super) asked: u64,
+    /// When the caller began to wait.
+    pub(super) since: Moment,
     pub(super) mode: Mode,
     pub(super) try_once: bool,
     pub(super) answer: oneshot::Sender<Result<Guard>>,
@@ -87,12 +93,13 @@ pub(super) struct Lock {
     pub(super) error: Option<Error>,
     outage: Outage,
     telemetry: Telemetry,
+    meter: LockMeter,
 }
 
 impl Lock {
     pub(super) fn new(key: Arc<RecordKey>, machine: LockMachine) -> Self {
         Self {
-            telemetry: Telemetry::new(&key),
+            telemetry: Telemetry::without_metrics(&key),
             outage: Outage::default(),
             key,
             machine,
@@ -104,6 +111,7 @@ impl Lock {
             requested: false,
             queued: false,
             error: None,
+            meter: LockMeter::default(),
         }
     }
 
@@ -151,6 +159,7 @@ impl Lock {
                     self.refuse(nonce, Error::OtherMode { name, wanted, in_use });
                 }
                 Event::Left { nonce } => {
+                    self.meter.left(&self.key, now, nonce.0);
                     self.report_expired(nonce.0);
                     if let Some(Caller::Leaving(done)) = self.callers.remove(&nonce.0) {
                         answer_all(done, &Ok(()));
@@ -159,6 +168,9 @@ impl Lock {
             }
         }
         self.report_requests();
+        let waiters = self.machine.record().filter(|_| !self.callers.is_empty());
+        let waiters = waiters.map_or(0, |found| found.record.line.queue.len());
+        self.meter.queue(&self.key, waiters);
         begun
     }
 
@@ -200,7 +212,9 @@ impl Lock {
         tenure.extend(terms.validity, terms.overdue_at);
         tenure.request(self.machine.is_requested());
         self.telemetry.acquired(token, terms.validity.since(now));
-        self.callers.insert(number, Caller::Held { tenure: tenure.clone(), since: now });
+        let metered = self.meter.began(&self.key, &tenure, now - waiting.since);
+        let held = Caller::Held { tenure: tenure.clone(), since: now, _metered: metered };
+        self.callers.insert(number, held);
         // A caller that is gone drops the guard, which then releases the lock.
         let _ = waiting.answer.send(Ok(Guard::new(tenure, terms.releases.clone())));
         Some(number)
@@ -280,6 +294,7 @@ impl Lock {
             Some(Caller::Held { tenure, .. }) => {
                 self.telemetry.released(tenure.token());
                 tenure.end(Loss::Released);
+                self.meter.releasing(&tenure, self.requested);
             }
             Some(Caller::Leaving(before)) => {
                 let all = before.into_iter().chain(done).collect();

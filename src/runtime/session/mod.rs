@@ -9,6 +9,7 @@
 //! | [`candidacy`], [`elections`] | the candidates of elections; the watches of elections that a user observes |
 //! | [`observed`] | the sessions of other processes that locks wait for |
 //! | [`requests`], [`timers`] | requests under way; all deadlines in one list |
+//! | [`meter`] | what is measured, with the feature `metrics` |
 //! | [`end`] | the end of another process's session, for operators |
 
 mod beats;
@@ -23,6 +24,9 @@ pub(crate) mod end;
 mod implement;
 mod lock;
 mod locks;
+mod meter;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observed;
 mod requests;
 mod task;

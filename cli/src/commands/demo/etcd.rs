@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use leasehold::{Etcd, EtcdOptions, Inspect as _, Options, PruneOptions, Sync as _};
+use leasehold::{
+    Etcd, EtcdOptions, Inspect as _, Options, PruneOptions, RecordOptions, Session, SessionOptions,
+    Sync as _,
+};
 
 use super::{
     played,
     relay::Relay,
     scenes::{
         self,
-        world::{Actor, Network, World},
+        world::{Actor, Network, Sessions, World},
     },
 };
 use crate::{
@@ -36,6 +39,10 @@ pub(super) async fn run(args: &EtcdArgs) -> Outcome {
     let ended = played(scenes::play(&cluster).await);
     let all = PruneOptions::default().older_than(Duration::ZERO);
     in_time(sync.prune(all), &subject).await?;
+    // The crash of a scene leaves the record of a session.
+    for session in in_time(sync.list_sessions(RecordOptions::default()), &subject).await? {
+        in_time(sync.delete_session(&session.id), &subject).await?;
+    }
     ended
 }
 
@@ -90,8 +97,15 @@ impl World for Cluster {
     fn actor<'a>(&'a self, actor: &'a str) -> BoxFuture<'a, scenes::Outcome<Actor>> {
         Box::pin(async move {
             let (sync, relay) = self.behind_relay(actor).await?;
-            Ok(Actor { sync: Arc::new(sync), network: Box::new(relay) })
+            let (sync, sessions) = (Arc::new(sync.clone()), Box::new(sync));
+            Ok(Actor { sync, sessions, network: Box::new(relay) })
         })
+    }
+}
+
+impl Sessions for Etcd {
+    fn open(&self, options: SessionOptions) -> BoxFuture<'_, leasehold::Result<Session>> {
+        Box::pin(self.session(options))
     }
 }
 

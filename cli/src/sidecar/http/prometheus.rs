@@ -1,6 +1,6 @@
 //! Metrics in memory, and as text for Prometheus.
 //!
-//! Written here because the exporter for `metrics` adds 24 crates for six series.
+//! Written here because the exporter for `metrics` adds 24 crates for eleven metrics.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,13 @@ use metrics::{
 
 /// The upper bounds of the buckets of a histogram, in seconds. Requests take a millisecond to some seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// The bounds of a wait, which takes as long as the tenures of others.
+const WAITS: [f64; 12] =
+    [0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0];
+
+/// The metric with the bounds of a wait.
+const WAIT: &str = "leasehold_wait_duration_seconds";
 
 /// All series.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +46,11 @@ enum Series {
 }
 
 /// For each bound, the number of values up to it.
-#[derive(Debug, Default)]
-struct Buckets(Mutex<Recorded>);
+#[derive(Debug)]
+struct Buckets {
+    bounds: &'static [f64; BOUNDS.len()],
+    recorded: Mutex<Recorded>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Recorded {
@@ -118,7 +128,8 @@ impl Recorder for Registry {
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        let new = || Series::Histogram(Arc::default());
+        let bounds = if key.name() == WAIT { &WAITS } else { &BOUNDS };
+        let new = || Series::Histogram(Arc::new(Buckets { bounds, recorded: Mutex::default() }));
         let histogram = self.series(key, new, |series| match series {
             Series::Histogram(buckets) => Some(Histogram::from_arc(Arc::clone(buckets))),
             _ => None,
@@ -129,9 +140,9 @@ impl Recorder for Registry {
 
 impl HistogramFn for Buckets {
     fn record(&self, value: f64) {
-        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (count, bound) in recorded.counts.iter_mut().zip(BOUNDS) {
-            *count += u64::from(value <= bound);
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        for (count, bound) in recorded.counts.iter_mut().zip(self.bounds) {
+            *count += u64::from(value <= *bound);
         }
         recorded.count += 1;
         recorded.sum += value;
@@ -164,9 +175,9 @@ impl Series {
 impl Buckets {
     fn render(&self, name: &str, labels: &str, text: &mut String) -> std::fmt::Result {
         let Recorded { counts, count, sum } =
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         let comma = if labels.is_empty() { "" } else { "," };
-        for (count, bound) in counts.iter().zip(BOUNDS) {
+        for (count, bound) in counts.iter().zip(self.bounds) {
             writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}")?;
         }
         writeln!(text, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}")?;
@@ -198,6 +209,7 @@ mod tests {
             metrics::gauge!("g").set(1.5);
             metrics::histogram!("h_seconds", "a" => "1").record(0.002);
             metrics::histogram!("h_seconds", "a" => "1").record(60.0);
+            metrics::histogram!(WAIT).record(60.0);
         });
 
         let text = registry.render();
@@ -213,6 +225,8 @@ mod tests {
             "h_seconds_bucket{a=\"1\",le=\"+Inf\"} 2",
             "h_seconds_sum{a=\"1\"} 60.002",
             "h_seconds_count{a=\"1\"} 2",
+            "leasehold_wait_duration_seconds_bucket{le=\"15\"} 0",
+            "leasehold_wait_duration_seconds_bucket{le=\"60\"} 1",
         ] {
             assert!(text.lines().any(|written| written == line), "{line}\n{text}");
         }

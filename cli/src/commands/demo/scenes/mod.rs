@@ -1,4 +1,4 @@
-//! Locks and elections in twelve seconds: holders, waiters, a crash, a broken network and a paused process. All of it
+//! Locks and elections in 13 seconds: holders, waiters, crashes, a broken network, a paused process and a queue. All of it
 //! runs in one process and in real time, with the same protocol as on Kubernetes.
 //!
 //! `leasehold demo` plays these scenes, and so does `examples/demo`, which builds without a Kubernetes client.
@@ -11,6 +11,7 @@ mod lock;
 mod network;
 mod pause;
 mod process;
+mod queue;
 mod timeline;
 pub(crate) mod world;
 
@@ -23,7 +24,7 @@ use world::World;
 /// How long a holder may be silent before another process may take over. Short, to keep the demonstration short.
 const TTL: Duration = Duration::from_secs(2);
 /// How long a piece of work takes.
-const WORK: Duration = Duration::from_millis(700);
+const WORK: Duration = Duration::from_millis(400);
 /// Time limit of the demonstration.
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -47,7 +48,8 @@ pub(crate) async fn play(world: &dyn World) -> Outcome {
         lock::play(world, &line).await?;
         election::play(world, &line).await?;
         network::play(world, &line).await?;
-        pause::play(world, &line).await
+        pause::play(world, &line).await?;
+        queue::play(world, &line).await
     })
     .await
     .map_err(|_| format!("not finished after {LIMIT:?}"))??;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, ready};
-use leasehold::{DynSync, Fault, Memory, Options};
+use leasehold::{DynSync, Fault, Memory, Options, Session, SessionOptions};
 
 use super::timeline::Outcome;
 
@@ -19,7 +19,14 @@ pub(crate) trait World: Send + Sync {
 /// A process: its handle, and its network.
 pub(crate) struct Actor {
     pub(crate) sync: Arc<DynSync>,
+    pub(crate) sessions: Box<dyn Sessions>,
     pub(crate) network: Box<dyn Network>,
+}
+
+/// Opens sessions of one process.
+pub(crate) trait Sessions: Send + Sync {
+    /// The heartbeat runs in the runtime that awaits this.
+    fn open(&self, options: SessionOptions) -> BoxFuture<'_, leasehold::Result<Session>>;
 }
 
 /// The network between one process and the store.
@@ -35,9 +42,18 @@ impl World for Memory {
 
     fn actor<'a>(&'a self, actor: &'a str) -> BoxFuture<'a, Outcome<Actor>> {
         let handle = self.another(Options::default().identity(actor));
-        let actor = handle
-            .map(|handle| Actor { sync: Arc::new(handle.clone()), network: Box::new(handle) });
+        let actor = handle.map(|handle| Actor {
+            sync: Arc::new(handle.clone()),
+            sessions: Box::new(handle.clone()),
+            network: Box::new(handle),
+        });
         Box::pin(ready(actor.map_err(Into::into)))
+    }
+}
+
+impl Sessions for Memory {
+    fn open(&self, options: SessionOptions) -> BoxFuture<'_, leasehold::Result<Session>> {
+        Box::pin(self.session(options))
     }
 }
 
