@@ -22,6 +22,7 @@ const LEFT_OUT: [&str; 11] = [
     "src/conformance/",
     "src/protocol/model/",
     "src/runtime/metrics.rs",
+    "src/runtime/session/metrics.rs",
     "/properties.rs",
     "/tests",
 ];
