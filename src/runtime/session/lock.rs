@@ -169,7 +169,7 @@ impl Lock {
         }
         self.report_requests();
         let waiters = self.machine.record().filter(|_| !self.callers.is_empty());
-        let waiters = waiters.map_or(0, |found| found.record.line.queue.len());
+        let waiters = waiters.map_or(0, |found| found.record.line.length());
         self.meter.queue(&self.key, waiters);
         begun
     }
