@@ -93,7 +93,7 @@ binary: tools ## Build the program as one static file for any Linux, target/leas
 soak: tools ## Simulate HOURS hours (100) of a cluster with faults; every third run uses sessions
 	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation --test simulation soak -- --ignored --nocapture
 
-chaos: tools tools-go ## Inject random faults into five processes on a real API server for MINUTES minutes (10)
+chaos: tools tools-go ## Inject random faults into six processes on a real API server for MINUTES minutes (10)
 	@tests/controlplane/build.sh
 	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
 		$(DEFAULT_SIGNALS) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture

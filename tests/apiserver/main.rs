@@ -24,6 +24,7 @@ mod permissions;
 mod processes;
 mod prune;
 mod refusals;
+mod session_cut_off;
 mod sessions;
 mod slow;
 

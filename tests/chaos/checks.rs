@@ -2,47 +2,90 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_test_support::{
-    Violation,
-    overlap::{self, Interval},
-};
+use leasehold_test_support::Violation;
 
 use crate::{
-    event::Fence,
+    event::{Fence, Lock, Mode, SLOTS},
     ledger::{Ledger, Tenure, Update},
 };
 
-/// The number of tenures that count only until their Lease was deleted.
+/// The number of tenures that count only until the Lease of their lock was deleted.
 pub(crate) fn excepted(ledger: &Ledger) -> usize {
     ledger.tenures.iter().filter(|tenure| ledger.deleted_under(tenure).is_some()).count()
 }
 
-/// C1: at no time do two members believe that they hold. A tenure whose Lease is deleted counts until the deletion.
-pub(crate) fn believed_once(ledger: &Ledger) -> Option<Violation> {
-    let interval = |tenure: &Tenure| {
-        let deleted = ledger.deleted_under(tenure).unwrap_or(u64::MAX);
-        let until = tenure.end().min(deleted.max(tenure.since));
-        Interval { token: tenure.token, since: tenure.since / 1000, until: until / 1000 }
-    };
-    let intervals = ledger.tenures.iter().map(interval);
-    let mut believed: Vec<_> = intervals.filter(|held| held.since < held.until).collect();
-    overlap::check(crate::member::LOCK, &mut believed)
+/// Until when a tenure excludes others. One whose Lease is deleted counts until the deletion.
+fn counts_until(ledger: &Ledger, tenure: &Tenure) -> u64 {
+    let deleted = ledger.deleted_under(tenure).unwrap_or(u64::MAX);
+    tenure.end().min(deleted.max(tenure.since))
 }
 
-/// C2: tokens are unique, and grow in the order of acquisition.
+/// C1: at no time do two members believe that they hold a lock in modes that exclude each other, such as the same slot.
+pub(crate) fn believed_once(ledger: &Ledger) -> Option<Violation> {
+    Lock::ALL.into_iter().find_map(|lock| {
+        let tenures = ledger.tenures.iter().filter(|tenure| tenure.lock == lock);
+        let mut tenures: Vec<_> =
+            tenures.map(|tenure| (tenure, counts_until(ledger, tenure))).collect();
+        tenures.sort_unstable_by_key(|(tenure, _)| tenure.since);
+        let mut held: Vec<(&Tenure, u64)> = Vec::new();
+        for (tenure, until) in tenures.into_iter().filter(|(tenure, until)| tenure.since < *until) {
+            held.retain(|(_, until)| tenure.since < *until);
+            if let Some((other, _)) = held.iter().find(|(one, _)| one.mode.conflicts(tenure.mode)) {
+                let what = format!("`{}` is held twice: {other:?} and {tenure:?}", lock.name());
+                return Some(Violation::new("C1", what));
+            }
+            held.push((tenure, until));
+        }
+        None
+    })
+}
+
+/// A lock with slots has no more holders than slots. With [`believed_once`] it follows that the slots are in range.
+pub(crate) fn slots_in_range(ledger: &Ledger) -> Option<Violation> {
+    let of_lock = |tenure: &&Tenure| tenure.lock == Lock::Gpu;
+    let fits = |tenure: &&Tenure| matches!(tenure.mode, Mode::Slot(slot) if slot < SLOTS);
+    let wrong = ledger.tenures.iter().filter(of_lock).find(|tenure| !fits(tenure))?;
+    Some(Violation::new("slots", format!("no slot of {SLOTS}: {wrong:?}")))
+}
+
+/// C2: tokens grow in the order of acquisition: those of each slot, and those of a lock without slots. A shared token is
+/// compared with the exclusive ones before it, and an exclusive one with all before it.
 pub(crate) fn tokens_grow(ledger: &Ledger) -> Option<Violation> {
+    let kept = ledger.tenures.iter().filter(|tenure| ledger.deleted_under(tenure).is_none());
+    let mut order: Vec<_> = kept.collect();
+    order.sort_unstable_by_key(|tenure| tenure.since);
+    let mut highest: BTreeMap<(Lock, Option<u16>), [u64; 2]> = BTreeMap::new();
+    for tenure in order {
+        let [exclusive, shared] = highest.entry((tenure.lock, slot(tenure.mode))).or_default();
+        let is_shared = tenure.mode == Mode::Shared;
+        if tenure.token <= *exclusive || !is_shared && tenure.token <= *shared {
+            let what = format!("the token of {tenure:?} is not above {exclusive} and {shared}");
+            return Some(Violation::new("C2", what));
+        }
+        let of = if is_shared { shared } else { exclusive };
+        *of = tenure.token.max(*of);
+    }
+    token_twice(ledger)
+}
+
+/// C2: no token is given twice, except to shared holders, whose tokens may be equal.
+fn token_twice(ledger: &Ledger) -> Option<Violation> {
+    let all = ledger.tenures.iter().map(|tenure| (tenure.lock, tenure.mode, tenure.token));
     let mut given = BTreeSet::new();
-    let all = ledger.tenures.iter().map(|tenure| tenure.token).chain(ledger.late.iter().copied());
-    for token in all {
-        if !given.insert(token) {
-            return Some(Violation::new("C2", format!("token {token} was given twice")));
+    for (lock, mode, token) in all.chain(ledger.late.iter().copied()) {
+        if mode != Mode::Shared && !given.insert((lock, slot(mode), token)) {
+            let what = format!("token {token} of `{}` was given twice", lock.name());
+            return Some(Violation::new("C2", what));
         }
     }
-    let kept = ledger.tenures.iter().filter(|tenure| ledger.deleted_under(tenure).is_none());
-    let mut order: Vec<_> = kept.map(|tenure| (tenure.since, tenure.token)).collect();
-    order.sort_unstable();
-    let falls = order.windows(2).find(|pair| pair[0].1 >= pair[1].1)?;
-    Some(Violation::new("C2", format!("tokens do not grow with time: {falls:?}")))
+    None
+}
+
+const fn slot(mode: Mode) -> Option<u16> {
+    match mode {
+        Mode::Slot(slot) => Some(slot),
+        Mode::Exclusive | Mode::Shared => None,
+    }
 }
 
 /// The acknowledged updates that are missing in the file.
@@ -76,7 +119,8 @@ pub(crate) fn overran(ledger: &Ledger) -> Overran {
 }
 
 fn by_token(ledger: &Ledger) -> BTreeMap<u64, &Tenure> {
-    ledger.tenures.iter().map(|tenure| (tenure.token, tenure)).collect()
+    let tenures = ledger.tenures.iter().filter(|tenure| tenure.lock == Lock::Orders);
+    tenures.map(|tenure| (tenure.token, tenure)).collect()
 }
 
 /// Two updates made from the same state and written within their deadlines, so that one overwrote the other.
@@ -109,11 +153,13 @@ pub(crate) fn forked(ledger: &Ledger, file: &[u64]) -> Option<Violation> {
     None
 }
 
-/// The longest time without a holder and without a fault, in nanoseconds, between the first tenure and the last.
+/// The longest time without a holder of `orders` and without a fault, in nanoseconds, between the first tenure and the
+/// last.
 pub(crate) fn longest_gap(ledger: &Ledger) -> u64 {
-    let begin = ledger.tenures.iter().map(|tenure| tenure.since).min().unwrap_or(0);
-    let end = ledger.tenures.iter().map(Tenure::end).max().unwrap_or(0);
-    let held = ledger.tenures.iter().map(|tenure| (tenure.since, tenure.end()));
+    let tenures = || ledger.tenures.iter().filter(|tenure| tenure.lock == Lock::Orders);
+    let begin = tenures().map(|tenure| tenure.since).min().unwrap_or(0);
+    let end = tenures().map(Tenure::end).max().unwrap_or(0);
+    let held = tenures().map(|tenure| (tenure.since, tenure.end()));
     let wrong = ledger.spans.iter().map(|span| (span.from, span.to.unwrap_or(u64::MAX)));
     let mut busy: Vec<_> = held.chain(wrong).collect();
     busy.sort_unstable();
@@ -138,7 +184,8 @@ mod tests {
         for ([token, since, until], base) in [first, second].into_iter().zip(bases) {
             let life = ledger.start(0);
             let (since, until) = (since * MS, until * MS);
-            ledger.record(life, Event::Began { token, since, until });
+            let (lock, mode) = (Lock::Orders, Mode::Exclusive);
+            ledger.record(life, Event::Began { lock, mode, token, since, until });
             let fence = Fence::Check;
             ledger.record(life, Event::Tries { fence, id: life, base, token });
             ledger.record(life, Event::Acknowledged { fence, id: life, at: until - 1, until });
@@ -162,11 +209,11 @@ mod tests {
         assert_eq!(forked(&ledger, &[2]).unwrap().check, "check");
         assert_eq!(lost(&ledger, Fence::Check, &[2]), [1]);
 
-        ledger.deleted(Deletion { from: 22 * MS, to: u64::MAX, version: 8 });
+        ledger.deleted(Deletion { lock: Lock::Orders, from: 22 * MS, to: u64::MAX, version: 8 });
         assert!(believed_once(&ledger).is_some(), "the deletion came after the tenure");
         assert!(forked(&ledger, &[2]).is_some(), "the write came before the deletion");
 
-        ledger.deleted(Deletion { from: 15 * MS, to: u64::MAX, version: 8 });
+        ledger.deleted(Deletion { lock: Lock::Orders, from: 15 * MS, to: u64::MAX, version: 8 });
         assert_eq!(believed_once(&ledger), None);
         assert_eq!(forked(&ledger, &[2]), None);
         assert_eq!(excepted(&ledger), 1);
@@ -176,7 +223,7 @@ mod tests {
     #[test]
     fn a_tenure_ends_with_its_process_and_with_its_release() {
         let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 1]);
-        ledger.record(1, Event::Over { token: 7, at: 19 * MS });
+        ledger.record(1, Event::Over { lock: Lock::Orders, token: 7, at: 19 * MS });
         assert_eq!(believed_once(&ledger), None);
 
         let mut ledger = two([7, 10, 21], [9, 20, 30], [0, 1]);
@@ -189,8 +236,57 @@ mod tests {
         assert!(tokens_grow(&two([7, 10, 20], [7, 20, 30], [0, 1])).is_some());
         assert!(tokens_grow(&two([9, 10, 20], [7, 20, 30], [0, 1])).is_some());
         let mut ledger = two([7, 10, 20], [9, 20, 30], [0, 1]);
-        ledger.record(2, Event::BeganLate { token: 7 });
+        ledger.record(2, Event::BeganLate { lock: Lock::Orders, mode: Mode::Exclusive, token: 7 });
         assert!(tokens_grow(&ledger).is_some());
+    }
+
+    /// A ledger of tenures of one lock, each of another process, with these modes, tokens and times (ms).
+    fn held<const N: usize>(lock: Lock, tenures: [(Mode, u64, u64, u64); N]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for (mode, token, since, until) in tenures {
+            let life = ledger.start(0);
+            let (since, until) = (since * MS, until * MS);
+            ledger.record(life, Event::Began { lock, mode, token, since, until });
+        }
+        ledger
+    }
+
+    #[test]
+    fn a_slot_is_held_once_and_different_slots_are_held_together() {
+        let slots = |two, token| {
+            let tenures = [(Mode::Slot(0), 7, 10, 30), (Mode::Slot(two), token, 20, 40)];
+            held(Lock::Gpu, tenures)
+        };
+        assert_eq!(believed_once(&slots(1, 7)), None);
+        assert_eq!(tokens_grow(&slots(1, 7)), None, "one write may grant both");
+        assert_eq!(slots_in_range(&slots(1, 7)), None);
+        assert_eq!(believed_once(&slots(0, 9)).unwrap().check, "C1");
+        assert!(tokens_grow(&slots(0, 7)).is_some());
+        assert!(tokens_grow(&slots(0, 6)).is_some());
+        assert!(slots_in_range(&slots(2, 9)).is_some());
+    }
+
+    #[test]
+    fn shared_holders_hold_together_but_not_with_an_exclusive_one() {
+        let (shared, exclusive) = (Mode::Shared, Mode::Exclusive);
+        let readers = [(shared, 8, 10, 30), (shared, 7, 20, 40)];
+        let with = |last| held(Lock::Index, [readers[0], readers[1], last]);
+        assert_eq!(believed_once(&with((exclusive, 9, 40, 50))), None);
+        assert_eq!(tokens_grow(&with((exclusive, 9, 40, 50))), None);
+        assert!(believed_once(&with((exclusive, 9, 39, 50))).is_some());
+        assert!(tokens_grow(&with((exclusive, 8, 40, 50))).is_some(), "not above a shared token");
+        let after = held(Lock::Index, [(exclusive, 9, 10, 20), (shared, 9, 20, 30)]);
+        assert!(tokens_grow(&after).is_some(), "not above the exclusive token");
+    }
+
+    #[test]
+    fn locks_do_not_exclude_each_other() {
+        let mut ledger = held(Lock::Index, [(Mode::Exclusive, 7, 10, 30)]);
+        let life = ledger.start(1);
+        let (lock, mode, since, until) = (Lock::Orders, Mode::Exclusive, 20 * MS, 40 * MS);
+        ledger.record(life, Event::Began { lock, mode, token: 6, since, until });
+        assert_eq!(believed_once(&ledger), None);
+        assert_eq!(tokens_grow(&ledger), None);
     }
 
     #[test]

@@ -33,15 +33,17 @@ pub(crate) enum Fault {
     ServerStopped,
     /// SIGSTOP to etcd.
     EtcdStopped,
-    /// The Lease is deleted by hand.
+    /// The Lease of a lock is deleted by hand.
     Deleted,
+    /// The Lease of a session is deleted by hand.
+    SessionDeleted,
     /// A member kills itself in the middle of its work. Not drawn from the deck.
     Crashed,
 }
 
 impl Fault {
     /// How often each fault is in the deck.
-    const DECK: [(Self, usize); 15] = [
+    const DECK: [(Self, usize); 16] = [
         (Self::Slow, 2),
         (Self::SlowProxy, 3),
         (Self::NoRequests, 2),
@@ -57,6 +59,7 @@ impl Fault {
         (Self::ServerStopped, 1),
         (Self::EtcdStopped, 1),
         (Self::Deleted, 1),
+        (Self::SessionDeleted, 2),
     ];
 }
 

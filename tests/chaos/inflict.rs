@@ -15,10 +15,9 @@ use tokio::{
 };
 
 use crate::{
-    event::now,
+    event::{Lock, now},
     fault::Fault,
     ledger::Deletion,
-    member::LOCK,
     stage::{Place, Stage},
 };
 
@@ -28,6 +27,8 @@ pub(crate) struct Draw {
     pub(crate) lasts: Duration,
     /// The number of the place, for a fault of one member.
     number: usize,
+    /// For a fault of one lock.
+    lock: Lock,
     /// Keeps other faults away from the same link, process or server.
     _busy: OwnedMutexGuard<()>,
     link: Link,
@@ -51,9 +52,11 @@ impl Draw {
             | Fault::StoppedLong
             | Fault::Killed
             | Fault::Crashed => place(stage, rng, |place| &place.process)?,
-            Fault::ServerKilled | Fault::ServerStopped | Fault::EtcdStopped | Fault::Deleted => {
-                (0, Arc::clone(&stage.server).try_lock_owned().ok()?)
-            }
+            Fault::ServerKilled
+            | Fault::ServerStopped
+            | Fault::EtcdStopped
+            | Fault::Deleted
+            | Fault::SessionDeleted => (0, Arc::clone(&stage.server).try_lock_owned().ok()?),
         };
         let (least, most) = match fault {
             Fault::Slow | Fault::Cut => (1000, 6000),
@@ -64,13 +67,18 @@ impl Draw {
             Fault::StoppedLong => (5500, 14_000),
             Fault::ServerKilled => (0, 5000),
             Fault::ServerStopped | Fault::EtcdStopped => (1000, 8000),
-            Fault::Reset | Fault::Killed | Fault::Deleted | Fault::Crashed => (0, 1),
+            Fault::Reset
+            | Fault::Killed
+            | Fault::Deleted
+            | Fault::SessionDeleted
+            | Fault::Crashed => (0, 1),
         };
         let lasts = Duration::from_millis(rng.between(least, most));
         let link = link(fault, rng);
         // The requests that a slow proxy delays are to complete.
         let forget = rng.chance(500) && fault != Fault::SlowProxy;
-        Some(Self { fault, lasts, number, _busy: busy, link, forget })
+        let lock = rng.pick(&Lock::ALL);
+        Some(Self { fault, lasts, number, lock, _busy: busy, link, forget })
     }
 
     /// Starts the fault, waits, and ends it.
@@ -111,7 +119,8 @@ impl Draw {
                 sleep(self.lasts).await;
                 stage.plane.resume_etcd();
             }
-            Fault::Deleted => delete(&stage).await,
+            Fault::Deleted => delete(&stage, self.lock).await,
+            Fault::SessionDeleted => delete_session(&stage).await,
             Fault::Killed | Fault::Crashed => {}
         }
         stage.ledger().healed(span, now());
@@ -129,14 +138,15 @@ impl Draw {
     }
 }
 
-/// A random place without another fault of this kind. In 60 % of draws the place of the holder comes first.
+/// A random place without another fault of this kind. In 60 % of draws the place of a holder comes first.
 fn place(
     stage: &Stage,
     rng: &mut Rng,
     of: fn(&Place) -> &Arc<tokio::sync::Mutex<()>>,
 ) -> Option<(usize, OwnedMutexGuard<()>)> {
     let chosen = rng.index(stage.places.len());
-    let holder = stage.ledger().holder(now()).filter(|_| rng.chance(600));
+    let lock = rng.pick(&Lock::ALL);
+    let holder = stage.ledger().holder(lock, now()).filter(|_| rng.chance(600));
     let others = (0..stage.places.len()).map(|by| (chosen + by) % stage.places.len());
     let mut order = holder.into_iter().chain(others);
     order.find_map(|n| Some((n, Arc::clone(of(&stage.places[n])).try_lock_owned().ok()?)))
@@ -163,23 +173,47 @@ fn link(fault: Fault, rng: &mut Rng) -> Link {
     }
 }
 
-/// Deletes the Lease. Without an answer the fault lasts until the deletion can no longer arrive.
-async fn delete(stage: &Stage) {
-    const ANSWER: Duration = Duration::from_secs(10);
+/// How long a deletion may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Deletes the Lease of a session, so that all its locks are lost. Whether it succeeds makes no difference for what is
+/// promised.
+async fn delete_session(stage: &Stage) {
+    let leases: Api<Lease> = Api::namespaced(stage.plane.client(ADMIN), &stage.namespace);
+    let deleting = async {
+        let of_sessions = ListParams::default().labels("leasehold.dev/kind=session");
+        let sessions = leases.list(&of_sessions).await.ok()?;
+        let holder = stage.ledger().holder(Lock::Orders, now());
+        let identity = |lease: &Lease| lease.metadata.annotations.clone().unwrap_or_default();
+        let of_holder = |lease: &&Lease| {
+            let prefix = format!("member-{}-", holder.unwrap_or_default());
+            identity(lease).into_values().any(|value| value.starts_with(&prefix))
+        };
+        let chosen = sessions.items.iter().rfind(of_holder).or_else(|| sessions.items.last())?;
+        let name = chosen.metadata.name.as_deref()?;
+        leases.delete(name, &DeleteParams::default()).await.ok()
+    };
+    let _ = timeout(ANSWER, deleting).await;
+}
+
+/// Deletes the Lease of a lock. Without an answer the fault lasts until the deletion can no longer arrive.
+async fn delete(stage: &Stage, lock: Lock) {
     const LATEST: Duration = Duration::from_secs(40);
     let leases: Api<Lease> = Api::namespaced(stage.plane.client(ADMIN), &stage.namespace);
     let from = now();
     let deleting = async {
-        leases.delete(LOCK, &DeleteParams::default()).await?;
+        leases.delete(lock.name(), &DeleteParams::default()).await?;
         let version = leases.list(&ListParams::default()).await?.metadata.resource_version;
         Ok(version.and_then(|version| version.parse().ok()))
     };
     match timeout(ANSWER, deleting).await {
-        Ok(Ok(Some(version))) => stage.ledger().deleted(Deletion { from, to: u64::MAX, version }),
+        Ok(Ok(Some(version))) => {
+            stage.ledger().deleted(Deletion { lock, from, to: u64::MAX, version });
+        }
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {}
         _ => {
             sleep(LATEST).await;
-            stage.ledger().deleted(Deletion { from, to: now(), version: u64::MAX });
+            stage.ledger().deleted(Deletion { lock, from, to: now(), version: u64::MAX });
         }
     }
 }

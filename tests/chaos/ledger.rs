@@ -3,12 +3,16 @@
 use std::{collections::BTreeMap, fs::File, io::Write as _};
 
 use crate::{
-    event::{Event, Fence},
+    event::{Event, Fence, Lock, Mode},
     fault::{Fault, Span},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tenure {
+    /// The number of the member.
+    pub(crate) member: usize,
+    pub(crate) lock: Lock,
+    pub(crate) mode: Mode,
     pub(crate) token: u64,
     pub(crate) since: u64,
     /// The last reported deadline.
@@ -36,9 +40,10 @@ pub(crate) struct Update {
     pub(crate) written: Option<(u64, u64)>,
 }
 
-/// A deletion of the Lease by hand. The tenure of that time has no guarantee any more.
+/// A deletion of the Lease of a lock by hand. A tenure of that time has no guarantee any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deletion {
+    pub(crate) lock: Lock,
     /// When the request was sent.
     pub(crate) from: u64,
     /// The latest time at which it was carried out.
@@ -49,7 +54,8 @@ pub(crate) struct Deletion {
 
 impl Deletion {
     fn concerns(&self, tenure: &Tenure) -> bool {
-        tenure.token <= self.version && self.from <= tenure.end() && tenure.since <= self.to
+        let same = tenure.lock == self.lock && tenure.token <= self.version;
+        same && self.from <= tenure.end() && tenure.since <= self.to
     }
 }
 
@@ -58,7 +64,8 @@ impl Deletion {
 struct Life {
     member: usize,
     crashes: bool,
-    tenures: Vec<usize>,
+    /// The last tenure of each lock.
+    tenures: BTreeMap<Lock, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -66,9 +73,12 @@ pub(crate) struct Ledger {
     lives: Vec<Life>,
     pub(crate) tenures: Vec<Tenure>,
     /// Tokens of tenures that were over before `lock` returned.
-    pub(crate) late: Vec<u64>,
-    pub(crate) updates: [BTreeMap<u64, Update>; 3],
-    pub(crate) refused: [u64; 3],
+    pub(crate) late: Vec<(Lock, Mode, u64)>,
+    pub(crate) updates: [BTreeMap<u64, Update>; 5],
+    pub(crate) refused: [u64; 5],
+    /// How often a shared holder read a file twice, and how often the file had changed in between.
+    pub(crate) read_twice: u64,
+    pub(crate) changed: u64,
     pub(crate) failures: BTreeMap<String, u64>,
     pub(crate) spans: Vec<Span>,
     pub(crate) deletions: Vec<Deletion>,
@@ -101,28 +111,30 @@ impl Ledger {
         &mut self.lives[usize::try_from(life).expect("small") - 1]
     }
 
-    fn tenure(&mut self, life: u64, token: u64) -> &mut Tenure {
-        let at = *self.life(life).tenures.last().expect("`Began` comes first");
+    fn tenure(&mut self, life: u64, lock: Lock, token: u64) -> &mut Tenure {
+        let at = *self.life(life).tenures.get(&lock).expect("`Began` comes first");
         let tenure = &mut self.tenures[at];
-        assert_eq!(tenure.token, token, "a member has one tenure at a time");
+        assert_eq!(tenure.token, token, "a member has one tenure of a lock at a time");
         tenure
     }
 
     pub(crate) fn record(&mut self, life: u64, event: Event) {
         self.write(&format!("{life} {event:?}"));
         match event {
-            Event::Began { token, since, until } => {
+            Event::Began { lock, mode, token, since, until } => {
                 let at = self.tenures.len();
-                self.life(life).tenures.push(at);
-                let tenure = Tenure { token, since, until, over: None, gone: None };
+                let life = self.life(life);
+                life.tenures.insert(lock, at);
+                let (member, over, gone) = (life.member, None, None);
+                let tenure = Tenure { member, lock, mode, token, since, until, over, gone };
                 self.tenures.push(tenure);
             }
-            Event::BeganLate { token } => self.late.push(token),
-            Event::Until { token, until } => {
-                let tenure = self.tenure(life, token);
+            Event::BeganLate { lock, mode, token } => self.late.push((lock, mode, token)),
+            Event::Until { lock, token, until } => {
+                let tenure = self.tenure(life, lock, token);
                 tenure.until = tenure.until.max(until);
             }
-            Event::Over { token, at } => self.tenure(life, token).over = Some(at),
+            Event::Over { lock, token, at } => self.tenure(life, lock, token).over = Some(at),
             Event::Tries { fence, id, base, token } => {
                 let update = Update { token, base, written: None };
                 self.updates[fence.index()].insert(id, update);
@@ -132,6 +144,10 @@ impl Ledger {
                 update.written = Some((at, until));
             }
             Event::Refused { fence } => self.refused[fence.index()] += 1,
+            Event::ReadTwice { same } => {
+                self.read_twice += 1;
+                self.changed += u64::from(!same);
+            }
             Event::Failed { what } => *self.failures.entry(what).or_default() += 1,
             Event::Crashes => self.life(life).crashes = true,
         }
@@ -140,7 +156,7 @@ impl Ledger {
     /// Records that the process has ended. Returns the fault that killed it.
     pub(crate) fn gone(&mut self, life: u64, at: u64) -> Fault {
         self.write(&format!("life {life} is gone"));
-        if let Some(&last) = self.life(life).tenures.last() {
+        for last in std::mem::take(&mut self.life(life).tenures).into_values() {
             self.tenures[last].gone = Some(at);
         }
         if self.life(life).crashes { Fault::Crashed } else { Fault::Killed }
@@ -158,13 +174,11 @@ impl Ledger {
         self.spans[span].to = Some(at);
     }
 
-    /// The member whose tenure began last, if that tenure is not over.
-    pub(crate) fn holder(&self, now: u64) -> Option<usize> {
-        let last = self.tenures.len().checked_sub(1)?;
-        let tenure = &self.tenures[last];
+    /// The member whose tenure of this lock began last, if that tenure is not over.
+    pub(crate) fn holder(&self, lock: Lock, now: u64) -> Option<usize> {
+        let tenure = self.tenures.iter().rfind(|tenure| tenure.lock == lock)?;
         let held = tenure.over.is_none() && tenure.gone.is_none() && now < tenure.until;
-        let life = self.lives.iter().rev().find(|life| life.tenures.last() == Some(&last));
-        life.filter(|_| held).map(|life| life.member)
+        held.then_some(tenure.member)
     }
 
     pub(crate) fn deleted(&mut self, deletion: Deletion) {

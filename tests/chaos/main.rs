@@ -1,12 +1,13 @@
-//! `make chaos`: five processes on a real API server, each behind its own proxy, with random faults of links,
-//! processes and servers.
+//! `make chaos`: six processes on a real API server, each behind its own proxy, with random faults of links,
+//! processes and servers. Every other process opens a session.
 //!
 //! ```text
 //!   member ── proxy ──┐                       ┌── faults, drawn from a seed: links, SIGSTOP, SIGKILL, servers, deletion
 //!   member ── proxy ──┼── kube-apiserver ── etcd
 //!   ..                │
-//!      │ │            └── five members, one lock, a TTL of 3 s or 5 s
-//!      │ └─ read, pause, write: files `absent`, `check`, and `token`, which a small server in the runner keeps
+//!      │ │            └── six members, a TTL of 3 s or 5 s; one lock that all take, with and without sessions, one with
+//!      │ │                slots and one that may be shared, which the members with sessions take at the same time
+//!      │ └─ read, pause, write: files `absent`, `check`, and those that a small server in the runner keeps behind tokens
 //!      └─── events: tenures as the member sees them, acknowledged updates ──▶ ledger ──▶ checks
 //! ```
 //!

@@ -6,7 +6,7 @@ use leasehold_test_support::Violation;
 
 use crate::{
     checks::{self, Overran},
-    event::Fence,
+    event::{Fence, Lock, Mode},
     fault::Fault,
     ledger::Ledger,
 };
@@ -16,12 +16,16 @@ pub(crate) struct Report {
     seed: u64,
     lasted: Duration,
     faults: BTreeMap<Fault, usize>,
-    tenures: usize,
+    /// By lock, and those that shared it.
+    tenures: [usize; 3],
+    shared: usize,
     late: usize,
     excepted: usize,
-    acknowledged: [usize; 3],
-    lost: [usize; 3],
-    refused: [u64; 3],
+    acknowledged: [usize; 5],
+    lost: [usize; 5],
+    refused: [u64; 5],
+    read_twice: u64,
+    changed: u64,
     overran: Overran,
     gap: Duration,
     calm: Option<Duration>,
@@ -34,7 +38,7 @@ impl Report {
         seed: u64,
         lasted: Duration,
         ledger: &Ledger,
-        files: &[Vec<u64>; 3],
+        files: &[Vec<u64>; 5],
         calm: Option<Duration>,
     ) -> Self {
         let lost = Fence::ALL.map(|fence| checks::lost(ledger, fence, &files[fence.index()]).len());
@@ -43,27 +47,37 @@ impl Report {
         for span in &ledger.spans {
             *faults.entry(span.fault).or_default() += 1;
         }
+        let shared = ledger.tenures.iter().filter(|tenure| tenure.mode == Mode::Shared).count();
+        let of = |lock| ledger.tenures.iter().filter(|tenure| tenure.lock == lock).count();
         let promised = [
             checks::believed_once(ledger),
+            checks::slots_in_range(ledger),
             checks::tokens_grow(ledger),
             checks::forked(ledger, &files[Fence::Check.index()]),
-            fenced(lost[Fence::Token.index()]),
+            fenced(Fence::Token, lost),
+            fenced(Fence::Slot, lost),
+            fenced(Fence::Index, lost),
+            changed(ledger.changed),
             calm.is_none().then(|| {
                 Violation::new("C5", "not every member had the lock again after the last fault")
             }),
             acknowledged.contains(&0).then(|| Violation::new("C8", "no update was made")),
+            (shared == 0).then(|| Violation::new("C8", "no member shared a lock")),
         ];
         let broken = ledger.broken.iter().map(|what| Violation::new("process", what.as_str()));
         Self {
             seed,
             lasted,
             faults,
-            tenures: ledger.tenures.len(),
+            tenures: Lock::ALL.map(of),
+            shared,
             late: ledger.late.len(),
             excepted: checks::excepted(ledger),
             acknowledged,
             lost,
             refused: ledger.refused,
+            read_twice: ledger.read_twice,
+            changed: ledger.changed,
             overran: checks::overran(ledger),
             gap: Duration::from_nanos(checks::longest_gap(ledger)),
             calm,
@@ -85,9 +99,15 @@ impl Report {
     }
 }
 
-fn fenced(lost: usize) -> Option<Violation> {
-    let what = || format!("the resource lost {lost} acknowledged updates");
+fn fenced(fence: Fence, lost: [usize; 5]) -> Option<Violation> {
+    let lost = lost[fence.index()];
+    let what = || format!("the resource lost {lost} acknowledged updates ({fence:?})");
     (lost > 0).then(|| Violation::new("C3", what()))
+}
+
+fn changed(reads: u64) -> Option<Violation> {
+    let what = || format!("a file changed {reads} times between two reads of a shared holder");
+    (reads > 0).then(|| Violation::new("C3", what()))
 }
 
 impl fmt::Display for Report {
@@ -97,10 +117,10 @@ impl fmt::Display for Report {
         writeln!(f, "| seed | {} |\n|---|---|", self.seed)?;
         writeln!(f, "| duration | {:.0} s |", self.lasted.as_secs_f64())?;
         writeln!(f, "| faults | {all}: {} |", faults.join(", "))?;
+        let ([orders, gpu, index], shared, late) = (self.tenures, self.shared, self.late);
         writeln!(
             f,
-            "| tenures | {}, and {} over before `lock` returned |",
-            self.tenures, self.late
+            "| tenures | {orders} of one lock with and without sessions, {gpu} of slots, {index} of a lock that may be shared, {shared} of them shared; {late} over before `lock` returned |",
         )?;
         for fence in Fence::ALL {
             let n = fence.index();
@@ -113,17 +133,28 @@ impl fmt::Display for Report {
                         "{late} written after their deadline, by at most {most:.1?}, {deleted} after their Lease was deleted"
                     )
                 }
-                Fence::Token => "must be 0".to_owned(),
+                Fence::Token | Fence::Slot | Fence::Index => "must be 0".to_owned(),
             };
             writeln!(
                 f,
                 "| updates guarded by: {} | {} acknowledged, {} refused, **{} lost** ({note}) |",
-                ["nothing", "`check()`", "token from the first read on"][n],
+                [
+                    "nothing",
+                    "`check()`",
+                    "token from the first read on",
+                    "token of a slot",
+                    "exclusive token of a lock that others share",
+                ][n],
                 self.acknowledged[n],
                 self.refused[n],
                 self.lost[n],
             )?;
         }
+        let (twice, changed) = (self.read_twice, self.changed);
+        writeln!(
+            f,
+            "| reads of shared holders, done twice | {twice}, **{changed} with another content** (must be 0) |"
+        )?;
         let (gap, except) = (self.gap.as_secs_f64(), self.excepted);
         writeln!(f, "| longest time without holder and without fault | {gap:.2} s |")?;
         writeln!(f, "| tenures that count for C1 only until their Lease was deleted | {except} |")?;

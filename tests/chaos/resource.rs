@@ -1,8 +1,10 @@
 //! The resource that refuses old tokens: a small server in the runner, and its client.
 //!
-//! It compares and writes in one step, and remembers the highest token of all reads and writes.
+//! It compares and writes in one step, and remembers the highest token of all reads and writes of each file. The tokens
+//! of shared holders are apart: a shared one is compared with the highest exclusive one, and an exclusive one with both.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -20,7 +22,11 @@ use crate::updates;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
+    /// The name of the file.
+    file: String,
     token: u64,
+    /// The holder shares the lock, and only reads.
+    shared: bool,
     /// The new contents; None for a read.
     write: Option<Vec<u64>>,
 }
@@ -33,17 +39,31 @@ pub(crate) enum Reply {
     Refused,
 }
 
+/// The highest tokens that were used for one file.
+#[derive(Debug, Default)]
+struct Highest {
+    exclusive: u64,
+    shared: u64,
+}
+
+impl Highest {
+    fn refuses(&self, request: &Request) -> bool {
+        let old = request.token < self.exclusive;
+        old || !request.shared && request.token <= self.shared
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Resource {
-    path: PathBuf,
-    highest: u64,
+    directory: PathBuf,
+    highest: BTreeMap<String, Highest>,
     /// False for the deliberate bug that ignores tokens.
     fenced: bool,
 }
 
 impl Resource {
-    pub(crate) const fn new(path: PathBuf, fenced: bool) -> Self {
-        Self { path, highest: 0, fenced }
+    pub(crate) const fn new(directory: PathBuf, fenced: bool) -> Self {
+        Self { directory, highest: BTreeMap::new(), fenced }
     }
 
     /// Reads or writes the contents.
@@ -52,14 +72,17 @@ impl Resource {
     ///
     /// If its file cannot be read or written.
     pub(crate) fn access(&mut self, request: Request) -> Reply {
-        if self.fenced && request.token < self.highest {
+        let path = self.directory.join(&request.file);
+        let highest = self.highest.entry(request.file.clone()).or_default();
+        if self.fenced && highest.refuses(&request) {
             return Reply::Refused;
         }
-        self.highest = self.highest.max(request.token);
+        let of = if request.shared { &mut highest.shared } else { &mut highest.exclusive };
+        *of = request.token.max(*of);
         let Some(write) = request.write else {
-            return Reply::Holds(updates::read(&self.path).expect("the file"));
+            return Reply::Holds(updates::read(&path).expect("the file"));
         };
-        updates::write(&self.path, &self.path.with_extension("new"), &write).expect("the file");
+        updates::write(&path, &path.with_extension("new"), &write).expect("the file");
         Reply::Holds(write)
     }
 
@@ -109,8 +132,23 @@ impl Connection {
         Ok(Self { requests, replies })
     }
 
-    pub(crate) fn access(&mut self, token: u64, write: Option<Vec<u64>>) -> io::Result<Reply> {
-        let mut line = serde_json::to_vec(&Request { token, write })?;
+    /// Reads the file of an exclusive holder, or writes it.
+    pub(crate) fn access(
+        &mut self,
+        file: &str,
+        token: u64,
+        write: Option<Vec<u64>>,
+    ) -> io::Result<Reply> {
+        self.send(&Request { file: file.into(), token, shared: false, write })
+    }
+
+    /// Reads the file of a shared holder.
+    pub(crate) fn read_shared(&mut self, file: &str, token: u64) -> io::Result<Reply> {
+        self.send(&Request { file: file.into(), token, shared: true, write: None })
+    }
+
+    fn send(&mut self, request: &Request) -> io::Result<Reply> {
+        let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.requests.write_all(&line)?;
         let mut reply = String::new();
@@ -123,21 +161,47 @@ impl Connection {
 mod tests {
     use super::*;
 
-    fn accesses(fenced: bool) -> [Reply; 4] {
+    /// The replies to accesses with these tokens, shared or not, and contents.
+    fn accesses<const N: usize>(
+        fenced: bool,
+        all: [(u64, bool, Option<Vec<u64>>); N],
+    ) -> [Reply; N] {
         let directory = tempfile::tempdir().unwrap();
-        let mut resource = Resource::new(directory.path().join("file"), fenced);
-        [(1, None), (2, None), (1, Some(vec![1])), (2, Some(vec![2]))]
-            .map(|(token, write)| resource.access(Request { token, write }))
+        let mut resource = Resource::new(directory.path().to_owned(), fenced);
+        all.map(|(token, shared, write)| {
+            resource.access(Request { file: "file".into(), token, shared, write })
+        })
+    }
+
+    fn holds(updates: &[u64]) -> Reply {
+        Reply::Holds(updates.to_vec())
     }
 
     #[test]
     fn after_a_read_with_a_higher_token_lower_tokens_are_refused() {
-        let empty = || Reply::Holds(vec![]);
-        assert_eq!(accesses(true), [empty(), empty(), Reply::Refused, Reply::Holds(vec![2])]);
+        let all = [
+            (1, false, None),
+            (2, false, None),
+            (1, false, Some(vec![1])),
+            (2, false, Some(vec![2])),
+        ];
+        let replies = [holds(&[]), holds(&[]), Reply::Refused, holds(&[2])];
+        assert_eq!(accesses(true, all.clone()), replies);
+        assert_eq!(accesses(false, all)[2..], [holds(&[1]), holds(&[2])], "an update is lost");
     }
 
     #[test]
-    fn a_resource_that_ignores_tokens_loses_an_update() {
-        assert_eq!(accesses(false)[2..], [Reply::Holds(vec![1]), Reply::Holds(vec![2])]);
+    fn shared_tokens_are_compared_with_exclusive_ones_and_not_with_each_other() {
+        let all = [
+            (1, false, None),
+            (3, true, None),
+            (2, true, None),
+            (1, false, Some(vec![1])),
+            (4, false, Some(vec![4])),
+            (3, true, None),
+        ];
+        let replies =
+            [holds(&[]), holds(&[]), holds(&[]), Reply::Refused, holds(&[4]), Reply::Refused];
+        assert_eq!(accesses(true, all), replies);
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    event::{Fence, now},
+    event::{Fence, Lock, now},
     fault::Deck,
     inflict::Draw,
     member::Broken,
@@ -39,7 +39,7 @@ pub(crate) struct Run {
 impl Run {
     /// None in a cluster whose servers the test must not kill.
     pub(crate) async fn start(seed: u64, broken: Broken) -> Option<Self> {
-        println!("seed {seed}; starting etcd, kube-apiserver and five members ...");
+        println!("seed {seed}; starting etcd, kube-apiserver and six members ...");
         let plane = ControlPlane::start().await;
         if !plane.own() {
             return None;
@@ -48,8 +48,8 @@ impl Run {
         let file = File::create(&log).expect("a log in the target directory");
         let mut rng = Rng::new(seed);
         let stage = Arc::new(Stage::new(Arc::new(plane), broken, file).await);
-        let resource = stage.directory.path().join(Fence::Token.file());
-        let resource = Resource::new(resource, broken != Broken::Fence).serve(&stage.resource());
+        let directory = stage.directory.path().to_owned();
+        let resource = Resource::new(directory, broken != Broken::Fence).serve(&stage.resource());
         let mut members = JoinSet::new();
         for number in 0..stage.places.len() {
             members.spawn(Arc::clone(&stage).keep(number, Rng::new(rng.draw())));
@@ -102,8 +102,8 @@ impl Run {
         self.members.abort_all();
         self.resource.abort_all();
         let read = |fence: Fence| {
-            let path = self.stage.directory.path().join(fence.file());
-            updates::read(&path).expect("the file")
+            let paths = fence.files().iter().map(|file| self.stage.directory.path().join(file));
+            paths.flat_map(|path| updates::read(&path).expect("the file")).collect()
         };
         let report = Report::new(
             self.seed,
@@ -127,7 +127,9 @@ async fn progress(stage: Arc<Stage>, begun: u64) {
         sleep(PROGRESS).await;
         let ledger = stage.ledger();
         let acknowledged = Fence::ALL.map(|fence| ledger.acknowledged(fence).count());
-        let holder = ledger.holder(now()).map_or("no member".into(), |n| format!("member {n}"));
+        let holder = ledger
+            .holder(Lock::Orders, now())
+            .map_or("no member".into(), |n| format!("member {n}"));
         let going = ledger.spans.iter().filter(|span| span.to.is_none());
         let going: Vec<_> = going.map(|span| format!("{:?}", span.fault)).collect();
         println!(

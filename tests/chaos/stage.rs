@@ -1,6 +1,7 @@
 //! The processes and their environment. Each process is started, its events are read, and it is replaced when it dies.
 
 use std::{
+    collections::BTreeSet,
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -20,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    event::{Event, now},
+    event::{Event, Lock, now},
     ledger::Ledger,
     member::{Broken, Orders},
 };
@@ -48,14 +49,14 @@ pub(crate) struct Stage {
     pub(crate) broken: Broken,
     pub(crate) places: Vec<Place>,
     pub(crate) server: Arc<tokio::sync::Mutex<()>>,
-    /// True after the last fault: every member then ends after one more tenure.
+    /// True after the last fault: every member then ends after one more tenure of each of its locks.
     pub(crate) calm: watch::Sender<bool>,
     ledger: Mutex<Ledger>,
 }
 
 impl Stage {
     pub(crate) async fn new(plane: Arc<ControlPlane>, broken: Broken, log: std::fs::File) -> Self {
-        const MEMBERS: usize = 5;
+        const MEMBERS: usize = 6;
         let config = plane.config(ADMIN);
         let server = config.cluster_url.authority().expect("a host").to_string();
         let server = server.parse().expect("an address");
@@ -126,6 +127,7 @@ impl Stage {
     fn start(&self, number: usize, life: u64, wire: StdUnixStream, rng: &mut Rng) -> Child {
         let orders = Orders {
             life,
+            session: has_session(number),
             identity: format!("member-{number}-life-{life}"),
             namespace: self.namespace.clone(),
             server: self.places[number].proxy.url(),
@@ -156,12 +158,17 @@ impl Stage {
         wire.set_nonblocking(true).expect("a socket");
         let (events, mut commands) = UnixStream::from_std(wire).expect("a socket").into_split();
         let mut lines = BufReader::new(events).lines();
+        let locks = if has_session(number) { Lock::ALL.len() } else { 1 };
+        let mut had = BTreeSet::new();
         // A killed process may leave half a line, which is no event.
         while let Ok(Some(line)) = lines.next_line().await {
             let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-            let begins = matches!(event, Event::Began { .. });
+            let begins = match event {
+                Event::Began { lock, .. } if *self.calm.borrow() => had.insert(lock),
+                _ => false,
+            };
             self.ledger().record(life, event);
-            if begins && *self.calm.borrow() {
+            if begins && had.len() == locks {
                 let _ = commands.write_all(b"!").await; // it may have gone
             }
         }
@@ -169,4 +176,9 @@ impl Stage {
         *self.pid(number) = None;
         status
     }
+}
+
+/// Every other member opens a session.
+const fn has_session(number: usize) -> bool {
+    number % 2 == 1
 }

@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use super::now;
 
 const PROCESSES: u64 = 4;
+/// The time to live of a session.
+const TTL: Duration = Duration::from_secs(15);
 /// Simulated time.
 const LENGTH: Duration = Duration::from_secs(2 * 3600);
 
@@ -115,4 +117,50 @@ async fn faults_never_lead_to_two_guards_and_each_process_gets_its_turn() {
         let next = timeout(Duration::from_secs(120), next.lock("orders", LockOptions::default()));
         assert!(next.await.expect("no claim is left behind").expect("granted").is_held());
     }
+}
+
+/// A holder and `waiters` waiters on a lock, each a process of its own, and then a waiter that has observed them for a
+/// while. All of them but the last crash at one instant. Returns how long the last one then waits.
+async fn crash_before_the_last(waiters: usize) -> Duration {
+    let last = Memory::default();
+    let mut crashing = Vec::new();
+    let mut tasks = Vec::new();
+    for _ in 0..=waiters {
+        let process = last.another(Options::default()).expect("valid options");
+        let session = process.session(SessionOptions::default()).await.expect("a session");
+        tasks.push(tokio::spawn(async move {
+            let guard = session.lock("orders", LockOptions::default()).await;
+            std::future::pending::<()>().await;
+            drop(guard);
+        }));
+        sleep(Duration::from_secs(1)).await;
+        crashing.push(process);
+    }
+    let session = last.session(SessionOptions::default()).await.expect("a session");
+    let lock = session.lock("orders", LockOptions::default());
+    let crash = async {
+        sleep(TTL * 2).await;
+        for process in &crashing {
+            process.disturb(Some(Fault::LoseRequest));
+        }
+        now()
+    };
+
+    let (guard, crashed) = tokio::join!(lock, crash);
+
+    assert!(guard.expect("granted").is_held());
+    crashed.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_and_the_first_waiter_that_crash_together_cost_one_ttl() {
+    let took = crash_before_the_last(1).await;
+    // From their last renewals on, and then two thirds of the time between two reads of them.
+    assert!(took >= TTL / 3 * 2 && took <= TTL / 3 * 5, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_and_seven_waiters_that_crash_together_cost_two_ttls() {
+    let took = crash_before_the_last(7).await;
+    assert!(took <= TTL * 3, "one after the other they would cost eight: {took:?}");
 }

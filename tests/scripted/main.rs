@@ -20,6 +20,7 @@ mod partition;
 mod prune;
 mod refused;
 mod runtimes;
+mod sessions;
 mod silence;
 mod stale;
 mod storms;
