@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use leasehold_test_support::patch;
 use serde_json::{Value, json};
 
 use super::{answer::Answer, script::Edit};
@@ -9,7 +10,7 @@ use super::{answer::Answer, script::Edit};
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// `get`, `list`, `watch`, `create`, `update` or `delete`; `review` for a `SelfSubjectRulesReview`.
+    /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`; `review` for a `SelfSubjectRulesReview`.
     pub(crate) verb: &'static str,
     pub(crate) namespace: String,
     /// The name of the object; for a list or a watch, the name that it selects.
@@ -24,7 +25,7 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn is_write(&self) -> bool {
-        matches!(self.verb, "create" | "update" | "delete")
+        matches!(self.verb, "create" | "update" | "patch" | "delete")
     }
 }
 
@@ -109,6 +110,7 @@ impl Objects {
             "list" => self.list(request),
             "create" => self.create(at, request, admitted()),
             "update" => self.update(at, request, admitted()),
+            "patch" => self.patch(at, request, webhook),
             "delete" => self.delete(at, request),
             "review" => self.review(),
             _ => Answer::failure(405, "MethodNotAllowed", "the server does not allow this method"),
@@ -171,6 +173,22 @@ impl Objects {
         Answer::object(200, &self.store(at, &request.by, &request.namespace, object))
     }
 
+    fn patch(&mut self, at: Duration, request: &Request, webhook: Option<&Edit>) -> Answer {
+        let Some(old) = self.leases.get(&place(request)) else {
+            return Answer::not_found(&request.name);
+        };
+        let mut object = match patch::apply(old, &request.body) {
+            Ok(object) => object,
+            Err((status, reason)) => {
+                return Answer::failure(status, reason, "the patch was not carried out");
+            }
+        };
+        if let Some(webhook) = webhook {
+            webhook(&mut object);
+        }
+        self.update(at, request, object)
+    }
+
     fn delete(&mut self, at: Duration, request: &Request) -> Answer {
         let Some(old) = self.leases.get(&place(request)) else {
             return Answer::not_found(&request.name);
@@ -207,7 +225,7 @@ impl Objects {
     }
 
     fn review(&self) -> Answer {
-        let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "delete"]
+        let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "patch", "delete"]
             .into_iter()
             .filter(|verb| !self.denied.contains(verb))
             .collect();

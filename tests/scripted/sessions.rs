@@ -72,8 +72,7 @@ async fn a_session_that_ends_releases_its_locks_first_and_those_that_others_want
 
     let writes = cluster.requests().into_iter().filter(|request| request.by == "a");
     let writes: Vec<_> = writes.map(|request| (request.verb, request.name)).collect();
-    let expected =
-        [("update", "z-wanted"), ("update", "a-quiet"), ("update", &id), ("delete", &id)];
+    let expected = [("patch", "z-wanted"), ("patch", "a-quiet"), ("update", &id), ("delete", &id)];
     assert_eq!(writes, expected.map(|(verb, name)| (verb, name.to_owned())));
     assert!(next.await.unwrap().is_held());
 }

@@ -3,12 +3,10 @@
 use std::{collections::BTreeMap, mem, sync::Arc};
 
 use bytes::Bytes;
+use leasehold_test_support::patch;
 use serde_json::{Value, json};
 
-use crate::{
-    patch,
-    store::{Commit, Object, Store},
-};
+use crate::store::{Commit, Object, Store};
 
 /// A request as the client sent it.
 #[derive(Clone, Debug)]

@@ -28,7 +28,6 @@ mod locks;
 mod messages;
 mod mutation;
 mod network;
-mod patch;
 mod process;
 mod program;
 mod real_server;

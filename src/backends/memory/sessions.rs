@@ -111,7 +111,7 @@ fn judge(found: &Versioned, queue: &Queue) -> LockRecord {
     let spec = || format!("{:?}", (&record.nonce, &record.ttl, record.transitions)).into();
     let (holder, line, joined) =
         (record.holder.as_deref(), queue.line.as_deref(), queue.joined.clone());
-    LockRecord::judge(holder, line, joined, record.lives(), spec).with_turn(queue.turn)
+    LockRecord::judge(holder, line, joined, queue.turn, record.lives(), spec)
 }
 
 /// Whether a write may be stored on what is present.

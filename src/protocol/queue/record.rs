@@ -54,18 +54,20 @@ impl LockRecord {
     /// Judges what is stored: `spec.holderIdentity` decides.
     ///
     /// If it is not the holder that the line names, the holders of the line are void, because electors keep our
-    /// annotation when they take the record over and when they release it. Without a holder the record is free, and the
-    /// queue remains. `line` is the annotation, if there is one, and `joined` are the claims that are stored apart from
-    /// it.
+    /// annotation when they take the record over and when they release it. Without a holder the record is free, whatever
+    /// the line says, and the queue remains. `line` is the annotation, if there is one, and `joined` are the claims that
+    /// are stored apart from it. A line that cannot be read has no turn, so the next write replaces it.
     pub(crate) fn judge(
         holder: Option<&str>,
         line: Option<&str>,
         joined: Vec<Claim>,
+        turn: Option<Turn>,
         lives: Duration,
         spec: impl FnOnce() -> Arc<str>,
     ) -> Self {
         let parsed = line.map(Line::parse);
         let unreadable = matches!(parsed, Some(None));
+        let turn = turn.filter(|_| !unreadable);
         let mut line = parsed.flatten().unwrap_or_default();
         // A claim is in one place.
         let (copies, joined) =
@@ -73,21 +75,11 @@ impl LockRecord {
         line.joined = joined;
         let named = line.holder().map(SessionId::as_str);
         if named == holder && !unreadable {
-            return Self { line, foreign: None, copies, turn: None };
+            return Self { line, foreign: None, copies, turn };
         }
         line.holders.clear();
-        let foreign = (unreadable || holder.is_some()).then(|| Foreign {
-            holder: holder.unwrap_or_default().into(),
-            lives,
-            spec: spec(),
-        });
-        Self { line, foreign, copies, turn: None }
-    }
-
-    /// The record with the counters that its backend has.
-    pub(crate) const fn with_turn(mut self, turn: Option<Turn>) -> Self {
-        self.turn = turn;
-        self
+        let foreign = holder.map(|holder| Foreign { holder: holder.into(), lives, spec: spec() });
+        Self { line, foreign, copies, turn }
     }
 
     /// The holder, as an error names it.

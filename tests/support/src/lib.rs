@@ -6,6 +6,7 @@
 //! | [`EtcdCluster`] | etcd alone, of one node or more |
 //! | [`ForwardProxy`] | a proxy for HTTP CONNECT and SOCKS5 |
 //! | [`Proxy`] | a TCP proxy that delays, holds back and cuts connections |
+//! | [`patch`] | PATCH, carried out as an API server does |
 //! | [`wire`] | HTTP requests, parsed as an API server parses them |
 //! | [`browser`] | a headless Chromium |
 //! | [`helm`] | the program `helm` |
@@ -32,6 +33,7 @@ mod controlplane;
 mod forward_proxy;
 pub mod helm;
 pub mod overlap;
+pub mod patch;
 pub mod processes;
 mod proxy;
 mod rng;

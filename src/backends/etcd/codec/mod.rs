@@ -184,7 +184,8 @@ impl Decoded {
         let line = self.text.queue.as_ref().map(Value::to_string);
         // Our own writes to the queue are none of its holder.
         let spec = || json!(Text { queue: None, ..self.text.clone() }).to_string().into();
-        let record = LockRecord::judge(holder.as_deref(), line.as_deref(), Vec::new(), lives, spec);
+        let record =
+            LockRecord::judge(holder.as_deref(), line.as_deref(), Vec::new(), None, lives, spec);
         Stored { version: self.version.clone(), record, whole: self.whole() }
     }
 }

@@ -136,9 +136,8 @@ fn decode_any_lock(object: &Value) -> Result<StoredLock> {
 fn judge(record: &Record, object: &Value) -> LockRecord {
     let line = object["metadata"]["annotations"][QUEUE].as_str();
     let spec = || Arc::from(object["spec"].to_string());
-    let judged =
-        LockRecord::judge(record.holder.as_deref(), line, joined(object), record.lives(), spec);
-    judged.with_turn(turn(object))
+    let (holder, joined, turn) = (record.holder.as_deref(), joined(object), turn(object));
+    LockRecord::judge(holder, line, joined, turn, record.lives(), spec)
 }
 
 /// The claims that joined since the last write of the queue. One that cannot be read is left alone.

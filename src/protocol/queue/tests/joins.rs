@@ -228,6 +228,7 @@ fn a_copy_of_a_claim_that_is_in_the_line_is_removed_by_the_next_write() {
         Some(session('a').as_str()),
         Some(&held.to_text()),
         copy.clone(),
+        None,
         TTL,
         || Arc::from(""),
     );

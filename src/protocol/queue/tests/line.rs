@@ -8,7 +8,7 @@ use super::{
     super::{
         claim::{Claim, Holder, Mode},
         line::{Line, MAX_QUEUE},
-        record::LockRecord,
+        record::{LockRecord, Turn},
     },
     claim, session, slots,
 };
@@ -176,7 +176,9 @@ fn the_holder_in_the_spec_decides_whose_tenure_it_is() {
     line.promote();
     let text = line.to_text();
     let judge = |holder: Option<&str>, line: Option<&str>| {
-        LockRecord::judge(holder, line, Vec::new(), Duration::from_secs(15), || Arc::from("spec"))
+        LockRecord::judge(holder, line, Vec::new(), None, Duration::from_secs(15), || {
+            Arc::from("spec")
+        })
     };
     let own = session('a');
 
@@ -191,6 +193,12 @@ fn the_holder_in_the_spec_decides_whose_tenure_it_is() {
     assert_eq!((freed.line.holders.len(), freed.foreign), (0, None));
 
     assert!(judge(Some("other"), None).foreign.is_some());
-    assert!(judge(None, Some("{")).foreign.is_some(), "unreadable, so it may be anything");
+    assert!(judge(Some(own.as_str()), Some("{")).foreign.is_some(), "it may be anything");
+    assert!(judge(None, Some("{")).foreign.is_none(), "no version of the text has a holder");
+    let turn = |text| {
+        let (turn, ttl) = (Some(Turn::default()), Duration::from_secs(15));
+        LockRecord::judge(None, Some(text), Vec::new(), turn, ttl, || Arc::from("")).turn
+    };
+    assert!(turn(&text).is_some() && turn("{").is_none(), "a text that cannot be read is replaced");
     assert_eq!(judge(None, None), LockRecord::default());
 }

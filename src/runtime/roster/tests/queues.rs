@@ -20,7 +20,7 @@ fn queued(mut base: Seen, holders: &[&str], queue: &[&str], candidates: &Value) 
     let text = json!({ "v": 1, "holders": holders, "queue": queue, "candidates": candidates });
     let holder = holders.first().map(|holder| holder.split('/').next().unwrap());
     let spec = || "".into();
-    let judged = LockRecord::judge(holder, Some(&text.to_string()), Vec::new(), TTL, spec);
+    let judged = LockRecord::judge(holder, Some(&text.to_string()), Vec::new(), None, TTL, spec);
     assert_eq!(judged.foreign, None, "{text}");
     let record = Record { holder: holder.map(Into::into), ..Record::default() };
     base.entry.found = Arc::new(Versioned { record, ..(*base.entry.found).clone() });
@@ -132,7 +132,8 @@ fn a_claim_whose_session_is_over_leaves_or_loses_the_lock() {
 fn a_lock_that_another_elector_holds_keeps_its_queue() {
     let mut taken = orders(&[], &[&claim(B, 2)]);
     let text = json!({ "v": 1, "holders": [claim(A, 1)], "queue": [claim(B, 2)] }).to_string();
-    let judged = LockRecord::judge(Some("x-elector"), Some(&text), Vec::new(), TTL, || "".into());
+    let judged =
+        LockRecord::judge(Some("x-elector"), Some(&text), Vec::new(), None, TTL, || "".into());
     taken.entry.found = lock("x-elector", 5).entry.found;
     taken.entry.queue = Some(Arc::new(judged));
 

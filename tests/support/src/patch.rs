@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Why a patch is not carried out: the whole request is refused with this status and reason.
-pub(crate) type Refusal = (u16, &'static str);
+pub type Refusal = (u16, &'static str);
 
 /// A test that fails, and an operation on a value that does not exist.
 const UNPROCESSABLE: Refusal = (422, "Invalid");
@@ -11,7 +11,11 @@ const UNPROCESSABLE: Refusal = (422, "Invalid");
 const MALFORMED: Refusal = (400, "BadRequest");
 
 /// The object after the patch.
-pub(crate) fn apply(object: &Value, patch: &Value) -> Result<Value, Refusal> {
+///
+/// # Errors
+///
+/// Why the patch is not carried out.
+pub fn apply(object: &Value, patch: &Value) -> Result<Value, Refusal> {
     let mut patched = object.clone();
     match patch {
         Value::Array(operations) => {
