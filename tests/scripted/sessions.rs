@@ -65,15 +65,19 @@ async fn a_session_that_ends_releases_its_locks_first_and_those_that_others_want
     let (_quiet, wanted) = (lock(&a, "a-quiet").await, lock(&a, "z-wanted").await);
     let next = waiting(&b, "z-wanted");
     wanted.requested().await;
-    let id = a.id();
-    cluster.forget();
+    let (id, version) = (a.id(), cluster.version());
 
     a.end().await.unwrap();
 
-    let writes = cluster.requests().into_iter().filter(|request| request.by == "a");
-    let writes: Vec<_> = writes.map(|request| (request.verb, request.name)).collect();
-    let expected = [("patch", "z-wanted"), ("patch", "a-quiet"), ("update", &id), ("delete", &id)];
-    assert_eq!(writes, expected.map(|(verb, name)| (verb, name.to_owned())));
+    let commits = cluster.commits_after(version).into_iter().filter(|commit| commit.by == "a");
+    let names = commits.map(|commit| {
+        let object = commit.after.as_ref().or(commit.before.as_ref());
+        let name = object.and_then(|object| object["metadata"]["name"].as_str());
+        (name.unwrap_or_default().to_owned(), commit.after.is_none())
+    });
+    let expected = [("z-wanted", false), ("a-quiet", false), (&id, false), (&id, true)];
+    let expected = expected.map(|(name, deleted)| (name.to_owned(), deleted));
+    assert_eq!(names.collect::<Vec<_>>(), expected, "the session is ended, and then deleted");
     assert!(next.await.unwrap().is_held());
 }
 
