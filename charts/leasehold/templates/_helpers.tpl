@@ -111,7 +111,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- with include "leasehold.sessionNamespace" . }}
 - name: LEASEHOLD_SESSION_NAMESPACE
-  value: {{ . }}
+  value: {{ . | quote }}
 {{- end }}
 - name: LEASEHOLD_TTL
   value: {{ .Values.ttl | quote }}
