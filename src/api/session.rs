@@ -113,16 +113,18 @@ impl SessionInfo {
 /// let options = leasehold::SessionOptions::default().ttl(Duration::from_secs(30));
 /// assert_eq!(options.ttl, Duration::from_secs(30));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionOptions {
     /// How long other processes must see no heartbeat before they may end the session.
     pub ttl: Duration,
+    /// The namespace of the session's own record. `None` is the namespace of the handle, which is that of the locks.
+    pub namespace: Option<String>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(15) }
+        Self { ttl: Duration::from_secs(15), namespace: None }
     }
 }
 
@@ -134,6 +136,21 @@ impl SessionOptions {
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// The namespace of the session's own record: of its heartbeats, but not of its locks.
+    ///
+    /// Defaults to the namespace of the handle. With more than about 500 processes in one namespace, use another
+    /// namespace for sessions alone: each session watches the Leases in the namespace of its locks, and then no
+    /// heartbeat is seen by these watches.
+    ///
+    /// **All users of a lock must use the same namespace.** A process cannot read a session that is in another
+    /// namespace. It never takes a lock from such a session, also not after a crash: it waits until the lock is
+    /// released, or until a process with the right namespace takes it over.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
         self
     }
 

@@ -33,7 +33,8 @@ async fn check_session(check: &conformance::Check) {
     let (place, other) = (Place::new().await, Place::new().await);
     let (proxy, config) = place.behind_proxy().await;
     let options = SessionOptions::default().ttl(TTL);
-    let a = Kubernetes::from_config(config, place.options()).unwrap().session(options).await;
+    let a =
+        Kubernetes::from_config(config, place.options()).unwrap().session(options.clone()).await;
     let (a, b) = (a.unwrap(), place.handle().session(options).await.unwrap());
     let cut = |cut| proxy.set(if cut { Link::BLACK_HOLE } else { Link::default() });
     let pair = conformance::Pair::new(&a, &b).other(&other.namespace).cut(&cut).session(TTL);

@@ -55,6 +55,44 @@ fn a_queue_grants_all_leases_and_is_off_by_default() {
 
 #[test]
 #[ignore = "needs helm: make chart"]
+fn a_namespace_for_sessions_has_a_role_of_its_own_and_leaves_one_lease_to_write_in_the_other() {
+    let values = [
+        "labelLeader=false",
+        "election=billing",
+        "queue=true",
+        "sessionNamespace=sessions",
+        "flowSchema=true",
+    ];
+    let rendered = Rendered::of(&[&SIDECAR[..], &values].concat());
+
+    let own = &rendered.named_one("Role", "demo-leasehold")["rules"];
+    let sessions = rendered.named_one("Role", "demo-leasehold.shop");
+    let binding = rendered.named_one("RoleBinding", "demo-leasehold.shop");
+
+    let rule = |verbs: &[&str]| json!({ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs });
+    let mut named = rule(&["get", "update", "patch"]);
+    named["resourceNames"] = json!(["billing"]);
+    assert_eq!(*own, json!([rule(&["create"]), named, rule(&["list", "watch"])]));
+    assert_eq!(sessions["rules"], json!([rule(&["create", "get", "list", "update", "delete"])]));
+    for object in [sessions, binding] {
+        assert_eq!(object["metadata"]["namespace"], "sessions");
+    }
+    assert_eq!(binding["subjects"][0]["namespace"], "shop");
+    let rule = &rendered.one("FlowSchema")["spec"]["rules"][0]["resourceRules"][0];
+    assert_eq!(rule["namespaces"], json!(["shop", "sessions"]), "heartbeats come first too");
+    let environment = rendered.one("StatefulSet")["spec"].to_string();
+    assert!(environment.contains("LEASEHOLD_SESSION_NAMESPACE"), "{environment}");
+    for without in ["queue=false", "sessionNamespace=shop"] {
+        let values = [&SIDECAR[..], &values, &[without]].concat();
+        let rendered = Rendered::of(&values);
+        assert_eq!(rendered.all("Role").len(), 1, "{without}");
+        let environment = rendered.one("StatefulSet")["spec"].to_string();
+        assert!(!environment.contains("LEASEHOLD_SESSION_NAMESPACE"), "{without}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
 fn pods_may_patch_only_the_pods_of_the_release() {
     let rendered = Rendered::of(&["replicas=2"]);
 

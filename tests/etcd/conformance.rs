@@ -41,7 +41,8 @@ async fn check_session(check: &conformance::Check, cluster: &EtcdCluster) {
     let proxies = proxies(cluster).await;
     let nodes = proxies.iter().map(|proxy| format!("127.0.0.1:{}", proxy.port()));
     let a = Etcd::connect(options(cluster, &prefix).nodes(nodes)).await.unwrap();
-    let (a, b) = (a.session(session).await, handle(cluster, &prefix).await.session(session).await);
+    let (a, b) =
+        (a.session(session.clone()).await, handle(cluster, &prefix).await.session(session).await);
     let (a, b) = (a.unwrap(), b.unwrap());
     let cut = |cut| set(&proxies, cut);
     check.run(conformance::Pair::new(&a, &b).other("other").cut(&cut).session(ttl)).await;

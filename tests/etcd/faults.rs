@@ -54,7 +54,7 @@ async fn a_session_survives_a_node_that_hangs_and_a_leader_that_is_moved() {
     let Some(cluster) = EtcdCluster::start(3).await else { return };
     let handles = handles(&cluster, "").await;
     let options = SessionOptions::default().ttl(secs(6));
-    let holder = handles[0].session(options).await.unwrap();
+    let holder = handles[0].session(options.clone()).await.unwrap();
     let waiter = handles[1].session(options).await.unwrap();
     let guard = holder.lock("x", LockOptions::default()).await.unwrap();
     let waiting = tokio::spawn(async move {

@@ -15,6 +15,7 @@ mod recorder;
 mod runtimes;
 mod session_elections;
 mod session_faults;
+mod session_namespace;
 mod sessions;
 mod slow;
 mod telemetry;
@@ -92,7 +93,7 @@ mod conformance {
         let (a, b) = pair();
         let ttl = super::secs(5);
         let options = SessionOptions::default().ttl(ttl);
-        let one = a.session(options).await.expect("a session");
+        let one = a.session(options.clone()).await.expect("a session");
         let two = b.session(options).await.expect("a session");
         let cut = |off: bool| a.disturb(off.then_some(Fault::LoseRequest));
         let pair = conformance::Pair::new(&one, &two).other("other").cut(&cut).session(ttl);

@@ -90,6 +90,13 @@ seccompProfile: { type: RuntimeDefault }
 {{- toJson $hosts -}}
 {{- end }}
 
+{{/* The namespace of sessions, if it is another one than that of the release. */}}
+{{- define "leasehold.sessionNamespace" -}}
+{{- if and .Values.queue (ne .Values.sessionNamespace .Release.Namespace) -}}
+{{- .Values.sessionNamespace -}}
+{{- end -}}
+{{- end }}
+
 {{/* Options of `leasehold elect` that are values of the chart, as environment variables. */}}
 {{- define "leasehold.env" -}}
 - name: POD_NAME
@@ -101,6 +108,10 @@ seccompProfile: { type: RuntimeDefault }
 {{- if .Values.queue }}
 - name: LEASEHOLD_QUEUE
   value: "true"
+{{- end }}
+{{- with include "leasehold.sessionNamespace" . }}
+- name: LEASEHOLD_SESSION_NAMESPACE
+  value: {{ . | quote }}
 {{- end }}
 - name: LEASEHOLD_TTL
   value: {{ .Values.ttl | quote }}

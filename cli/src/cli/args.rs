@@ -155,6 +155,10 @@ pub(crate) struct LockArgs {
     /// Share the lock with other holders that pass --shared, but not with one that does not. Implies --queue.
     #[arg(long, env = "LEASEHOLD_SHARED", value_parser = BoolishValueParser::new())]
     pub(crate) shared: bool,
+    /// The namespace of the Leases of sessions, for fleets of more than about 500 processes: the Leases of locks stay in
+    /// the namespace of -n. All processes that use the lock must pass the same. Without --queue, --slots or --shared it has no effect.
+    #[arg(long, env = "LEASEHOLD_SESSION_NAMESPACE", value_name = "NAMESPACE")]
+    pub(crate) session_namespace: Option<String>,
     /// The exit code if the lock is held with --try, or if --wait has passed.
     #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::exit::code::BUSY)]
     pub(crate) busy_code: u8,
@@ -186,6 +190,10 @@ pub(crate) struct ElectArgs {
     /// delete all Leases of the namespace. All candidates of the election should use it.
     #[arg(long, env = "LEASEHOLD_QUEUE", value_parser = BoolishValueParser::new())]
     pub(crate) queue: bool,
+    /// The namespace of the Leases of sessions, for fleets of more than about 500 processes: the Leases of locks stay in
+    /// the namespace of -n. All processes that use the election must pass the same. Without --queue it has no effect.
+    #[arg(long, env = "LEASEHOLD_SESSION_NAMESPACE", value_name = "NAMESPACE")]
+    pub(crate) session_namespace: Option<String>,
     /// A text that `leasehold members`, the sidecar and its page show with this candidate, for example its address. At
     /// most 1024 bytes.
     #[arg(long, env = "LEASEHOLD_PAYLOAD", value_name = "TEXT")]

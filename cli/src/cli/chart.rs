@@ -49,6 +49,9 @@ struct Values {
     /// Elects the candidates in the order in which they came. Allows the pods to read and write all Leases of the
     /// namespace.
     queue: bool,
+    /// With queue: the namespace of the Leases of sessions, which must exist. Empty: the namespace of the release.
+    #[schemars(length(max = 63), regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"))]
+    session_namespace: String,
     #[schemars(flatten)]
     tenure: TenureArgs,
     #[schemars(flatten)]

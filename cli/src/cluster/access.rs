@@ -32,12 +32,9 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    /// Through a session with this time to live, if `queued`.
-    pub(crate) fn new(queued: bool, ttl: Duration) -> Self {
-        if !queued {
-            return Self::Alone;
-        }
-        Self::Queue { options: SessionOptions::default().ttl(ttl), session: OnceCell::new() }
+    /// Through a session with these options, if there are some.
+    pub(crate) fn new(session: Option<SessionOptions>) -> Self {
+        session.map_or(Self::Alone, |options| Self::Queue { options, session: OnceCell::new() })
     }
 
     /// Acquires the lock `name`.
@@ -51,7 +48,7 @@ impl Access {
             return connection.sync.lock(name, options).await;
         };
         let begun = clock::now();
-        let open = session.get_or_try_init(|| connection.session(*opened));
+        let open = session.get_or_try_init(|| connection.session(opened.clone()));
         let session = match options.wait.filter(|wait| !wait.is_zero()) {
             Some(wait) => timeout(wait, open)
                 .await
@@ -81,7 +78,7 @@ impl Access {
         name: &str,
         subject: &Subject<'_>,
     ) -> Infallible {
-        let Self::Queue { session, .. } = self else { return std::future::pending().await };
+        let Self::Queue { session, options } = self else { return std::future::pending().await };
         let mut last = String::new();
         sleep(FIRST).await;
         loop {
@@ -89,7 +86,7 @@ impl Access {
                 && let Ok(queue) = session.queue(name).await
                 && let Some(place) = place(&queue, &session.id())
             {
-                let holder = holder(connection, &queue).await;
+                let holder = holder(connection, &queue, options.namespace.clone()).await;
                 let (object, namespace) = (subject.object, subject.namespace);
                 let line = format!(
                     "{object} in namespace `{namespace}` is waited for: {place} in the queue, held by {holder}"
@@ -110,13 +107,21 @@ fn place(queue: &LockQueue, session: &str) -> Option<String> {
     Some(format!("number {} of {}", before + 1, queue.waiters.len()))
 }
 
-/// The identity of the first holder.
-async fn holder(connection: &Connection, queue: &LockQueue) -> String {
+/// The options of a session with this time to live, in this namespace of its own.
+pub(crate) fn session_options(ttl: Duration, namespace: Option<&str>) -> SessionOptions {
+    let mut options = SessionOptions::default().ttl(ttl);
+    options.namespace = namespace.map(ToOwned::to_owned);
+    options
+}
+
+/// The identity of the first holder, whose session is in this namespace.
+async fn holder(connection: &Connection, queue: &LockQueue, namespace: Option<String>) -> String {
     if let Some(other) = &queue.other_holder {
         return format!("`{other}`");
     }
     let Some(first) = queue.holders.first() else { return "nobody".into() };
-    let options = RecordOptions::default().lease(&first.session);
+    let mut options = RecordOptions::default().lease(&first.session);
+    options.namespace = namespace;
     let found = connection.inspect.list_sessions(options).await.unwrap_or_default();
     let identity = found.first().map_or(&first.session, |found| &found.identity);
     match queue.holders.len() {

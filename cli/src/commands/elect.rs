@@ -3,7 +3,7 @@
 use std::{convert::Infallible, ffi::OsString, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _};
-use leasehold::{Guard, Leader, LeaderOptions, Session, SessionOptions, Sync as _, Timing};
+use leasehold::{Guard, Leader, LeaderOptions, Session, Sync as _, Timing};
 use tokio::{
     sync::OnceCell,
     time::{sleep, timeout},
@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     cli::args::ElectArgs,
     cluster::{
+        access::session_options,
         connect::Connection,
         wait::{ServerWait, unless_stopped},
     },
@@ -132,8 +133,9 @@ impl Candidacy<'_> {
             if !self.args.queue {
                 return self.connection.sync.leader(name, options.clone()).await;
             }
-            let opened = SessionOptions::default().ttl(self.timing.durations().ttl());
-            let open = || self.connection.session(opened);
+            let (ttl, own) =
+                (self.timing.durations().ttl(), self.args.session_namespace.as_deref());
+            let open = || self.connection.session(session_options(ttl, own));
             self.session.get_or_try_init(open).await?.leader(name, options.clone()).await
         };
         let mut progress = ServerProgress::new(self.subject, self.args.report.quiet);

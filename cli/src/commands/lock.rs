@@ -44,7 +44,9 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
     let Prepared { name, command, timing, grace, connection, nesting, mut signals, object } =
         prepared.await?;
     let subject = Subject { busy_code, ..connection.subject(&object) };
-    let access = Access::new(args.is_queued(), timing.durations().ttl());
+    let own = args.session_namespace.as_deref();
+    let session = || access::session_options(timing.durations().ttl(), own);
+    let access = Access::new(args.is_queued().then(session));
     let mut options = LockOptions::default();
     if let Access::Alone = access {
         options = options.timing(timing);

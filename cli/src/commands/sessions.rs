@@ -55,11 +55,11 @@ pub(crate) async fn run(args: SessionsArgs) -> Outcome {
     Ok(0)
 }
 
-/// How many locks each session holds and waits for, by namespace and session.
+/// How many locks each session holds and waits for. A session may be in another namespace than its locks.
 #[derive(Default)]
 struct Uses<'a> {
-    held: BTreeMap<(&'a str, &'a str), usize>,
-    waited: BTreeMap<(&'a str, &'a str), usize>,
+    held: BTreeMap<&'a str, usize>,
+    waited: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Uses<'a> {
@@ -68,10 +68,10 @@ impl<'a> Uses<'a> {
         for record in records {
             let Some(queue) = &record.queue else { continue };
             for entry in &queue.holders {
-                *uses.held.entry((&record.namespace, &entry.session)).or_default() += 1;
+                *uses.held.entry(&entry.session).or_default() += 1;
             }
             for entry in &queue.waiters {
-                *uses.waited.entry((&record.namespace, &entry.session)).or_default() += 1;
+                *uses.waited.entry(&entry.session).or_default() += 1;
             }
         }
         uses
@@ -111,7 +111,7 @@ enum SessionState {
 
 impl SessionLine {
     fn new(session: &SessionInfo, uses: &Uses<'_>) -> Self {
-        let key = (session.namespace.as_str(), session.id.as_str());
+        let id = session.id.as_str();
         Self {
             session: session.id.clone(),
             namespace: session.namespace.clone(),
@@ -123,8 +123,8 @@ impl SessionLine {
             },
             ttl_seconds: session.ttl.as_secs(),
             renewed_seconds: session.renewed_ago.map(|ago| ago.as_secs()),
-            held: uses.held.get(&key).copied().unwrap_or_default(),
-            waiting: uses.waited.get(&key).copied().unwrap_or_default(),
+            held: uses.held.get(id).copied().unwrap_or_default(),
+            waiting: uses.waited.get(id).copied().unwrap_or_default(),
         }
     }
 }

@@ -2,12 +2,35 @@
 
 use std::time::Duration;
 
-use kube::api::ListParams;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::ListParams};
 use leasehold::{LeaderOptions, LockOptions, LockQueue, Session, SessionOptions, Sync as _};
+use leasehold_test_support::{ADMIN, Rule};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{Fixture, program::Running};
+
+/// The namespace for sessions alone, for `--session-namespace`.
+async fn session_namespace(fixture: &Fixture, user: &str) -> String {
+    let sessions = fixture.plane.namespace().await;
+    let own = ["create", "get", "list", "update", "delete"];
+    fixture.plane.allow(user, &sessions, &[Rule::leases(&own)]).await;
+    let rules = [
+        Rule::leases(&["create", "list", "watch"]),
+        Rule::leases(&["get", "update", "patch"]).named(&["orders", "billing"]),
+    ];
+    fixture.plane.allow(user, &fixture.namespace, &rules).await;
+    sessions
+}
+
+/// The names of the sessions in a namespace.
+async fn sessions_in(fixture: &Fixture, namespace: &str) -> Vec<String> {
+    let leases: Api<Lease> = Api::namespaced(fixture.plane.client(ADMIN), namespace);
+    let params = ListParams::default().labels("leasehold.dev/kind=session");
+    let found = leases.list(&params).await.unwrap();
+    found.items.into_iter().filter_map(|lease| lease.metadata.name).collect()
+}
 
 impl Fixture {
     async fn session(&self) -> Session {
@@ -288,5 +311,68 @@ async fn watch_reports_who_joins_and_leaves_the_queue_of_an_election() {
     let second = |event: &str| json!([event, "second", 1, ["first"], null]);
     assert_eq!([json!(joined), json!(left)], [second("joined"), second("left")]);
     drop(guard);
+    session.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_in_a_namespace_of_their_own_need_no_more_than_the_documented_permissions() {
+    let fixture = Fixture::new().await;
+    let sessions = session_namespace(&fixture, "carol").await;
+    let kubeconfig = fixture.plane.kubeconfig("carol");
+    let lock = |script: &'static str| {
+        let args = ["lock", "--queue", "--session-namespace", &sessions, "orders", "sh", "-c"];
+        fixture.leasehold_of(&kubeconfig, args.into_iter().chain([script])).piped().start()
+    };
+    let mut holder = lock("echo in; read wait");
+    assert_eq!(holder.line().await, "in");
+    let waiter = lock("true");
+    let session = fixture.session().await;
+    fixture.until_queue(&session, |queue| queue.waiters.len() == 1).await;
+
+    let held = fixture.holder("orders").await.unwrap();
+    let opened = sessions_in(&fixture, &sessions).await;
+    let listed = fixture.leasehold(["sessions", "-A", "-o", "json"]).end().await;
+    holder.write_line("go\n").await;
+    let codes = [holder.end().await.code, waiter.end().await.code];
+
+    assert!(opened.len() == 2 && opened.contains(&held), "{opened:?}, held by {held}");
+    let mut lines = listed.text().lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = lines.find(|line| line["session"] == *held).unwrap();
+    assert_eq!((&line["namespace"], &line["held"]), (&json!(sessions), &json!(1)));
+    assert_eq!(codes, [Some(0), Some(0)]);
+    assert_eq!(sessions_in(&fixture, &sessions).await, [""; 0], "none is left");
+    assert_eq!(fixture.sessions(&[&session]).await, 0, "none was next to the lock");
+    session.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_election_with_sessions_elsewhere_hands_the_lead_over() {
+    let fixture = Fixture::new().await;
+    let sessions = session_namespace(&fixture, "carol").await;
+    let kubeconfig = fixture.plane.kubeconfig("carol");
+    let elect = |id: &'static str| {
+        let args = ["elect", "--queue", "--session-namespace", &sessions, "--id", id, "billing"];
+        let script = ["sh", "-c", "echo $LEASEHOLD_HOLDER; read wait"];
+        fixture.leasehold_of(&kubeconfig, args.into_iter().chain(script)).piped().start()
+    };
+    let mut first = elect("first");
+    let leads = first.line().await;
+    let mut second = elect("second");
+    let session = fixture.session().await;
+    for _ in 0..600 {
+        if !session.queue("billing").await.unwrap().waiters.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    first.write_line("done\n").await;
+    let codes = first.end().await.code;
+    let next = second.line().await;
+    second.write_line("done\n").await;
+
+    assert_eq!((leads, codes, next), ("first".into(), Some(0), "second".into()));
+    assert_eq!(second.end().await.code, Some(0));
+    assert_eq!(sessions_in(&fixture, &sessions).await, [""; 0]);
     session.end().await.unwrap();
 }

@@ -6,6 +6,7 @@
 //! | file | content |
 //! |---|---|
 //! | [`heartbeat`] | the session of this process: create once, renew, doubt, loss |
+//! | [`namespace`] | sessions in a namespace of their own |
 //! | [`observer`] | the session of another process, until it is known to be over |
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::record::{Version, Whole};
 
 pub(crate) mod heartbeat;
+mod namespace;
 pub(crate) mod observer;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ const RANDOM: usize = 20;
 /// The longest time to live of a session: a crashed process blocks its locks for this long.
 const MAX_TTL: u64 = 86_400;
 
-/// The name of a session: `s<ttl>-<random>`.
+/// The name of a session: `s<ttl>-<random>`, or `s<ttl>-<random>-<tag>` in a namespace of its own.
 ///
 /// The name states the time to live, because every process must know it also when the record is gone. It cannot be
 /// edited. A name is used for one record only.
@@ -46,12 +48,14 @@ impl SessionId {
 
     /// `None` if `text` is not the name of a session, and so of a holder that is no session.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (ttl, random) = text.strip_prefix('s')?.split_once('-')?;
+        let (ttl, rest) = text.strip_prefix('s')?.split_once('-')?;
+        let (random, tag) = rest.split_once('-').map_or((rest, None), |(r, tag)| (r, Some(tag)));
         let canonical = !ttl.starts_with('0') && ttl.bytes().all(|byte| byte.is_ascii_digit());
         let ttl: u64 = ttl.parse().ok().filter(|_| canonical)?;
         let fits = (1..=MAX_TTL).contains(&ttl)
             && random.len() == RANDOM
-            && random.bytes().all(|byte| ALPHABET.contains(&byte));
+            && random.bytes().all(|byte| ALPHABET.contains(&byte))
+            && tag.is_none_or(namespace::is_tag);
         fits.then(|| Self(text.into()))
     }
 

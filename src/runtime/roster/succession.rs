@@ -64,7 +64,8 @@ impl Sessions {
     fn is_over(&self, session: &SessionId, since: Moment) -> bool {
         match (self.listed.get(session), self.at) {
             (Some(listed), _) => listed.is_over,
-            (None, Some(at)) => since <= at,
+            // A session in a namespace of its own is not in the list of this namespace.
+            (None, Some(at)) => session.tag().is_none() && since <= at,
             (None, None) => false,
         }
     }

@@ -258,7 +258,7 @@ impl Task {
             if created { Duration::ZERO } else { CREATE_PAUSE * self.beats.failures.min(10) };
         self.beats.failures += 1;
         self.beats.unanswered = None;
-        let next = SessionId::new(self.ttl, [Self::random(), Self::random()]);
+        let next = id.successor([Self::random(), Self::random()]);
         self.beats.heartbeat =
             Heartbeat::new(now + pause, next.clone(), Arc::clone(&self.identity));
         self.status.modify(|status| {

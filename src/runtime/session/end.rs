@@ -45,7 +45,7 @@ pub(crate) async fn end_silent(
     clock: Clock,
 ) -> Result<Ended> {
     let (store, namespace) = (Arc::clone(store), namespace.clone());
-    let sender = Sender { store, namespace, limit: LIMIT };
+    let sender = Sender { store, sessions: namespace.clone(), namespace, limit: LIMIT };
     let mut observer = Observer::new(id.clone(), clock.now());
     let mut first = None;
     loop {

@@ -150,7 +150,12 @@ impl Session {
         let namespace = Namespace::parse(options.namespace.as_deref().unwrap_or_default())?;
         let identity: Arc<str> = options.identity.as_deref().unwrap_or_default().into();
         let clock = options.clock;
-        let id = SessionId::new(ttl, [Task::random(), Task::random()]);
+        let own = session.namespace.as_deref().map(Namespace::parse).transpose()?;
+        let own = own.filter(|own| *own != namespace);
+        let mut id = SessionId::new(ttl, [Task::random(), Task::random()]);
+        if let Some(own) = &own {
+            id = id.in_namespace(own.as_str());
+        }
         let (commands, received) = mpsc::unbounded_channel();
         let (release_sender, releases) = mpsc::unbounded_channel();
         let (opened, open) = oneshot::channel();
@@ -159,7 +164,8 @@ impl Session {
         let status = Arc::new(Watched::new(status));
         let limit = (ttl / 3).clamp(SHORTEST_REQUEST, LONGEST_REQUEST);
         let heartbeat = Heartbeat::new(clock.now(), id, Arc::clone(&identity));
-        let sender = Sender { store, namespace, limit };
+        let sessions = own.unwrap_or_else(|| namespace.clone());
+        let sender = Sender { store, namespace, sessions, limit };
         let task = Task {
             sender: sender.clone(),
             clock,

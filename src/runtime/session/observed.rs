@@ -30,6 +30,10 @@ const OLD_INTERVAL: Duration = Duration::from_secs(60);
 /// How many sessions are remembered as over.
 const REMEMBERED: usize = 1024;
 
+/// The session before this one in a queue cannot be read. Its release is seen, but not its end.
+const OTHER_NAMESPACE: &str = "the lock is waited for behind a session of another session namespace: \
+    after a crash of its process, this one cannot take the lock over";
+
 /// One observed session.
 #[derive(Debug)]
 pub(super) struct Observed {
@@ -71,7 +75,15 @@ impl Task {
                 observed.watchers.remove(lease);
             }
         }
-        for one in interests.iter().filter(|one| !over.contains(one)) {
+        // A session in another namespace cannot be read, so it must not be judged.
+        let mine = |session: &SessionId| session.tag() == self.beats.heartbeat.id().tag();
+        let (mine, strange): (Vec<_>, Vec<_>) =
+            interests.iter().filter(|one| !over.contains(one)).partition(|one| mine(&one.session));
+        if let (true, Some(strange)) = (before.is_empty(), strange.first()) {
+            let session = &strange.session;
+            tracing::warn!(%lease, %session, "{OTHER_NAMESPACE}");
+        }
+        for one in mine {
             let first = if one.soon { now } else { now + one.every };
             let observed = self.observed.entry(one.session.clone()).or_insert_with(|| Observed {
                 observer: Observer::new(one.session.clone(), first),

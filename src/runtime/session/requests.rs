@@ -46,7 +46,10 @@ pub(super) enum SessionRequest {
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     pub(super) store: Arc<dyn SessionStore>,
+    /// The namespace of the locks.
     pub(super) namespace: Namespace,
+    /// The namespace of the sessions.
+    pub(super) sessions: Namespace,
     /// The limit of each request. No deadline depends on it: only heartbeats must arrive in time.
     pub(super) limit: Duration,
 }
@@ -96,7 +99,7 @@ impl Sender {
     pub(super) fn list_stale(&self, age: Duration) -> BoxFuture<'static, Answer> {
         let this = self.clone();
         Box::pin(async move {
-            let list = this.store.list_stale(&this.namespace, age);
+            let list = this.store.list_stale(&this.sessions, age);
             Answer::Stale(this.within(list).await)
         })
     }
@@ -109,7 +112,7 @@ impl Sender {
     ) -> BoxFuture<'static, Answer> {
         let this = self.clone();
         Box::pin(async move {
-            let delete = this.store.delete_session(&this.namespace, &id, &ended);
+            let delete = this.store.delete_session(&this.sessions, &id, &ended);
             if let Err(error) = this.within(delete).await {
                 tracing::debug!(session = %id, %error, "could not delete an old session");
             }
@@ -139,7 +142,7 @@ impl Sender {
         request: SessionRequest,
         limit: Duration,
     ) -> (SessionAnswer, Option<Error>) {
-        let (store, namespace) = (&self.store, &self.namespace);
+        let (store, namespace) = (&self.store, &self.sessions);
         let put = |put| match put {
             Put::Stored(stored) => SessionAnswer::Written(stored),
             Put::Conflict => SessionAnswer::Conflict,

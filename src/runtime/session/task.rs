@@ -337,8 +337,8 @@ impl Task {
         let clean = self.is_settled();
         if let Some(ended) = self.beats.ended.take().filter(|_| clean) {
             let id = self.beats.heartbeat.id().clone();
-            let Sender { store, namespace, limit } = &self.sender;
-            let delete = store.delete_session(namespace, &id, &ended);
+            let Sender { store, sessions, limit, .. } = &self.sender;
+            let delete = store.delete_session(sessions, &id, &ended);
             // A record that stays behind is harmless: it says that the session is over.
             if let Ok(Err(error)) = tokio::time::timeout(*limit, delete).await {
                 tracing::debug!(session = %id, %error, "the record of the session stays behind");
