@@ -8,7 +8,7 @@ use leasehold_test_support::EtcdCluster;
 
 use super::{
     Bench, millis, now, peers, quantile,
-    sessions::{PROCESSES, ROUND, contest, report},
+    sessions::{Between, PAUSE, PROCESSES, ROUND, contest, report},
     timed,
 };
 
@@ -20,10 +20,14 @@ pub(crate) async fn all(bench: &mut Bench) {
         peers::uncontended(bench, &peer).await;
         uncontended(bench, &cluster).await;
     }
-    for pause in [Duration::ZERO, Duration::from_millis(100)] {
+    for between in [Between::Nothing, Between::Pause, Between::Queue] {
         for processes in PROCESSES {
-            peers::mutex(bench, &peer, processes, pause).await;
-            contended(bench, &cluster, processes, pause).await;
+            match between {
+                Between::Nothing => peers::mutex(bench, &peer, processes, Duration::ZERO).await,
+                Between::Pause => peers::mutex(bench, &peer, processes, PAUSE).await,
+                Between::Queue => {}
+            }
+            contended(bench, &cluster, processes, between).await;
         }
     }
 }
@@ -71,13 +75,13 @@ async fn pairs(bench: &mut Bench, cluster: &EtcdCluster, sync: &impl Sync, what:
     );
 }
 
-async fn contended(bench: &mut Bench, cluster: &EtcdCluster, processes: usize, pause: Duration) {
-    let namespace = format!("contended-{processes}-{}", pause.as_millis());
+async fn contended(bench: &mut Bench, cluster: &EtcdCluster, processes: usize, between: Between) {
+    let namespace = format!("contended-{processes}-{}", between.name().replace(' ', "-"));
     let sessions = join_all((0..processes).map(|_| session(cluster, &namespace))).await;
     let before = cluster.requests().await;
-    let served = contest(&sessions, pause).await;
+    let served = contest(&sessions, between).await;
     let requests = cluster.requests().await - before;
     let line = format!("ours on etcd: {processes} sessions want one lock, hold it for 1 ms");
-    report(bench, &line, pause, &served, requests);
+    report(bench, &line, between, &served, requests);
     join_all(sessions.iter().map(Session::end)).await;
 }

@@ -19,6 +19,8 @@ use super::{Bench, now, timed};
 
 /// How long each round is measured.
 pub(crate) const ROUND: Duration = Duration::from_secs(10);
+/// The longest pause between two rounds.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// How long a holder works.
 const HOLD: Duration = Duration::from_millis(1);
 /// The processes of each round.
@@ -97,14 +99,14 @@ pub(crate) struct Served {
 
 /// Processes that want one lock, without and with a pause of up to 100 ms between two rounds.
 pub(crate) async fn contended(bench: &mut Bench) {
-    for pause in [Duration::ZERO, Duration::from_millis(100)] {
+    for between in [Between::Nothing, Between::Pause, Between::Queue] {
         for processes in PROCESSES {
-            round(bench, processes, pause).await;
+            round(bench, processes, between).await;
         }
     }
 }
 
-async fn round(bench: &mut Bench, processes: usize, pause: Duration) {
+async fn round(bench: &mut Bench, processes: usize, between: Between) {
     let namespace = bench.plane.namespace().await;
     let sessions = join_all((0..processes).map(|_| {
         let handle = bench.handle(&namespace);
@@ -115,15 +117,35 @@ async fn round(bench: &mut Bench, processes: usize, pause: Duration) {
         bench.plane.audit_of(|request| request.namespace == namespace).values().sum()
     };
     let before = count(bench);
-    let served = contest(&sessions, pause).await;
+    let served = contest(&sessions, between).await;
     let requests = count(bench) - before;
     let line = format!("{processes} sessions want one lock, hold it for 1 ms");
-    report(bench, &line, pause, &served, requests);
+    report(bench, &line, between, &served, requests);
     join_all(sessions.iter().map(Session::end)).await;
 }
 
+/// What a process does between two rounds.
+#[derive(Clone, Copy)]
+pub(crate) enum Between {
+    Nothing,
+    /// A pause of up to 100 ms.
+    Pause,
+    /// It joins the queue again in the write that releases the lock.
+    Queue,
+}
+
+impl Between {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no pause",
+            Self::Pause => "a pause of 0 to 100 ms",
+            Self::Queue => "release and queue again",
+        }
+    }
+}
+
 /// Lets each session lock, work and release in a loop for [`ROUND`].
-pub(crate) async fn contest(sessions: &[Session], pause: Duration) -> Vec<Served> {
+pub(crate) async fn contest(sessions: &[Session], between: Between) -> Vec<Served> {
     let last_token = Arc::new(AtomicU64::new(0));
     let end = now() + ROUND;
     let work = sessions.iter().map(|session| {
@@ -131,16 +153,29 @@ pub(crate) async fn contest(sessions: &[Session], pause: Duration) -> Vec<Served
         tokio::spawn(async move {
             let mut served = Served { rounds: 0, longest: Duration::ZERO };
             let mut random = fastrand_of(&session.id());
+            let mut held = None;
             while now() < end {
-                sleep(pause.mul_f64(random())).await;
+                if let Between::Pause = between {
+                    sleep(PAUSE.mul_f64(random())).await;
+                }
                 let asked = now();
-                let guard = session.lock("contended", LockOptions::default()).await.unwrap();
+                let guard = match held.take() {
+                    Some(held) => Guard::release_and_queue(held).await,
+                    None => session.lock("contended", LockOptions::default()).await,
+                };
+                let guard = guard.unwrap();
                 served.longest = served.longest.max(now() - asked);
                 let token = guard.check().unwrap().get();
                 assert!(last_token.swap(token, Ordering::SeqCst) < token, "the token grows");
                 sleep(HOLD).await;
-                guard.release().await.unwrap();
+                match between {
+                    Between::Queue => held = Some(guard),
+                    _ => guard.release().await.unwrap(),
+                }
                 served.rounds += 1;
+            }
+            if let Some(held) = held {
+                held.release().await.unwrap();
             }
             served
         })
@@ -152,7 +187,7 @@ pub(crate) async fn contest(sessions: &[Session], pause: Duration) -> Vec<Served
 pub(crate) fn report(
     bench: &mut Bench,
     line: &str,
-    pause: Duration,
+    between: Between,
     served: &[Served],
     requests: u64,
 ) {
@@ -160,9 +195,8 @@ pub(crate) fn report(
     let sum: f64 = rounds.iter().sum();
     let squares: f64 = rounds.iter().map(|rounds| rounds * rounds).sum();
     let longest = served.iter().map(|one| one.longest).max().unwrap_or_default();
-    let pause = if pause.is_zero() { "no pause" } else { "a pause of 0 to 100 ms" };
     bench.row(
-        &format!("{line}, {pause}"),
+        &format!("{line}, {}", between.name()),
         format!("{:.0} hand-offs/s", sum / ROUND.as_secs_f64()),
         format!(
             "{:.1} requests each, Jain's index {:.2}, longest wait {:.1} s",

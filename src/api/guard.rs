@@ -15,6 +15,7 @@ use super::{
     error::{Error, Loss, Result},
     tenure::Tenure,
 };
+use crate::util::environment;
 
 /// What the user of a guard asks of the contender that renews it.
 #[derive(Debug)]
@@ -23,6 +24,24 @@ pub(crate) struct Release {
     pub(crate) tenure: u64,
     /// Gets the outcome.
     pub(crate) done: Option<oneshot::Sender<Result<()>>>,
+    /// Only of a session: a new claim, which goes into the queue with the same write.
+    pub(crate) again: Option<Again>,
+}
+
+/// The claim that follows a release.
+#[derive(Debug)]
+pub(crate) enum Again {
+    /// With this number, and the answer to its caller.
+    Claim(u64, oneshot::Sender<Result<Guard>>),
+    /// The caller of the claim with this number has dropped its future.
+    Cancel(u64),
+}
+
+impl Release {
+    /// Without an answer.
+    pub(crate) const fn of(tenure: u64) -> Self {
+        Self { tenure, done: None, again: None }
+    }
 }
 
 /// No tenure has this number: such a release only wakes the contender.
@@ -39,12 +58,19 @@ pub struct Guard(Arc<Owner>);
 struct Owner {
     tenure: Tenure,
     kept: AtomicBool,
+    /// The lock has a queue.
+    queued: bool,
     contender: mpsc::UnboundedSender<Release>,
 }
 
 impl Guard {
     pub(crate) fn new(tenure: Tenure, contender: mpsc::UnboundedSender<Release>) -> Self {
-        Self(Arc::new(Owner { tenure, kept: AtomicBool::new(false), contender }))
+        Self(Arc::new(Owner { tenure, kept: AtomicBool::new(false), queued: false, contender }))
+    }
+
+    /// The guard of a lock with a queue.
+    pub(crate) fn queued(tenure: Tenure, contender: mpsc::UnboundedSender<Release>) -> Self {
+        Self(Arc::new(Owner { tenure, kept: AtomicBool::new(false), queued: true, contender }))
     }
 
     /// The tenure, for code that may look at it but must not release it.
@@ -71,7 +97,7 @@ impl Guard {
         self.0.kept.store(true, Ordering::Release);
         let over = !self.is_held();
         // Sent first: a contender that sees the tenure ended may release the record and end before this arrives.
-        let sent = self.0.contender.send(Release { tenure: self.id(), done: Some(done) });
+        let sent = self.0.contender.send(Release { done: Some(done), ..Release::of(self.id()) });
         self.0.tenure.end(Loss::Released);
         let tenure = self.tenure();
         async move {
@@ -89,6 +115,48 @@ impl Guard {
                     Ok(())
                 }
             })
+        }
+    }
+
+    /// Releases the lock, joins its queue again at the end, and waits until it is held again.
+    ///
+    /// For loops that take one lock many times: the release and the new claim are one write. The mode of the lock stays.
+    /// End the guarded work first, as for [`release`](Self::release).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] if the tenure was lost before: nothing waits in the queue then. [`Error::Invalid`] for a guard
+    /// that is not that of a lock of a [`Session`](crate::Session): the lock is released. The errors of
+    /// [`Sync::lock`](crate::Sync::lock).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the queue. The release goes on.
+    pub async fn release_and_queue(self) -> Result<Self> {
+        if !self.0.queued {
+            let bound = "only the lock of a session has a queue that a release can join";
+            return Err(Error::invalid("guard", self.name(), bound));
+        }
+        self.check()?;
+        let (number, contender) = (environment::random().max(1), self.0.contender.clone());
+        let (answer, granted) = oneshot::channel();
+        self.0.kept.store(true, Ordering::Release);
+        let again = Some(Again::Claim(number, answer));
+        let sent = contender.send(Release { again, ..Release::of(self.id()) });
+        let tenure = self.tenure();
+        tenure.end(Loss::Released);
+        drop(self);
+        let closed = || Error::Closed { name: tenure.name().into() };
+        if sent.is_err() {
+            return Err(closed());
+        }
+        let mut pending = Pending { contender, number: Some(number) };
+        let answer = granted.await;
+        pending.number = None;
+        match answer {
+            Ok(answer) => answer,
+            Err(_) if tenure.why() == Loss::Released => Err(closed()),
+            Err(_) => Err(tenure.check().err().unwrap_or_else(closed)),
         }
     }
 
@@ -124,9 +192,26 @@ impl Guard {
 
     pub(crate) fn downgrade(&self) -> WeakGuard {
         WeakGuard {
+            queued: self.0.queued,
             owner: Arc::downgrade(&self.0),
             tenure: self.tenure(),
             contender: self.0.contender.clone(),
+        }
+    }
+}
+
+/// A claim that follows a release. Its drop leaves the queue.
+struct Pending {
+    contender: mpsc::UnboundedSender<Release>,
+    number: Option<u64>,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let again = Some(Again::Cancel(number));
+            // An error means that the session has ended, and its claims with it.
+            let _ = self.contender.send(Release { again, ..Release::of(NO_TENURE) });
         }
     }
 }
@@ -136,6 +221,7 @@ impl Guard {
 pub(crate) struct WeakGuard {
     owner: Weak<Owner>,
     tenure: Tenure,
+    queued: bool,
     contender: mpsc::UnboundedSender<Release>,
 }
 
@@ -147,7 +233,12 @@ impl WeakGuard {
         }
         self.tenure.is_held().then(|| {
             let (tenure, contender) = (self.tenure.clone(), self.contender.clone());
-            Guard(Arc::new(Owner { tenure, kept: AtomicBool::new(true), contender }))
+            Guard(Arc::new(Owner {
+                tenure,
+                kept: AtomicBool::new(true),
+                queued: self.queued,
+                contender,
+            }))
         })
     }
 
@@ -180,7 +271,7 @@ impl Drop for Owner {
         };
         // Sent for a kept tenure too, because a contender whose handle is gone then releases it. An error means that
         // the contender has ended: then nothing is left to release.
-        let _ = self.contender.send(Release { tenure, done: None });
+        let _ = self.contender.send(Release::of(tenure));
     }
 }
 

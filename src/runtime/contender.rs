@@ -240,7 +240,7 @@ impl Contender {
         watch: &mut Option<Watch>,
         pause: Duration,
     ) -> Woken {
-        const WAKE: Release = Release { tenure: NO_TENURE, done: None };
+        const WAKE: Release = Release::of(NO_TENURE);
         let limit = requests.time_left();
         tokio::select! {
             biased;

@@ -68,7 +68,7 @@ impl Channels {
     /// Completes once nothing of this contender is left in the record; at once if a caller uses it.
     fn released(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, end) = oneshot::channel();
-        let sent = self.releases.send(Release { tenure: NO_TENURE, done: Some(done) });
+        let sent = self.releases.send(Release { done: Some(done), ..Release::of(NO_TENURE) });
         async move {
             match sent {
                 Ok(()) => end.await.unwrap_or(Ok(())),

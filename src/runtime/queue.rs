@@ -132,7 +132,7 @@ impl Queue {
     /// Releases the present tenure; answers [`Error::NotHeld`] if there is none.
     pub(crate) fn unlock(&mut self, now: Moment, done: oneshot::Sender<Result<()>>) -> Input {
         if let Some(tenure) = &self.tenure {
-            let release = Release { tenure: tenure.id(), done: Some(done) };
+            let release = Release { done: Some(done), ..Release::of(tenure.id()) };
             return self.release(now, release);
         }
         let _ = done.send(Err(Error::NotHeld { name: self.name.to_string() }));

@@ -155,6 +155,6 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.answer.receiver.close();
         // Removes the request from the queue, or ends the tenure that it has got but that this caller never saw.
-        let _ = self.releases.send(Release { tenure: self.answer.key, done: None });
+        let _ = self.releases.send(Release::of(self.answer.key));
     }
 }

@@ -342,6 +342,53 @@ async fn a_holder_learns_that_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_that_queues_again_is_one_write_and_comes_behind_the_others() {
+    let memory = Memory::default();
+    let (first, second) = (another(&memory), another(&memory));
+    let (one, two) = (session(&first).await, session(&second).await);
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    let waiting = wait(&two, "orders");
+    sleep(SOON).await;
+
+    let before = first.request_count();
+    let again = tokio::spawn(held.release_and_queue());
+    let other = timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
+    sleep(SOON).await;
+    assert!(!again.is_finished(), "the other one holds it");
+    assert_eq!(first.request_count() - before, 1);
+
+    let token = other.token();
+    let other = tokio::spawn(other.release_and_queue());
+    let held = timeout(SOON, again).await.unwrap().unwrap().unwrap();
+    assert!(held.token() > token);
+
+    other.abort();
+    sleep(SOON).await;
+    assert_eq!(one.queue("orders").await.unwrap().waiters.len(), 0, "a dropped future leaves");
+    let held = timeout(SOON, held.release_and_queue()).await.unwrap().unwrap();
+    held.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_lock_of_a_session_that_is_held_can_be_queued_for_again() {
+    let memory = Memory::default();
+    let alone = memory.lock("alone", LockOptions::default()).await.unwrap();
+    assert!(matches!(alone.release_and_queue().await, Err(Error::Invalid { .. })));
+    assert!(memory.try_lock("alone").await.unwrap().is_held(), "it was released");
+
+    let one = session(&memory).await;
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    assert!(memory.delete_record("orders"));
+    held.lost().await;
+    let lost = held.release_and_queue().await;
+    assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
+
+    let held = one.lock("orders", LockOptions::default()).await.unwrap();
+    one.end().await.unwrap();
+    assert!(held.release_and_queue().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_locks_or_none_are_acquired() {
     let memory = Memory::default();
     let (one, two) = (session(&memory).await, session(&another(&memory)).await);

@@ -44,6 +44,7 @@ pub(super) enum Caller {
     Held {
         tenure: Tenure,
         since: Moment,
+        mode: Mode,
         _metered: Held,
     },
     Leaving(Vec<oneshot::Sender<Result<()>>>),
@@ -213,10 +214,16 @@ impl Lock {
         tenure.request(self.machine.is_requested());
         self.telemetry.acquired(token, terms.validity.since(now));
         let metered = self.meter.began(&self.key, &tenure, now - waiting.since);
-        let held = Caller::Held { tenure: tenure.clone(), since: now, _metered: metered };
+        let mode = waiting.mode;
+        let held = Caller::Held { tenure: tenure.clone(), since: now, mode, _metered: metered };
         self.callers.insert(number, held);
         // A caller that is gone drops the guard, which then releases the lock.
-        let _ = waiting.answer.send(Ok(Guard::new(tenure, terms.releases.clone())));
+        let releases = terms.releases.clone();
+        let guard = match &waiting.candidate {
+            Some(_) => Guard::new(tenure, releases),
+            None => Guard::queued(tenure, releases),
+        };
+        let _ = waiting.answer.send(Ok(guard));
         Some(number)
     }
 
@@ -286,6 +293,14 @@ impl Lock {
             }
         }
         waiting
+    }
+
+    /// The mode of a tenure.
+    pub(super) fn mode_of(&self, nonce: u64) -> Option<Mode> {
+        match self.callers.get(&nonce) {
+            Some(Caller::Held { mode, .. }) => Some(*mode),
+            _ => None,
+        }
     }
 
     /// Gives up a claim, and reports to `done` once it is gone from the record.

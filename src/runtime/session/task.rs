@@ -32,7 +32,7 @@ use super::{
 use crate::{
     api::{
         error::{Error, Loss, Result},
-        guard::{NO_TENURE, Release},
+        guard::{Again, NO_TENURE, Release},
         name::LeaseName,
         tenure::Tenure,
     },
@@ -266,7 +266,10 @@ impl Task {
     }
 
     fn release(&mut self, release: Release) {
-        let Release { tenure, done } = release;
+        let Release { tenure, done, again } = release;
+        if let Some(Again::Cancel(number)) = again {
+            self.cancel(number);
+        }
         if tenure == NO_TENURE {
             return self.close_if_unused();
         }
@@ -274,14 +277,38 @@ impl Task {
             Some((lease, held)) => {
                 // Before the release is sent.
                 held.end(Loss::Released);
+                let (now, closing) = (self.clock.now(), self.closing.is_some());
                 if let Some(lock) = self.locks.get_mut(&lease) {
+                    let mode = lock.mode_of(tenure);
                     lock.give_up(tenure, done);
+                    if let (Some(Again::Claim(number, answer)), Some(mode), false) =
+                        (again, mode, closing)
+                    {
+                        let (asked, try_once, candidate) = (number, false, None);
+                        let since = now;
+                        let waiting = Waiting { asked, since, mode, try_once, answer, candidate };
+                        lock.claim(now, Nonce(number), waiting);
+                    }
                 }
                 self.drive(&lease);
             }
             None => drop(done.map(|done| done.send(Ok(())))),
         }
         self.close_if_unused();
+    }
+
+    /// The caller of a claim that followed a release has dropped its future.
+    fn cancel(&mut self, number: u64) {
+        let waits = |lock: &Lock| {
+            let caller = lock.callers.get(&lock.nonce_of(number));
+            matches!(caller, Some(Caller::Waiting(_) | Caller::Granted(..)))
+        };
+        let Some((lease, lock)) = self.locks.iter_mut().find(|(_, lock)| waits(lock)) else {
+            return;
+        };
+        let lease = lease.clone();
+        lock.give_up(lock.nonce_of(number), None);
+        self.drive(&lease);
     }
 
     /// Ends the session when no handle and no guard of it is left.
