@@ -77,7 +77,7 @@ const BACKEND: &str = "kubernetes";
 /// | verb on `leases` | required for |
 /// |---|---|
 /// | `get`, `create`, `update` | all locks and elections |
-/// | `list`, `watch` | noticing a release at once instead of by polling; members and events of elections; records ([`RecordOptions::lease`] needs `get` alone) |
+/// | `list`, `watch` | noticing a release at once instead of by polling; members and events of elections; records ([`RecordOptions::lease`](crate::RecordOptions::lease) needs `get` alone) |
 /// | `delete` | removing the candidate's record when it resigns; removing the records of candidates that died, with `list`; [`prune`](crate::Inspect::prune) |
 ///
 /// A Role can restrict `get` and `update` to names, and also `list` and `watch` of a single record, because this crate
