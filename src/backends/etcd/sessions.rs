@@ -108,8 +108,7 @@ impl SessionStore for Records {
     ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
         Box::pin(async move {
             let found = self.get(Some(namespace), self.prefix.records(namespace)).await?;
-            let locks = found.iter().filter_map(codec::decode_held);
-            Ok(locks.filter(|held| codec::holds(held, session)).collect())
+            Ok(found.iter().filter_map(|kv| codec::decode_held_by(kv, session)).collect())
         })
     }
 
@@ -149,8 +148,8 @@ fn lock_event(report: Report) -> Option<HeldEvent> {
 fn held_event(session: &SessionId, report: Report) -> Option<HeldEvent> {
     match report {
         Report::All(found) => {
-            let locks = found.iter().filter_map(codec::decode_held);
-            Some(HeldEvent::All(locks.filter(|held| codec::holds(held, session)).collect()))
+            let locks = found.iter().filter_map(|kv| codec::decode_held_by(kv, session));
+            Some(HeldEvent::All(locks.collect()))
         }
         Report::Change(event) => held_change(session, &event),
         Report::Blind(error) => Some(HeldEvent::Blind(error)),
@@ -160,12 +159,11 @@ fn held_event(session: &SessionId, report: Report) -> Option<HeldEvent> {
 /// The event of a change, if the session holds the lock after it or held it before.
 fn held_change(session: &SessionId, event: &Event) -> Option<HeldEvent> {
     let kv = event.kv.as_ref()?;
-    let holds = |held: &HeldLock| codec::holds(held, session);
-    let held = if event.is_deletion() { None } else { codec::decode_held(kv) };
-    if let Some(held) = held.filter(holds) {
+    let held = if event.is_deletion() { None } else { codec::decode_held_by(kv, session) };
+    if let Some(held) = held {
         return Some(HeldEvent::Set(held));
     }
-    event.prev_kv.as_ref().and_then(codec::decode_held).filter(holds)?;
+    event.prev_kv.as_ref().and_then(|kv| codec::decode_held_by(kv, session))?;
     let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
     Some(HeldEvent::Gone(codec::lease(kv), version))
 }

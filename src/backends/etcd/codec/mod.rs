@@ -297,9 +297,31 @@ pub(super) fn decode_held(kv: &KeyValue) -> Option<HeldLock> {
     Some(HeldLock { lease: lease(kv), name: decoded.text.name, kind, found })
 }
 
-/// Whether `session` is a holder of the lock.
-pub(super) fn holds(held: &HeldLock, session: &SessionId) -> bool {
-    held.found.record.line.held_by().contains(session)
+/// A listed or watched lock, if `session` is a holder of it.
+pub(super) fn decode_held_by(kv: &KeyValue, session: &SessionId) -> Option<HeldLock> {
+    let holds = |held: &HeldLock| held.found.record.line.held_by().contains(session);
+    may_hold(kv, session).then(|| decode_held(kv))?.filter(holds)
+}
+
+/// Whether the holders in the value name `session`. It reads nothing else, because a session gets each change of each lock
+/// in its namespace, with the whole queue. `true` for a value that cannot be read.
+fn may_hold(kv: &KeyValue, session: &SessionId) -> bool {
+    let names = |line: &Holders| line.holders.iter().any(|one| one.starts_with(session.as_str()));
+    let glance = serde_json::from_slice::<Glance>(&kv.value);
+    glance.map_or(true, |glance| glance.queue.as_ref().is_some_and(names))
+}
+
+/// What [`may_hold`] reads of a value.
+#[derive(Deserialize)]
+struct Glance {
+    queue: Option<Holders>,
+}
+
+/// What [`may_hold`] reads of a queue.
+#[derive(Deserialize)]
+struct Holders {
+    #[serde(default)]
+    holders: Vec<String>,
 }
 
 /// The value of `write`.
@@ -369,4 +391,36 @@ fn elapsed_since(then: Timestamp) -> Duration {
 /// Wall time, for people to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_holders_of_a_lock_count_as_holding_it() {
+        let id = |text| SessionId::parse(text).unwrap();
+        let (one, two) = (id("s15-k2j5q7w3x4y6z2a3b4c5"), id("s15-aaaaaaaaaaaaaaaaaaaa"));
+        let kv = |holder: &str| KeyValue {
+            key: b"/p/shop/x".to_vec(),
+            create_revision: 7,
+            mod_revision: 9,
+            version: 3,
+            value: json!({
+                "v": 1, "kind": "lock", "name": "x", "holder": holder, "ttl": 60,
+                "queue": {
+                    "v": 1,
+                    "holders": [format!("{one}/00000000000000ff")],
+                    "queue": [format!("{two}/00000000000000fe")],
+                },
+            })
+            .to_string()
+            .into_bytes(),
+        };
+
+        let held = kv(one.as_str());
+        assert!(decode_held_by(&held, &one).is_some() && decode_held_by(&held, &two).is_none());
+        assert!(!may_hold(&held, &two), "the rest of the value is not read");
+        assert!(decode_held_by(&kv("other"), &one).is_none(), "another program took it over");
+    }
 }
