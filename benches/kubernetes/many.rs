@@ -77,9 +77,11 @@ pub(crate) async fn sessions(bench: &mut Bench) {
         .map(|(verb, count)| format!("{count} {verb}"))
         .collect();
     let result = format!(
-        "{lost} lost in {} s, at most {connections} connections, {}",
+        "{lost} lost in {} s, at most {connections} connections, at last {}; at most {}, at last {}",
         seconds(),
-        megabytes(resident)
+        holder.sockets(),
+        megabytes(resident),
+        megabytes(holder.status("VmRSS")),
     );
     let what = format!("{LOCKS} locks held by one session, a process of its own");
     bench.row(&what, result, requests.join(", "));

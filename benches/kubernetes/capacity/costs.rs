@@ -149,7 +149,7 @@ async fn lists(bench: &mut Bench, idle: Time) -> (Time, Time) {
     bench.row(
         "of a list, and for each Lease that it does not select",
         list.micros(),
-        passed.micros(),
+        passed.nanos(),
     );
     (list, passed)
 }

@@ -42,6 +42,11 @@ impl Time {
         format!("{:.1} µs, {:.1} µs", self.apiserver * 1e6, self.etcd * 1e6)
     }
 
+    /// In the unit that suits what one request does thousands of times.
+    pub(super) fn nanos(self) -> String {
+        format!("{:.0} ns, {:.0} ns", self.apiserver * 1e9, self.etcd * 1e9)
+    }
+
     pub(super) fn percent(self) -> String {
         format!("{:.1} %, {:.1} %", self.apiserver * 100.0, self.etcd * 100.0)
     }
