@@ -72,7 +72,7 @@ impl LockRecord {
 }
 
 /// A conditional write: an update of exactly `base`, or a create if `base` is `None`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LockWrite {
     pub(crate) base: Option<Arc<StoredLock>>,
     pub(crate) line: Line,

@@ -47,7 +47,7 @@ const MANY: u32 = 64;
 /// So many places at the head of the queue read the record often, because they follow soon.
 const NEAR: usize = 8;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Known {
     /// Nothing, or only that the content changed.
     Nothing,
@@ -55,13 +55,13 @@ enum Known {
     Present(Arc<StoredLock>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Waiting,
     Held { token: NonZeroU64 },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     nonce: Nonce,
     mode: Mode,
@@ -78,21 +78,21 @@ struct Wanted {
 }
 
 /// A write whose outcome is not known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Unresolved {
     /// The version that it was conditional on, and zero for a create.
     base: u64,
     nonces: Vec<Nonce>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Flight {
     Read { mark: u64 },
     Write(Unresolved),
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LockMachine {
     me: SessionId,
     known: Known,

@@ -1,0 +1,435 @@
+//! The state of the model, and how each action changes it.
+
+use std::hash::{Hash, Hasher};
+
+use super::{
+    Bounds, Mishaps,
+    canonical::{Canonical, MOMENTS},
+    process::{Caller, HeldEvent, LockAnswer, Process, SessionRequest, TTL},
+    rules::{Grant, Violation},
+    store::{SessionWrite, Store, StoredSession, Zombie},
+};
+use crate::protocol::{
+    queue::{
+        machine::Outcome,
+        record::{LockWrite, StoredLock},
+    },
+    session::{SessionAnswer, SessionId},
+};
+use crate::util::clock::Moment;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// One event. The first number is that of a process, unless stated otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Action {
+    /// Time passes, for both processes.
+    Tick,
+    /// The timers of the process that are due fire.
+    Wake(usize),
+    /// The heartbeat that is due is sent, reaches the store and is answered.
+    Beat(usize),
+    /// The heartbeat that is due is sent.
+    SlowBeat(usize),
+    /// The slow heartbeat with this index reaches the store.
+    ReachBeat(usize, usize),
+    DeliverBeat(usize, usize),
+    /// The request of the lock's machine reaches the store.
+    ReachLock(usize),
+    DeliverLock(usize),
+    /// The read of the lock's machine reaches the store, and is answered at once.
+    Read(usize),
+    /// The request of the lock's machine ends without an answer. A write goes on.
+    LoseLock(usize),
+    /// The request of the observer of this session is sent, reaches the store and is answered.
+    Look(usize, SessionId),
+    /// The request of the observer of this session is sent.
+    SlowLook(usize, SessionId),
+    ReachLook(usize, SessionId),
+    DeliverLook(usize, SessionId),
+    /// The request of the observer ends without an answer. A write goes on.
+    LoseLook(usize, SessionId),
+    /// The watch of the session reports the next change.
+    Event(usize),
+    /// The caller wants the lock.
+    Claim(usize),
+    /// The caller that holds the lock releases it.
+    Release(usize),
+    /// The caller that waits gives up.
+    Cancel(usize),
+    /// The process crashes, and starts again with another session.
+    Crash(usize),
+    /// The zombie with this index is stored.
+    Zombie(usize),
+    DeleteLock,
+    DeleteSession(SessionId),
+}
+
+/// A state of the model: two processes, the store, and the requests between them.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    /// A ttl is so many ticks on the faster clock, and a hold on the slower one.
+    pub(super) ttl_ticks: u32,
+    watched: bool,
+    pub(super) processes: [Process; 2],
+    pub(super) store: Store,
+    /// Writes whose sender does not wait for them any more.
+    pub(super) zombies: Vec<Zombie>,
+    pub(super) left: Mishaps,
+    /// The lock was deleted by hand, so two processes may believe to hold it.
+    pub(super) deleted: bool,
+    /// The sessions that were ended in the store.
+    pub(super) over: BTreeSet<SessionId>,
+    /// The sessions that their owners created.
+    pub(super) created: BTreeSet<SessionId>,
+    /// The grants that tenures may still begin with, and those after them, in the order of commits.
+    pub(super) grants: Vec<Grant>,
+    pub(super) violation: Option<Violation>,
+}
+
+impl World {
+    /// Both processes have a session, and want the lock.
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        let now = Moment::from_nanos(MOMENTS + (1 << 58));
+        let process = |at: usize| {
+            Process::new(at as u64, now, bounds.modes[at], bounds.claims[at], bounds.sessions)
+        };
+        let mut world = Self {
+            ttl_ticks: bounds.ttl_ticks,
+            watched: bounds.watched,
+            processes: [process(0), process(1)],
+            store: Store::new(),
+            zombies: Vec::new(),
+            left: bounds.mishaps,
+            deleted: false,
+            over: BTreeSet::new(),
+            created: BTreeSet::new(),
+            grants: Vec::new(),
+            violation: None,
+        };
+        for at in 0..2 {
+            world.act(&Action::Beat(at));
+            if bounds.claims[at] > 0 {
+                world.act(&Action::Claim(at));
+            }
+        }
+        world
+    }
+
+    /// How far the clock of this process moves in a tick. The first clock is slow, the second one fast.
+    pub(super) fn tick_of(&self, at: usize) -> std::time::Duration {
+        if at == 0 { TTL / 10 * 9 / self.ttl_ticks } else { TTL / self.ttl_ticks }
+    }
+
+    /// Adds every action that is possible next.
+    pub(super) fn enabled_actions(&self, actions: &mut Vec<Action>) {
+        if self.violation.is_some() {
+            return;
+        }
+        for at in 0..2 {
+            self.actions_of(at, actions);
+        }
+        let mut add = |possible: bool, action| actions.extend(possible.then_some(action));
+        for (at, zombie) in self.zombies.iter().enumerate() {
+            add(self.may_store(zombie), Action::Zombie(at));
+        }
+        add(self.delays() <= self.left.late, Action::Tick);
+        add(self.left.lock_deletions > 0 && self.store.lock.is_some(), Action::DeleteLock);
+        for id in self.store.sessions.keys() {
+            add(self.left.session_deletions > 0, Action::DeleteSession(id.clone()));
+        }
+    }
+
+    fn actions_of(&self, at: usize, actions: &mut Vec<Action>) {
+        let (process, may_lose) = (&self.processes[at], self.left.lost > 0);
+        let mut add = |possible: bool, action| actions.extend(possible.then_some(action));
+        for (index, beat) in process.beats.iter().enumerate() {
+            match beat.answer {
+                None => add(true, Action::ReachBeat(at, index)),
+                Some(_) => add(true, Action::DeliverBeat(at, index)),
+            }
+        }
+        if process.stopped {
+            return;
+        }
+        if let Some((request, answer)) = &process.request {
+            let slow = request.is_some() || may_lose;
+            add(answer.is_none() && request.is_none(), Action::Read(at));
+            add(answer.is_none() && slow, Action::ReachLock(at));
+            add(answer.is_some(), Action::DeliverLock(at));
+            add(may_lose, Action::LoseLock(at));
+        }
+        for (id, one) in &process.observed {
+            match &one.request {
+                Some((_, answer)) => {
+                    add(answer.is_none(), Action::ReachLook(at, id.clone()));
+                    add(answer.is_some(), Action::DeliverLook(at, id.clone()));
+                    add(true, Action::LoseLook(at, id.clone()));
+                }
+                None => {
+                    let due = process.look_at(id).is_some();
+                    add(due, Action::Look(at, id.clone()));
+                    add(due && may_lose, Action::SlowLook(at, id.clone()));
+                }
+            }
+        }
+        add(process.beat_at().is_some(), Action::Beat(at));
+        add(process.beat_at().is_some() && may_lose, Action::SlowBeat(at));
+        add(!process.events.is_empty(), Action::Event(at));
+        add(process.wake_at().is_some(), Action::Wake(at));
+        add(process.caller == Caller::Absent && process.claims > 0, Action::Claim(at));
+        match process.caller {
+            Caller::Absent => {}
+            Caller::Held(..) => add(true, Action::Release(at)),
+            _ => add(self.left.cancels > 0, Action::Cancel(at)),
+        }
+        add(self.left.crashes > 0, Action::Crash(at));
+    }
+
+    pub(super) fn act(&mut self, action: &Action) {
+        match action {
+            Action::Tick => self.tick(),
+            Action::Wake(at) => {
+                if let Some(wake_at) = self.processes[*at].wake_at() {
+                    self.processes[*at].wake(wake_at);
+                }
+            }
+            Action::Beat(at) => {
+                if self.processes[*at].beat() {
+                    let index = self.processes[*at].beats.len() - 1;
+                    self.reach_beat(*at, index);
+                    self.processes[*at].beaten(index);
+                }
+            }
+            Action::SlowBeat(at) => self.left.lost -= u8::from(self.processes[*at].beat()),
+            Action::ReachBeat(at, index) => self.reach_beat(*at, *index),
+            Action::DeliverBeat(at, index) => self.processes[*at].beaten(*index),
+            Action::Read(at) => {
+                self.reach_lock(*at);
+                self.deliver_lock(*at);
+            }
+            Action::ReachLock(at) => {
+                let read = matches!(self.processes[*at].request, Some((None, _)));
+                self.left.lost -= u8::from(read);
+                self.reach_lock(*at);
+            }
+            Action::DeliverLock(at) => self.deliver_lock(*at),
+            Action::LoseLock(at) => {
+                self.left.lost -= 1;
+                self.processes[*at].answered(None);
+            }
+            Action::Look(at, id) => {
+                if self.processes[*at].look(id) {
+                    self.reach_look(*at, id);
+                    self.deliver_look(*at, id);
+                }
+            }
+            Action::SlowLook(at, id) => self.left.lost -= u8::from(self.processes[*at].look(id)),
+            Action::ReachLook(at, id) => self.reach_look(*at, id),
+            Action::DeliverLook(at, id) => self.deliver_look(*at, id),
+            Action::LoseLook(at, id) => self.processes[*at].observed(id, None),
+            Action::Event(at) => self.processes[*at].watched(),
+            Action::Claim(at) => self.processes[*at].claim(),
+            Action::Release(at) => self.processes[*at].give_up(),
+            Action::Cancel(at) => {
+                self.left.cancels -= 1;
+                self.processes[*at].give_up();
+            }
+            Action::Crash(at) => {
+                self.left.crashes -= 1;
+                self.processes[*at].crash();
+            }
+            Action::Zombie(index) => match self.zombies.remove(*index) {
+                Zombie::Lock(writer, write) => drop(self.store_lock(&writer, &write)),
+                Zombie::Session(write, owner) => drop(self.store_session(&write, owner)),
+            },
+            Action::DeleteLock => {
+                self.left.lock_deletions -= 1;
+                self.deleted = true;
+                let before = self.store.lock.clone();
+                self.store.delete_lock();
+                self.report(before.as_deref());
+            }
+            Action::DeleteSession(id) => {
+                self.left.session_deletions -= 1;
+                self.store.delete_session(id);
+            }
+        }
+        self.settle();
+    }
+
+    fn tick(&mut self) {
+        self.left.late -= self.delays();
+        for at in 0..2 {
+            let tick = self.tick_of(at);
+            self.processes[at].tick(tick);
+        }
+    }
+
+    /// How many processes that were in time are late from now on if time passes.
+    fn delays(&self) -> u8 {
+        self.processes.iter().map(|process| u8::from(!process.late && process.has_due())).sum()
+    }
+
+    fn may_store(&self, zombie: &Zombie) -> bool {
+        match zombie {
+            Zombie::Lock(_, write) => self.store.may_store_lock(write),
+            Zombie::Session(write, _) => self.store.may_store_session(write),
+        }
+    }
+
+    fn reach_beat(&mut self, at: usize, index: usize) {
+        let request = self.processes[at].beats[index].request.clone();
+        let answer = self.carry_out(&request, true);
+        self.processes[at].beats[index].answer = Some(answer);
+    }
+
+    fn reach_look(&mut self, at: usize, id: &SessionId) {
+        let observed = self.processes[at].observed.get(id);
+        let Some((request, _)) = observed.and_then(|one| one.request.clone()) else { return };
+        let answer = self.carry_out(&request, false);
+        if let Some(one) = self.processes[at].observed.get_mut(id) {
+            one.request = Some((request, Some(answer)));
+        }
+    }
+
+    fn deliver_look(&mut self, at: usize, id: &SessionId) {
+        let request = self.processes[at].observed[id].request.as_ref();
+        let answer = request.and_then(|(_, answer)| answer.clone());
+        self.processes[at].observed(id, answer);
+    }
+
+    fn carry_out(&mut self, request: &SessionRequest, owner: bool) -> SessionAnswer {
+        match request {
+            SessionRequest::Read(id) => SessionAnswer::Found(self.store.sessions.get(id).cloned()),
+            SessionRequest::Write(write) => self.store_session(write, owner),
+        }
+    }
+
+    fn reach_lock(&mut self, at: usize) {
+        let Some((request, _)) = self.processes[at].request.clone() else { return };
+        let writer = self.processes[at].heartbeat.id().clone();
+        let answer = match &request {
+            None => LockAnswer::Read(self.store.lock.clone()),
+            Some(write) => LockAnswer::Wrote(self.store_lock(&writer, write)),
+        };
+        self.processes[at].request = Some((request, Some(answer)));
+    }
+
+    fn deliver_lock(&mut self, at: usize) {
+        let request = self.processes[at].request.as_ref();
+        let answer = request.and_then(|(_, answer)| answer.clone());
+        self.processes[at].answered(answer);
+    }
+
+    fn store_session(&mut self, write: &SessionWrite, owner: bool) -> SessionAnswer {
+        let before: Option<Arc<StoredSession>> = self.store.sessions.get(&write.id).cloned();
+        let answer = self.store.write_session(write);
+        if let SessionAnswer::Written(stored) = &answer {
+            self.check_session(before.as_deref(), write, owner);
+            if owner && write.base.is_none() {
+                self.created.insert(write.id.clone());
+            }
+            if stored.record.is_over() {
+                self.over.insert(write.id.clone());
+            }
+        }
+        answer
+    }
+
+    fn store_lock(&mut self, writer: &SessionId, write: &LockWrite) -> Outcome {
+        let before = self.store.lock.clone();
+        let outcome = self.store.write_lock(write);
+        if let Outcome::Stored(stored) = &outcome
+            && before.as_ref().is_none_or(|before| before.version != stored.version)
+        {
+            self.check_lock(writer, before.as_deref(), stored);
+            self.report(before.as_deref());
+        }
+        outcome
+    }
+
+    /// The lock has changed: the watches of the sessions that hold it, or did, will report that.
+    fn report(&mut self, before: Option<&StoredLock>) {
+        if !self.watched {
+            return;
+        }
+        let after = self.store.lock.clone();
+        let version = self.store.version.try_into().expect("a version is not zero");
+        for process in &mut self.processes {
+            if process.stopped {
+                continue;
+            }
+            let id = process.heartbeat.id();
+            let holds = |stored: &StoredLock| stored.record.line.held_by().contains(id);
+            if let Some(after) = after.as_ref().filter(|after| holds(after)) {
+                process.events.push_back(HeldEvent::Set(Arc::clone(after)));
+            } else if before.is_some_and(holds) {
+                process.events.push_back(HeldEvent::Gone(version));
+            }
+        }
+    }
+
+    /// Checks what began, and forgets what has no consequences any more.
+    fn settle(&mut self) {
+        for at in 0..2 {
+            self.zombies.append(&mut self.processes[at].abandoned);
+            for (nonce, token) in std::mem::take(&mut self.processes[at].begun) {
+                self.check_begin(nonce, token);
+            }
+            // A heartbeat that was overtaken matters only if it was stored, or still may be.
+            let beats = std::mem::take(&mut self.processes[at].beats);
+            self.processes[at].beats = beats
+                .into_iter()
+                .filter(|beat| {
+                    beat.last
+                        || match (&beat.request, &beat.answer) {
+                            (_, Some(answer)) => matches!(answer, SessionAnswer::Written(_)),
+                            (SessionRequest::Write(write), None) => {
+                                self.store.may_store_session(write)
+                            }
+                            (SessionRequest::Read(_), None) => false,
+                        }
+                })
+                .collect();
+        }
+        let zombies = std::mem::take(&mut self.zombies);
+        for zombie in zombies {
+            // A create is possible after a deletion.
+            let later = match &zombie {
+                Zombie::Lock(_, write) => write.base.is_none() && self.left.lock_deletions > 0,
+                Zombie::Session(write, _) => {
+                    write.base.is_none() && self.left.session_deletions > 0
+                }
+            };
+            let possible = later || self.may_store(&zombie);
+            if possible && !self.zombies.contains(&zombie) {
+                self.zombies.push(zombie);
+            }
+        }
+        self.forget_grants();
+    }
+
+    /// What tells this state from others.
+    fn canonical(&self) -> Vec<u64> {
+        let mut canonical = Canonical::new();
+        for at in 0..2 {
+            self.processes[at].hash_into(self.tick_of(at), &mut canonical);
+        }
+        let Self { store, zombies, left, deleted, over, created, grants, violation, .. } = self;
+        (&store.lock, &store.sessions, zombies, left, deleted).hash(&mut canonical);
+        (over, created, grants, violation).hash(&mut canonical);
+        canonical.into_values()
+    }
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical().hash(state);
+    }
+}
+
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        self.canonical() == other.canonical()
+    }
+}
