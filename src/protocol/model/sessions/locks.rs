@@ -48,6 +48,7 @@ impl Process {
         for event in self.machine.take_events() {
             match (event, self.caller) {
                 (Event::Granted { nonce, token, .. }, Caller::Waiting(own)) if own == nonce => {
+                    self.outdated |= token.get() < self.highest;
                     self.caller = Caller::Granted(nonce, token);
                     self.begin();
                 }
@@ -107,6 +108,12 @@ impl Process {
     /// The answer to the request of the lock's machine; `None` if it ends without one.
     pub(super) fn answered(&mut self, answer: Option<LockAnswer>) {
         let Some((request, reached)) = self.request.take() else { return };
+        let shown = match &answer {
+            Some(LockAnswer::Read(Some(found)) | LockAnswer::Wrote(Outcome::Stored(found))) => {
+                found.version.number.get()
+            }
+            _ => 0,
+        };
         match (request, answer) {
             (_, Some(LockAnswer::Read(found))) => self.machine.read(self.clock, 0, Ok(found)),
             (_, Some(LockAnswer::Wrote(outcome))) => self.machine.wrote(self.clock, 0, outcome),
@@ -118,16 +125,24 @@ impl Process {
                 self.machine.wrote(self.clock, 0, Outcome::Failed(Failure::default()));
             }
         }
+        self.deliver();
+        self.highest = self.highest.max(shown);
         self.drive();
     }
 
     /// The watch reports something.
     pub(super) fn watched(&mut self) {
-        match self.events.pop_front() {
-            Some(HeldEvent::Set(found)) => self.machine.seen(self.clock, found),
-            Some(HeldEvent::Gone(version)) => self.machine.unlabelled(version),
-            None => {}
+        let Some(event) = self.events.pop_front() else { return };
+        let shown = match &event {
+            HeldEvent::Set(found) => found.version.number,
+            HeldEvent::Gone(version) => *version,
+        };
+        match event {
+            HeldEvent::Set(found) => self.machine.seen(self.clock, found),
+            HeldEvent::Gone(version) => self.machine.unlabelled(version),
         }
+        self.deliver();
+        self.highest = self.highest.max(shown.get());
         self.drive();
     }
 
@@ -167,9 +182,8 @@ impl Process {
     pub(super) fn look(&mut self, id: &SessionId) -> bool {
         self.clock = self.look_at(id).map_or(self.clock, |at| self.clock.max(at));
         let Some(observed) = self.observed.get_mut(id) else { return false };
-        let write = |base, record| {
-            SessionRequest::Write(SessionWrite { id: id.clone(), base, record })
-        };
+        let write =
+            |base, record| SessionRequest::Write(SessionWrite { id: id.clone(), base, record });
         let request = match observed.observer.next(self.clock) {
             Look::Read => SessionRequest::Read(id.clone()),
             Look::CreatePlaceholder(record) => write(None, record),

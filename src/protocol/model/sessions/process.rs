@@ -117,12 +117,16 @@ pub(super) struct Process {
     /// How many more sessions the process may begin.
     pub(super) sessions: u8,
     session: u8,
-    /// It was stopped for a while, or its requests or events are late.
-    pub(super) late: bool,
+    /// It does nothing until it goes on.
+    pub(super) paused: bool,
     /// Its session is over, and it begins no other one.
     pub(super) stopped: bool,
     /// What was under way when its sender stopped to wait for it.
     pub(super) abandoned: Vec<Zombie>,
+    /// The highest version that the lock's machine was shown.
+    pub(super) highest: u64,
+    /// A grant was taken from a state that is older than another one that the machine was shown.
+    pub(super) outdated: bool,
     /// The tenures that began in the last step.
     pub(super) begun: Vec<(Nonce, NonZeroU64)>,
 }
@@ -151,9 +155,11 @@ impl Process {
             claimed: 0,
             sessions,
             session: 0,
-            late: false,
+            paused: false,
             stopped: false,
             abandoned: Vec::new(),
+            highest: 0,
+            outdated: false,
             begun: Vec::new(),
         }
     }
@@ -168,11 +174,8 @@ impl Process {
 
     /// The next moment at which a timer fires, except for those of the heartbeat and the observers.
     pub(super) fn wake_at(&self) -> Option<Moment> {
-        let silent = if self.silent || !self.ready {
-            Moment::NEVER
-        } else {
-            self.heartbeat.validity()
-        };
+        let silent =
+            if self.silent || !self.ready { Moment::NEVER } else { self.heartbeat.validity() };
         self.within_tick(silent.min(self.drive_at))
     }
 
@@ -195,17 +198,23 @@ impl Process {
         (at <= self.clock + NAP).then_some(at)
     }
 
-    /// There is something to do, or an answer or an event is still to come.
+    /// There is something to do, or an answer is still to come.
     pub(super) fn has_due(&self) -> bool {
         let timers = [self.wake_at(), self.beat_at()];
-        let looks = self.observed.iter().any(|(id, one)| one.request.is_none() && self.look_at(id).is_some());
-        let due = timers.iter().any(Option::is_some) || looks;
-        !self.stopped && (due || self.request.is_some() || !self.events.is_empty())
+        let mut looks = self.observed.iter();
+        let looks = looks.any(|(id, one)| one.request.is_none() && self.look_at(id).is_some());
+        let due = timers.iter().any(Option::is_some) || looks || self.request.is_some();
+        due && !self.stopped
+    }
+
+    /// Whether this process is late from now on, or its events are, if time passes.
+    pub(super) fn is_late(&self) -> bool {
+        !self.paused && (self.has_due() || !self.events.is_empty())
     }
 
     /// Time has passed. A timer that is late is due now.
     pub(super) fn tick(&mut self, tick: Duration) {
-        self.late = self.has_due();
+        self.paused |= self.has_due();
         self.clock = self.clock + tick;
         self.beat_at = self.beat_at.max(self.clock);
         self.drive_at = self.drive_at.max(self.clock);
@@ -297,6 +306,7 @@ impl Process {
         self.observed.clear();
         self.interests.clear();
         self.events.clear();
+        self.highest = 0;
         self.drive_at = Moment::NEVER;
         let waits = matches!(self.caller, Caller::Waiting(_) | Caller::Granted(..));
         self.caller = Caller::Absent;
@@ -343,14 +353,14 @@ impl Process {
     /// What tells the states of this process apart.
     pub(super) fn hash_into(&self, tick: Duration, canonical: &mut Canonical) {
         // On the slower clock a ttl is up to one tick longer.
-        const TTL_TICKS: u64 = 3;
+        const TTL_TICKS: u32 = 3;
         let nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX);
         let Self { heartbeat, machine, request, caller, events, .. } = self;
         // A deadline has passed or not, and the waits of these machines pass within a tick.
         canonical.on_clock(self.clock, nanos, 1);
         (heartbeat, machine, request, caller, events).hash(canonical);
         (self.beat_at, self.drive_at, &self.interests, self.ready, self.silent).hash(canonical);
-        (&self.over, self.late, self.stopped).hash(canonical);
+        (&self.over, self.highest, self.paused, self.stopped).hash(canonical);
         [self.claims, self.claimed, self.sessions, self.session].hash(canonical);
         for (id, one) in &self.observed {
             (id, one.every, one.watched).hash(canonical);
@@ -358,16 +368,17 @@ impl Process {
                 // A wait for a whole ttl goes on in the observer.
                 None => {
                     one.observer.hash(canonical);
-                    (0..TTL_TICKS).find(|&ticks| one.ends_at(self.clock + tick * ticks as u32)).hash(canonical);
+                    let ends = |&ticks: &u32| one.ends_at(self.clock + tick * ticks);
+                    (0..TTL_TICKS).find(ends).hash(canonical);
                 }
                 Some(request) => {
-                    canonical.on_clock(self.clock, nanos, TTL_TICKS);
+                    canonical.on_clock(self.clock, nanos, TTL_TICKS.into());
                     (&one.observer, request).hash(canonical);
                     canonical.on_clock(self.clock, nanos, 1);
                 }
             }
         }
-        canonical.on_clock(self.clock, nanos, TTL_TICKS);
+        canonical.on_clock(self.clock, nanos, TTL_TICKS.into());
         self.beats.hash(canonical);
     }
 }

@@ -5,7 +5,7 @@
 //! the state in which it is stored is another state, from which the same is required.
 
 use super::{
-    Mishaps,
+    Mishaps, TTL_TICKS,
     process::{Caller, Process},
     world::{Action, World},
 };
@@ -26,10 +26,12 @@ impl World {
     /// Whether the lock comes to rest.
     pub(super) fn comes_to_rest(&self) -> bool {
         let mut world = self.clone();
-        world.left = Mishaps::NONE;
+        world.left = Mishaps { releases: u8::MAX, ..Mishaps::NONE };
         world.zombies.clear();
-        world.processes.iter_mut().for_each(|process| process.claims = 0);
-        for _ in 0..TTLS * self.ttl_ticks {
+        world.processes.iter_mut().for_each(|process| {
+            process.claims = 0;
+        });
+        for _ in 0..TTLS * TTL_TICKS {
             let mut actions = 0;
             while let Some(action) = world.next_action() {
                 world.act(&action);

@@ -19,14 +19,15 @@ use crate::protocol::{
 /// A violated rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Violation {
-    /// A tenure began with a token that is older than its own grant, or not older than a later grant.
+    /// A tenure began with a token that is older than its own grant, or not older than a later grant, or older than a
+    /// state that its process had seen.
     Token,
     /// A claim overtook another one, or was removed by another session than its own, although its session is alive; or
     /// two holders exclude each other.
     Order,
     /// A session was ended by another process while its owner counted on it.
     Ended,
-    /// A session that was over was written again by its owner.
+    /// A session that was over, or missing, was written again by its owner.
     Revived,
 }
 
@@ -60,8 +61,17 @@ impl World {
         self.violation.get_or_insert(violation);
     }
 
+    /// Checks the tenures that began in the last step of this process.
+    pub(super) fn check_begun(&mut self, at: usize) {
+        let begun = std::mem::take(&mut self.processes[at].begun);
+        begun.into_iter().for_each(|(nonce, token)| self.check_begin(nonce, token));
+        if self.processes[at].outdated {
+            self.violated(Violation::Token);
+        }
+    }
+
     /// A tenure begins: its token lies between its own grant and the next one that excludes it.
-    pub(super) fn check_begin(&mut self, nonce: Nonce, token: NonZeroU64) {
+    fn check_begin(&mut self, nonce: Nonce, token: NonZeroU64) {
         let token = token.get();
         // After a deletion of the lock, a claim may be granted again.
         let is_own = |grant: &Grant| grant.nonce == nonce && grant.version <= token;
@@ -79,9 +89,7 @@ impl World {
     /// The grants before the first one that a caller still waits for have no consequences.
     pub(super) fn forget_grants(&mut self) {
         let waits = |nonce: Nonce| {
-            let waits = |caller| {
-                matches!(caller, Caller::Waiting(own) | Caller::Granted(own, _) if own == nonce)
-            };
+            let waits = |caller| matches!(caller, Caller::Waiting(own) | Caller::Granted(own, _) if own == nonce);
             self.processes.iter().any(|process| waits(process.caller))
         };
         let first = self.grants.iter().position(|grant| waits(grant.nonce));
@@ -101,9 +109,8 @@ impl World {
             holders.chain(line.queue.iter().cloned()).collect()
         };
         let (old, new) = (before.map(claims).unwrap_or_default(), claims(after));
-        let may_remove = |claim: &Claim| {
-            claim.session == *writer || self.over.contains(&claim.session)
-        };
+        let may_remove =
+            |claim: &Claim| claim.session == *writer || self.over.contains(&claim.session);
         let (kept, removed): (Vec<_>, Vec<_>) = old.iter().partition(|claim| new.contains(claim));
         let added = new.iter().filter(|claim| !old.contains(claim));
         let expected: Vec<_> = kept.into_iter().chain(added.clone()).collect();
@@ -139,11 +146,14 @@ impl World {
         owner: bool,
     ) {
         let ended = before.is_some_and(|before| before.record.is_over());
-        let again = write.base.is_none() && self.created.contains(&write.id);
+        let created = self.created.get(&write.id);
+        // Created for the second time, or another object than the one that was created.
+        let again = created
+            .is_some_and(|uid| write.base.as_ref().is_none_or(|base| base.version.uid != *uid));
         let owners = self.processes.iter().filter(|one| *one.heartbeat.id() == write.id);
-        let counted = owners.into_iter().any(|one| {
-            one.heartbeat.is_created() && one.clock < one.heartbeat.validity()
-        });
+        let counted = owners
+            .into_iter()
+            .any(|one| one.heartbeat.is_created() && one.clock < one.heartbeat.validity());
         if owner && (ended || again) {
             self.violated(Violation::Revived);
         }

@@ -1,29 +1,37 @@
 //! The state of the model, and how each action changes it.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
-    Bounds, Mishaps,
+    Bounds, Mishaps, TTL_TICKS,
     canonical::{Canonical, MOMENTS},
     process::{Caller, HeldEvent, LockAnswer, Process, SessionRequest, TTL},
     rules::{Grant, Violation},
     store::{SessionWrite, Store, StoredSession, Zombie},
 };
-use crate::protocol::{
-    queue::{
-        machine::Outcome,
-        record::{LockWrite, StoredLock},
+use crate::{
+    protocol::{
+        queue::{
+            machine::Outcome,
+            record::{LockWrite, StoredLock},
+        },
+        session::{SessionAnswer, SessionId},
     },
-    session::{SessionAnswer, SessionId},
+    util::clock::Moment,
 };
-use crate::util::clock::Moment;
-use std::{collections::BTreeSet, sync::Arc};
 
 /// One event. The first number is that of a process, unless stated otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     /// Time passes, for both processes.
     Tick,
+    /// The paused process goes on.
+    Resume(usize),
     /// The timers of the process that are due fire.
     Wake(usize),
     /// The heartbeat that is due is sent, reaches the store and is answered.
@@ -67,8 +75,6 @@ pub(super) enum Action {
 /// A state of the model: two processes, the store, and the requests between them.
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    /// A ttl is so many ticks on the faster clock, and a hold on the slower one.
-    pub(super) ttl_ticks: u32,
     watched: bool,
     pub(super) processes: [Process; 2],
     pub(super) store: Store,
@@ -79,8 +85,8 @@ pub(super) struct World {
     pub(super) deleted: bool,
     /// The sessions that were ended in the store.
     pub(super) over: BTreeSet<SessionId>,
-    /// The sessions that their owners created.
-    pub(super) created: BTreeSet<SessionId>,
+    /// The uids of the sessions that their owners created.
+    pub(super) created: BTreeMap<SessionId, Arc<str>>,
     /// The grants that tenures may still begin with, and those after them, in the order of commits.
     pub(super) grants: Vec<Grant>,
     pub(super) violation: Option<Violation>,
@@ -94,15 +100,14 @@ impl World {
             Process::new(at as u64, now, bounds.modes[at], bounds.claims[at], bounds.sessions)
         };
         let mut world = Self {
-            ttl_ticks: bounds.ttl_ticks,
             watched: bounds.watched,
             processes: [process(0), process(1)],
             store: Store::new(),
             zombies: Vec::new(),
-            left: bounds.mishaps,
+            left: Mishaps { lost: u8::MAX, ..Mishaps::NONE },
             deleted: false,
             over: BTreeSet::new(),
-            created: BTreeSet::new(),
+            created: BTreeMap::new(),
             grants: Vec::new(),
             violation: None,
         };
@@ -111,13 +116,19 @@ impl World {
             if bounds.claims[at] > 0 {
                 world.act(&Action::Claim(at));
             }
+            while bounds.held && world.processes[at].request.is_some() {
+                world.act(&Action::ReachLock(at));
+                world.act(&Action::DeliverLock(at));
+            }
+            world.processes.iter_mut().for_each(|process| process.events.clear());
         }
+        world.left = bounds.mishaps;
         world
     }
 
     /// How far the clock of this process moves in a tick. The first clock is slow, the second one fast.
-    pub(super) fn tick_of(&self, at: usize) -> std::time::Duration {
-        if at == 0 { TTL / 10 * 9 / self.ttl_ticks } else { TTL / self.ttl_ticks }
+    pub(super) fn tick_of(&self, at: usize) -> Duration {
+        if at == 0 { TTL / 10 * 9 / TTL_TICKS } else { TTL / TTL_TICKS }
     }
 
     /// Adds every action that is possible next.
@@ -145,10 +156,16 @@ impl World {
         for (index, beat) in process.beats.iter().enumerate() {
             match beat.answer {
                 None => add(true, Action::ReachBeat(at, index)),
-                Some(_) => add(true, Action::DeliverBeat(at, index)),
+                Some(_) => add(!process.paused, Action::DeliverBeat(at, index)),
             }
         }
         if process.stopped {
+            return;
+        }
+        if process.paused {
+            let unanswered = matches!(process.request, Some((_, None)));
+            add(unanswered, Action::ReachLock(at));
+            add(true, Action::Resume(at));
             return;
         }
         if let Some((request, answer)) = &process.request {
@@ -179,7 +196,7 @@ impl World {
         add(process.caller == Caller::Absent && process.claims > 0, Action::Claim(at));
         match process.caller {
             Caller::Absent => {}
-            Caller::Held(..) => add(true, Action::Release(at)),
+            Caller::Held(..) => add(self.left.releases > 0, Action::Release(at)),
             _ => add(self.left.cancels > 0, Action::Cancel(at)),
         }
         add(self.left.crashes > 0, Action::Crash(at));
@@ -188,6 +205,7 @@ impl World {
     pub(super) fn act(&mut self, action: &Action) {
         match action {
             Action::Tick => self.tick(),
+            Action::Resume(at) => self.processes[*at].paused = false,
             Action::Wake(at) => {
                 if let Some(wake_at) = self.processes[*at].wake_at() {
                     self.processes[*at].wake(wake_at);
@@ -208,8 +226,9 @@ impl World {
                 self.deliver_lock(*at);
             }
             Action::ReachLock(at) => {
-                let read = matches!(self.processes[*at].request, Some((None, _)));
-                self.left.lost -= u8::from(read);
+                let process = &self.processes[*at];
+                let read = matches!(process.request, Some((None, _)));
+                self.left.lost -= u8::from(read && !process.paused);
                 self.reach_lock(*at);
             }
             Action::DeliverLock(at) => self.deliver_lock(*at),
@@ -229,7 +248,10 @@ impl World {
             Action::LoseLook(at, id) => self.processes[*at].observed(id, None),
             Action::Event(at) => self.processes[*at].watched(),
             Action::Claim(at) => self.processes[*at].claim(),
-            Action::Release(at) => self.processes[*at].give_up(),
+            Action::Release(at) => {
+                self.left.releases -= 1;
+                self.processes[*at].give_up();
+            }
             Action::Cancel(at) => {
                 self.left.cancels -= 1;
                 self.processes[*at].give_up();
@@ -265,9 +287,9 @@ impl World {
         }
     }
 
-    /// How many processes that were in time are late from now on if time passes.
+    /// How many processes are late, or their events are, if time passes now.
     fn delays(&self) -> u8 {
-        self.processes.iter().map(|process| u8::from(!process.late && process.has_due())).sum()
+        self.processes.iter().map(|process| u8::from(process.is_late())).sum()
     }
 
     fn may_store(&self, zombie: &Zombie) -> bool {
@@ -327,7 +349,7 @@ impl World {
         if let SessionAnswer::Written(stored) = &answer {
             self.check_session(before.as_deref(), write, owner);
             if owner && write.base.is_none() {
-                self.created.insert(write.id.clone());
+                self.created.insert(write.id.clone(), Arc::clone(&stored.version.uid));
             }
             if stored.record.is_over() {
                 self.over.insert(write.id.clone());
@@ -373,9 +395,7 @@ impl World {
     fn settle(&mut self) {
         for at in 0..2 {
             self.zombies.append(&mut self.processes[at].abandoned);
-            for (nonce, token) in std::mem::take(&mut self.processes[at].begun) {
-                self.check_begin(nonce, token);
-            }
+            self.check_begun(at);
             // A heartbeat that was overtaken matters only if it was stored, or still may be.
             let beats = std::mem::take(&mut self.processes[at].beats);
             self.processes[at].beats = beats
