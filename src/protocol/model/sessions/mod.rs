@@ -1,5 +1,37 @@
-//! A model checker that drives the machines of sessions.
+//! A model checker that drives the machines of sessions that ship: of two processes, each with its heartbeat, its
+//! observers of other sessions, and its machine of one lock.
+//!
+//! ```text
+//!   bounds ──▶ Model ──action──▶ world ──input──▶ two processes ──request──▶ store: one lock, the sessions
+//!                                  └── rules: check each tenure that begins and each write that is stored
+//! ```
+//!
+//! As in the model of the first protocol, each event that is possible in a state is tried. The number of each kind of
+//! mishap is bounded ([`Mishaps`]); time, heartbeats and polls are not. What makes that finite:
+//!
+//! - Two states that differ only in when they are, or in how many writes came before, are one ([`canonical`]).
+//! - Time passes in ticks. A ttl is two ticks on the faster clock, and a hold is two ticks on the slower one, so the clocks
+//!   run apart by ten to nine, all that the hold allows. Pauses of a few seconds pass within a tick, because the ttl is a
+//!   day.
+//! - A process that runs does all that is due, and gets its answers and events, before time passes. Otherwise it is
+//!   stopped, for any time, or its events are late by a tick: a mishap.
+//! - A heartbeat, a read of the lock, and a request of an observer are sent, stored and answered in one step, unless they
+//!   are slow: a mishap, after which they may reach the store and be answered at any later time, or never. Writes of the
+//!   lock are always sent, stored and answered in steps of their own.
+//! - A write whose sender has stopped to wait for it may be stored at any later time, as long as its base is the present
+//!   version. The watch reports changes in order, and late.
+//!
+//! After each quiet state, the lock must come to rest ([`rest`]): that is how the model checks what must happen in the
+//! end.
+//!
+//! # Not covered
+//!
+//! Three processes; several locks; slots and shared locks; single tries; foreign holders; payloads of candidates; the end
+//! of a session by its owner; watches that miss an event, and the lists that make up for it; stale reads; the collection
+//! of old sessions; copies of a process. What the task of a session does around the machines is a copy ([`process`],
+//! `locks`), and the copy is compared with the task by eye only. The simulation of the whole library runs the task.
 
+mod actions;
 mod canonical;
 mod locks;
 mod process;
@@ -10,10 +42,7 @@ mod world;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use self::{
-    rules::Violation,
-    world::{Action, World},
-};
+use self::{actions::Action, rules::Violation, world::World};
 use crate::protocol::queue::claim::Mode;
 
 /// A ttl on the faster clock, and a hold on the slower one, in ticks.
@@ -21,7 +50,7 @@ const TTL_TICKS: u32 = 2;
 
 /// The size of the model.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+struct Bounds {
     /// How many claims the callers of each process make.
     claims: [u8; 2],
     modes: [Mode; 2],
@@ -34,7 +63,7 @@ pub(super) struct Bounds {
     watched: bool,
 }
 
-/// How many mishaps of each kind occur.
+/// How many events of each kind occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Mishaps {
     /// A process is stopped, or its requests or events take longer than a tick.
@@ -75,11 +104,36 @@ const SMALL: Bounds = Bounds {
 /// The first process holds the lock, and nothing happens to it.
 const HELD: Bounds = Bounds { sessions: 0, mishaps: Mishaps::NONE, held: true, ..SMALL };
 
-/// For `make model`.
-const FULL: [Bounds; 1] = [SMALL];
+/// A request is lost, and the lock is deleted by hand.
+const LOST_AND_DELETED: Bounds = Bounds {
+    mishaps: Mishaps { lost: 1, lock_deletions: 1, ..Mishaps::NONE },
+    held: false,
+    ..HELD
+};
 
-/// From few states to many. A mistake that breaks a rule breaks it within one of these.
-pub(super) const NARROW: [Bounds; 9] = [
+/// A request is lost, and a process is stopped or its events are late.
+const LATE_AND_LOST: Bounds =
+    Bounds { mishaps: Mishaps { late: 1, lost: 1, ..Mishaps::NONE }, ..HELD };
+
+/// For `make model`: crashes and deletions of sessions; lost requests, with and without watches; deletions of the lock;
+/// processes that are stopped; and a second claim of the first process.
+const FULL: [Bounds; 7] = [
+    Bounds { mishaps: Mishaps { releases: 2, crashes: 1, ..Mishaps::NONE }, ..SMALL },
+    Bounds {
+        mishaps: Mishaps { crashes: 1, session_deletions: 1, ..Mishaps::NONE },
+        held: true,
+        ..SMALL
+    },
+    Bounds { mishaps: Mishaps { lost: 1, ..Mishaps::NONE }, ..HELD },
+    Bounds { mishaps: Mishaps { lost: 1, cancels: 1, ..Mishaps::NONE }, watched: false, ..HELD },
+    LOST_AND_DELETED,
+    LATE_AND_LOST,
+    Bounds { claims: [2, 1], mishaps: Mishaps { releases: 2, ..Mishaps::NONE }, ..HELD },
+];
+
+/// From few states to many. A mistake that breaks a rule breaks it within one of these, or within the last two of
+/// [`first_broken_rules`].
+const NARROW: [Bounds; 7] = [
     HELD,
     Bounds {
         claims: [0, 1],
@@ -98,8 +152,6 @@ pub(super) const NARROW: [Bounds; 9] = [
         mishaps: Mishaps { crashes: 1, ..Mishaps::NONE },
         ..HELD
     },
-    Bounds { mishaps: Mishaps { lock_deletions: 1, ..Mishaps::NONE }, held: false, ..HELD },
-    Bounds { mishaps: Mishaps { late: 1, lost: 1, ..Mishaps::NONE }, ..HELD },
 ];
 
 const ONE_HOLDER: &str = "at most one process holds the lock, unless the lock was deleted";
@@ -159,8 +211,19 @@ const RULES: [(&str, &str); 7] = [
     ("session-rest", REST),
 ];
 
-/// The rules that the first bad state within `bounds` breaks.
-pub(super) fn broken_rules(bounds: Bounds) -> Vec<&'static str> {
+/// The rules that the first bad state breaks, within the first bounds that have one. The last two bounds have a million
+/// states, so only `make model` visits all of them.
+pub(super) fn first_broken_rules() -> Vec<&'static str> {
+    let bounds = NARROW.into_iter().chain([LOST_AND_DELETED, LATE_AND_LOST]);
+    bounds.map(broken_rules).find(|rules| !rules.is_empty()).unwrap_or_default()
+}
+
+/// The same, within bounds of which all states are visited in seconds.
+pub(super) fn narrow_broken_rules() -> Vec<&'static str> {
+    NARROW.into_iter().map(broken_rules).find(|rules| !rules.is_empty()).unwrap_or_default()
+}
+
+fn broken_rules(bounds: Bounds) -> Vec<&'static str> {
     let checker = bounds.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let broken = |(_, rule): &&(&str, &'static str)| checker.discovery(rule).is_some();
     RULES.iter().filter(broken).map(|(name, _)| *name).collect()
@@ -168,55 +231,13 @@ pub(super) fn broken_rules(bounds: Bounds) -> Vec<&'static str> {
 
 /// Visits every state within `bounds`.
 fn check_all_states(bounds: Bounds) {
-    let begun = std::time::Instant::now();
-    let checker = bounds.checker().threads(2).spawn_bfs();
-    if let Ok(path) = std::env::var("NARROW") {
-        for (i, b) in NARROW.into_iter().enumerate() {
-            if path.split(',').any(|n| n == i.to_string()) {
-                let t = std::time::Instant::now();
-                let c = b.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-                eprintln!(
-                    "narrow {i}: {:?} states {} {} {:?}",
-                    RULES
-                        .iter()
-                        .filter(|r| c.discovery(r.1).is_some())
-                        .map(|r| r.0)
-                        .collect::<Vec<_>>(),
-                    c.state_count(),
-                    c.unique_state_count(),
-                    t.elapsed()
-                );
-            }
-        }
-        return;
-    }
-    if let Ok(path) = std::env::var("PATH_OF") {
-        let c = bounds
-            .checker()
-            .finish_when(stateright::HasDiscoveries::AnyFailures)
-            .spawn_bfs()
-            .join();
-        for (n, p) in c.discoveries() {
-            eprintln!("{n}");
-            for (_, a) in p.clone().into_vec() {
-                eprintln!("  {a:?}");
-            }
-            let st = p.into_states();
-            for s in st.iter().rev().take(path.parse().unwrap()).rev() {
-                eprintln!("{:#?}", s);
-            }
-        }
-        return;
-    }
-    let checker = checker.join();
+    let checker = bounds.checker().threads(2).spawn_bfs().join();
     let (all, different, depth) =
         (checker.state_count(), checker.unique_state_count(), checker.max_depth());
-    eprintln!(
-        "{all} states, {different} different, up to {depth} actions deep, {:?}: {bounds:?}",
-        begun.elapsed()
-    );
+    eprintln!("{all} states, {different} different, up to {depth} actions deep: {bounds:?}");
     assert!(checker.is_done());
     checker.assert_properties();
+    assert!(different > 30_000, "only {different} states were visited");
 }
 
 #[test]
@@ -224,25 +245,11 @@ fn no_interleaving_violates_a_rule() {
     check_all_states(SMALL);
 }
 
+/// `make model`.
 #[test]
-#[ignore = "x"]
-fn trial() {
-    let n =
-        |name: &str, default: u8| std::env::var(name).ok().map_or(default, |v| v.parse().unwrap());
-    check_all_states(Bounds {
-        claims: [n("C0", 1), n("C1", 1)],
-        sessions: n("SE", 1),
-        mishaps: Mishaps {
-            late: n("LA", 0),
-            lost: n("LO", 0),
-            releases: n("RE", 2),
-            cancels: n("CA", 0),
-            crashes: n("CR", 0),
-            lock_deletions: n("DL", 0),
-            session_deletions: n("DS", 0),
-        },
-        held: n("HE", 0) == 1,
-        watched: n("WA", 1) == 1,
-        ..SMALL
-    });
+#[ignore = "needs an optimised build: `make model`"]
+fn no_interleaving_violates_a_rule_within_larger_bounds() {
+    for bounds in FULL {
+        check_all_states(bounds);
+    }
 }

@@ -6,8 +6,9 @@
 
 use super::{
     Mishaps, TTL_TICKS,
+    actions::Action,
     process::{Caller, Process},
-    world::{Action, World},
+    world::World,
 };
 use crate::protocol::queue::claim::Claim;
 
