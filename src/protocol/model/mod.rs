@@ -27,6 +27,7 @@
 mod mutation;
 mod requests;
 mod rules;
+mod sessions;
 mod world;
 
 use stateright::{Checker, Model, Property};

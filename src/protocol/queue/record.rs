@@ -105,7 +105,7 @@ pub(crate) enum Condition {
 }
 
 /// A conditional write: an update of `base`, or a create if `base` is `None`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LockWrite {
     pub(crate) base: Option<Arc<StoredLock>>,
     pub(crate) condition: Condition,
@@ -127,7 +127,7 @@ impl LockWrite {
 
 /// Adds claims behind the queue of exactly this object in this epoch, whatever else is written meanwhile. Adding a claim
 /// that is there already changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Join {
     pub(crate) base: Arc<StoredLock>,
     pub(crate) epoch: u64,

@@ -20,7 +20,7 @@ use crate::util::clock::Moment;
 const PAUSES: u32 = 60;
 
 /// The durations of a session. All follow from its time to live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pace {
     /// How long one renewal is trusted: nine tenths of the time to live. The rest is the margin for clocks that run at
     /// different rates.
@@ -52,7 +52,7 @@ pub(crate) enum Beat {
     Lost,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Creating,
     Alive,
@@ -61,7 +61,7 @@ enum Phase {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Heartbeat {
     id: SessionId,
     identity: Arc<str>,

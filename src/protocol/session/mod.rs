@@ -131,7 +131,7 @@ impl SessionRecord {
 }
 
 /// What a request about a session returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SessionAnswer {
     /// A read, and what it found.
     Found(Option<Arc<Stored<SessionRecord>>>),

@@ -26,7 +26,7 @@ pub(crate) enum Look {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Observer {
     id: SessionId,
     /// The newest version, and when the answer that showed it first arrived.

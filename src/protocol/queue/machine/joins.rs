@@ -15,7 +15,7 @@ use crate::protocol::{
 };
 
 /// What the machine knows of joins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Joins {
     /// The record has another turn than the one that is known: a join shows it as well as a read does.
     pub(super) turned: bool,

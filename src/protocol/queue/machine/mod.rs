@@ -51,7 +51,7 @@ const MANY: u32 = 64;
 /// So many places at the head of the queue read the record often, because they follow soon.
 const NEAR: usize = 8;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Known {
     /// Nothing, or only that the content changed.
     Nothing,
@@ -59,13 +59,13 @@ enum Known {
     Present(Arc<StoredLock>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Waiting,
     Held { token: NonZeroU64 },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     nonce: Nonce,
     mode: Mode,
@@ -81,7 +81,7 @@ struct Wanted {
     candidate: Option<Arc<Candidate>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Flight {
     Read {
         mark: u64,
@@ -97,7 +97,7 @@ enum Flight {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LockMachine {
     me: SessionId,
     known: Known,

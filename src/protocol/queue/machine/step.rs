@@ -28,7 +28,7 @@ pub(crate) enum Step {
 }
 
 /// What became of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Event {
     Granted {
         nonce: Nonce,
@@ -56,7 +56,7 @@ pub(crate) enum Event {
 }
 
 /// A request that failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Failure {
     /// The backend refused it, so nothing was stored, and only a person can change that.
     pub(crate) refused: bool,
@@ -65,7 +65,7 @@ pub(crate) struct Failure {
 }
 
 /// The outcome of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     Stored(Arc<StoredLock>),
     Conflict,
@@ -74,7 +74,7 @@ pub(crate) enum Outcome {
 }
 
 /// Another session that a claim waits for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Interest {
     pub(crate) session: SessionId,
     /// How often to read it.

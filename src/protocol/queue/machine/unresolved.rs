@@ -8,7 +8,7 @@ use crate::protocol::{
 };
 
 /// A request that may be stored, or may have been.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Unresolved {
     pub(super) basis: Basis,
     /// The claims of this session that it would add.
@@ -16,7 +16,7 @@ pub(super) struct Unresolved {
 }
 
 /// What a request is conditional on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Basis {
     Absent,
     Version(u64),

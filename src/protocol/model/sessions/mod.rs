@@ -1,0 +1,255 @@
+//! A model checker that drives the machines of sessions that ship: of two processes, each with its heartbeat, its
+//! observers of other sessions, and its machine of one lock.
+//!
+//! ```text
+//!   bounds ──▶ Model ──action──▶ world ──input──▶ two processes ──request──▶ store: one lock, the sessions
+//!                                  └── rules: check each tenure that begins and each write that is stored
+//! ```
+//!
+//! As in the model of the first protocol, each event that is possible in a state is tried. The number of each kind of
+//! mishap is bounded ([`Mishaps`]); time, heartbeats and polls are not. What makes that finite:
+//!
+//! - Two states that differ only in when they are, or in how many writes came before, are one ([`canonical`]).
+//! - Time passes in ticks. A ttl is two ticks on the faster clock, and a hold is two ticks on the slower one, so the clocks
+//!   run apart by ten to nine, all that the hold allows. Pauses of a few seconds pass within a tick, because the ttl is a
+//!   day.
+//! - A process that runs does all that is due, and gets its answers and events, before time passes. Otherwise it is
+//!   stopped, for any time, or its events are late by a tick: a mishap.
+//! - A heartbeat, a read of the lock, and a request of an observer are sent, stored and answered in one step, unless they
+//!   are slow: a mishap, after which they may reach the store and be answered at any later time, or never. Writes of the
+//!   lock are always sent, stored and answered in steps of their own.
+//! - A write whose sender has stopped to wait for it may be stored at any later time, as long as its base is the present
+//!   version. The watch reports changes in order, and late.
+//!
+//! After each quiet state, the lock must come to rest ([`rest`]): that is how the model checks what must happen in the
+//! end.
+//!
+//! # Not covered
+//!
+//! Three processes; several locks; slots and shared locks; single tries; foreign holders; payloads of candidates; the end
+//! of a session by its owner; watches that miss an event, and the lists that make up for it; stale reads; the collection
+//! of old sessions; copies of a process. What the task of a session does around the machines is a copy ([`process`],
+//! `locks`), and the copy is compared with the task by eye only. The simulation of the whole library runs the task.
+
+mod actions;
+mod canonical;
+mod locks;
+mod process;
+mod rest;
+mod rules;
+mod store;
+mod world;
+
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use self::{actions::Action, rules::Violation, world::World};
+use crate::protocol::queue::claim::Mode;
+
+/// A ttl on the faster clock, and a hold on the slower one, in ticks.
+const TTL_TICKS: u32 = 2;
+
+/// The size of the model.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// How many claims the callers of each process make.
+    claims: [u8; 2],
+    modes: [Mode; 2],
+    /// How many more sessions each process begins after the loss of one.
+    sessions: u8,
+    mishaps: Mishaps,
+    /// The first process holds the lock, and the second one waits for it, when the model begins.
+    held: bool,
+    /// Whether watches report what is stored.
+    watched: bool,
+}
+
+/// How many events of each kind occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Mishaps {
+    /// A process is stopped, or its requests or events take longer than a tick.
+    late: u8,
+    /// A request is slow, or has no answer. A write may be stored at any later time.
+    lost: u8,
+    /// A holder releases the lock.
+    releases: u8,
+    /// A caller that waits gives up.
+    cancels: u8,
+    crashes: u8,
+    lock_deletions: u8,
+    session_deletions: u8,
+}
+
+impl Mishaps {
+    const NONE: Self = Self {
+        late: 0,
+        lost: 0,
+        releases: 0,
+        cancels: 0,
+        crashes: 0,
+        lock_deletions: 0,
+        session_deletions: 0,
+    };
+}
+
+/// For every test run: two holders, one after the other, and a caller that gives up.
+const SMALL: Bounds = Bounds {
+    claims: [1, 1],
+    modes: [Mode::Exclusive, Mode::Exclusive],
+    sessions: 1,
+    mishaps: Mishaps { releases: 2, cancels: 1, ..Mishaps::NONE },
+    held: false,
+    watched: true,
+};
+
+/// The first process holds the lock, and nothing happens to it.
+const HELD: Bounds = Bounds { sessions: 0, mishaps: Mishaps::NONE, held: true, ..SMALL };
+
+/// A request is lost, and the lock is deleted by hand.
+const LOST_AND_DELETED: Bounds = Bounds {
+    mishaps: Mishaps { lost: 1, lock_deletions: 1, ..Mishaps::NONE },
+    held: false,
+    ..HELD
+};
+
+/// A request is lost, and a process is stopped or its events are late.
+const LATE_AND_LOST: Bounds =
+    Bounds { mishaps: Mishaps { late: 1, lost: 1, ..Mishaps::NONE }, ..HELD };
+
+/// For `make model`: crashes and deletions of sessions; lost requests, with and without watches; deletions of the lock;
+/// processes that are stopped; and a second claim of the first process.
+const FULL: [Bounds; 7] = [
+    Bounds { mishaps: Mishaps { releases: 2, crashes: 1, ..Mishaps::NONE }, ..SMALL },
+    Bounds {
+        mishaps: Mishaps { crashes: 1, session_deletions: 1, ..Mishaps::NONE },
+        held: true,
+        ..SMALL
+    },
+    Bounds { mishaps: Mishaps { lost: 1, ..Mishaps::NONE }, ..HELD },
+    Bounds { mishaps: Mishaps { lost: 1, cancels: 1, ..Mishaps::NONE }, watched: false, ..HELD },
+    LOST_AND_DELETED,
+    LATE_AND_LOST,
+    Bounds { claims: [2, 1], mishaps: Mishaps { releases: 2, ..Mishaps::NONE }, ..HELD },
+];
+
+/// From few states to many. A mistake that breaks a rule breaks it within one of these, or within the last two of
+/// [`first_broken_rules`].
+const NARROW: [Bounds; 7] = [
+    HELD,
+    Bounds {
+        claims: [0, 1],
+        mishaps: Mishaps { lost: 1, cancels: 1, ..Mishaps::NONE },
+        held: false,
+        watched: false,
+        ..HELD
+    },
+    SMALL,
+    Bounds { mishaps: Mishaps { session_deletions: 1, ..Mishaps::NONE }, ..HELD },
+    Bounds { mishaps: Mishaps { late: 1, ..Mishaps::NONE }, ..HELD },
+    Bounds { claims: [2, 1], mishaps: Mishaps { releases: 2, ..Mishaps::NONE }, ..HELD },
+    Bounds {
+        claims: [2, 1],
+        sessions: 1,
+        mishaps: Mishaps { crashes: 1, ..Mishaps::NONE },
+        ..HELD
+    },
+];
+
+const ONE_HOLDER: &str = "at most one process holds the lock, unless the lock was deleted";
+const IN_RECORD: &str = "a process that holds the lock is a holder in the record";
+const TOKENS: &str = "tokens grow in the order of the grants";
+const ORDER: &str = "the queue keeps its order, and only an ended session is passed over";
+const ENDED: &str = "no session is ended while its owner counts on it";
+const REVIVED: &str = "a session that is over is never written again by its owner";
+const REST: &str = "each caller is granted the lock, and nothing is left behind";
+
+impl Model for Bounds {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.enabled_actions(actions);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        next.act(&action);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        fn is(violation: Violation, world: &World) -> bool {
+            world.violation == Some(violation)
+        }
+        vec![
+            Property::always(ONE_HOLDER, |_, world: &World| {
+                world.deleted || !world.has_two_holders()
+            }),
+            Property::always(IN_RECORD, |_, world: &World| {
+                world.deleted || world.believers_are_holders()
+            }),
+            Property::always(TOKENS, |_, world| !is(Violation::Token, world)),
+            Property::always(ORDER, |_, world| !is(Violation::Order, world)),
+            Property::always(ENDED, |_, world| !is(Violation::Ended, world)),
+            Property::always(REVIVED, |_, world| !is(Violation::Revived, world)),
+            Property::always(REST, |_, world: &World| !world.is_quiet() || world.comes_to_rest()),
+        ]
+    }
+}
+
+/// The rules, by the names that the patches in `tests/mutations` use.
+const RULES: [(&str, &str); 7] = [
+    ("session-one-holder", ONE_HOLDER),
+    ("session-in-record", IN_RECORD),
+    ("session-tokens", TOKENS),
+    ("session-order", ORDER),
+    ("session-ended", ENDED),
+    ("session-revived", REVIVED),
+    ("session-rest", REST),
+];
+
+/// The rules that the first bad state breaks, within the first bounds that have one. The last two bounds have a million
+/// states, so only `make model` visits all of them.
+pub(super) fn first_broken_rules() -> Vec<&'static str> {
+    let bounds = NARROW.into_iter().chain([LOST_AND_DELETED, LATE_AND_LOST]);
+    bounds.map(broken_rules).find(|rules| !rules.is_empty()).unwrap_or_default()
+}
+
+/// The same, within bounds of which all states are visited in seconds.
+pub(super) fn narrow_broken_rules() -> Vec<&'static str> {
+    NARROW.into_iter().map(broken_rules).find(|rules| !rules.is_empty()).unwrap_or_default()
+}
+
+fn broken_rules(bounds: Bounds) -> Vec<&'static str> {
+    let checker = bounds.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let broken = |(_, rule): &&(&str, &'static str)| checker.discovery(rule).is_some();
+    RULES.iter().filter(broken).map(|(name, _)| *name).collect()
+}
+
+/// Visits every state within `bounds`.
+fn check_all_states(bounds: Bounds) {
+    let checker = bounds.checker().threads(2).spawn_bfs().join();
+    let (all, different, depth) =
+        (checker.state_count(), checker.unique_state_count(), checker.max_depth());
+    eprintln!("{all} states, {different} different, up to {depth} actions deep: {bounds:?}");
+    assert!(checker.is_done());
+    checker.assert_properties();
+    assert!(different > 30_000, "only {different} states were visited");
+}
+
+#[test]
+fn no_interleaving_violates_a_rule() {
+    check_all_states(SMALL);
+}
+
+/// `make model`.
+#[test]
+#[ignore = "needs an optimised build: `make model`"]
+fn no_interleaving_violates_a_rule_within_larger_bounds() {
+    for bounds in FULL {
+        check_all_states(bounds);
+    }
+}
