@@ -59,7 +59,7 @@ pub(super) struct Fleet {
 impl Fleet {
     /// No processes, in new namespaces.
     pub(super) async fn new(bench: &Bench, namespaces: usize) -> Self {
-        let rule = Rule::leases(&["create", "get", "list", "watch", "update", "delete"]);
+        let rule = Rule::leases(&["create", "get", "list", "watch", "update", "patch", "delete"]);
         let mut names = Vec::new();
         for _ in 0..namespaces {
             let namespace = bench.plane.namespace().await;
