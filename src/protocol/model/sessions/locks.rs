@@ -3,7 +3,7 @@
 use super::{
     canonical::NONCES,
     process::{Caller, HeldEvent, LockAnswer, Observed, Process, SessionRequest},
-    store::{SessionWrite, Zombie},
+    store::{LockChange, SessionWrite, Zombie},
 };
 use crate::{
     protocol::{
@@ -86,8 +86,8 @@ impl Process {
             self.deliver();
             let request = match step {
                 Step::Read => Some(None),
-                Step::Write(write) => Some(Some(write)),
-                Step::Join(_) => unreachable!("the store states no turn"),
+                Step::Write(write) => Some(Some(LockChange::Write(write))),
+                Step::Join(join) => Some(Some(LockChange::Join(join))),
                 Step::Sleep(until) => {
                     self.drive_at = until;
                     None

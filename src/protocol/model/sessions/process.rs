@@ -13,14 +13,14 @@ use std::{
 
 use super::{
     canonical::Canonical,
-    store::{SessionWrite, Zombie},
+    store::{LockChange, SessionWrite, Zombie},
 };
 use crate::{
     protocol::{
         queue::{
             claim::Mode,
             machine::{Interest, LockMachine, Outcome},
-            record::{LockWrite, StoredLock},
+            record::StoredLock,
         },
         record::Nonce,
         session::{
@@ -75,7 +75,7 @@ pub(super) struct Observed {
 }
 
 /// The request of the lock's machine: `None` is a read.
-pub(super) type LockRequest = Option<LockWrite>;
+pub(super) type LockRequest = Option<LockChange>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum LockAnswer {

@@ -62,7 +62,7 @@ impl World {
         self.processes.iter().filter(|process| !process.stopped).all(|process| {
             let is_own = |claim: &Claim| claim.session == *process.heartbeat.id();
             let left = line.is_some_and(|line| {
-                line.holders.iter().map(|holder| &holder.claim).chain(&line.queue).any(is_own)
+                line.holders.iter().map(|holder| &holder.claim).chain(line.waiting()).any(is_own)
             });
             process.caller == Caller::Absent && !left
         })

@@ -108,7 +108,7 @@ impl World {
         let claims = |stored: &StoredLock| -> Vec<Claim> {
             let line = &stored.record.line;
             let holders = line.holders.iter().map(|holder| holder.claim.clone());
-            holders.chain(line.queue.iter().cloned()).collect()
+            holders.chain(line.waiting().cloned()).collect()
         };
         let (old, new) = (before.map(claims).unwrap_or_default(), claims(after));
         let may_remove =

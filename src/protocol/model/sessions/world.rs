@@ -13,14 +13,11 @@ use super::{
     canonical::{Canonical, MOMENTS},
     process::{HeldEvent, LockAnswer, Process, SessionRequest, TTL},
     rules::{Grant, Violation},
-    store::{SessionWrite, Store, StoredSession, Zombie},
+    store::{LockChange, SessionWrite, Store, StoredSession, Zombie},
 };
 use crate::{
     protocol::{
-        queue::{
-            machine::Outcome,
-            record::{LockWrite, StoredLock},
-        },
+        queue::{machine::Outcome, record::StoredLock},
         session::{SessionAnswer, SessionId},
     },
     util::clock::Moment,
@@ -241,7 +238,7 @@ impl World {
         answer
     }
 
-    fn store_lock(&mut self, writer: &SessionId, write: &LockWrite) -> Outcome {
+    fn store_lock(&mut self, writer: &SessionId, write: &LockChange) -> Outcome {
         let before = self.store.lock.clone();
         let outcome = self.store.write_lock(write);
         if let Outcome::Stored(stored) = &outcome
@@ -299,7 +296,7 @@ impl World {
         for zombie in zombies {
             // A create is possible after a deletion.
             let later = match &zombie {
-                Zombie::Lock(_, write) => write.base.is_none() && self.left.lock_deletions > 0,
+                Zombie::Lock(_, change) => change.creates() && self.left.lock_deletions > 0,
                 Zombie::Session(write, _) => {
                     write.base.is_none() && self.left.session_deletions > 0
                 }
