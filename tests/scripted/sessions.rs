@@ -1,7 +1,7 @@
 //! Sessions: answers, lists and edits that a real server does not show on demand.
 
 use leasehold::{Session, SessionOptions};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::prelude::*;
 
@@ -145,7 +145,8 @@ async fn a_session_that_a_copy_of_its_process_has_renewed_is_lost_at_its_next_he
         let mark = lease["spec"]["leaseTransitions"].as_i64().expect("a number");
         lease["spec"]["leaseTransitions"] = (mark ^ 1).into();
     });
-    let (lost_at, loss) = end_of(&cluster, &held).await;
+    let end = timeout(TTL * 4, end_of(&cluster, &held)).await;
+    let (lost_at, loss) = end.expect("the session is lost");
 
     assert_eq!(loss, Loss::Session);
     assert!(lost_at < secs(11), "{lost_at:?}");
