@@ -47,7 +47,7 @@ impl Timeline {
 
     /// Prints an event of `actor`.
     pub(crate) fn say(&self, actor: &str, what: impl std::fmt::Display) {
-        println!("{:>8.3}  {actor:<8}{what}", self.now().as_secs_f64());
+        print_line!("{:>8.3}  {actor:<8}{what}", self.now().as_secs_f64());
     }
 
     /// Prints that `actor` got `tenure`, and records it.
@@ -79,25 +79,29 @@ impl Timeline {
     pub(crate) fn summary(&self) -> Outcome {
         let mut spans = self.spans().clone();
         spans.sort_by(|a, b| (&a.name, a.from).cmp(&(&b.name, b.from)));
-        println!(
+        print_line!(
             "{:<12}{:<9}{:>5}  {:>7} {:>7}  ended",
-            "name", "holder", "token", "from", "until"
+            "name",
+            "holder",
+            "token",
+            "from",
+            "until"
         );
         for Span { name, actor, token, from, until, end } in &spans {
             let (from, until) = (from.as_secs_f64(), until.ok_or("a tenure has no end")?);
             let until = until.as_secs_f64();
-            println!("{name:<12}{actor:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}");
+            print_line!("{name:<12}{actor:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}");
         }
         let pairs: Vec<_> = spans.windows(2).filter(|pair| pair[0].name == pair[1].name).collect();
         let growing = pairs.iter().filter(|pair| pair[0].token < pair[1].token).count();
         let apart = pairs.iter().filter(|pair| pair[0].until <= Some(pair[1].from)).count();
         let takeovers = pairs.len();
-        println!(
+        print_line!(
             "\n{} tenures, {takeovers} of them after another tenure of the same name:",
             spans.len()
         );
-        println!("  larger token than the tenure before:         {growing} of {takeovers}");
-        println!("  began after the tenure before had ended:     {apart} of {takeovers}");
+        print_line!("  larger token than the tenure before:         {growing} of {takeovers}");
+        print_line!("  began after the tenure before had ended:     {apart} of {takeovers}");
         expect(takeovers > 0, "there must be takeovers")?;
         expect(growing == takeovers, "tokens must grow")?;
         expect(apart == takeovers, "two processes must not hold a lock at the same time")
@@ -110,13 +114,13 @@ impl Timeline {
 
 /// Prints the title of a scene.
 pub(crate) fn scene(title: &str) {
-    println!("\n{title}\n");
+    print_line!("\n{title}\n");
 }
 
 /// Prints an explanation.
 pub(crate) fn note(text: impl AsRef<str>) {
     for line in text.as_ref().lines() {
-        println!("{:>10}| {line}", "");
+        print_line!("{:>10}| {line}", "");
     }
 }
 
