@@ -143,8 +143,8 @@ impl Guard {
         self.0.kept.store(true, Ordering::Release);
         let again = Some(Again::Claim(number, answer));
         let sent = contender.send(Release { again, ..Release::of(self.id()) });
+        // The session ends the tenure before it sends the release. If the tenure was lost meanwhile, it says so.
         let tenure = self.tenure();
-        tenure.end(Loss::Released);
         drop(self);
         let closed = || Error::Closed { name: tenure.name().into() };
         if sent.is_err() {
@@ -155,7 +155,7 @@ impl Guard {
         pending.number = None;
         match answer {
             Ok(answer) => answer,
-            Err(_) if tenure.why() == Loss::Released => Err(closed()),
+            Err(_) if matches!(tenure.why(), Loss::Released | Loss::Abandoned) => Err(closed()),
             Err(_) => Err(tenure.check().err().unwrap_or_else(closed)),
         }
     }

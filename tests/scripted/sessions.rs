@@ -81,6 +81,30 @@ async fn a_session_that_ends_releases_its_locks_first_and_those_that_others_want
     assert!(next.await.unwrap().is_held());
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_the_verb_patch_all_waits_of_a_session_go_on() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let names = ["one", "two", "three"];
+    let mut held = Vec::new();
+    for name in names {
+        // The first write after a create replaces the record.
+        drop(lock(&a, name).await);
+        held.push(lock(&a, name).await);
+    }
+    cluster.deny(&["patch"]);
+
+    let waits: Vec<_> = names.into_iter().map(|name| waiting(&b, name)).collect();
+    sleep(secs(1)).await;
+    assert_eq!(cluster.count(|request| request.by == "b" && request.verb == "patch"), 3);
+    for guard in held {
+        guard.release().await.expect("a release that replaces the record");
+    }
+    for next in waits {
+        assert!(next.await.expect("no wait is refused").is_held());
+    }
+}
+
 /// The renewal is stored, and answered when its session was deleted and the next one has begun.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_the_heartbeat_of_an_earlier_session_changes_nothing() {

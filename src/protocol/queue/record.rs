@@ -69,16 +69,16 @@ impl LockRecord {
         let unreadable = matches!(parsed, Some(None));
         let turn = turn.filter(|_| !unreadable);
         let mut line = parsed.flatten().unwrap_or_default();
+        let agrees = line.holder().map(SessionId::as_str) == holder && !unreadable;
+        if !agrees {
+            line.holders.clear();
+        }
         // A claim is in one place.
         let (copies, joined) =
             joined.into_iter().partition(|claim| line.has(&claim.session, claim.nonce));
         line.joined = joined;
-        let named = line.holder().map(SessionId::as_str);
-        if named == holder && !unreadable {
-            return Self { line, foreign: None, copies, turn };
-        }
-        line.holders.clear();
-        let foreign = holder.map(|holder| Foreign { holder: holder.into(), lives, spec: spec() });
+        let foreign = holder.filter(|_| !agrees);
+        let foreign = foreign.map(|holder| Foreign { holder: holder.into(), lives, spec: spec() });
         Self { line, foreign, copies, turn }
     }
 

@@ -150,6 +150,7 @@ impl Task {
                 if let Some(lock) = self.locks.get_mut(&lease) {
                     match &result {
                         Err(error) if !error.is_transient() && lock.machine.is_patching() => {
+                            lock.machine.patch_refused();
                             self.refuse_patches(error);
                         }
                         _ => {

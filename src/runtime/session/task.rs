@@ -292,6 +292,7 @@ impl Task {
                 }
                 self.drive(&lease);
             }
+            // Lost just before. A claim that should follow it has no answer, and the tenure says why.
             None => drop(done.map(|done| done.send(Ok(())))),
         }
         self.close_if_unused();

@@ -155,7 +155,13 @@ fn joined(object: &Value) -> Vec<Claim> {
 /// need not end the tracking of field managers.
 fn turn(object: &Value) -> Option<Turn> {
     let metadata = &object["metadata"];
-    let number = |key: &str| metadata["annotations"][key].as_str()?.parse().ok();
+    // As a patch tests it, and no larger than the version, which each write moves.
+    let version = metadata["resourceVersion"].as_str()?.parse().ok()?;
+    let number = |key: &str| {
+        let text = metadata["annotations"][key].as_str()?;
+        let number: u64 = text.parse().ok()?;
+        (number <= version && number.to_string() == text).then_some(number)
+    };
     let turn = Turn { number: number(TURN)?, epoch: number(EPOCH)? };
     let complete = metadata["labels"].is_object() && object["spec"]["holderIdentity"].is_string();
     let repairs = is_tracked(metadata) || metadata["managedFields"] == json!([{}]);

@@ -175,6 +175,11 @@ fn a_record_is_patched_only_if_all_is_there_that_a_patch_tests_and_the_field_man
     ] {
         assert_eq!(without(path), None, "{path}");
     }
+    for text in ["+3", "03", "18446744073709551615", "x"] {
+        let mut object = patchable();
+        object["metadata"]["annotations"]["leasehold.dev/turn"] = text.into();
+        assert_eq!(turn(&object), None, "{text}");
+    }
     let managed = |managers: Value| {
         let mut object = patchable();
         object["metadata"]["managedFields"] = managers;

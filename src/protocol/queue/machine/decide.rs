@@ -314,6 +314,10 @@ impl LockMachine {
         if self.answer_at_once(now, base) {
             return self.send_read();
         }
+        // A claim that was answered leaves the record.
+        if !self.leaving.is_empty() {
+            return self.next(now, random);
+        }
         if !self.claims.iter().any(|claim| !claim.is_held()) {
             return if self.claims.is_empty() && now >= self.curious_until {
                 Step::Idle

@@ -34,8 +34,13 @@ impl Joins {
 
 impl LockMachine {
     /// The backend refuses requests that change parts of a record: each write replaces the whole record.
-    pub(crate) fn refuse_patches(&mut self) {
+    pub(crate) const fn refuse_patches(&mut self) {
         self.joins.refused = true;
+    }
+
+    /// The request under way was such a request, and was refused: nothing of it was stored.
+    pub(crate) fn patch_refused(&mut self) {
+        self.refuse_patches();
         if self.is_patching() {
             self.flight = None;
         }

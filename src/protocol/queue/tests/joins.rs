@@ -247,10 +247,51 @@ fn a_backend_that_refuses_patches_gets_whole_records() {
     let held = line(&[('b', 9)]);
     reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
     join(&mut machine, 0);
-    machine.refuse_patches();
+    machine.patch_refused();
     let sent = write(&mut machine, 1);
     assert_eq!(on_turn(&sent), (Condition::Version, Turn { number: 8, epoch: 1 }));
     assert_eq!(sent.line, line(&[('b', 9), ('a', 1)]));
+}
+
+#[test]
+fn a_refusal_of_another_lock_s_patch_leaves_the_request_under_way() {
+    let mut machine = wanting();
+    let held = line(&[('b', 9)]);
+    reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
+    join(&mut machine, 0);
+    machine.refuse_patches();
+    assert!(machine.is_patching(), "its own answer is to come");
+    let after = joinable(5, &joined(&held, &[('a', 1)]), 7, 1);
+    machine.wrote(at(1), 0, Outcome::Stored(after));
+    assert!(matches!(machine.next(at(1), 0), Step::Sleep(_)), "it waits");
+}
+
+#[test]
+fn a_claim_that_joined_a_lock_in_another_mode_leaves_it_at_once() {
+    let mut machine = wanting();
+    reads(&mut machine, 0, Some(joinable(4, &Line::default(), 7, 1)));
+    write(&mut machine, 0);
+    machine.wrote(at(1), 0, Outcome::Conflict);
+    join(&mut machine, 1);
+    let mut slots = Line::default();
+    slots.enqueue(claim('b', 9, super::slots(4)));
+    slots.promote();
+    let after = joined(&slots, &[('a', 1)]);
+    machine.wrote(at(2), 0, Outcome::Stored(joinable(6, &after, 8, 1)));
+    let sent = write(&mut machine, 2);
+    assert_eq!((&sent.line, sent.taken().count()), (&slots, 1));
+    assert!(matches!(machine.take_events()[..], [Event::Mismatch { .. }]));
+    machine.wrote(at(3), 0, Outcome::Stored(joinable(7, &slots, 9, 1)));
+    assert_eq!(machine.next(at(3), 0), Step::Idle);
+}
+
+#[test]
+fn a_claim_that_joined_is_no_copy_of_a_holder_that_is_void() {
+    let held = line(&[('a', 1)]);
+    let joins = vec![claim('a', 1, Mode::Exclusive)];
+    let spec = || Arc::from("");
+    let found = LockRecord::judge(Some("client-go"), Some(&held.to_text()), joins, None, TTL, spec);
+    assert_eq!((found.line.joined.len(), found.copies.len()), (1, 0));
 }
 
 #[test]
