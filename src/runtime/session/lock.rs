@@ -303,6 +303,15 @@ impl Lock {
         }
     }
 
+    /// The present nonce of the claim that its caller knows as `asked`, if the caller has no guard yet. A guard that was
+    /// handed out is released by its own drop.
+    pub(super) fn waiting(&self, asked: u64) -> Option<u64> {
+        let nonce = self.nonce_of(asked);
+        let waits =
+            matches!(self.callers.get(&nonce), Some(Caller::Waiting(_) | Caller::Granted(..)));
+        waits.then_some(nonce)
+    }
+
     /// Gives up a claim, and reports to `done` once it is gone from the record.
     pub(super) fn give_up(&mut self, nonce: u64, done: Option<oneshot::Sender<Result<()>>>) {
         match self.callers.remove(&nonce) {

@@ -24,7 +24,7 @@ use super::{
     beats::Beats,
     candidacy::Candidate,
     elections::Elections,
-    lock::{Caller, Lock, Terms, Waiting},
+    lock::{Lock, Terms, Waiting},
     observed::Observed,
     requests::{Answer, Sender},
     timers::{Timer, Timers},
@@ -192,19 +192,7 @@ impl Task {
         let now = self.clock.now();
         match command {
             Some(Command::Lock { key, nonce, waiting }) => self.lock(now, &key, nonce, waiting),
-            Some(Command::Cancel { lease, nonce }) => {
-                if let Some(lock) = self.locks.get_mut(&lease) {
-                    let nonce = lock.nonce_of(nonce.0);
-                    // A guard that was handed out is released by its own drop.
-                    if matches!(
-                        lock.callers.get(&nonce),
-                        Some(Caller::Waiting(_) | Caller::Granted(..))
-                    ) {
-                        lock.give_up(nonce, None);
-                        self.drive(&lease);
-                    }
-                }
-            }
+            Some(Command::Cancel { lease, nonce }) => self.cancel(&lease, nonce.0),
             Some(Command::Expire { lease, nonce, waited }) => self.expire(&lease, nonce, waited),
             Some(Command::Unlock { lease, done }) => self.unlock(&lease, done),
             Some(Command::Stand { key, number, candidate }) => self.stand(&key, number, candidate),
@@ -231,10 +219,7 @@ impl Task {
     /// The caller does not wait any longer: says why it waited in vain.
     fn expire(&mut self, lease: &LeaseName, nonce: Nonce, waited: Duration) {
         let Some(lock) = self.locks.get_mut(lease) else { return };
-        let nonce = lock.nonce_of(nonce.0);
-        let Some(Caller::Waiting(_) | Caller::Granted(..)) = lock.callers.get(&nonce) else {
-            return;
-        };
+        let Some(nonce) = lock.waiting(nonce.0) else { return };
         let (name, holder) = (lock.key.name.to_string(), lock.holder());
         let error = lock.error.clone().or_else(|| self.beats.error.clone());
         let error = error.unwrap_or(Error::Timeout { name, holder, waited });
@@ -268,7 +253,11 @@ impl Task {
     fn release(&mut self, release: Release) {
         let Release { tenure, done, again } = release;
         if let Some(Again::Cancel(number)) = again {
-            self.cancel(number);
+            // Its lock is the one whose tenure it followed.
+            let mut locks = self.locks.iter();
+            if let Some((lease, _)) = locks.find(|(_, lock)| lock.waiting(number).is_some()) {
+                self.cancel(&lease.clone(), number);
+            }
         }
         if tenure == NO_TENURE {
             return self.close_if_unused();
@@ -298,18 +287,14 @@ impl Task {
         self.close_if_unused();
     }
 
-    /// The caller of a claim that followed a release has dropped its future.
-    fn cancel(&mut self, number: u64) {
-        let waits = |lock: &Lock| {
-            let caller = lock.callers.get(&lock.nonce_of(number));
-            matches!(caller, Some(Caller::Waiting(_) | Caller::Granted(..)))
-        };
-        let Some((lease, lock)) = self.locks.iter_mut().find(|(_, lock)| waits(lock)) else {
-            return;
-        };
-        let lease = lease.clone();
-        lock.give_up(lock.nonce_of(number), None);
-        self.drive(&lease);
+    /// The caller of this claim has dropped its future.
+    fn cancel(&mut self, lease: &LeaseName, asked: u64) {
+        if let Some(lock) = self.locks.get_mut(lease)
+            && let Some(nonce) = lock.waiting(asked)
+        {
+            lock.give_up(nonce, None);
+            self.drive(lease);
+        }
     }
 
     /// Ends the session when no handle and no guard of it is left.

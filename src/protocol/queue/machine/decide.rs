@@ -61,20 +61,18 @@ impl LockMachine {
             None => line == Line::default(),
         };
         let fence = self.must_fence(base.as_deref());
-        if unchanged
-            && fence.is_none()
-            && let Some(base) = base.as_ref().filter(|_| !joins.is_empty())
-        {
-            return self.send_join(base, joins);
+        if unchanged && fence.is_none() {
+            return match &base {
+                Some(base) if !joins.is_empty() => self.send_join(base, joins),
+                base => self.wait(now, random, base.as_deref()),
+            };
         }
+        // The write takes along what would only join.
         for claim in joins {
             line.enqueue(claim);
         }
         if !foreign_holds {
             line.promote();
-        }
-        if unchanged && fence.is_none() {
-            return self.wait(now, random, base.as_deref());
         }
         if unchanged {
             line.touch();
@@ -219,17 +217,15 @@ impl LockMachine {
         let mut joins = Vec::new();
         // The order of claims is that of the calls.
         for wanted in self.claims.iter().filter(|claim| !claim.is_held()) {
-            let (nonce, mode) = (wanted.nonce, wanted.mode);
-            let claim = Claim { session: self.me.clone(), nonce, mode };
-            if line.first().is_some_and(|first| !first.mode.mixes(mode)) {
+            if line.first().is_some_and(|first| !first.mode.mixes(wanted.mode)) {
                 continue;
             }
-            let mut tried = line.clone();
+            let (claim, mut tried) = (wanted.of(&self.me), line.clone());
             if !tried.enqueue(claim.clone()) {
                 continue;
             }
             promote(&mut tried);
-            let granted = tried.held(&self.me, nonce).is_some();
+            let granted = tried.held(&self.me, wanted.nonce).is_some();
             // A claim that has to wait needs no condition: it changes nothing of what is there.
             let may_join = may_join && wanted.may_join();
             // What was known before the call is probably not true of a lock that many want.

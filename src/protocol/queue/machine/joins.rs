@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Flight, LockMachine, Step, StoredLock,
+    Flight, LockMachine, Step, StoredLock, Wanted,
     unresolved::{Basis, Unresolved},
 };
 use crate::protocol::{
-    queue::{
-        claim::{Claim, Mode},
-        record::Join,
-    },
+    queue::{claim::Claim, record::Join},
     record::Nonce,
 };
 
@@ -58,14 +55,9 @@ impl LockMachine {
         }
         let base = self.record().filter(|found| found.record.turn.is_some()).cloned()?;
         let waiting = self.claims.iter().filter(|claim| !claim.is_held() && claim.may_join());
-        let (session, mixes) = (&self.me, |mode: Mode| {
-            base.record.line.first().is_none_or(|first| first.mode.mixes(mode))
-        });
-        let claims = waiting.filter(|claim| mixes(claim.mode)).map(|claim| {
-            let (nonce, mode) = (claim.nonce, claim.mode);
-            Claim { session: session.clone(), nonce, mode }
-        });
-        let claims: Vec<_> = claims.collect();
+        let first = base.record.line.first();
+        let mixes = |claim: &&Wanted| first.is_none_or(|first| first.mode.mixes(claim.mode));
+        let claims: Vec<_> = waiting.filter(mixes).map(|claim| claim.of(&self.me)).collect();
         (!claims.is_empty()).then(|| self.send_join(&base, claims))
     }
 

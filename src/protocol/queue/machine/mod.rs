@@ -23,7 +23,11 @@ use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
 use self::joins::Joins;
 pub(crate) use self::step::{Event, Failure, Interest, Outcome, Step};
 use self::unresolved::{Basis, Unresolved, note};
-use super::{candidate::Candidate, claim::Mode, record::StoredLock};
+use super::{
+    candidate::Candidate,
+    claim::{Claim, Mode},
+    record::StoredLock,
+};
 use crate::{
     api::error::Loss,
     protocol::{record::Nonce, session::SessionId},
@@ -462,6 +466,12 @@ impl Wanted {
             Phase::Waiting => None,
             Phase::Held { token } => Some(token),
         }
+    }
+
+    /// The claim, as `session` makes it.
+    fn of(&self, session: &SessionId) -> Claim {
+        let (nonce, mode) = (self.nonce, self.mode);
+        Claim { session: session.clone(), nonce, mode }
     }
 
     /// It may be added without a condition. The description of a candidate is part of the line.
