@@ -32,7 +32,7 @@ pub(super) const HELD: &str = "held.leasehold.dev/";
 /// The annotation of a lock with its holders and its queue: see `protocol::queue::line`.
 pub(super) const QUEUE: &str = "leasehold.dev/queue";
 /// The prefix of the annotations with the claims that joined since the last write of the queue.
-pub(super) const JOINED: &str = "queue.leasehold.dev/";
+const JOINED: &str = "queue.leasehold.dev/";
 /// The annotations with the counters of a lock: see `protocol::queue::record::Turn`.
 pub(super) const TURN: &str = "leasehold.dev/turn";
 pub(super) const EPOCH: &str = "leasehold.dev/epoch";
@@ -45,6 +45,11 @@ const MANAGER: &str = "leasehold";
 /// The label of the records that `session` holds.
 pub(super) fn held_label(session: &str) -> String {
     format!("{HELD}{session}")
+}
+
+/// The annotation of a claim that joined since the last write of the queue.
+pub(super) fn joined_annotation(claim: &Claim) -> String {
+    format!("{JOINED}{}", claim.nonce)
 }
 
 /// Decodes the response to a request about a session.
@@ -146,7 +151,7 @@ fn joined(object: &Value) -> Vec<Claim> {
     let joined = annotations.into_iter().flatten().filter(|(key, _)| key.starts_with(JOINED));
     let claims = joined.filter_map(|(key, text)| {
         let claim: Claim = text.as_str()?.parse().ok()?;
-        (key[JOINED.len()..] == claim.nonce.to_string()).then_some(claim)
+        (*key == joined_annotation(&claim)).then_some(claim)
     });
     claims.collect()
 }
@@ -222,7 +227,7 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -
     annotations.insert(TURN.into(), write.turn.number.to_string().into());
     annotations.insert(EPOCH.into(), write.turn.epoch.to_string().into());
     for claim in write.taken() {
-        annotations.remove(&format!("{JOINED}{}", claim.nonce));
+        annotations.remove(&joined_annotation(claim));
     }
     if write.changes_holders {
         let labels = field(metadata, "labels");

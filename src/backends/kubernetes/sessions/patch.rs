@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 
 use super::{
     super::http::{BuiltRequest, leases},
-    codec::{EPOCH, HELD, JOINED, QUEUE, TURN, holder_fields},
+    codec::{EPOCH, HELD, QUEUE, TURN, held_label, holder_fields, joined_annotation},
 };
 use crate::{
     api::name::Namespace,
     protocol::{
-        queue::record::{Join, LockWrite, StoredLock},
+        queue::{
+            claim::Claim,
+            record::{Join, LockWrite, StoredLock},
+        },
         session::SessionId,
     },
 };
@@ -36,9 +39,8 @@ pub(super) fn request(namespace: &Namespace, lease: &str, operations: &[Value]) 
 pub(super) fn join(join: &Join) -> Vec<Value> {
     let mut operations =
         vec![same_object(&join.base), test(&annotation(EPOCH), &join.epoch.to_string())];
-    operations.extend(join.claims.iter().map(|claim| {
-        add(&annotation(&format!("{JOINED}{}", claim.nonce)), &claim.to_string().into())
-    }));
+    operations
+        .extend(join.claims.iter().map(|claim| add(&joined(claim), &claim.to_string().into())));
     operations
 }
 
@@ -56,9 +58,7 @@ pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
     if write.turn.epoch != turn.epoch {
         operations.push(add(&annotation(EPOCH), &write.turn.epoch.to_string().into()));
     }
-    operations.extend(
-        write.taken().map(|claim| remove(&annotation(&format!("{JOINED}{}", claim.nonce)))),
-    );
+    operations.extend(write.taken().map(|claim| remove(&joined(claim))));
     if write.changes_holders {
         let object = base.whole.object();
         let labels = object["metadata"]["labels"].as_object();
@@ -84,8 +84,12 @@ fn annotation(key: &str) -> String {
     format!("/metadata/annotations/{}", escaped(key))
 }
 
+fn joined(claim: &Claim) -> String {
+    annotation(&joined_annotation(claim))
+}
+
 fn label(session: &str) -> String {
-    format!("/metadata/labels/{}", escaped(&format!("{HELD}{session}")))
+    format!("/metadata/labels/{}", escaped(&held_label(session)))
 }
 
 /// A part of a JSON pointer (RFC 6901).
