@@ -1,7 +1,5 @@
 //! Finds deliberate mistakes: `make mutations` puts one mistake into a copy of the sources and runs these tests there.
 
-use stateright::{Checker, HasDiscoveries, Model};
-
 use super::{Bounds, CREATES, GONE, ONE_HOLDER, SMALL, TAKEOVERS, TOKENS, WANTED, sessions};
 
 /// From few states to many. A mistake that breaks a rule breaks it within one of these.
@@ -48,9 +46,6 @@ fn no_rule_is_broken_without_a_mistake() {
     assert_eq!(sessions::narrow_broken_rules(), [""; 0]);
 }
 
-/// The rules that the first bad state within `bounds` breaks.
 fn broken_rules(bounds: Bounds) -> Vec<&'static str> {
-    let checker = bounds.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let broken = |(_, rule): &&(&str, &'static str)| checker.discovery(rule).is_some();
-    RULES.iter().filter(broken).map(|(name, _)| *name).collect()
+    super::broken_rules(bounds, &RULES)
 }
