@@ -22,8 +22,8 @@ func dial(endpoint string, requests *atomic.Int64) (*clientv3.Client, error) {
 		requests.Add(1)
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
-	stream := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		inner, err := open(ctx, desc, cc, method, opts...)
+	stream := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, begin grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		inner, err := begin(ctx, desc, cc, method, opts...)
 		return counted{inner, requests}, err
 	}
 	return clientv3.New(clientv3.Config{
@@ -31,6 +31,24 @@ func dial(endpoint string, requests *atomic.Int64) (*clientv3.Client, error) {
 		DialTimeout: 5 * time.Second,
 		DialOptions: []grpc.DialOption{grpc.WithUnaryInterceptor(unary), grpc.WithStreamInterceptor(stream)},
 	})
+}
+
+// open begins a session with a client of its own, and returns how to end both.
+func open(endpoint string, requests *atomic.Int64) (*concurrency.Session, func(), error) {
+	client, err := dial(endpoint, requests)
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := concurrency.NewSession(client, concurrency.WithTTL(ttl))
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	end := func() {
+		session.Close()
+		client.Close()
+	}
+	return session, end, nil
 }
 
 // counted is a stream whose sent messages are requests: watches and their ends, and heartbeats.
@@ -49,15 +67,12 @@ func etcdContended(endpoint, name string, contest Contest) (Result, error) {
 	var requests atomic.Int64
 	sessions := make([]*concurrency.Session, contest.processes)
 	for i := range sessions {
-		client, err := dial(endpoint, &requests)
+		session, end, err := open(endpoint, &requests)
 		if err != nil {
 			return Result{}, err
 		}
-		defer client.Close()
-		if sessions[i], err = concurrency.NewSession(client, concurrency.WithTTL(ttl)); err != nil {
-			return Result{}, err
-		}
-		defer sessions[i].Close()
+		defer end()
+		sessions[i] = session
 	}
 	before := requests.Load()
 	result, err := run(contest, func(i int) (func(context.Context) error, func() error) {
@@ -72,16 +87,11 @@ func etcdContended(endpoint, name string, contest Contest) (Result, error) {
 // etcdPairs measures one uncontended lock and unlock after the other.
 func etcdPairs(endpoint, name string, contest Contest) (Result, error) {
 	var requests atomic.Int64
-	client, err := dial(endpoint, &requests)
+	session, end, err := open(endpoint, &requests)
 	if err != nil {
 		return Result{}, err
 	}
-	defer client.Close()
-	session, err := concurrency.NewSession(client, concurrency.WithTTL(ttl))
-	if err != nil {
-		return Result{}, err
-	}
-	defer session.Close()
+	defer end()
 	var result Result
 	before := requests.Load()
 	for end := time.Now().Add(contest.length); time.Now().Before(end); {
@@ -103,16 +113,11 @@ func etcdPairs(endpoint, name string, contest Contest) (Result, error) {
 // requests of holding them. Times are that of taking them.
 func etcdHeld(endpoint, name string, contest Contest) (Result, error) {
 	var requests atomic.Int64
-	client, err := dial(endpoint, &requests)
+	session, end, err := open(endpoint, &requests)
 	if err != nil {
 		return Result{}, err
 	}
-	defer client.Close()
-	session, err := concurrency.NewSession(client, concurrency.WithTTL(ttl))
-	if err != nil {
-		return Result{}, err
-	}
-	defer session.Close()
+	defer end()
 	started := time.Now()
 	numbers, failed := make(chan int), make(chan error, 32)
 	var work sync.WaitGroup

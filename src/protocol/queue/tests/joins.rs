@@ -37,6 +37,24 @@ fn join(machine: &mut LockMachine, millis: u64) -> Join {
     }
 }
 
+/// A machine of session `a` that knew the lock as free, and whose write found another turn.
+fn outdated() -> LockMachine {
+    let mut machine = wanting();
+    reads(&mut machine, 0, Some(joinable(4, &Line::default(), 7, 1)));
+    let sent = write(&mut machine, 0);
+    assert_eq!((&sent.line, sent.condition), (&line(&[('a', 1)]), Condition::Turn));
+    machine.wrote(at(1), 0, Outcome::Conflict);
+    machine
+}
+
+/// A machine of session `a` whose claim 1 is on its way to the line that is returned, which `b` holds.
+fn joining() -> (LockMachine, Line) {
+    let (mut machine, held) = (wanting(), line(&[('b', 9)]));
+    reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
+    join(&mut machine, 0);
+    (machine, held)
+}
+
 /// A machine of session `a` whose claim 1 has joined behind `b`, as version 5 shows.
 fn waiting() -> LockMachine {
     let mut machine = wanting();
@@ -117,10 +135,7 @@ fn a_release_that_missed_a_claim_is_followed_by_its_promotion() {
 
 #[test]
 fn an_unanswered_join_that_was_cancelled_is_made_impossible_by_a_new_epoch() {
-    let mut machine = wanting();
-    let held = line(&[('b', 9)]);
-    reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
-    join(&mut machine, 0);
+    let (mut machine, held) = joining();
     machine.give_up(Nonce(1));
     machine.wrote(at(1), 0, Outcome::Failed(Failure::default()));
     reads(&mut machine, 1000, Some(joinable(5, &held, 8, 1)));
@@ -136,10 +151,7 @@ fn an_unanswered_join_that_was_cancelled_is_made_impossible_by_a_new_epoch() {
 #[test]
 fn a_join_of_another_epoch_or_object_is_past() {
     for (uid, epoch) in [("u", 2), ("other", 1)] {
-        let mut machine = wanting();
-        let held = line(&[('b', 9)]);
-        reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
-        join(&mut machine, 0);
+        let (mut machine, held) = joining();
         machine.give_up(Nonce(1));
         machine.wrote(at(1), 0, Outcome::Failed(Failure::default()));
         let mut found = joinable(5, &held, 8, epoch);
@@ -167,11 +179,7 @@ fn a_late_copy_of_a_join_is_removed() {
 
 #[test]
 fn a_claim_that_is_written_on_an_outdated_turn_joins_instead_of_a_read() {
-    let mut machine = wanting();
-    reads(&mut machine, 0, Some(joinable(4, &Line::default(), 7, 1)));
-    let sent = write(&mut machine, 0);
-    assert_eq!((&sent.line, sent.condition), (&line(&[('a', 1)]), Condition::Turn));
-    machine.wrote(at(1), 0, Outcome::Conflict);
+    let mut machine = outdated();
     assert_eq!(join(&mut machine, 1).claims, [claim('a', 1, Mode::Exclusive)]);
     machine.wrote(at(2), 0, Outcome::Conflict);
     assert!(matches!(machine.next(at(500), 0), Step::Read), "another object, or another epoch");
@@ -179,10 +187,7 @@ fn a_claim_that_is_written_on_an_outdated_turn_joins_instead_of_a_read() {
 
 #[test]
 fn a_lock_that_many_want_is_joined_although_it_was_free_when_it_was_last_seen() {
-    let mut machine = wanting();
-    reads(&mut machine, 0, Some(joinable(4, &Line::default(), 7, 1)));
-    write(&mut machine, 0);
-    machine.wrote(at(1), 0, Outcome::Conflict);
+    let mut machine = outdated();
     join(&mut machine, 1);
     let held = line(&[('b', 9)]);
     machine.wrote(at(2), 0, Outcome::Stored(joinable(6, &joined(&held, &[('a', 1)]), 8, 1)));
@@ -193,7 +198,7 @@ fn a_lock_that_many_want_is_joined_although_it_was_free_when_it_was_last_seen() 
 
     machine.claim(at(50), Nonce(2), Mode::Exclusive, false);
     assert_eq!(join(&mut machine, 50).claims, [claim('a', 2, Mode::Exclusive)]);
-    // Nobody else wanted it: the next time it is taken at once again.
+    // No other session wanted the lock, so the next claim takes it at once.
     let free = joined(&Line::default(), &[('a', 2)]);
     machine.wrote(at(51), 0, Outcome::Stored(joinable(9, &free, 10, 1)));
     let sent = write(&mut machine, 51);
@@ -207,16 +212,13 @@ fn a_lock_that_many_want_is_joined_although_it_was_free_when_it_was_last_seen() 
 
 #[test]
 fn a_release_and_a_new_claim_of_a_lock_that_many_want_are_one_write() {
-    let mut machine = wanting();
-    reads(&mut machine, 0, Some(joinable(4, &Line::default(), 7, 1)));
-    write(&mut machine, 0);
-    machine.wrote(at(1), 0, Outcome::Conflict);
+    let mut machine = outdated();
     join(&mut machine, 1);
     machine.seen(at(2), joinable(7, &line(&[('a', 1)]), 9, 1));
     machine.wrote(at(3), 0, Outcome::Stored(joinable(8, &line(&[('a', 1)]), 9, 1)));
     machine.give_up(Nonce(1));
     machine.claim(at(50), Nonce(2), Mode::Exclusive, false);
-    assert_eq!(write(&mut machine, 50).line, line(&[('a', 2)]), "nobody else waits");
+    assert_eq!(write(&mut machine, 50).line, line(&[('a', 2)]), "no other session waits");
 }
 
 #[test]
@@ -243,10 +245,7 @@ fn a_copy_of_a_claim_that_is_in_the_line_is_removed_by_the_next_write() {
 
 #[test]
 fn a_backend_that_refuses_patches_gets_whole_records() {
-    let mut machine = wanting();
-    let held = line(&[('b', 9)]);
-    reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
-    join(&mut machine, 0);
+    let (mut machine, _) = joining();
     machine.patch_refused();
     let sent = write(&mut machine, 1);
     assert_eq!(on_turn(&sent), (Condition::Version, Turn { number: 8, epoch: 1 }));
@@ -255,10 +254,7 @@ fn a_backend_that_refuses_patches_gets_whole_records() {
 
 #[test]
 fn a_refusal_of_another_lock_s_patch_leaves_the_request_under_way() {
-    let mut machine = wanting();
-    let held = line(&[('b', 9)]);
-    reads(&mut machine, 0, Some(joinable(4, &held, 7, 1)));
-    join(&mut machine, 0);
+    let (mut machine, held) = joining();
     machine.refuse_patches();
     assert!(machine.is_patching(), "its own answer is to come");
     let after = joinable(5, &joined(&held, &[('a', 1)]), 7, 1);
@@ -268,10 +264,7 @@ fn a_refusal_of_another_lock_s_patch_leaves_the_request_under_way() {
 
 #[test]
 fn a_claim_that_joined_a_lock_in_another_mode_leaves_it_at_once() {
-    let mut machine = wanting();
-    reads(&mut machine, 0, Some(joinable(4, &Line::default(), 7, 1)));
-    write(&mut machine, 0);
-    machine.wrote(at(1), 0, Outcome::Conflict);
+    let mut machine = outdated();
     join(&mut machine, 1);
     let mut slots = Line::default();
     slots.enqueue(claim('b', 9, super::slots(4)));
