@@ -1,4 +1,4 @@
-//! Locks on etcd, beside `concurrency.Mutex` of etcd's own client on the same etcd in the same run.
+//! Locks on etcd, compared with `concurrency.Mutex` of etcd's own client on the same etcd in the same run.
 
 use std::time::Duration;
 

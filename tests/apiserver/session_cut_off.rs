@@ -124,8 +124,8 @@ async fn a_connection_that_returns_at_the_loss_never_leads_to_two_holders() {
     .await;
 }
 
-/// Of a deleted lock no other process is told. A waiter finds out when it reads next, a third of the time to live after
-/// it joined the queue, and the holder by an event.
+/// No event reports a deleted lock to a waiter. The waiter learns of it from its next read, a third of the time to live
+/// after it joined the queue, and the holder from an event.
 #[tokio::test]
 async fn a_deleted_lock_is_lost_before_a_waiter_reads_again() {
     trials(|trial| async move {

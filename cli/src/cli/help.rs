@@ -108,8 +108,8 @@ Examples:
 /// Of `sessions`.
 pub(crate) const SESSIONS: &str = "\
 `overdue` means that the last heartbeat is longer ago than the ttl, by the clocks of the session's process and of this \
-host: the process is dead, or a clock is wrong. Processes that wait for its locks end it. An old session that nobody \
-waits for is deleted by the others after a day.
+host: the process is dead, or a clock is wrong. Processes that wait for its locks end it. If no process waits \
+for one of its locks, another session deletes its record after a day.
 
 Examples:
   leasehold sessions -A

@@ -119,7 +119,7 @@ async fn holder(connection: &Connection, queue: &LockQueue, namespace: Option<St
     if let Some(other) = &queue.other_holder {
         return format!("`{other}`");
     }
-    let Some(first) = queue.holders.first() else { return "nobody".into() };
+    let Some(first) = queue.holders.first() else { return "no process".into() };
     let mut options = RecordOptions::default().lease(&first.session);
     options.namespace = namespace;
     let found = connection.inspect.list_sessions(options).await.unwrap_or_default();
