@@ -199,3 +199,24 @@ async fn a_session_warns_of_failures_that_last_and_of_each_tenure_that_it_loses(
     assert!(delayed.contains("lock `x`"), "{delayed}");
     assert_eq!(log.lines("lock `x`: the problem is over").len(), 1, "{}", log.text());
 }
+
+/// Each guard is released at the instant of a heartbeat, one before the task of the session runs and one after.
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_released_at_a_heartbeat_is_not_lost() {
+    let (log, _subscribed) = Log::at(LevelFilter::WARN);
+    let (a, b) = pair();
+    let one = a.session(SessionOptions::default()).await.unwrap();
+    let two = b.session(SessionOptions::default()).await.unwrap();
+
+    for pauses in [&[5][..], &[4, 1]] {
+        let guard = one.lock("x", LockOptions::default()).await.unwrap();
+        for pause in pauses {
+            sleep(secs(*pause)).await;
+        }
+        guard.release().await.unwrap();
+        let next = two.lock("x", LockOptions::default().try_once()).await;
+        next.expect("the lock is free once its release has returned").release().await.unwrap();
+    }
+
+    assert_eq!(log.text(), "");
+}

@@ -184,16 +184,8 @@ impl Task {
         let terms = self.terms();
         self.beats.silent = false;
         self.timers.set(Timer::Validity, terms.validity);
-        // A caller may have seen a tenure as over just before. It stays over, and its claim leaves the record.
-        let over = |(_, (_, tenure)): &(&u64, &(LeaseName, Tenure))| {
-            !tenure.extend(terms.validity, terms.overdue_at)
-        };
-        let over: Vec<_> = self.tenures.iter().filter(over).map(|(nonce, _)| *nonce).collect();
-        for nonce in over {
-            if let Some((lease, tenure)) = self.tenures.remove(&nonce) {
-                self.expire_tenure(&lease, &tenure);
-            }
-        }
+        // A caller may have seen a tenure as over just before. It stays over.
+        self.expire_tenures(|tenure| !tenure.extend(terms.validity, terms.overdue_at));
         self.status.modify(|status| {
             status.validity = terms.validity;
             true
@@ -221,18 +213,26 @@ impl Task {
             return;
         }
         self.beats.silent = true;
-        for (lease, tenure) in std::mem::take(&mut self.tenures).into_values() {
-            self.expire_tenure(&lease, &tenure);
-        }
+        self.expire_tenures(|_| true);
     }
 
-    /// Ends a tenure that was not confirmed in time.
-    fn expire_tenure(&mut self, lease: &LeaseName, tenure: &Tenure) {
-        tenure.end(Loss::Expired);
-        if let Some(lock) = self.locks.get_mut(lease) {
-            lock.lose(tenure.id());
+    /// Ends the selected tenures, because they were not confirmed in time. Their claims leave the record. The release of a
+    /// guard that was given up a moment ago is still to come, so that tenure stays.
+    fn expire_tenures(&mut self, selected: impl Fn(&Tenure) -> bool) {
+        let over = |(_, (_, tenure)): &(&u64, &(LeaseName, Tenure))| {
+            selected(tenure) && {
+                tenure.end(Loss::Expired);
+                tenure.why() == Loss::Expired
+            }
+        };
+        let over: Vec<_> = self.tenures.iter().filter(over).map(|(nonce, _)| *nonce).collect();
+        for nonce in over {
+            let Some((lease, _)) = self.tenures.remove(&nonce) else { continue };
+            if let Some(lock) = self.locks.get_mut(&lease) {
+                lock.lose(nonce);
+            }
+            self.drive(&lease);
         }
-        self.drive(lease);
     }
 
     /// The session is over. Begins a new one; the waits that still want their lock join its queue again, at its end.
