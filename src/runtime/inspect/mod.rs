@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// unused records.
 ///
 /// Each backend that other programs can use implements it: [`Kubernetes`](crate::Kubernetes) and
-/// [`Etcd`](crate::Etcd). No lock depends on it, and it takes no part in locks and elections.
+/// `Etcd`. No lock depends on it, and it takes no part in locks and elections.
 ///
 /// ```no_run
 /// # async fn example(sync: &dyn leasehold::Inspect) -> leasehold::Result<()> {
