@@ -7,7 +7,7 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Name, Namespace},
+        name::{Name, Namespace, RecordName},
     },
     protocol::{
         queue::record::LockRecord,
@@ -24,7 +24,7 @@ pub(crate) mod sessions;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RecordKey {
     pub(crate) namespace: Namespace,
-    pub(crate) lease: LeaseName,
+    pub(crate) record: RecordName,
     pub(crate) kind: Kind,
     /// The name of the lock or election, as the caller wrote it.
     pub(crate) name: Name,
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     Lock,
     Election,
     /// A candidate in the election whose record has this name.
-    Candidate(LeaseName),
+    Candidate(RecordName),
 }
 
 impl RecordKey {
@@ -44,8 +44,8 @@ impl RecordKey {
     pub(crate) fn candidate(&self, id: &Name) -> Self {
         Self {
             namespace: self.namespace.clone(),
-            lease: self.lease.candidate(id),
-            kind: Kind::Candidate(self.lease.clone()),
+            record: self.record.candidate(id),
+            kind: Kind::Candidate(self.record.clone()),
             name: self.name.clone(),
         }
     }
@@ -55,9 +55,9 @@ impl RecordKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// One record, whichever program wrote it.
-    Record(Namespace, LeaseName),
+    Record(Namespace, RecordName),
     /// The records of elections and of their candidates: of one election, or of all elections in the namespace.
-    Elections(Namespace, Option<LeaseName>),
+    Elections(Namespace, Option<RecordName>),
     /// Every record that this crate made, with any prefix: of one namespace, or of all namespaces.
     /// A label selector of the caller can restrict the set.
     #[cfg_attr(
@@ -81,7 +81,7 @@ impl Scope {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) namespace: Namespace,
-    pub(crate) lease: LeaseName,
+    pub(crate) record: RecordName,
     /// `None` if the record does not state its purpose, because another program wrote it.
     pub(crate) kind: Option<Kind>,
     pub(crate) name: String,
@@ -104,8 +104,8 @@ pub(crate) struct ListedSession {
 
 impl Entry {
     /// The namespace and the name of the Lease.
-    pub(crate) fn place(&self) -> (Namespace, LeaseName) {
-        (self.namespace.clone(), self.lease.clone())
+    pub(crate) fn place(&self) -> (Namespace, RecordName) {
+        (self.namespace.clone(), self.record.clone())
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) enum WatchEvent {
     /// This record was created or changed.
     Set(Entry),
     /// This record was deleted. The version is the version of the deletion.
-    Gone(Namespace, LeaseName, NonZeroU64),
+    Gone(Namespace, RecordName, NonZeroU64),
     /// The watch is interrupted. The text is the reason, as a line to log.
     #[cfg_attr(
         not(any(feature = "etcd", feature = "kubernetes")),

@@ -85,9 +85,9 @@ impl fmt::Display for Namespace {
 
 /// The name of one record in the backend: a DNS-1123 subdomain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LeaseName(Arc<str>);
+pub(crate) struct RecordName(Arc<str>);
 
-impl LeaseName {
+impl RecordName {
     /// The record of the lock or election `name` under `prefix`. Where prefix and name together are a DNS-1123 name, the
     /// record has exactly that name, so that other tools can share it; else a readable slug and a hash.
     pub(crate) fn of(prefix: &str, name: &Name) -> Self {
@@ -120,13 +120,13 @@ impl LeaseName {
 }
 
 /// So that a map by name can be searched with the text of a name.
-impl Borrow<str> for LeaseName {
+impl Borrow<str> for RecordName {
     fn borrow(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for LeaseName {
+impl fmt::Display for RecordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn lease(name: &str) -> String {
-        LeaseName::of("", &Name::parse("lock name", name).unwrap()).to_string()
+        RecordName::of("", &Name::parse("lock name", name).unwrap()).to_string()
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn every_name_is_refused_or_gives_a_valid_object_name(name in any::<String>(), id in "\\PC{1,80}") {
             let Ok(name) = Name::parse("lock name", &name) else { return Ok(()) };
-            let lease = LeaseName::of("", &name);
+            let lease = RecordName::of("", &name);
             prop_assert!(is_subdomain(lease.as_str()));
             prop_assert!(lease.label().len() <= MAX_LABEL);
             if let Ok(id) = Name::parse("id", &id) {
@@ -282,23 +282,23 @@ mod tests {
         #[test]
         fn two_names_never_share_a_record(one in "[aA./ -]{1,6}", two in "[aA./ -]{1,6}") {
             let (Ok(one), Ok(two)) = (Name::parse("name", &one), Name::parse("name", &two)) else { return Ok(()) };
-            let (a, b) = (LeaseName::of("", &one), LeaseName::of("", &two));
+            let (a, b) = (RecordName::of("", &one), RecordName::of("", &two));
             prop_assert_eq!(a == b, one == two);
-            let election = LeaseName::of("", &Name::parse("name", "e").unwrap());
+            let election = RecordName::of("", &Name::parse("name", "e").unwrap());
             prop_assert_eq!(election.candidate(&one) == election.candidate(&two), one == two);
         }
 
         #[test]
         fn a_dns_name_with_an_accepted_prefix_is_kept(prefix in "[a-c.-]{0,8}", name in "[a-z][a-z0-9-]{0,9}[a-z]") {
             if parse_prefix(&prefix).is_ok() {
-                let lease = LeaseName::of(&prefix, &Name::parse("name", &name).unwrap());
+                let lease = RecordName::of(&prefix, &Name::parse("name", &name).unwrap());
                 prop_assert_eq!(lease.as_str(), format!("{prefix}{name}"));
             }
         }
 
         #[test]
         fn a_label_is_a_valid_label_value(name in "[a-z]([a-z0-9.-]{0,120}[a-z])?") {
-            let label = LeaseName::of("", &Name::parse("name", &name).unwrap()).label();
+            let label = RecordName::of("", &Name::parse("name", &name).unwrap()).label();
             let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             prop_assert!(label.len() <= MAX_LABEL && label.chars().all(inner), "{label}");
             prop_assert!(label.starts_with(|c: char| c.is_ascii_alphanumeric()), "{label}");

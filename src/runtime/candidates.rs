@@ -78,7 +78,7 @@ mod tests {
         Leader,
         api::{
             leader::Candidacy,
-            name::{LeaseName, Namespace},
+            name::{Namespace, RecordName},
         },
         store::Kind,
     };
@@ -99,9 +99,9 @@ mod tests {
     fn key(election: &str) -> CandidateKey {
         let name = Name::parse("election name", election).unwrap();
         let namespace = Namespace::parse("default").unwrap();
-        let lease = LeaseName::of("", &name);
+        let record = RecordName::of("", &name);
         let id = Name::parse("candidate id", "me").unwrap();
-        (RecordKey { namespace, lease, kind: Kind::Election, name }, id)
+        (RecordKey { namespace, record, kind: Kind::Election, name }, id)
     }
 
     #[tokio::test]

@@ -287,21 +287,21 @@ impl Contender {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Record(self.key.namespace.clone(), self.key.lease.clone())
+        Scope::Record(self.key.namespace.clone(), self.key.record.clone())
     }
 
     fn watched(&mut self, event: Option<WatchEvent>) -> Input {
         match event {
             Some(WatchEvent::All(entries)) => {
-                match entries.into_iter().find(|entry| entry.lease == self.key.lease) {
+                match entries.into_iter().find(|entry| entry.record == self.key.record) {
                     Some(entry) => Input::Changed(entry.found),
                     None => Input::Missed,
                 }
             }
-            Some(WatchEvent::Set(entry)) if entry.lease == self.key.lease => {
+            Some(WatchEvent::Set(entry)) if entry.record == self.key.record => {
                 Input::Changed(entry.found)
             }
-            Some(WatchEvent::Gone(_, lease, version)) if lease == self.key.lease => {
+            Some(WatchEvent::Gone(_, record, version)) if record == self.key.record => {
                 Input::Deleted(version)
             }
             Some(WatchEvent::Blind(why)) => {

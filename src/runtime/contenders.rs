@@ -186,8 +186,8 @@ impl Contenders {
             Arc::clone(&status),
             Telemetry::new(&key),
         );
-        let (name, lease) = (&key.name, &key.lease);
-        let span = tracing::debug_span!("contender", %name, %lease, %identity);
+        let (name, record) = (&key.name, &key.record);
+        let span = tracing::debug_span!("contender", %name, %record, %identity);
         let contender = Contender {
             store: Arc::clone(&self.store),
             key,

@@ -24,7 +24,7 @@ use crate::{
         leader::{Leader, LeaderState},
         member::{ElectWatcher, Member},
         metadata::{check_annotations, check_labels},
-        name::{self, LeaseName, Name, Namespace},
+        name::{self, Name, Namespace, RecordName},
         options::{LeaderOptions, ListMembersOptions, LockOptions, WatchElectOptions},
     },
     store::{Kind, RecordKey, Scope, Store},
@@ -234,8 +234,8 @@ impl Handle {
         namespace: Option<&str>,
         election: Option<&str>,
     ) -> Result<Scope> {
-        let lease = |name| Ok(self.lease(&Name::parse("election name", name)?));
-        Ok(Scope::Elections(self.namespace(namespace)?, election.map(lease).transpose()?))
+        let record_name = |name| Ok(self.record_name(&Name::parse("election name", name)?));
+        Ok(Scope::Elections(self.namespace(namespace)?, election.map(record_name).transpose()?))
     }
 
     pub(crate) fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
@@ -243,8 +243,8 @@ impl Handle {
     }
 
     /// The name of the record of the lock or election `name`.
-    pub(crate) fn lease(&self, name: &Name) -> LeaseName {
-        LeaseName::of(&self.name_prefix, name)
+    pub(crate) fn record_name(&self, name: &Name) -> RecordName {
+        RecordName::of(&self.name_prefix, name)
     }
 
     fn key(
@@ -255,8 +255,8 @@ impl Handle {
         namespace: Option<&str>,
     ) -> Result<Arc<RecordKey>> {
         let name = Name::parse(what, name)?;
-        let lease = self.lease(&name);
-        Ok(Arc::new(RecordKey { namespace: self.namespace(namespace)?, lease, kind, name }))
+        let record = self.record_name(&name);
+        Ok(Arc::new(RecordKey { namespace: self.namespace(namespace)?, record, kind, name }))
     }
 }
 

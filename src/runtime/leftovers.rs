@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::{
         error::{Error, Result},
-        name::LeaseName,
+        name::RecordName,
     },
     protocol::record::{Record, Version, Write, WriteKind},
     store::{Entry, Kind, RecordKey, Scope, Store, Written},
@@ -48,7 +48,7 @@ pub(crate) struct Leftovers {
     clock: Clock,
     election: Arc<RecordKey>,
     /// The records of the last list, and since when this process has seen them unchanged.
-    seen: BTreeMap<LeaseName, (Version, Moment)>,
+    seen: BTreeMap<RecordName, (Version, Moment)>,
     /// When to list next.
     due: Moment,
 }
@@ -81,8 +81,8 @@ impl Leftovers {
 
     async fn list_and_delete(&mut self) -> Result<()> {
         let sent = self.clock.now();
-        let RecordKey { namespace, lease, .. } = &*self.election;
-        let scope = Scope::Elections(namespace.clone(), Some(lease.clone()));
+        let RecordKey { namespace, record, .. } = &*self.election;
+        let scope = Scope::Elections(namespace.clone(), Some(record.clone()));
         let entries = answered(&*self.store, LIST_TIMEOUT, self.store.list(&scope)).await?;
         for left in self.left_over(entries, sent) {
             self.delete(left).await?;
@@ -94,15 +94,15 @@ impl Leftovers {
     fn left_over(&mut self, entries: Vec<Entry>, sent: Moment) -> Vec<Entry> {
         let now = self.clock.now();
         let known = std::mem::take(&mut self.seen);
-        let ours = Kind::Candidate(self.election.lease.clone());
+        let ours = Kind::Candidate(self.election.record.clone());
         let mut left = Vec::new();
         for entry in entries.into_iter().filter(|entry| entry.kind.as_ref() == Some(&ours)) {
             let version = &entry.found.version;
-            let since = match known.get(&entry.lease) {
+            let since = match known.get(&entry.record) {
                 Some((seen, since)) if seen == version => *since,
                 _ => now,
             };
-            self.seen.insert(entry.lease.clone(), (version.clone(), since));
+            self.seen.insert(entry.record.clone(), (version.clone(), since));
             if sent >= since && sent - since >= entry.found.record.lives() * TTLS {
                 left.push(entry);
             }
@@ -112,14 +112,14 @@ impl Leftovers {
 
     async fn delete(&self, left: Entry) -> Result<()> {
         // The kind makes the store delete the record instead of freeing it.
-        let kind = Kind::Candidate(self.election.lease.clone());
-        let key = RecordKey { lease: left.lease, kind, ..(*self.election).clone() };
+        let kind = Kind::Candidate(self.election.record.clone());
+        let key = RecordKey { record: left.record, kind, ..(*self.election).clone() };
         let write =
             Write { base: Some(left.found), kind: WriteKind::Free, record: Record::default() };
-        let (election, lease) = (&key.name, &key.lease);
+        let (election, record) = (&key.name, &key.record);
         match answered(&*self.store, DELETE_TIMEOUT, self.store.write(&key, &write)).await? {
             Written::Gone => {
-                tracing::debug!(%election, %lease, "deleted the record of a dead candidate");
+                tracing::debug!(%election, %record, "deleted the record of a dead candidate");
             }
             // The candidate has renewed it meanwhile.
             Written::Conflict | Written::Stored(_) => {}

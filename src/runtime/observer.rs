@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     runtime::{
         attempt::{FAR, answered},
@@ -39,7 +39,7 @@ pub(crate) struct Observer {
     changes: BoxStream<'static, WatchEvent>,
     /// The list under way. Kept here, so that it goes on when the future of `next` is dropped.
     listing: Option<Listing>,
-    seen: BTreeMap<(Namespace, LeaseName), Seen>,
+    seen: BTreeMap<(Namespace, RecordName), Seen>,
     /// The state after the events that were taken.
     roster: Roster,
     /// The sessions that the records name.
@@ -187,8 +187,8 @@ impl Observer {
                 self.set(entries);
             }
             Some(WatchEvent::Set(entry)) => self.saw(entry),
-            Some(WatchEvent::Gone(namespace, lease, version)) => {
-                self.gone(&(namespace, lease), version.get());
+            Some(WatchEvent::Gone(namespace, record, version)) => {
+                self.gone(&(namespace, record), version.get());
             }
             Some(WatchEvent::Blind(why)) => {
                 tracing::debug!(%why, "no watch on records, listing instead");
@@ -254,7 +254,7 @@ impl Observer {
         }
     }
 
-    fn gone(&mut self, place: &(Namespace, LeaseName), version: u64) {
+    fn gone(&mut self, place: &(Namespace, RecordName), version: u64) {
         if self.seen.get(place).is_some_and(|seen| seen.entry.found.version.number.get() < version)
         {
             self.seen.remove(place);

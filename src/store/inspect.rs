@@ -8,7 +8,7 @@ use super::{Store, sessions::SessionStore};
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
         session::SessionInfo,
     },
     protocol::{
@@ -51,7 +51,7 @@ pub(crate) trait InspectStore: Store + SessionStore {
     fn release<'a>(
         &'a self,
         namespace: &'a Namespace,
-        lease: &'a LeaseName,
+        record: &'a RecordName,
         found: &'a Versioned,
     ) -> BoxFuture<'a, Result<bool>>;
 
@@ -59,7 +59,7 @@ pub(crate) trait InspectStore: Store + SessionStore {
     fn delete<'a>(
         &'a self,
         namespace: &'a Namespace,
-        lease: &'a LeaseName,
+        record: &'a RecordName,
         version: &'a Version,
     ) -> BoxFuture<'a, Result<bool>>;
 }

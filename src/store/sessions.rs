@@ -8,7 +8,7 @@ use super::{Kind, RecordKey};
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::{
         queue::record::{Join, LockRecord, LockWrite, StoredLock},
@@ -31,7 +31,7 @@ pub(crate) type NamedSession = (SessionId, Arc<Stored<SessionRecord>>);
 /// The record of a lock, with its names.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldLock {
-    pub(crate) lease: LeaseName,
+    pub(crate) record: RecordName,
     /// The name of the lock, as its caller wrote it.
     pub(crate) name: String,
     /// A lock or an election.
@@ -47,7 +47,7 @@ pub(crate) enum HeldEvent {
     /// The session holds this record, which has changed or is new.
     Set(HeldLock),
     /// The session does not hold this record any more since this version: another session does, or it was deleted.
-    Gone(LeaseName, NonZeroU64),
+    Gone(RecordName, NonZeroU64),
     /// The watch is interrupted, with the reason.
     #[cfg_attr(
         not(any(feature = "etcd", feature = "kubernetes")),

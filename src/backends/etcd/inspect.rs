@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
         session::SessionInfo,
     },
     protocol::record::{Version, Versioned},
@@ -50,7 +50,7 @@ impl InspectStore for Records {
     fn release<'a>(
         &'a self,
         namespace: &'a Namespace,
-        lease: &'a LeaseName,
+        lease: &'a RecordName,
         found: &'a Versioned,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
@@ -63,7 +63,7 @@ impl InspectStore for Records {
     fn delete<'a>(
         &'a self,
         namespace: &'a Namespace,
-        lease: &'a LeaseName,
+        lease: &'a RecordName,
         version: &'a Version,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {

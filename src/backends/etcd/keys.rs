@@ -6,7 +6,7 @@
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::session::SessionId,
     store::RecordKey,
@@ -55,12 +55,12 @@ impl Prefix {
         }
     }
 
-    pub(super) fn record(&self, namespace: &Namespace, lease: &LeaseName) -> Keys {
+    pub(super) fn record(&self, namespace: &Namespace, lease: &RecordName) -> Keys {
         Keys { key: format!("{}/{namespace}/{lease}", self.0), end: String::new() }
     }
 
     pub(super) fn of(&self, key: &RecordKey) -> Keys {
-        self.record(&key.namespace, &key.lease)
+        self.record(&key.namespace, &key.record)
     }
 
     /// All records of a namespace.
@@ -119,7 +119,8 @@ mod tests {
         for (prefix, key) in
             [("", "/leasehold/shop/x"), ("/vine/sync", "/vine/sync/shop/x"), ("a/", "a/shop/x")]
         {
-            let keys = Prefix::parse(prefix).unwrap().record(&namespace(), &LeaseName::stored("x"));
+            let keys =
+                Prefix::parse(prefix).unwrap().record(&namespace(), &RecordName::stored("x"));
             assert_eq!((keys.key.as_str(), keys.end.as_str()), (key, ""));
         }
         for prefix in ["a\nb", &"x".repeat(254)] {

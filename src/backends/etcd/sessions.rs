@@ -142,7 +142,7 @@ fn lock_event(report: Report) -> Option<HeldEvent> {
         return codec::decode_held(kv).map(HeldEvent::Set);
     }
     let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
-    Some(HeldEvent::Gone(codec::lease(kv), version))
+    Some(HeldEvent::Gone(codec::record_name(kv), version))
 }
 
 fn held_event(session: &SessionId, report: Report) -> Option<HeldEvent> {
@@ -165,5 +165,5 @@ fn held_change(session: &SessionId, event: &Event) -> Option<HeldEvent> {
     }
     event.prev_kv.as_ref().and_then(|kv| codec::decode_held_by(kv, session))?;
     let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
-    Some(HeldEvent::Gone(codec::lease(kv), version))
+    Some(HeldEvent::Gone(codec::record_name(kv), version))
 }

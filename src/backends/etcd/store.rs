@@ -173,7 +173,7 @@ fn unchanged(keys: &Keys, base: Option<&Version>) -> Vec<Compare> {
 fn contains(scope: &Scope, entry: &Entry) -> bool {
     let Scope::Elections(_, only) = scope else { return true };
     let election = match &entry.kind {
-        Some(Kind::Election) => &entry.lease,
+        Some(Kind::Election) => &entry.record,
         Some(Kind::Candidate(election)) => election,
         Some(Kind::Lock) | None => return false,
     };
@@ -280,7 +280,7 @@ fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
         return Some(WatchEvent::Set(entry));
     }
     let version = u64::try_from(kv.mod_revision).ok()?.try_into().ok()?;
-    Some(WatchEvent::Gone(entry.namespace, entry.lease, version))
+    Some(WatchEvent::Gone(entry.namespace, entry.record, version))
 }
 
 /// The error and its cause in one line.

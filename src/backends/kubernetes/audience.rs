@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::topic::Topic;
 use crate::{
-    api::name::LeaseName,
+    api::name::RecordName,
     store::{Entry, WatchEvent},
 };
 
@@ -25,9 +25,9 @@ pub(super) enum Audience {
 /// Subscribers by name. Records of other names are not kept, because a namespace may have many.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    topics: BTreeMap<LeaseName, Topic>,
+    topics: BTreeMap<RecordName, Topic>,
     /// Names whose first subscriber came after the last list had begun.
-    unlisted: VecDeque<LeaseName>,
+    unlisted: VecDeque<RecordName>,
     /// Why the watch is interrupted, if it is.
     unavailable: Option<String>,
 }
@@ -35,14 +35,14 @@ pub(super) struct Names {
 impl Audience {
     /// Adds the subscriber `id`, of `name` if the subscribers are sorted by name. Returns what notifies it, and whether
     /// its name has to be listed.
-    pub(super) fn subscribe(&mut self, name: Option<&LeaseName>, id: u64) -> (Arc<Notify>, bool) {
+    pub(super) fn subscribe(&mut self, name: Option<&RecordName>, id: u64) -> (Arc<Notify>, bool) {
         match self {
             Self::Whole(topic) => (topic.subscribe(id), false),
             Self::Named(names) => names.subscribe(named(name), id),
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, name: Option<&LeaseName>, id: u64) {
+    pub(super) fn unsubscribe(&mut self, name: Option<&RecordName>, id: u64) {
         match self {
             Self::Whole(topic) => topic.unsubscribe(id),
             Self::Named(names) => names.unsubscribe(named(name), id),
@@ -50,7 +50,7 @@ impl Audience {
     }
 
     /// The next event of the subscriber `id`; `None` if there is none yet.
-    pub(super) fn take(&mut self, name: Option<&LeaseName>, id: u64) -> Option<WatchEvent> {
+    pub(super) fn take(&mut self, name: Option<&RecordName>, id: u64) -> Option<WatchEvent> {
         match self {
             Self::Whole(topic) => topic.take(id),
             Self::Named(names) => names.topics.get_mut(named(name))?.take(id),
@@ -58,7 +58,7 @@ impl Audience {
     }
 
     /// Records an event and passes it to its subscribers. A list reports only on the names in `listed`.
-    pub(super) fn publish(&mut self, listed: Option<&HashSet<LeaseName>>, change: WatchEvent) {
+    pub(super) fn publish(&mut self, listed: Option<&HashSet<RecordName>>, change: WatchEvent) {
         match self {
             Self::Whole(topic) => topic.publish(change),
             Self::Named(names) => names.publish(listed, change),
@@ -89,7 +89,7 @@ impl Audience {
     }
 
     /// The names that a list has to report on; `None` for all.
-    pub(super) fn begin_list(&mut self) -> Option<HashSet<LeaseName>> {
+    pub(super) fn begin_list(&mut self) -> Option<HashSet<RecordName>> {
         match self {
             Self::Whole(_) => None,
             Self::Named(names) => {
@@ -100,7 +100,7 @@ impl Audience {
     }
 
     /// A name that the last list does not cover.
-    pub(super) fn next_unlisted(&mut self) -> Option<LeaseName> {
+    pub(super) fn next_unlisted(&mut self) -> Option<RecordName> {
         let Self::Named(names) = self else { return None };
         loop {
             let name = names.unlisted.pop_front()?;
@@ -112,7 +112,7 @@ impl Audience {
 
     /// Records what a list of `name` alone has returned, unless an event has come in the meantime. A failed list is
     /// repeated.
-    pub(super) fn listed_alone(&mut self, name: &LeaseName, change: WatchEvent) {
+    pub(super) fn listed_alone(&mut self, name: &RecordName, change: WatchEvent) {
         let Self::Named(names) = self else { return };
         let Some(topic) = names.topics.get_mut(name).filter(|topic| !topic.is_known()) else {
             return;
@@ -125,7 +125,7 @@ impl Audience {
 }
 
 impl Names {
-    fn subscribe(&mut self, name: &LeaseName, id: u64) -> (Arc<Notify>, bool) {
+    fn subscribe(&mut self, name: &RecordName, id: u64) -> (Arc<Notify>, bool) {
         let mut new = false;
         let topic = self.topics.entry(name.clone()).or_insert_with(|| {
             new = true;
@@ -137,7 +137,7 @@ impl Names {
         (topic.subscribe(id), new)
     }
 
-    fn unsubscribe(&mut self, name: &LeaseName, id: u64) {
+    fn unsubscribe(&mut self, name: &RecordName, id: u64) {
         let Some(topic) = self.topics.get_mut(name) else { return };
         topic.unsubscribe(id);
         if topic.is_deserted() {
@@ -145,7 +145,7 @@ impl Names {
         }
     }
 
-    fn publish(&mut self, listed: Option<&HashSet<LeaseName>>, change: WatchEvent) {
+    fn publish(&mut self, listed: Option<&HashSet<RecordName>>, change: WatchEvent) {
         match change {
             WatchEvent::All(entries) => self.replace(listed, entries),
             WatchEvent::Blind(why) => {
@@ -154,18 +154,18 @@ impl Names {
                     topic.publish(WatchEvent::Blind(why.clone()));
                 }
             }
-            WatchEvent::Set(Entry { ref lease, .. }) | WatchEvent::Gone(_, ref lease, _) => {
-                if let Some(topic) = self.topics.get_mut(lease) {
+            WatchEvent::Set(Entry { ref record, .. }) | WatchEvent::Gone(_, ref record, _) => {
+                if let Some(topic) = self.topics.get_mut(record) {
                     topic.publish(change);
                 }
             }
         }
     }
 
-    fn replace(&mut self, listed: Option<&HashSet<LeaseName>>, entries: Vec<Entry>) {
+    fn replace(&mut self, listed: Option<&HashSet<RecordName>>, entries: Vec<Entry>) {
         self.unavailable = None;
         let mut found: HashMap<_, _> =
-            entries.into_iter().map(|entry| (entry.lease.clone(), entry)).collect();
+            entries.into_iter().map(|entry| (entry.record.clone(), entry)).collect();
         for (name, topic) in &mut self.topics {
             if listed.is_none_or(|listed| listed.contains(name)) {
                 topic.publish(WatchEvent::All(found.remove(name).into_iter().collect()));
@@ -174,7 +174,7 @@ impl Names {
     }
 }
 
-fn named(name: Option<&LeaseName>) -> &LeaseName {
+fn named(name: Option<&RecordName>) -> &RecordName {
     name.expect("a subscriber of a watch by name has a name")
 }
 
@@ -187,8 +187,8 @@ mod tests {
 
     const NAMES: u64 = 1000;
 
-    fn name(number: u64) -> LeaseName {
-        LeaseName::stored(&format!("lock-{number}"))
+    fn name(number: u64) -> RecordName {
+        RecordName::stored(&format!("lock-{number}"))
     }
 
     fn record(number: u64, version: u64) -> Entry {

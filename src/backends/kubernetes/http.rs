@@ -25,7 +25,7 @@ use super::{
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::record::Version,
     store::{Entry, Scope},
@@ -89,7 +89,7 @@ impl Http {
     pub(super) async fn list(
         &self,
         selection: &Selection,
-        names: Option<&HashSet<LeaseName>>,
+        names: Option<&HashSet<RecordName>>,
     ) -> Result<(Vec<Entry>, String)> {
         let wanted = |item: &Value| names.is_none_or(|names| names.contains(name(item)));
         let mut entries = Vec::new();

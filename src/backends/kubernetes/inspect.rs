@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
         session::SessionInfo,
     },
     protocol::record::{Version, Versioned},
@@ -56,7 +56,7 @@ impl InspectStore for Leases {
     fn release<'a>(
         &'a self,
         namespace: &'a Namespace,
-        lease: &'a LeaseName,
+        lease: &'a RecordName,
         found: &'a Versioned,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
@@ -70,7 +70,7 @@ impl InspectStore for Leases {
     fn delete<'a>(
         &'a self,
         namespace: &'a Namespace,
-        lease: &'a LeaseName,
+        lease: &'a RecordName,
         version: &'a Version,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {

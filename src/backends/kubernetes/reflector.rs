@@ -171,7 +171,7 @@ impl Reflector {
         }
         let change = |entry: Entry| {
             if deleted {
-                WatchEvent::Gone(entry.namespace, entry.lease, entry.found.version.number)
+                WatchEvent::Gone(entry.namespace, entry.record, entry.found.version.number)
             } else {
                 WatchEvent::Set(entry)
             }

@@ -20,7 +20,7 @@ use super::{
     topic::Topic,
 };
 use crate::{
-    api::name::{LeaseName, Namespace},
+    api::name::{Namespace, RecordName},
     store::{Scope, WatchEvent},
     util::{
         clock::{Clock, Moment},
@@ -85,7 +85,7 @@ impl SharedWatch {
     /// The events of this watch: of the Lease `name`, if this is a watch of a namespace.
     pub(super) fn subscribe(
         self: Arc<Self>,
-        name: Option<LeaseName>,
+        name: Option<RecordName>,
     ) -> BoxStream<'static, WatchEvent> {
         let mut state = lock(&self.state);
         state.subscribers += 1;
@@ -103,7 +103,7 @@ impl SharedWatch {
     }
 
     /// Whether a subscriber gets the events of the Lease `name`.
-    pub(super) fn serves(&self, name: &LeaseName) -> bool {
+    pub(super) fn serves(&self, name: &RecordName) -> bool {
         lock(&self.state).audience.wants(name.as_str())
     }
 
@@ -172,13 +172,13 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// Begins a list. Returns the names that it has to report on; `None` for all.
-    pub(super) fn begin_list(&self) -> Option<HashSet<LeaseName>> {
+    pub(super) fn begin_list(&self) -> Option<HashSet<RecordName>> {
         self.with(|state| state.audience.begin_list()).flatten()
     }
 
     /// Records a list of `names` and passes it to the subscribers. False if the task is no longer wanted.
     #[must_use]
-    pub(super) fn listed(&self, names: Option<&HashSet<LeaseName>>, all: WatchEvent) -> bool {
+    pub(super) fn listed(&self, names: Option<&HashSet<RecordName>>, all: WatchEvent) -> bool {
         let listed = Some(Clock::Runtime.now());
         self.with(|state| {
             state.task.iter_mut().for_each(|task| (task.listed, task.failing) = (listed, false));
@@ -209,7 +209,7 @@ impl Reporter {
     }
 
     /// The next name that the last list does not cover.
-    pub(super) async fn next_unlisted(&self) -> LeaseName {
+    pub(super) async fn next_unlisted(&self) -> RecordName {
         loop {
             if let Some(name) = self.with(|state| state.audience.next_unlisted()).flatten() {
                 return name;
@@ -219,7 +219,7 @@ impl Reporter {
     }
 
     /// Records what a list of `name` alone has returned, or why it failed.
-    pub(super) fn listed_alone(&self, name: &LeaseName, change: WatchEvent) {
+    pub(super) fn listed_alone(&self, name: &RecordName, change: WatchEvent) {
         self.with(|state| state.audience.listed_alone(name, change));
     }
 
@@ -249,7 +249,7 @@ impl Drop for Reporter {
 /// One subscriber. Dropping it ends the subscription.
 struct Subscription {
     watch: Arc<SharedWatch>,
-    name: Option<LeaseName>,
+    name: Option<RecordName>,
     id: u64,
     arrived: Arc<Notify>,
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::record::{Versioned, Write, WriteKind},
     store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
@@ -41,7 +41,7 @@ impl Leases {
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
         let context = context("delete", key);
         let Some(base) = &write.base else { return Ok(Written::Gone) };
-        let request = delete_version(&key.namespace, key.lease.as_str(), &base.version);
+        let request = delete_version(&key.namespace, key.record.as_str(), &base.version);
         match self.http.send(request, &context).await {
             Ok(_) | Err(RequestFailure::NotFound) => Ok(Written::Gone),
             Err(RequestFailure::Conflict) => Ok(Written::Conflict),
@@ -50,7 +50,7 @@ impl Leases {
     }
 
     /// The record of one Lease, if there is one. It is not listed, because a Role may permit no more than to get it.
-    async fn one(&self, namespace: &Namespace, lease: &LeaseName) -> Result<Vec<Entry>> {
+    async fn one(&self, namespace: &Namespace, lease: &RecordName) -> Result<Vec<Entry>> {
         let context = context_of("get", namespace, lease);
         let request = leases(Some(namespace)).get(lease.as_str(), &GetParams::default());
         match self.http.send(request, &context).await {
@@ -74,7 +74,7 @@ impl Store for Leases {
         Box::pin(async move {
             let context = context("get", key);
             let request =
-                leases(Some(&key.namespace)).get(key.lease.as_str(), &GetParams::default());
+                leases(Some(&key.namespace)).get(key.record.as_str(), &GetParams::default());
             match self.http.send(request, &context).await {
                 Ok(object) => {
                     codec::decode_response(key, &object).map(|found| Some(Arc::new(found)))
@@ -96,7 +96,7 @@ impl Store for Leases {
             let (request, context) = match &write.base {
                 None => (leases.create(&params, object), context("create", key)),
                 Some(_) => {
-                    (leases.replace(key.lease.as_str(), &params, object), context("update", key))
+                    (leases.replace(key.record.as_str(), &params, object), context("update", key))
                 }
             };
             match self.http.send(request, &context).await {
@@ -141,13 +141,13 @@ impl Store for Leases {
 }
 
 fn context<'a>(verb: &'static str, key: &'a RecordKey) -> RequestContext<'a> {
-    context_of(verb, &key.namespace, &key.lease)
+    context_of(verb, &key.namespace, &key.record)
 }
 
 fn context_of<'a>(
     verb: &'static str,
     namespace: &'a Namespace,
-    lease: &'a LeaseName,
+    lease: &'a RecordName,
 ) -> RequestContext<'a> {
     RequestContext {
         verb,

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    api::name::{LeaseName, Namespace},
+    api::name::{Namespace, RecordName},
     store::{Entry, Scope, WatchEvent},
 };
 
@@ -19,7 +19,7 @@ const BACKLOG: usize = 32;
 /// A set of records, and its subscribers.
 #[derive(Debug, Default)]
 pub(super) struct Topic {
-    entries: BTreeMap<(Namespace, LeaseName), Entry>,
+    entries: BTreeMap<(Namespace, RecordName), Entry>,
     /// `entries` is the whole set.
     complete: bool,
     /// A record that appears is new.
@@ -131,7 +131,7 @@ impl Topic {
     }
 
     /// An event comes late if the known state of the record is newer, for example from a list of its name alone.
-    fn is_late(&self, place: &(Namespace, LeaseName), number: NonZeroU64) -> bool {
+    fn is_late(&self, place: &(Namespace, RecordName), number: NonZeroU64) -> bool {
         let newer = |known: &Entry| known.found.version.number > number;
         self.is_known() && self.entries.get(place).is_some_and(newer)
     }

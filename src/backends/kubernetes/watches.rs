@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 
 use super::{http::Http, shared_watch::SharedWatch};
 use crate::{
-    api::name::{LeaseName, Namespace},
+    api::name::{Namespace, RecordName},
     store::{Scope, WatchEvent},
     util::mutex::lock,
 };
@@ -63,7 +63,7 @@ impl Watches {
     }
 
     /// The watch that serves a new subscriber to `scope`, and the name of the subscriber in it.
-    fn watch(&self, scope: &Scope) -> (Arc<SharedWatch>, Option<LeaseName>) {
+    fn watch(&self, scope: &Scope) -> (Arc<SharedWatch>, Option<RecordName>) {
         let mut open = lock(&self.open);
         if let Some(watch) = open.scopes.get(scope).and_then(Weak::upgrade) {
             return (watch, None);

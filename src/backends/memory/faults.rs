@@ -96,7 +96,7 @@ impl Connection {
             }
             Some(Fault::Refuse) => Err(Error::PermissionDenied {
                 verb,
-                resource: format!("record/{}", key.map_or("*", |key| key.lease.as_str())),
+                resource: format!("record/{}", key.map_or("*", |key| key.record.as_str())),
                 namespace: key.map_or("*", |key| key.namespace.as_str()).into(),
                 reason: "the test injected Fault::Refuse".into(),
             }),
@@ -114,8 +114,8 @@ impl Store for Connection {
     }
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
-        let (namespace, lease) = (key.namespace.clone(), key.lease.clone());
-        Box::pin(self.send("get", Some(key), move |records| records.read(&namespace, &lease)))
+        let (namespace, record) = (key.namespace.clone(), key.record.clone());
+        Box::pin(self.send("get", Some(key), move |records| records.read(&namespace, &record)))
     }
 
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {

@@ -14,7 +14,7 @@ use self::{faults::Connection, store::Records};
 use crate::{
     Clock, ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, Session, SessionOptions, WatchElectOptions,
-    api::name::{LeaseName, Name},
+    api::name::{Name, RecordName},
     runtime::handle::Handle,
     store::{Store, sessions::SessionStore},
 };
@@ -106,11 +106,11 @@ impl Memory {
     pub fn delete_record(&self, name: &str) -> bool {
         let options = self.handle.options();
         let Ok(name) = Name::parse("lock name", name) else { return false };
-        let lease = LeaseName::of(&options.prefix, &name);
+        let record = RecordName::of(&options.prefix, &name);
         options
             .namespace
             .as_deref()
-            .is_some_and(|namespace| self.connection.records.delete(namespace, &lease))
+            .is_some_and(|namespace| self.connection.records.delete(namespace, &record))
     }
 
     /// The number of requests that this handle has sent so far, without watches. Use it to test an upper bound.

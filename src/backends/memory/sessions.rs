@@ -14,7 +14,7 @@ use crate::{
     Clock,
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::{
         queue::{
@@ -81,18 +81,18 @@ impl HeldChange {
             Some(HeldEvent::Set(self.held))
         } else {
             let held = self.before.contains(session);
-            held.then_some(HeldEvent::Gone(self.held.lease, self.version))
+            held.then_some(HeldEvent::Gone(self.held.record, self.version))
         }
     }
 }
 
 fn held(stored: &StoredRecord) -> HeldLock {
-    let (lease, name) = (stored.entry.lease.clone(), stored.entry.name.clone());
+    let (record, name) = (stored.entry.record.clone(), stored.entry.name.clone());
     let kind = match stored.entry.kind {
         Some(Kind::Election) => Kind::Election,
         _ => Kind::Lock,
     };
-    HeldLock { lease, name, kind, found: Arc::new(stored_lock(stored)) }
+    HeldLock { record, name, kind, found: Arc::new(stored_lock(stored)) }
 }
 
 /// The claims of sessions in a record, if there is or was one.
@@ -162,7 +162,7 @@ impl Records {
 
     fn write_lock(&self, key: &RecordKey, write: &LockWrite) -> Put<LockRecord> {
         let mut state = lock(&self.state);
-        let place = (key.namespace.clone(), key.lease.clone());
+        let place = (key.namespace.clone(), key.record.clone());
         let present = state.map.get(&place);
         if !meets(write, present) {
             return Put::Conflict;
@@ -192,7 +192,7 @@ impl Records {
     /// Adds claims to the object in the epoch that the join names.
     fn join_lock(&self, key: &RecordKey, join: &Join) -> Put<LockRecord> {
         let mut state = lock(&self.state);
-        let present = state.map.get(&(key.namespace.clone(), key.lease.clone()));
+        let present = state.map.get(&(key.namespace.clone(), key.record.clone()));
         let Some(stored) = present.filter(|stored| {
             let epoch = stored.queue.turn.map(|turn| turn.epoch);
             stored.entry.found.version.uid == join.base.version.uid && epoch == Some(join.epoch)
@@ -212,14 +212,14 @@ impl Records {
         record: Record,
         queue: Queue,
     ) -> Put<LockRecord> {
-        let place = (key.namespace.clone(), key.lease.clone());
+        let place = (key.namespace.clone(), key.record.clone());
         let base = state.map.get(&place).map(|stored| stored.entry.found.version.clone());
         let version = state.next(base.as_ref());
         let found = Versioned { version, record, age: None, whole: Whole::default() };
-        let (namespace, lease) = place.clone();
+        let (namespace, record) = place.clone();
         let entry = Entry {
             namespace,
-            lease,
+            record,
             kind: Some(key.kind.clone()),
             name: key.name.to_string(),
             found: Arc::new(found),
@@ -305,7 +305,7 @@ impl SessionStore for Connection {
         &'a self,
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
-        let place = (key.namespace.clone(), key.lease.clone());
+        let place = (key.namespace.clone(), key.record.clone());
         let read = move |records: &Records| {
             lock(&records.state).map.get(&place).map(|stored| Arc::new(stored_lock(stored)))
         };
@@ -357,7 +357,7 @@ impl SessionStore for Connection {
         let selection = Named {
             records: Arc::clone(&self.records),
             namespace: key.namespace.clone(),
-            lease: key.lease.clone(),
+            record: key.record.clone(),
         };
         events(selection, self.records.held.subscribe(), self.current_fault.subscribe())
     }
@@ -388,7 +388,7 @@ impl Connection {
 struct Named {
     records: Arc<Records>,
     namespace: Namespace,
-    lease: LeaseName,
+    record: RecordName,
 }
 
 impl Selection for Named {
@@ -397,16 +397,16 @@ impl Selection for Named {
 
     fn all(&self) -> HeldEvent {
         let state = lock(&self.records.state);
-        let place = (self.namespace.clone(), self.lease.clone());
+        let place = (self.namespace.clone(), self.record.clone());
         HeldEvent::All(state.map.get(&place).map(held).into_iter().collect())
     }
 
     fn event(&self, change: HeldChange) -> Option<HeldEvent> {
         let HeldChange { namespace, held, version, removed, .. } = change;
-        if namespace != self.namespace || held.lease != self.lease {
+        if namespace != self.namespace || held.record != self.record {
             None
         } else if removed {
-            Some(HeldEvent::Gone(held.lease, version))
+            Some(HeldEvent::Gone(held.record, version))
         } else {
             Some(HeldEvent::Set(held))
         }

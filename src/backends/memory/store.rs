@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Clock,
-    api::name::{LeaseName, Namespace},
+    api::name::{Namespace, RecordName},
     protocol::{
         record::{Record, Version, Versioned, Whole, Write, WriteKind},
         session::SessionId,
@@ -38,7 +38,7 @@ pub(super) struct Records {
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) map: BTreeMap<(Namespace, LeaseName), StoredRecord>,
+    pub(super) map: BTreeMap<(Namespace, RecordName), StoredRecord>,
     /// Each with the moment at which it was written.
     pub(super) sessions: BTreeMap<(Namespace, SessionId), StoredSession>,
     /// The version of the latest change of any record. One counter for all records, as in a cluster: versions of
@@ -70,16 +70,20 @@ impl Records {
         }
     }
 
-    pub(super) fn read(&self, namespace: &Namespace, lease: &LeaseName) -> Option<Arc<Versioned>> {
+    pub(super) fn read(
+        &self,
+        namespace: &Namespace,
+        record: &RecordName,
+    ) -> Option<Arc<Versioned>> {
         lock(&self.state)
             .map
-            .get(&(namespace.clone(), lease.clone()))
+            .get(&(namespace.clone(), record.clone()))
             .map(|stored| Arc::clone(&stored.entry.found))
     }
 
     pub(super) fn write(&self, key: &RecordKey, write: &Write) -> Written {
         let mut state = lock(&self.state);
-        let map_key = (key.namespace.clone(), key.lease.clone());
+        let map_key = (key.namespace.clone(), key.record.clone());
         let stored = state.map.get(&map_key).map(|stored| &stored.entry.found);
         let current = stored.map(|found| found.version.clone());
         let preferred = stored.and_then(|found| found.record.preferred.clone());
@@ -106,10 +110,17 @@ impl Records {
             whole: Whole::default(),
         });
         let (name, kind) = (key.name.to_string(), Some(key.kind.clone()));
-        let (namespace, lease) = map_key.clone();
+        let (namespace, record) = map_key.clone();
         let found_too = Arc::clone(&found);
-        let entry =
-            Entry { namespace, lease, kind, name, found: found_too, queue: None, succession: None };
+        let entry = Entry {
+            namespace,
+            record,
+            kind,
+            name,
+            found: found_too,
+            queue: None,
+            succession: None,
+        };
         let queue = state.map.get(&map_key).map(|stored| stored.queue.clone()).unwrap_or_default();
         self.insert(&mut state, entry, queue);
         Written::Stored(found)
@@ -128,21 +139,23 @@ impl Records {
     }
 
     /// Deletes a record. Returns false if there is none.
-    pub(super) fn delete(&self, namespace: &str, lease: &LeaseName) -> bool {
+    pub(super) fn delete(&self, namespace: &str, record: &RecordName) -> bool {
         let mut state = lock(&self.state);
-        let found =
-            state.map.keys().find(|(within, found)| within.as_str() == namespace && found == lease);
+        let found = state
+            .map
+            .keys()
+            .find(|(within, found)| within.as_str() == namespace && found == record);
         let Some(map_key) = found.cloned() else { return false };
         self.remove(&mut state, &map_key);
         true
     }
 
-    fn remove(&self, state: &mut State, map_key: &(Namespace, LeaseName)) {
+    fn remove(&self, state: &mut State, map_key: &(Namespace, RecordName)) {
         let version = state.next_version();
         if let Some(removed) = state.map.remove(map_key) {
-            let (namespace, lease) = map_key.clone();
+            let (namespace, record) = map_key.clone();
             let _ = self.held.send(HeldChange::removed(&removed, version));
-            let _ = self.changes.send(WatchEvent::Gone(namespace, lease, version));
+            let _ = self.changes.send(WatchEvent::Gone(namespace, record, version));
         }
     }
 
@@ -177,10 +190,10 @@ fn contains(scope: &Scope, entry: &Entry) -> bool {
         Scope::Records(within, labels) => {
             labels.is_none() && within.as_ref().is_none_or(|within| within == namespace)
         }
-        Scope::Record(within, lease) => within == namespace && *lease == entry.lease,
+        Scope::Record(within, record) => within == namespace && *record == entry.record,
         Scope::Elections(within, only) => {
             let election = match &entry.kind {
-                Some(Kind::Election) => Some(&entry.lease),
+                Some(Kind::Election) => Some(&entry.record),
                 Some(Kind::Candidate(election)) => Some(election),
                 Some(Kind::Lock) | None => None,
             };
@@ -215,8 +228,8 @@ impl Selected {
         match change {
             WatchEvent::Set(entry) => contains(&self.scope, entry),
             // The kind of a deleted record is unknown. An extra event of a record never reported does no harm.
-            WatchEvent::Gone(namespace, lease, _) => match &self.scope {
-                Scope::Record(within, only) => within == namespace && only == lease,
+            WatchEvent::Gone(namespace, record, _) => match &self.scope {
+                Scope::Record(within, only) => within == namespace && only == record,
                 Scope::Elections(within, _) => within == namespace,
                 Scope::Records(within, _) => within.as_ref().is_none_or(|one| one == namespace),
             },

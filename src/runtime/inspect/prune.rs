@@ -115,7 +115,7 @@ impl Inspector {
 
     /// Deletes a free record if it is still in the version that was read.
     async fn delete_free(&self, record: &LeaseRecord) -> PruneOutcome {
-        let Entry { namespace, lease, found, .. } = &record.seen.entry;
+        let Entry { namespace, record: lease, found, .. } = &record.seen.entry;
         let deletion = self.store.delete(namespace, lease, &found.version);
         match self.in_time(deletion).await {
             Ok(true) => PruneOutcome::Deleted,

@@ -7,7 +7,7 @@ use crate::{
     LockQueue, Token,
     api::{
         error::{Error, Result},
-        name::{LeaseName, Name, is_subdomain},
+        name::{Name, RecordName, is_subdomain},
         record::{NotBefore, RecordKind},
     },
     protocol::record::Versioned,
@@ -161,7 +161,7 @@ impl Inspector {
     /// See [`Inspect::record_name`](crate::Inspect::record_name).
     pub(crate) fn record_name(&self, name: &str) -> Result<String> {
         let name = Name::parse("lock or election name", name)?;
-        Ok(self.handle.lease(&name).to_string())
+        Ok(self.handle.record_name(&name).to_string())
     }
 
     /// See [`Inspect::list_records`](crate::Inspect::list_records).
@@ -210,14 +210,14 @@ impl Inspector {
                     "it is no DNS-1123 name. `Inspect::record_name` returns the name of a record",
                 ));
             }
-            return Ok(Scope::Record(namespace, LeaseName::stored(&lease)));
+            return Ok(Scope::Record(namespace, RecordName::stored(&lease)));
         }
         Ok(Scope::Records((!all_namespaces).then_some(namespace), label_selector.map(Into::into)))
     }
 
     /// See [`Inspect::force_release`](crate::Inspect::force_release).
     pub(crate) async fn force_release(&self, record: &LeaseRecord) -> Result<bool> {
-        let Entry { namespace, lease, found, .. } = &record.seen.entry;
+        let Entry { namespace, record: lease, found, .. } = &record.seen.entry;
         self.in_time(self.store.release(namespace, lease, found)).await
     }
 }
@@ -228,7 +228,7 @@ pub(super) fn lease_record(
     seen: &Seen,
     now: Option<Moment>,
 ) -> Option<LeaseRecord> {
-    let Entry { namespace, lease, kind, name, found, succession, .. } = &seen.entry;
+    let Entry { namespace, record: lease, kind, name, found, succession, .. } = &seen.entry;
     let (kind, election) = match kind.as_ref()? {
         Kind::Lock => (RecordKind::Lock, None),
         Kind::Election => (RecordKind::Election, None),

@@ -14,7 +14,7 @@ use crate::{
     Token,
     api::{
         member::{ElectEvent, Member, Role},
-        name::{LeaseName, Name, Namespace},
+        name::{Name, Namespace, RecordName},
         record::{EndReason, RecordEvent, RecordEventKind, RecordKind},
     },
     runtime::seen::Seen,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A holder, a waiter or a candidate: the namespace and the Lease of its lock or election, and its identity.
-type Key = (Namespace, LeaseName, Arc<str>);
+type Key = (Namespace, RecordName, Arc<str>);
 
 /// The live holders and candidates that `records` show. A leader is a candidate: the record of its election counts, and
 /// a candidate record that it may still have does not.
@@ -41,7 +41,7 @@ pub(crate) fn live<'a, T>(records: impl Iterator<Item = (&'a Seen, T)>) -> BTree
             }
             _ => Arc::clone(holder),
         };
-        let key = (entry.namespace.clone(), subject(kind, &entry.lease).clone(), id);
+        let key = (entry.namespace.clone(), subject(kind, &entry.record).clone(), id);
         if is_tenure(entry) {
             live.insert(key, item);
         } else {
@@ -99,12 +99,12 @@ impl Roster {
 
     /// Who holds the lock or election of `entry` now.
     fn holders(&self, entry: &Entry) -> Vec<Arc<str>> {
-        let lease = entry.kind.as_ref().map_or(&entry.lease, |kind| subject(kind, &entry.lease));
-        let first = (entry.namespace.clone(), lease.clone(), "".into());
+        let record = entry.kind.as_ref().map_or(&entry.record, |kind| subject(kind, &entry.record));
+        let first = (entry.namespace.clone(), record.clone(), "".into());
         let same = self
             .0
             .range(first..)
-            .take_while(|((namespace, of, _), _)| *namespace == entry.namespace && of == lease);
+            .take_while(|((namespace, of, _), _)| *namespace == entry.namespace && of == record);
         let holders = same.filter(|(_, entry)| is_tenure(entry));
         holders.filter_map(|(_, entry)| entry.found.record.holder.clone()).collect()
     }
@@ -153,10 +153,10 @@ fn still_names(election: &Entry, old: &Entry) -> bool {
 }
 
 /// The Lease of the lock or election that a record of this kind belongs to.
-const fn subject<'a>(kind: &'a Kind, lease: &'a LeaseName) -> &'a LeaseName {
+const fn subject<'a>(kind: &'a Kind, record: &'a RecordName) -> &'a RecordName {
     match kind {
         Kind::Candidate(election) => election,
-        Kind::Lock | Kind::Election => lease,
+        Kind::Lock | Kind::Election => record,
     }
 }
 
@@ -188,7 +188,7 @@ fn member(prefix: &str, entry: &Entry) -> Option<Member> {
         kind @ Kind::Candidate(_) => (kind, Role::Follower),
     };
     let name = Name::parse("election name", &entry.name).ok()?;
-    (LeaseName::of(prefix, &name) == *subject(kind, &entry.lease)).then_some(())?;
+    (RecordName::of(prefix, &name) == *subject(kind, &entry.record)).then_some(())?;
     Some(Member {
         election: entry.name.clone(),
         candidate_id: entry.found.record.holder.as_deref()?.into(),
@@ -230,11 +230,11 @@ impl From<Event> for RecordEvent {
         let is_lock = matches!(entry.kind, Some(Kind::Lock));
         let kind = if is_lock { RecordKind::Lock } else { RecordKind::Election };
         let of_tenure = !matches!(event, RecordEventKind::Joined | RecordEventKind::Left);
-        let lease = entry.kind.as_ref().map_or(&entry.lease, |kind| subject(kind, &entry.lease));
+        let record = entry.kind.as_ref().map_or(&entry.record, |kind| subject(kind, &entry.record));
         Self {
             event,
             kind,
-            lease: lease.to_string(),
+            lease: record.to_string(),
             namespace: entry.namespace.to_string(),
             holder: entry.found.record.holder.as_deref().unwrap_or_default().into(),
             token: entry.found.token().filter(|_| of_tenure).map(Token::new),

@@ -104,7 +104,7 @@ pub(crate) fn expand(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
     for (claim, candidate, leads) in candidates {
         let succession = if leads { leader } else { next };
         next += u32::from(!leads);
-        let kind = if leads { Kind::Election } else { Kind::Candidate(seen.entry.lease.clone()) };
+        let kind = if leads { Kind::Election } else { Kind::Candidate(seen.entry.record.clone()) };
         let entry = entry(&seen.entry, kind, claim, candidate, succession);
         all.push(Seen { entry, expired: false, ..seen.clone() });
     }

@@ -15,7 +15,7 @@ use crate::{
 const TTL: Duration = Duration::from_secs(15);
 
 /// A record that was written after the first list, and is alive.
-fn seen(kind: Kind, lease: &str, name: &str, holder: Option<&str>, token: u64) -> Seen {
+fn seen(kind: Kind, record_name: &str, name: &str, holder: Option<&str>, token: u64) -> Seen {
     let number = NonZeroU64::new(token).unwrap();
     let record = Record {
         holder: holder.map(Into::into),
@@ -28,7 +28,7 @@ fn seen(kind: Kind, lease: &str, name: &str, holder: Option<&str>, token: u64) -
     let found = Versioned { version, record, age: None, whole: Whole::default() };
     let entry = Entry {
         namespace: Namespace::parse("shop").unwrap(),
-        lease: lease_name(lease),
+        record: lease_name(record_name),
         kind: Some(kind),
         name: name.into(),
         found: Arc::new(found),
@@ -38,8 +38,8 @@ fn seen(kind: Kind, lease: &str, name: &str, holder: Option<&str>, token: u64) -
     Seen::changed(entry, Moment::default())
 }
 
-fn lease_name(lease: &str) -> LeaseName {
-    LeaseName::of("", &Name::parse("lock name", lease).unwrap())
+fn lease_name(record: &str) -> RecordName {
+    RecordName::of("", &Name::parse("lock name", record).unwrap())
 }
 
 fn lock(holder: &str, token: u64) -> Seen {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         error::{Error, Loss},
-        name::LeaseName,
+        name::RecordName,
         tenure::Tenure,
     },
     protocol::{
@@ -194,16 +194,16 @@ impl Task {
             let granted = |caller: &Caller| matches!(caller, Caller::Granted(..));
             lock.callers.values().any(granted)
         };
-        let leases: Vec<_> = self.locks.iter().filter(|(_, lock)| granted(lock)).collect();
-        let leases: Vec<_> = leases.into_iter().map(|(lease, _)| lease.clone()).collect();
-        for lease in leases {
-            let Some(lock) = self.locks.get_mut(&lease) else { continue };
+        let records: Vec<_> = self.locks.iter().filter(|(_, lock)| granted(lock)).collect();
+        let records: Vec<_> = records.into_iter().map(|(record, _)| record.clone()).collect();
+        for record in records {
+            let Some(lock) = self.locks.get_mut(&record) else { continue };
             let nonces: Vec<_> = lock.callers.keys().copied().collect();
             let begun: Vec<_> =
                 nonces.into_iter().filter_map(|nonce| lock.begin(now, nonce, &terms)).collect();
-            self.begun(&lease, begun);
+            self.begun(&record, begun);
             // A candidate takes its guard.
-            self.drive(&lease);
+            self.drive(&record);
         }
     }
 
@@ -219,7 +219,7 @@ impl Task {
     /// Ends the selected tenures, because they were not confirmed in time. Their claims leave the record. The release of a
     /// guard that was given up a moment ago is still to come, so that tenure stays.
     fn expire_tenures(&mut self, selected: impl Fn(&Tenure) -> bool) {
-        let over = |(_, (_, tenure)): &(&u64, &(LeaseName, Tenure))| {
+        let over = |(_, (_, tenure)): &(&u64, &(RecordName, Tenure))| {
             selected(tenure) && {
                 tenure.end(Loss::Expired);
                 tenure.why() == Loss::Expired
@@ -227,11 +227,11 @@ impl Task {
         };
         let over: Vec<_> = self.tenures.iter().filter(over).map(|(nonce, _)| *nonce).collect();
         for nonce in over {
-            let Some((lease, _)) = self.tenures.remove(&nonce) else { continue };
-            if let Some(lock) = self.locks.get_mut(&lease) {
+            let Some((record, _)) = self.tenures.remove(&nonce) else { continue };
+            if let Some(lock) = self.locks.get_mut(&record) {
                 lock.lose(nonce);
             }
-            self.drive(&lease);
+            self.drive(&record);
         }
     }
 
@@ -265,7 +265,7 @@ impl Task {
             status.id = next.to_arc();
             false
         });
-        for (lease, mut lock) in std::mem::take(&mut self.locks) {
+        for (record, mut lock) in std::mem::take(&mut self.locks) {
             let key = Arc::clone(&lock.key);
             let candidates = std::mem::take(&mut lock.candidates);
             let waiting = lock.abandon();
@@ -278,7 +278,7 @@ impl Task {
             }
             lock.candidates = candidates;
             lock.campaign(now);
-            self.locks.insert(lease, lock);
+            self.locks.insert(record, lock);
         }
     }
 
@@ -303,10 +303,10 @@ impl Task {
         match event {
             HeldEvent::All(held) => self.listed(now, held),
             HeldEvent::Set(held) => self.seen(now, held),
-            HeldEvent::Gone(lease, version) => {
-                if let Some(lock) = self.locks.get_mut(&lease) {
+            HeldEvent::Gone(record, version) => {
+                if let Some(lock) = self.locks.get_mut(&record) {
                     lock.machine.unlabelled(version);
-                    self.drive(&lease);
+                    self.drive(&record);
                 }
             }
             HeldEvent::Blind(error) => {
@@ -330,9 +330,9 @@ impl Task {
         if let Some(opened) = self.opened.take() {
             let _ = opened.send(Ok(()));
         }
-        let leases: Vec<_> = self.locks.keys().cloned().collect();
-        for lease in &leases {
-            self.drive(lease);
+        let records: Vec<_> = self.locks.keys().cloned().collect();
+        for record in &records {
+            self.drive(record);
         }
     }
 }

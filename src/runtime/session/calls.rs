@@ -12,7 +12,7 @@ use crate::{
     api::{
         error::{Error, Result},
         guard::Guard,
-        name::{LeaseName, Name},
+        name::{Name, RecordName},
         options::LockOptions,
         timing::Timing,
     },
@@ -39,7 +39,7 @@ impl Session {
         check_at_least(options.at_least)?;
         let mode = mode_of(options.mode.check()?);
         let key = self.key(name)?;
-        let lease = key.lease.clone();
+        let record = key.record.clone();
         let nonce = Nonce(environment::random().max(1));
         let (answer, mut granted) = oneshot::channel();
         let try_once = options.wait == Some(Duration::ZERO);
@@ -50,7 +50,7 @@ impl Session {
         let key = Arc::new(key);
         self.send(Command::Lock { key: Arc::clone(&key), nonce, waiting })
             .map_err(|()| closed(&name()))?;
-        let mut pending = Pending { session: self, lease: &lease, nonce, done: false };
+        let mut pending = Pending { session: self, record: &record, nonce, done: false };
         let wait = match options.wait {
             None => None,
             // A single try waits for an answer of the store, but not for another holder.
@@ -63,7 +63,7 @@ impl Session {
                 if let Ok(answer) = timeout(wait, &mut granted).await {
                     answer
                 } else {
-                    let command = Command::Expire { lease: lease.clone(), nonce, waited: wait };
+                    let command = Command::Expire { record: record.clone(), nonce, waited: wait };
                     self.send(command).map_err(|()| closed(&name()))?;
                     let late = timeout(GRACE, &mut granted).await;
                     late.unwrap_or_else(|_| {
@@ -125,7 +125,7 @@ impl Session {
         let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
         let mut order = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
-            if order.insert(self.key(name)?.lease, index).is_some() {
+            if order.insert(self.key(name)?.record, index).is_some() {
                 return Err(Error::invalid("lock name", name, "it occurs twice in one call"));
             }
         }
@@ -151,8 +151,8 @@ impl Session {
 
     pub(super) fn key(&self, name: &str) -> Result<RecordKey> {
         let name = Name::parse("lock name", name)?;
-        let lease = self.0.handle.lease(&name);
-        Ok(RecordKey { namespace: self.0.sender.namespace.clone(), lease, kind: Kind::Lock, name })
+        let record = self.0.handle.record_name(&name);
+        Ok(RecordKey { namespace: self.0.sender.namespace.clone(), record, kind: Kind::Lock, name })
     }
 
     /// A lock cannot end before its session.
@@ -205,7 +205,7 @@ pub(crate) fn queue_of(record: &LockRecord) -> LockQueue {
 /// A call of `lock` that has no answer yet. Its drop leaves the queue.
 struct Pending<'a> {
     session: &'a Session,
-    lease: &'a LeaseName,
+    record: &'a RecordName,
     nonce: Nonce,
     done: bool,
 }
@@ -213,9 +213,9 @@ struct Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.done {
-            let (lease, nonce) = (self.lease.clone(), self.nonce);
+            let (record, nonce) = (self.record.clone(), self.nonce);
             // An error means that the session has ended, and its queue entries with it.
-            let _ = self.session.send(Command::Cancel { lease, nonce });
+            let _ = self.session.send(Command::Cancel { record, nonce });
         }
     }
 }

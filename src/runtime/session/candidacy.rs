@@ -21,7 +21,7 @@ use crate::{
         guard::Guard,
         leader::{Candidacy, Lead, Leader, LeaderState, Status},
         member::{Member, Role},
-        name::{LeaseName, Name, Namespace},
+        name::{Name, Namespace, RecordName},
         options::LeaderOptions,
         tenure::Tenure,
         timing::Timing,
@@ -85,7 +85,7 @@ impl Session {
         let registered = self.0.handle.register(name, &options)?;
         let Registered { election, candidate_id, payload, state, registration } = registered;
         let number = environment::random();
-        let stood = Stood { session: self.clone(), lease: election.lease.clone(), number };
+        let stood = Stood { session: self.clone(), record: election.record.clone(), number };
         let leader =
             Leader::new(candidate_id.to_arc(), election.name.to_arc(), Arc::clone(&state), stood);
         let (started, joined) = oneshot::channel();
@@ -122,14 +122,14 @@ impl Session {
 /// A candidacy, as its [`Leader`] holds it.
 struct Stood {
     session: Session,
-    lease: LeaseName,
+    record: RecordName,
     number: u64,
 }
 
 impl Stood {
     fn send_resign(&self, done: Option<Resign>) -> bool {
-        let (lease, number) = (self.lease.clone(), self.number);
-        self.session.send(Command::Resign { lease, number, done }).is_ok()
+        let (record, number) = (self.record.clone(), self.number);
+        self.session.send(Command::Resign { record, number, done }).is_ok()
     }
 }
 
@@ -139,8 +139,8 @@ impl Candidacy for Stood {
     }
 
     fn observed(&self) -> Option<Box<dyn Any + Send + Sync>> {
-        let (commands, lease) = (self.session.0.commands.downgrade(), self.lease.clone());
-        let observation = Observation { commands, lease };
+        let (commands, record) = (self.session.0.commands.downgrade(), self.record.clone());
+        let observation = Observation { commands, record };
         observation.report(true);
         Some(Box::new(observation))
     }
@@ -155,14 +155,14 @@ impl Drop for Stood {
 /// A stream that observes an election. It does not keep the session open.
 struct Observation {
     commands: mpsc::WeakUnboundedSender<Command>,
-    lease: LeaseName,
+    record: RecordName,
 }
 
 impl Observation {
     fn report(&self, begins: bool) {
         if let Some(commands) = self.commands.upgrade() {
             // An error means that the session has ended.
-            let _ = commands.send(Command::Observe { lease: self.lease.clone(), begins });
+            let _ = commands.send(Command::Observe { record: self.record.clone(), begins });
         }
     }
 }
@@ -183,16 +183,16 @@ impl Task {
         // The purpose of the record is that of its last user.
         lock.key = Arc::clone(key);
         lock.candidates.insert(number, candidate);
-        self.drive(&key.lease);
+        self.drive(&key.record);
     }
 
     /// A candidate resigns, or its `Leader` is dropped.
-    pub(super) fn resign(&mut self, lease: &LeaseName, number: u64, done: Option<Resign>) {
-        let Some(lock) = self.locks.get_mut(lease) else { return };
+    pub(super) fn resign(&mut self, record: &RecordName, number: u64, done: Option<Resign>) {
+        let Some(lock) = self.locks.get_mut(record) else { return };
         if let Some(tenure) = lock.resign(number, done) {
             self.tenures.remove(&tenure);
         }
-        self.drive(lease);
+        self.drive(record);
     }
 }
 

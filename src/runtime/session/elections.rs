@@ -12,20 +12,20 @@ use futures::{
 };
 
 use super::task::Task;
-use crate::{api::name::LeaseName, store::sessions::HeldEvent};
+use crate::{api::name::RecordName, store::sessions::HeldEvent};
 
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Elections {
     /// The number of streams of each election, and what ends its watch.
-    observed: BTreeMap<LeaseName, (usize, AbortHandle)>,
+    observed: BTreeMap<RecordName, (usize, AbortHandle)>,
     /// The next event of each watch.
     next: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
 }
 
 /// An event, and the watch that it is from.
 pub(super) struct Event {
-    lease: LeaseName,
+    record: RecordName,
     change: HeldEvent,
     watch: BoxStream<'static, HeldEvent>,
     ended: AbortHandle,
@@ -42,12 +42,16 @@ impl Elections {
         std::future::pending().await
     }
 
-    fn wait(&mut self, lease: LeaseName, mut watch: BoxStream<'static, HeldEvent>) -> AbortHandle {
+    fn wait(
+        &mut self,
+        record: RecordName,
+        mut watch: BoxStream<'static, HeldEvent>,
+    ) -> AbortHandle {
         let (ended, registration) = AbortHandle::new_pair();
         let handle = ended.clone();
         let next = async move {
             let change = watch.next().await?;
-            Some(Event { lease, change, watch, ended })
+            Some(Event { record, change, watch, ended })
         };
         let next = Abortable::new(next, registration);
         self.next.push(Box::pin(async move { next.await.ok().flatten() }));
@@ -57,21 +61,21 @@ impl Elections {
 
 impl Task {
     /// A stream of this election begins or ends.
-    pub(super) fn observe_election(&mut self, lease: &LeaseName, begins: bool) {
+    pub(super) fn observe_election(&mut self, record: &RecordName, begins: bool) {
         let Self { elections, locks, sender, .. } = self;
-        match (elections.observed.get_mut(lease), begins) {
+        match (elections.observed.get_mut(record), begins) {
             (Some((streams, _)), true) => *streams += 1,
             (Some((streams, _)), false) if *streams > 1 => *streams -= 1,
             (Some(_), false) => {
-                if let Some((_, ended)) = elections.observed.remove(lease) {
+                if let Some((_, ended)) = elections.observed.remove(record) {
                     ended.abort();
                 }
             }
             (None, true) => {
-                let Some(lock) = locks.get(lease) else { return };
+                let Some(lock) = locks.get(record) else { return };
                 let watch = sender.store.watch_lock(&lock.key);
-                let ended = elections.wait(lease.clone(), watch);
-                elections.observed.insert(lease.clone(), (1, ended));
+                let ended = elections.wait(record.clone(), watch);
+                elections.observed.insert(record.clone(), (1, ended));
             }
             (None, false) => {}
         }
@@ -80,32 +84,32 @@ impl Task {
     /// The watch of an election reports something.
     pub(super) fn election_changed(&mut self, event: Event) {
         let now = self.clock.now();
-        let Event { lease, change, watch, ended } = event;
+        let Event { record, change, watch, ended } = event;
         if ended.is_aborted() {
             return;
         }
-        let next = self.elections.wait(lease.clone(), watch);
-        if let Some((_, ended)) = self.elections.observed.get_mut(&lease) {
+        let next = self.elections.wait(record.clone(), watch);
+        if let Some((_, ended)) = self.elections.observed.get_mut(&record) {
             *ended = next;
         }
         match change {
             HeldEvent::All(found) if found.is_empty() => {
-                if let Some(lock) = self.locks.get_mut(&lease) {
+                if let Some(lock) = self.locks.get_mut(&record) {
                     lock.machine.doubt();
                 }
             }
             HeldEvent::All(found) => return self.listed(now, found),
             HeldEvent::Set(found) => return self.seen(now, found),
             HeldEvent::Gone(_, version) => {
-                if let Some(lock) = self.locks.get_mut(&lease) {
+                if let Some(lock) = self.locks.get_mut(&record) {
                     lock.machine.unlabelled(version);
                 }
             }
             HeldEvent::Blind(error) => {
-                tracing::debug!(%lease, %error, "the watch of an election is interrupted");
+                tracing::debug!(%record, %error, "the watch of an election is interrupted");
             }
         }
-        self.drive(&lease);
+        self.drive(&record);
     }
 }
 

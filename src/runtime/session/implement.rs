@@ -48,10 +48,10 @@ impl crate::Sync for Session {
 
     fn unlock<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let lease = self.key(name)?.lease;
+            let record = self.key(name)?.record;
             let not_held = || Error::NotHeld { name: name.to_owned() };
             let (done, end) = oneshot::channel();
-            self.send(Command::Unlock { lease, done }).map_err(|()| not_held())?;
+            self.send(Command::Unlock { record, done }).map_err(|()| not_held())?;
             end.await.unwrap_or_else(|_| Err(not_held()))
         })
     }

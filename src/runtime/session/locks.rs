@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         error::Error,
-        name::{LeaseName, Name},
+        name::{Name, RecordName},
     },
     protocol::{
         queue::{
@@ -34,9 +34,9 @@ const RESYNC_LOCKS: usize = 500;
 impl Task {
     /// The lock of `key`, new if the session does not know it.
     pub(super) fn lock_of(&mut self, key: &Arc<RecordKey>) -> &mut Lock {
-        self.idle.remove(&key.lease);
+        self.idle.remove(&key.record);
         let (machine, expects_absence) = (self.new_machine(), self.learned.expects_absence);
-        self.locks.entry(key.lease.clone()).or_insert_with(|| {
+        self.locks.entry(key.record.clone()).or_insert_with(|| {
             let machine = if expects_absence { machine.expecting_absence() } else { machine };
             Lock::new(Arc::clone(key), machine)
         })
@@ -52,17 +52,17 @@ impl Task {
     }
 
     /// Does what the machine of this lock wants now.
-    pub(super) fn drive(&mut self, lease: &LeaseName) {
+    pub(super) fn drive(&mut self, record: &RecordName) {
         if !self.ready {
             return;
         }
         loop {
             let (now, terms, may_send) = (self.clock.now(), self.terms(), self.may_send());
-            let Some(lock) = self.locks.get_mut(lease) else { return };
+            let Some(lock) = self.locks.get_mut(record) else { return };
             if !may_send {
                 if !lock.queued {
                     lock.queued = true;
-                    let job = Job::Lock(lease.clone());
+                    let job = Job::Lock(record.clone());
                     // Releases first: others wait for them.
                     if lock.is_leaving() {
                         self.jobs.push_front(job);
@@ -80,8 +80,8 @@ impl Task {
             let claimed = lock.campaign(now);
             let campaign_at = lock.campaign_at();
             let key = Arc::clone(&lock.key);
-            self.begun(lease, begun);
-            self.begun(lease, begun_too);
+            self.begun(record, begun);
+            self.begun(record, begun_too);
             let until = match step {
                 Step::Read => {
                     self.requests.push(self.sender.read_lock(key));
@@ -97,33 +97,33 @@ impl Task {
                 }
                 Step::Sleep(until) => until,
                 Step::Idle => {
-                    self.remember(lease);
+                    self.remember(record);
                     Moment::NEVER
                 }
             };
-            self.timers.set(Timer::Lock(lease.clone()), until.min(campaign_at));
-            if !self.update_interests(lease, now) && !claimed {
+            self.timers.set(Timer::Lock(record.clone()), until.min(campaign_at));
+            if !self.update_interests(record, now) && !claimed {
                 return;
             }
         }
     }
 
     /// Registers tenures that have begun, and forgets those that are over.
-    pub(super) fn begun(&mut self, lease: &LeaseName, nonces: Vec<u64>) {
-        let Some(lock) = self.locks.get(lease) else { return };
+    pub(super) fn begun(&mut self, record: &RecordName, nonces: Vec<u64>) {
+        let Some(lock) = self.locks.get(record) else { return };
         for nonce in nonces {
             if let Some(Caller::Held { tenure, .. }) = lock.callers.get(&nonce) {
-                self.tenures.insert(nonce, (lease.clone(), tenure.clone()));
+                self.tenures.insert(nonce, (record.clone(), tenure.clone()));
             }
         }
     }
 
     /// Keeps what an idle lock knows, unless there are too many.
-    fn remember(&mut self, lease: &LeaseName) {
-        if self.locks.get(lease).is_none_or(|lock| !lock.candidates.is_empty()) {
+    fn remember(&mut self, record: &RecordName) {
+        if self.locks.get(record).is_none_or(|lock| !lock.candidates.is_empty()) {
             return;
         }
-        self.idle.insert(lease.clone());
+        self.idle.insert(record.clone());
         if self.idle.len() > REMEMBERED
             && let Some(first) = self.idle.pop_first()
         {
@@ -134,20 +134,20 @@ impl Task {
     pub(super) fn answered(&mut self, answer: Answer) {
         let (now, random) = (self.clock.now(), Self::random());
         match answer {
-            Answer::Read(lease, result) => {
+            Answer::Read(record, result) => {
                 if let Ok(found) = &result {
                     self.learned.expects_absence = found.is_none();
                 }
-                if let Some(lock) = self.locks.get_mut(&lease) {
+                if let Some(lock) = self.locks.get_mut(&record) {
                     let error = result.as_ref().err().cloned();
                     let read = result.map_err(|error| failure(&error));
                     lock.machine.read(now, random, read);
                     lock.answered(now, error);
                 }
-                self.drive(&lease);
+                self.drive(&record);
             }
-            Answer::Write(lease, result) => {
-                if let Some(lock) = self.locks.get_mut(&lease) {
+            Answer::Write(record, result) => {
+                if let Some(lock) = self.locks.get_mut(&record) {
                     match &result {
                         Err(error) if !error.is_transient() && lock.machine.is_patching() => {
                             lock.machine.patch_refused();
@@ -159,7 +159,7 @@ impl Task {
                         }
                     }
                 }
-                self.drive(&lease);
+                self.drive(&record);
             }
             Answer::Observed(id, answer) => self.observed(&id, answer),
             Answer::Stale(Ok(stale)) => self.collect(stale),
@@ -189,16 +189,16 @@ impl Task {
     pub(super) fn seen(&mut self, now: Moment, held: HeldLock) {
         let me = self.beats.heartbeat.id().clone();
         // A grant that no caller wants any more is given back, so it needs a machine.
-        if !self.locks.contains_key(&held.lease) && !is_holder(&held.found.record, &me) {
+        if !self.locks.contains_key(&held.record) && !is_holder(&held.found.record, &me) {
             return;
         }
-        let HeldLock { lease, name, kind, found } = held;
-        let name = Name::parse("lock name", &name).or_else(|_| Name::parse("", lease.as_str()));
+        let HeldLock { record, name, kind, found } = held;
+        let name = Name::parse("lock name", &name).or_else(|_| Name::parse("", record.as_str()));
         let Ok(name) = name else { return };
         let namespace = self.sender.namespace.clone();
-        let key = RecordKey { namespace, lease: lease.clone(), kind, name };
+        let key = RecordKey { namespace, record: record.clone(), kind, name };
         self.lock_of(&Arc::new(key)).machine.seen(now, found);
-        self.drive(&lease);
+        self.drive(&record);
     }
 
     /// All records that this session holds, as its watch lists them.
@@ -222,28 +222,28 @@ impl Task {
     /// read: only that read decides.
     fn resynced(&mut self, now: Moment, held: Vec<HeldLock>) {
         let present: std::collections::BTreeSet<_> =
-            held.iter().map(|held| held.lease.clone()).collect();
+            held.iter().map(|held| held.record.clone()).collect();
         let missing: Vec<_> = self
             .tenures
             .iter()
-            .filter(|(nonce, (lease, _))| {
-                let lock = self.locks.get(lease).and_then(|lock| lock.callers.get(nonce));
+            .filter(|(nonce, (record, _))| {
+                let lock = self.locks.get(record).and_then(|lock| lock.callers.get(nonce));
                 let Some(Caller::Held { since, .. }) = lock else { return false };
-                *since < self.listed_at && !present.contains(lease)
+                *since < self.listed_at && !present.contains(record)
             })
-            .map(|(_, (lease, _))| lease.clone())
+            .map(|(_, (record, _))| record.clone())
             .collect();
         self.listed(now, held);
-        for lease in missing {
-            if let Some(lock) = self.locks.get_mut(&lease) {
+        for record in missing {
+            if let Some(lock) = self.locks.get_mut(&record) {
                 lock.machine.doubt();
             }
-            self.drive(&lease);
+            self.drive(&record);
         }
         // Not those that have ended by themselves: the release of a guard that was dropped a moment ago is still to come.
         let Self { tenures, locks, .. } = self;
-        tenures.retain(|nonce, (lease, _)| {
-            let caller = locks.get(lease).and_then(|lock| lock.callers.get(nonce));
+        tenures.retain(|nonce, (record, _)| {
+            let caller = locks.get(record).and_then(|lock| lock.callers.get(nonce));
             matches!(caller, Some(Caller::Held { .. }))
         });
         self.schedule_resync(now);

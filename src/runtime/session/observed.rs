@@ -12,7 +12,7 @@ use super::{
     timers::Timer,
 };
 use crate::{
-    api::name::LeaseName,
+    api::name::RecordName,
     protocol::session::{
         SessionAnswer, SessionId,
         observer::{Look, Observer},
@@ -39,7 +39,7 @@ const OTHER_NAMESPACE: &str = "the lock is waited for behind a session of anothe
 pub(super) struct Observed {
     observer: Observer,
     /// The locks that wait for it, each with the interval between reads that it needs.
-    watchers: BTreeMap<LeaseName, Duration>,
+    watchers: BTreeMap<RecordName, Duration>,
     /// It is old: its record is deleted once it is known to be over.
     old: bool,
 }
@@ -52,8 +52,8 @@ impl Observed {
 
 impl Task {
     /// Observes the sessions that this lock waits for, and no others. True if one of them is known to be over already.
-    pub(super) fn update_interests(&mut self, lease: &LeaseName, now: Moment) -> bool {
-        let Some(lock) = self.locks.get_mut(lease) else { return false };
+    pub(super) fn update_interests(&mut self, record: &RecordName, now: Moment) -> bool {
+        let Some(lock) = self.locks.get_mut(record) else { return false };
         let interests = lock.machine.interests(now);
         if interests == lock.interests {
             return false;
@@ -72,7 +72,7 @@ impl Task {
         let present: BTreeSet<_> = interests.iter().map(|one| &one.session).collect();
         for gone in before.iter().filter(|one| !present.contains(&one.session)) {
             if let Some(observed) = self.observed.get_mut(&gone.session) {
-                observed.watchers.remove(lease);
+                observed.watchers.remove(record);
             }
         }
         // A session in another namespace cannot be read, so it must not be judged.
@@ -81,7 +81,7 @@ impl Task {
             interests.iter().filter(|one| !over.contains(one)).partition(|one| mine(&one.session));
         if let (true, Some(strange)) = (before.is_empty(), strange.first()) {
             let session = &strange.session;
-            tracing::warn!(%lease, %session, "{OTHER_NAMESPACE}");
+            tracing::warn!(%record, %session, "{OTHER_NAMESPACE}");
         }
         for one in mine {
             let first = if one.soon { now } else { now + one.every };
@@ -90,7 +90,7 @@ impl Task {
                 watchers: BTreeMap::new(),
                 old: false,
             });
-            observed.watchers.insert(lease.clone(), one.every);
+            observed.watchers.insert(record.clone(), one.every);
             observed.observer.hurry(now + one.every);
             if one.soon && !observed.observer.has_seen() {
                 observed.observer.hurry(now);
@@ -179,11 +179,11 @@ impl Task {
         if let Some(ended) = observed.observer.ended().filter(|_| observed.old) {
             self.requests.push(self.sender.delete(id.clone(), ended));
         }
-        for lease in observed.watchers.keys() {
-            if let Some(lock) = self.locks.get_mut(lease) {
+        for record in observed.watchers.keys() {
+            if let Some(lock) = self.locks.get_mut(record) {
                 lock.machine.passed(id);
             }
-            self.drive(lease);
+            self.drive(record);
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::{
         queue::{
@@ -26,8 +26,8 @@ use crate::{
 
 /// What a request returned.
 pub(super) enum Answer {
-    Read(LeaseName, Result<Option<Arc<StoredLock>>>),
-    Write(LeaseName, Result<Put<LockRecord>>),
+    Read(RecordName, Result<Option<Arc<StoredLock>>>),
+    Write(RecordName, Result<Put<LockRecord>>),
     Observed(SessionId, SessionAnswer),
     Listed(Result<Vec<HeldLock>>),
     Stale(Result<Vec<NamedSession>>),
@@ -59,7 +59,7 @@ impl Sender {
         let this = self.clone();
         Box::pin(async move {
             let result = this.within(this.store.read_lock(&key)).await;
-            Answer::Read(key.lease.clone(), result)
+            Answer::Read(key.record.clone(), result)
         })
     }
 
@@ -71,7 +71,7 @@ impl Sender {
         let this = self.clone();
         Box::pin(async move {
             let result = this.within(this.store.write_lock(&key, &write)).await;
-            Answer::Write(key.lease.clone(), result)
+            Answer::Write(key.record.clone(), result)
         })
     }
 
@@ -79,7 +79,7 @@ impl Sender {
         let this = self.clone();
         Box::pin(async move {
             let result = this.within(this.store.join_lock(&key, &join)).await;
-            Answer::Write(key.lease.clone(), result)
+            Answer::Write(key.record.clone(), result)
         })
     }
 

@@ -33,7 +33,7 @@ use crate::{
     api::{
         error::{Error, Loss, Result},
         guard::{Again, NO_TENURE, Release},
-        name::LeaseName,
+        name::RecordName,
         tenure::Tenure,
     },
     protocol::{record::Nonce, session::SessionId},
@@ -58,18 +58,18 @@ pub(super) enum Command {
     },
     /// The caller has dropped its future.
     Cancel {
-        lease: LeaseName,
+        record: RecordName,
         nonce: Nonce,
     },
     /// The caller's wait is over after this time.
     Expire {
-        lease: LeaseName,
+        record: RecordName,
         nonce: Nonce,
         waited: Duration,
     },
     /// Releases what the caller's handle holds of this lock.
     Unlock {
-        lease: LeaseName,
+        record: RecordName,
         done: oneshot::Sender<Result<()>>,
     },
     /// A candidate in the election `key`.
@@ -80,13 +80,13 @@ pub(super) enum Command {
     },
     /// The candidate resigns; without `done`, because its `Leader` is dropped.
     Resign {
-        lease: LeaseName,
+        record: RecordName,
         number: u64,
         done: Option<Resign>,
     },
     /// A stream of an election begins or ends.
     Observe {
-        lease: LeaseName,
+        record: RecordName,
         begins: bool,
     },
     /// Reports that nothing is left of what was given up.
@@ -96,7 +96,7 @@ pub(super) enum Command {
 
 /// What waits for a request to end before it sends its own.
 pub(super) enum Job {
-    Lock(LeaseName),
+    Lock(RecordName),
     Observe(SessionId),
 }
 
@@ -121,12 +121,12 @@ pub(super) struct Task {
     pub(super) watch: Option<BoxStream<'static, HeldEvent>>,
     /// The session is created and its watch has begun, so locks may be claimed.
     pub(super) ready: bool,
-    pub(super) locks: BTreeMap<LeaseName, Lock>,
+    pub(super) locks: BTreeMap<RecordName, Lock>,
     /// The locks that no caller wants, of which only the last known state is kept.
-    pub(super) idle: BTreeSet<LeaseName>,
+    pub(super) idle: BTreeSet<RecordName>,
     /// The watches of elections that a user observes.
     pub(super) elections: Elections,
-    pub(super) tenures: BTreeMap<u64, (LeaseName, Tenure)>,
+    pub(super) tenures: BTreeMap<u64, (RecordName, Tenure)>,
     pub(super) observed: BTreeMap<SessionId, Observed>,
     pub(super) over: BTreeSet<SessionId>,
     pub(super) timers: Timers,
@@ -179,7 +179,7 @@ impl Task {
             match timer {
                 Timer::Heartbeat => {}
                 Timer::Validity => self.silent(now),
-                Timer::Lock(lease) => self.drive(&lease),
+                Timer::Lock(record) => self.drive(&record),
                 Timer::Observer(id) => self.observe(&id),
                 Timer::Resync => self.resync(now),
                 Timer::Collect => self.look_for_old(now),
@@ -192,12 +192,12 @@ impl Task {
         let now = self.clock.now();
         match command {
             Some(Command::Lock { key, nonce, waiting }) => self.lock(now, &key, nonce, waiting),
-            Some(Command::Cancel { lease, nonce }) => self.cancel(&lease, nonce.0),
-            Some(Command::Expire { lease, nonce, waited }) => self.expire(&lease, nonce, waited),
-            Some(Command::Unlock { lease, done }) => self.unlock(&lease, done),
+            Some(Command::Cancel { record, nonce }) => self.cancel(&record, nonce.0),
+            Some(Command::Expire { record, nonce, waited }) => self.expire(&record, nonce, waited),
+            Some(Command::Unlock { record, done }) => self.unlock(&record, done),
             Some(Command::Stand { key, number, candidate }) => self.stand(&key, number, candidate),
-            Some(Command::Resign { lease, number, done }) => self.resign(&lease, number, done),
-            Some(Command::Observe { lease, begins }) => self.observe_election(&lease, begins),
+            Some(Command::Resign { record, number, done }) => self.resign(&record, number, done),
+            Some(Command::Observe { record, begins }) => self.observe_election(&record, begins),
             Some(Command::Settle(done)) => self.settling.push(done),
             Some(Command::Close(done)) => self.close(now, Some(done)),
             None => {
@@ -213,32 +213,32 @@ impl Task {
             return;
         }
         self.lock_of(key).claim(now, nonce, waiting);
-        self.drive(&key.lease);
+        self.drive(&key.record);
     }
 
     /// The caller does not wait any longer: says why it waited in vain.
-    fn expire(&mut self, lease: &LeaseName, nonce: Nonce, waited: Duration) {
-        let Some(lock) = self.locks.get_mut(lease) else { return };
+    fn expire(&mut self, record: &RecordName, nonce: Nonce, waited: Duration) {
+        let Some(lock) = self.locks.get_mut(record) else { return };
         let Some(nonce) = lock.waiting(nonce.0) else { return };
         let (name, holder) = (lock.key.name.to_string(), lock.holder());
         let error = lock.error.clone().or_else(|| self.beats.error.clone());
         let error = error.unwrap_or(Error::Timeout { name, holder, waited });
         lock.expire(nonce, error);
-        self.drive(lease);
+        self.drive(record);
     }
 
-    fn unlock(&mut self, lease: &LeaseName, done: oneshot::Sender<Result<()>>) {
+    fn unlock(&mut self, record: &RecordName, done: oneshot::Sender<Result<()>>) {
         // Without an answer the lock is not held.
-        let Some(lock) = self.locks.get_mut(lease) else { return };
+        let Some(lock) = self.locks.get_mut(record) else { return };
         let held =
-            self.tenures.iter().filter(|(nonce, (held, _))| held == lease && !lock.leads(**nonce));
+            self.tenures.iter().filter(|(nonce, (held, _))| held == record && !lock.leads(**nonce));
         let held: Vec<_> = held.map(|(nonce, _)| *nonce).collect();
         let mut done = Some(done);
         for nonce in held {
             self.tenures.remove(&nonce);
             lock.give_up(nonce, done.take());
         }
-        self.drive(lease);
+        self.drive(record);
     }
 
     /// Answers the callers of `close` once nothing is left of what was given up.
@@ -255,19 +255,19 @@ impl Task {
         if let Some(Again::Cancel(number)) = again {
             // Its lock is the one whose tenure it followed.
             let mut locks = self.locks.iter();
-            if let Some((lease, _)) = locks.find(|(_, lock)| lock.waiting(number).is_some()) {
-                self.cancel(&lease.clone(), number);
+            if let Some((record, _)) = locks.find(|(_, lock)| lock.waiting(number).is_some()) {
+                self.cancel(&record.clone(), number);
             }
         }
         if tenure == NO_TENURE {
             return self.close_if_unused();
         }
         match self.tenures.remove(&tenure) {
-            Some((lease, held)) => {
+            Some((record, held)) => {
                 // Before the release is sent.
                 held.end(Loss::Released);
                 let (now, closing) = (self.clock.now(), self.closing.is_some());
-                if let Some(lock) = self.locks.get_mut(&lease) {
+                if let Some(lock) = self.locks.get_mut(&record) {
                     let mode = lock.mode_of(tenure);
                     lock.give_up(tenure, done);
                     if let (Some(Again::Claim(number, answer)), Some(mode), false) =
@@ -279,7 +279,7 @@ impl Task {
                         lock.claim(now, Nonce(number), waiting);
                     }
                 }
-                self.drive(&lease);
+                self.drive(&record);
             }
             // Lost just before. A claim that should follow it has no answer, and the tenure says why.
             None => drop(done.map(|done| done.send(Ok(())))),
@@ -288,12 +288,12 @@ impl Task {
     }
 
     /// The caller of this claim has dropped its future.
-    fn cancel(&mut self, lease: &LeaseName, asked: u64) {
-        if let Some(lock) = self.locks.get_mut(lease)
+    fn cancel(&mut self, record: &RecordName, asked: u64) {
+        if let Some(lock) = self.locks.get_mut(record)
             && let Some(nonce) = lock.waiting(asked)
         {
             lock.give_up(nonce, None);
-            self.drive(lease);
+            self.drive(record);
         }
     }
 
@@ -314,14 +314,14 @@ impl Task {
         }
         self.closing = Some(done.into_iter().collect());
         // The locks that others wait for come first.
-        let mut leases: Vec<_> = self.locks.keys().cloned().collect();
-        leases.sort_by_key(|lease| !self.locks[lease].machine.is_requested());
-        for lease in leases {
-            if let Some(lock) = self.locks.get_mut(&lease) {
+        let mut records: Vec<_> = self.locks.keys().cloned().collect();
+        records.sort_by_key(|record| !self.locks[record].machine.is_requested());
+        for record in records {
+            if let Some(lock) = self.locks.get_mut(&record) {
                 lock.end_candidates();
                 lock.close();
             }
-            self.drive(&lease);
+            self.drive(&record);
         }
         self.tenures.clear();
         self.timers.set(Timer::Close, now + self.ttl);
@@ -390,11 +390,11 @@ impl Task {
                 return;
             }
             match self.jobs.pop_front() {
-                Some(Job::Lock(lease)) => {
-                    if let Some(lock) = self.locks.get_mut(&lease) {
+                Some(Job::Lock(record)) => {
+                    if let Some(lock) = self.locks.get_mut(&record) {
                         lock.queued = false;
                     }
-                    self.drive(&lease);
+                    self.drive(&record);
                 }
                 Some(Job::Observe(id)) => self.observe(&id),
                 None => return,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{api::name::LeaseName, protocol::session::SessionId, util::clock::Moment};
+use crate::{api::name::RecordName, protocol::session::SessionId, util::clock::Moment};
 
 /// Whose deadline it is. In this order, deadlines of the same moment are served.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,7 +10,7 @@ pub(super) enum Timer {
     Heartbeat,
     /// The end of what the last heartbeat confirmed.
     Validity,
-    Lock(LeaseName),
+    Lock(RecordName),
     Observer(SessionId),
     Resync,
     /// The next look for old sessions.

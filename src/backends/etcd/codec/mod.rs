@@ -23,7 +23,7 @@ use super::{keys, messages::KeyValue};
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
         record::NotBefore,
         timing::MAX_AT_LEAST,
     },
@@ -222,13 +222,13 @@ pub(super) fn decode_entry(namespace: &Namespace, kv: &KeyValue) -> Option<Entry
     let kind = match kind.as_str() {
         "lock" => Some(Kind::Lock),
         "election" => Some(Kind::Election),
-        "candidate" => candidate_of.map(|election| Kind::Candidate(LeaseName::stored(&election))),
+        "candidate" => candidate_of.map(|election| Kind::Candidate(RecordName::stored(&election))),
         _ => None,
     };
     let found = Arc::new(skip_invalid(decode_record(kv))?);
     Some(Entry {
         namespace: namespace.clone(),
-        lease: lease(kv),
+        record: record_name(kv),
         kind,
         name,
         found,
@@ -294,7 +294,7 @@ pub(super) fn decode_held(kv: &KeyValue) -> Option<HeldLock> {
     let decoded = skip_invalid(decode(kv))?;
     let found = Arc::new(decoded.lock());
     let kind = if decoded.text.kind == "election" { Kind::Election } else { Kind::Lock };
-    Some(HeldLock { lease: lease(kv), name: decoded.text.name, kind, found })
+    Some(HeldLock { record: record_name(kv), name: decoded.text.name, kind, found })
 }
 
 /// A listed or watched lock, if `session` is a holder of it.
@@ -379,8 +379,8 @@ pub(super) fn encode_session(
     Encoded(text, writes)
 }
 
-pub(super) fn lease(kv: &KeyValue) -> LeaseName {
-    LeaseName::stored(keys::name(&kv.key))
+pub(super) fn record_name(kv: &KeyValue) -> RecordName {
+    RecordName::stored(keys::name(&kv.key))
 }
 
 /// The time since `then`. Zero if `then` is in the future.

@@ -48,8 +48,13 @@ pub fn check_lease(whole: &Value) -> bool {
 
 pub(super) fn key(kind: Kind, name: &str) -> RecordKey {
     let name = Name::parse("name", name).expect("a name");
-    let lease = LeaseName::of("", &name);
-    RecordKey { namespace: Namespace::parse("shop").expect("a namespace"), lease, kind, name }
+    let lease = RecordName::of("", &name);
+    RecordKey {
+        namespace: Namespace::parse("shop").expect("a namespace"),
+        record: lease,
+        kind,
+        name,
+    }
 }
 
 pub(super) fn claim(base: Option<Versioned>) -> Write {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     api::{
         error::{Error, Result},
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
     store::{Entry, Kind, RecordKey},
@@ -76,7 +76,7 @@ pub(super) struct Pod {
 /// [`Error::Unavailable`] if the response is about another object. The version of that object must not be used, because
 /// if it is higher, every correct response after it would look outdated.
 pub(super) fn decode_response(key: &RecordKey, object: &Value) -> Result<Versioned> {
-    check_object(key.lease.as_str(), Some(&key.namespace), object)?;
+    check_object(key.record.as_str(), Some(&key.namespace), object)?;
     decode(object)
 }
 
@@ -182,18 +182,18 @@ pub(super) fn decode_entry(object: &Value) -> Result<Entry> {
     let name = metadata["name"].as_str().unwrap_or_default();
     let annotation = |key: &str| metadata["annotations"][key].as_str();
     let namespace = Namespace::stored(metadata["namespace"].as_str().unwrap_or_default());
-    let lease = LeaseName::stored(name);
+    let record = RecordName::stored(name);
     let kind = match metadata["labels"][KIND].as_str() {
         Some("lock") => Some(Kind::Lock),
         Some("election") => Some(Kind::Election),
         Some("candidate") => {
-            annotation(CANDIDATE_OF).map(|election| Kind::Candidate(LeaseName::stored(election)))
+            annotation(CANDIDATE_OF).map(|election| Kind::Candidate(RecordName::stored(election)))
         }
         _ => None,
     };
     let name = stored_name(object).to_owned();
     let queue = super::sessions::codec::claims(&found.record, object);
-    Ok(Entry { namespace, lease, kind, name, found: Arc::new(found), queue, succession: None })
+    Ok(Entry { namespace, record, kind, name, found: Arc::new(found), queue, succession: None })
 }
 
 /// The name of a lock or election, as its caller wrote it.
@@ -256,7 +256,7 @@ pub(super) fn new_object(key: &RecordKey, extras: &Extras) -> Value {
     let mut object = json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": { "name": key.lease.as_str(), "namespace": key.namespace.as_str() },
+        "metadata": { "name": key.record.as_str(), "namespace": key.namespace.as_str() },
     });
     extras.set(&mut object);
     // The garbage collector regards an owner in another namespace as missing, and would delete the record at once.
@@ -287,7 +287,7 @@ impl Extras {
 pub(super) fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key: &RecordKey) {
     let (kind, election) = match &key.kind {
         Kind::Lock => ("lock", None),
-        Kind::Election => ("election", Some(&key.lease)),
+        Kind::Election => ("election", Some(&key.record)),
         Kind::Candidate(election) => ("candidate", Some(election)),
     };
     let labels = field(metadata, "labels");
@@ -299,7 +299,7 @@ pub(super) fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key:
     if let Kind::Candidate(election) = &key.kind {
         annotations.insert(CANDIDATE_OF.into(), election.as_str().into());
     }
-    if key.name.as_str() != key.lease.as_str() {
+    if key.name.as_str() != key.record.as_str() {
         annotations.insert(NAME.into(), key.name.as_str().into());
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn encode_session(
 ///
 /// [`Error::Unavailable`](crate::Error::Unavailable) if the response is about another object.
 pub(super) fn decode_lock(key: &RecordKey, object: &Value) -> Result<StoredLock> {
-    super::super::codec::check_object(key.lease.as_str(), Some(&key.namespace), object)?;
+    super::super::codec::check_object(key.record.as_str(), Some(&key.namespace), object)?;
     decode_any_lock(object)
 }
 
@@ -206,10 +206,10 @@ pub(in crate::backends::kubernetes) fn session_info(object: &Value) -> Option<Se
 pub(super) fn decode_held(object: &Value) -> Option<HeldLock> {
     let found = decode_any_lock(object)
         .inspect_err(|error| tracing::warn!(%error, "skipping a Lease that cannot be read"));
-    let (lease, name) = (lease_name(object), stored_name(object).to_owned());
+    let (record, name) = (lease_name(object), stored_name(object).to_owned());
     let kind =
         if object["metadata"]["labels"][KIND] == "election" { Kind::Election } else { Kind::Lock };
-    Some(HeldLock { lease, name, kind, found: Arc::new(found.ok()?) })
+    Some(HeldLock { record, name, kind, found: Arc::new(found.ok()?) })
 }
 
 /// The object to send: the base of `write` with its holders and its queue.

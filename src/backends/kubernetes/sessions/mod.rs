@@ -22,7 +22,7 @@ use super::{
 use crate::{
     api::{
         error::Result,
-        name::{LeaseName, Namespace},
+        name::{Namespace, RecordName},
     },
     protocol::{
         queue::record::{Condition, Join, LockRecord, LockWrite, StoredLock},
@@ -93,7 +93,7 @@ impl Leases {
 impl Leases {
     /// Changes parts of the record of a lock. `None` if it is not the one that the patch was conditional on.
     async fn patch(&self, key: &RecordKey, operations: &[Value]) -> Result<Option<Value>> {
-        let (address, lease) = (address(key), key.lease.as_str());
+        let (address, lease) = (address(key), key.record.as_str());
         let context = address.context(PATCH);
         let request = patch::request(&key.namespace, lease, operations);
         match self.http.send(request, &context).await {
@@ -250,7 +250,7 @@ impl SessionStore for Leases {
     }
 
     fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
-        let scope = Scope::Record(key.namespace.clone(), key.lease.clone());
+        let scope = Scope::Record(key.namespace.clone(), key.record.clone());
         watch::watch(self.http.clone(), Selection::Scope(scope))
     }
 }
@@ -263,10 +263,10 @@ fn put_lock(key: &RecordKey, stored: Option<Value>) -> Result<Put<LockRecord>> {
 }
 
 fn address(key: &RecordKey) -> Address<'_> {
-    Address { namespace: &key.namespace, lease: key.lease.as_str() }
+    Address { namespace: &key.namespace, lease: key.record.as_str() }
 }
 
 /// The name of a Lease, as an event names it.
-fn lease_name(object: &Value) -> LeaseName {
-    LeaseName::stored(super::http::name(object))
+fn lease_name(object: &Value) -> RecordName {
+    RecordName::stored(super::http::name(object))
 }

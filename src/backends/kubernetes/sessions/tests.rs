@@ -9,7 +9,7 @@ use super::{
     patch,
 };
 use crate::{
-    api::name::{LeaseName, Name, Namespace},
+    api::name::{Name, Namespace, RecordName},
     backends::kubernetes::codec::Extras,
     protocol::{
         queue::{
@@ -34,7 +34,7 @@ fn namespace() -> Namespace {
 
 fn key() -> RecordKey {
     let name = Name::parse("lock name", "Orders").unwrap();
-    RecordKey { namespace: namespace(), lease: LeaseName::of("", &name), kind: Kind::Lock, name }
+    RecordKey { namespace: namespace(), record: RecordName::of("", &name), kind: Kind::Lock, name }
 }
 
 fn line(letters: &[char]) -> Line {
@@ -67,7 +67,7 @@ fn what_is_written_is_read() {
     let found = decode_lock(&key(), &object).unwrap();
     assert_eq!((&found.record.line, &found.record.foreign), (&line(&['a', 'b']), &None));
     let held = decode_held(&object).unwrap();
-    assert_eq!((held.name.as_str(), held.lease), ("Orders", key().lease));
+    assert_eq!((held.name.as_str(), held.record), ("Orders", key().record));
 
     let id = session('a');
     let record = SessionRecord::new(&id, "web-1".into());
@@ -108,7 +108,7 @@ fn only_the_sessions_that_hold_the_lock_have_a_label() {
 fn a_claim_behind_a_foreign_holder_leaves_its_fields_alone() {
     let foreign = json!({
         "metadata": {
-            "name": key().lease.as_str(), "namespace": "shop", "resourceVersion": "5", "uid": "u",
+            "name": key().record.as_str(), "namespace": "shop", "resourceVersion": "5", "uid": "u",
             "labels": { "team": "shop" },
         },
         "spec": { "holderIdentity": "other", "leaseDurationSeconds": 15, "strategy": "x" },
