@@ -104,11 +104,17 @@ pub(crate) struct Whole(Arc<str>);
     expect(dead_code, reason = "records in this process are no objects")
 )]
 impl Whole {
-    pub(crate) fn of(object: &serde_json::Value) -> Self {
+    pub(crate) fn of(object: &impl serde::Serialize) -> Self {
         Self(serde_json::to_string(object).unwrap_or_default().into())
     }
 
+    #[cfg_attr(not(feature = "kubernetes"), expect(dead_code, reason = "etcd has types"))]
     pub(crate) fn object(&self) -> serde_json::Value {
+        self.read()
+    }
+
+    /// The object, or that of an empty one.
+    pub(crate) fn read<T: serde::de::DeserializeOwned + Default>(&self) -> T {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
-//! | `watch` | a watch of a key or of a range |
+//! | `held`, `held_watch` | the index of held locks; the watch of one session |
+//! | `watch` | watches on a stream of etcd: of a key or of a range |
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
 //! | `client`, `nodes` | credentials; which node gets a request |
@@ -14,6 +15,8 @@
 mod client;
 mod codec;
 mod error;
+mod held;
+mod held_watch;
 mod inspect;
 mod keys;
 mod messages;
