@@ -62,7 +62,7 @@ impl Records {
 
     /// The changes of the index that did not fit into the transaction: only grants, to holders that then read the record.
     /// If they are not stored, those holders read it later.
-    pub(super) async fn index_late(&self, changes: Vec<RequestOp>) {
+    pub(super) async fn index_late(&self, changes: &[RequestOp]) {
         for changes in changes.chunks(OPERATIONS) {
             let query = TxnRequest { success: changes.to_vec(), ..TxnRequest::default() };
             if let Err(status) = self.client.txn(query).await {

@@ -224,7 +224,7 @@ impl Source for HeldWatch {
                 self.reading = None;
                 Ok(self.read(&open.requests, found?))
             }
-            () = async { sleep(next.unwrap_or_default()).await }, if next.is_some() => Ok(Vec::new()),
+            () = sleep(next.unwrap_or_default()), if next.is_some() => Ok(Vec::new()),
         }
     }
 

@@ -71,7 +71,7 @@ impl Records {
         if !answer.succeeded {
             return Ok(None);
         }
-        self.index_late(late).await;
+        self.index_late(&late).await;
         Ok(value.stored(base, answer.header.map(|header| header.revision).unwrap_or_default()))
     }
 
