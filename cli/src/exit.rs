@@ -1,6 +1,6 @@
 //! How the program ends: the exit code, and one line on stderr if it failed.
 
-use std::{error::Error as StdError, fmt::Write as _, io, time::Duration};
+use std::{fmt::Write as _, io, time::Duration};
 
 use leasehold::Error;
 
@@ -155,11 +155,10 @@ impl Subject<'_> {
             Error::PermissionDenied { .. }
             | Error::QuotaExceeded { .. }
             | Error::Namespace { .. } => {
-                format!("{object}: {error}")
+                format!("{object}: {}", error.with_causes())
             }
-            _ => format!("{object} in namespace `{namespace}`: {error}"),
+            _ => format!("{object} in namespace `{namespace}`: {}", error.with_causes()),
         };
-        line.push_str(&causes(error));
         let (code, next) = match error {
             Error::Held { .. } => {
                 (busy_code, "Try again later, or pass --wait instead of --try".into())
@@ -183,36 +182,20 @@ impl Subject<'_> {
     /// One line for a wait for the server, with the cause.
     pub(crate) fn waiting(&self, error: &Error) -> String {
         let Self { object, namespace, server, backend, .. } = *self;
-        let causes = causes(error);
+        let error = error.with_causes().to_string();
         let line = match backend {
-            Backend::Kubernetes if causes.contains(FAILED_WEBHOOK) => format!(
-                "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}{causes}"
+            Backend::Kubernetes if error.contains(FAILED_WEBHOOK) => format!(
+                "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}"
             ),
             Backend::Kubernetes => format!(
-                "{object} in namespace `{namespace}` waits for the API server {server}: {error}{causes}"
+                "{object} in namespace `{namespace}` waits for the API server {server}: {error}"
             ),
-            Backend::Etcd => format!(
-                "{object} in namespace `{namespace}` waits for etcd at {server}: {error}{causes}"
-            ),
+            Backend::Etcd => {
+                format!("{object} in namespace `{namespace}` waits for etcd at {server}: {error}")
+            }
         };
         one_line(&line)
     }
-}
-
-/// The causes of `error`, each after a colon, unless the text before contains it.
-pub(crate) fn causes(error: &Error) -> String {
-    let mut causes = String::new();
-    let mut last = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !last.contains(&said) {
-            let _ = write!(causes, ": {said}");
-        }
-        last = said;
-        cause = error.source();
-    }
-    causes
 }
 
 fn one_line(text: &str) -> String {

@@ -267,7 +267,7 @@ fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
     match report {
         Report::All(found) => Some(WatchEvent::All(entries(prefix, scope, &found))),
         Report::Change(event) => change(prefix, scope, &event),
-        Report::Blind(error) => Some(WatchEvent::Blind(with_cause(&error))),
+        Report::Blind(error) => Some(WatchEvent::Blind(error.with_causes().to_string())),
     }
 }
 
@@ -281,14 +281,6 @@ fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
     }
     let version = u64::try_from(kv.mod_revision).ok()?.try_into().ok()?;
     Some(WatchEvent::Gone(entry.namespace, entry.record, version))
-}
-
-/// The error and its cause in one line.
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(super) async fn reflect(http: Http, selection: Selection, reporter: Reporter
     loop {
         let started = Clock::Runtime.now();
         let Err(error) = reflector.list_and_watch().await else { return };
-        if !reflector.reporter.failed(with_cause(&error)) {
+        if !reflector.reporter.failed(error.with_causes().to_string()) {
             return;
         }
         if Clock::Runtime.now() - started >= MAX_PAUSE {
@@ -134,7 +134,8 @@ impl Reflector {
                     self.reporter.listed_alone(&name, WatchEvent::All(entries));
                 }
                 Err(error) => {
-                    self.reporter.listed_alone(&name, WatchEvent::Blind(with_cause(&error)));
+                    self.reporter
+                        .listed_alone(&name, WatchEvent::Blind(error.with_causes().to_string()));
                     sleep(pause(&error, failures)).await;
                     failures += 1;
                 }
@@ -187,14 +188,6 @@ async fn within<T>(limit: Duration, request: impl Future<Output = Result<T>>) ->
 
 fn version(lease: &Value) -> String {
     lease["metadata"]["resourceVersion"].as_str().unwrap_or_default().into()
-}
-
-/// The error and its cause in one line.
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 /// The pause before the next attempt: between half and the whole of the back-off, and never less than the server

@@ -16,7 +16,6 @@ use tokio::time::sleep;
 
 use crate::{
     cluster::{pod::OwnPod, requests::ApiRequest},
-    exit::causes,
     output::status::CandidateStatus,
 };
 
@@ -89,10 +88,10 @@ impl EventRecorder {
             };
             if !self.failing && !self.quiet {
                 crate::console::report(format_args!(
-                    "an Event of election `{}` could not be recorded in namespace `{}`: {error}{}",
+                    "an Event of election `{}` could not be recorded in namespace `{}`: {}",
                     status.election,
                     self.namespace,
-                    causes(&error)
+                    error.with_causes()
                 ));
             }
             self.failing = true;

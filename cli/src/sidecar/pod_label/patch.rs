@@ -6,10 +6,7 @@ use leasehold::Error;
 use serde_json::json;
 
 use super::LabelKey;
-use crate::{
-    cluster::{pod::OwnPod, requests::ApiRequest},
-    exit::causes,
-};
+use crate::cluster::{pod::OwnPod, requests::ApiRequest};
 
 /// A patch of the label.
 #[derive(Clone)]
@@ -58,7 +55,7 @@ impl LabelPatch {
     /// Warns that a write failed. It will be retried.
     pub(crate) fn warn(&self, error: &Error) {
         let OwnPod { namespace, name, .. } = &self.pod;
-        let error = format!("{error}{}", causes(error));
+        let error = error.with_causes();
         if !self.quiet {
             crate::console::report(format_args!(
                 "label `{}` of pod `{name}` in namespace `{namespace}` could not be written: \
