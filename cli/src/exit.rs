@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io, time::Duration};
 
 use leasehold::Error;
 
-use crate::clock::in_seconds;
+use crate::{backend::Backend, clock::in_seconds};
 
 /// The exit code or other result, or the failure.
 pub(crate) type Outcome<T = u8> = Result<T, Failure>;
@@ -75,45 +75,6 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 /// What an API server says that works, but whose admission webhook does not answer.
 const FAILED_WEBHOOK: &str = "failed calling webhook";
-
-/// Where locks and elections are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backend {
-    Kubernetes,
-    Etcd,
-}
-
-impl Backend {
-    /// The name that the library gives it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Kubernetes => "kubernetes",
-            Self::Etcd => "etcd",
-        }
-    }
-
-    /// That the server gave no answer to a release.
-    pub(crate) const fn silence(self) -> &'static str {
-        match self {
-            Self::Kubernetes => "the API server does not answer",
-            Self::Etcd => "etcd does not answer",
-        }
-    }
-
-    /// What to check if `server` cannot be used.
-    fn check(self, server: &str) -> String {
-        match self {
-            Self::Kubernetes => format!(
-                "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl \
-                    get --raw /readyz` succeeds"
-            ),
-            Self::Etcd => format!(
-                "Check that {server} are nodes of the right etcd (--etcd), with https:// if they use TLS, and that \
-                    `etcdctl endpoint health` succeeds"
-            ),
-        }
-    }
-}
 
 /// The object that an error message is about.
 #[derive(Clone, Copy, Debug)]

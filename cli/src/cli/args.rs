@@ -3,15 +3,15 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::BoolishValueParser,
+    error::ErrorKind, parser::ValueSource,
 };
-use schemars::JsonSchema;
 
 use super::{
     duration::{age, duration},
     help, plugin,
     prune_args::PruneArgs,
+    report_args::ReportArgs,
     tenure_args::TenureArgs,
 };
 use crate::{
@@ -305,22 +305,6 @@ pub(crate) struct DemoArgs {
     pub(crate) allow_host: Vec<HostName>,
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
-}
-
-/// What the program prints, and in which format.
-#[derive(Clone, Copy, Debug, clap::Args, JsonSchema)]
-pub(crate) struct ReportArgs {
-    /// The format of the output.
-    #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
-    pub(crate) output: Format,
-    /// Print no warnings and no errors: only the exit code reports a failure.
-    #[schemars(skip)]
-    #[arg(short, long, env = "LEASEHOLD_QUIET", value_parser = BoolishValueParser::new())]
-    pub(crate) quiet: bool,
-    /// Log to stderr; twice for more detail.
-    #[schemars(range(max = 2))]
-    #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
-    pub(crate) verbose: u8,
 }
 
 impl LockArgs {

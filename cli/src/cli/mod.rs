@@ -8,4 +8,5 @@ mod help;
 mod key_value;
 mod plugin;
 pub(crate) mod prune_args;
+mod report_args;
 pub(crate) mod tenure_args;

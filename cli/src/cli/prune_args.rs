@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::{args::ReportArgs, duration::age, help};
+use super::{duration::age, help, report_args::ReportArgs};
 use crate::cluster::target::Target;
 
 /// Deletes the Leases of locks and elections that are free and that no process has used for a long time.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
+    backend::Backend,
     cluster::{pod::OwnPod, requests::ApiRequest},
     output::status::CandidateStatus,
 };
@@ -109,7 +110,7 @@ impl EventRecorder {
             .header(CONTENT_TYPE, "application/json")
             .body(event.to_string().into_bytes())
             .map_err(|error| Error::Config {
-                backend: "kubernetes",
+                backend: Backend::Kubernetes.name(),
                 reason: format!("`{namespace}` is not a valid namespace: check POD_NAMESPACE"),
                 source: Some(std::sync::Arc::new(error)),
             })?;

@@ -6,6 +6,7 @@ use leasehold::Error;
 use serde_json::json;
 
 use super::LabelKey;
+use crate::backend::Backend;
 use crate::cluster::{pod::OwnPod, requests::ApiRequest};
 
 /// A patch of the label.
@@ -39,7 +40,7 @@ impl LabelPatch {
             .header(CONTENT_TYPE, "application/merge-patch+json")
             .body(patch.to_string().into_bytes())
             .map_err(|error| Error::Config {
-                backend: "kubernetes",
+                backend: Backend::Kubernetes.name(),
                 reason: format!(
                     "`{name}` in `{namespace}` is not a valid name of a pod: check --pod, POD_NAME \
                     and POD_NAMESPACE"
