@@ -144,7 +144,8 @@ pub(crate) enum Written {
 /// # Guarantees that an implementation gives
 ///
 /// - `read` returns a state that was current at some time during the call, or an error.
-/// - `write` is stored only if the record is exactly `base` (version and uid), or absent if there is no base.
+/// - `write` is stored, or carried out if it deletes, only if the record is exactly `base` (version and uid), or absent
+///   if there is no base. A deletion of a record that is absent may count as carried out.
 ///   After an error that is not a refusal by the backend, the outcome is unknown: the record may be stored.
 /// - The version of one name grows strictly with each change, also across a deletion.
 /// - A write preserves every field that is not in [`Record`](crate::protocol::record::Record).
@@ -159,7 +160,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads one record; `None` if there is none.
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
 
-    /// Writes one record, or deletes it: a candidate's record is deleted when it is released.
+    /// Writes one record, or deletes it, as [`WriteKind`](crate::protocol::record::WriteKind) says.
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
 
     /// Lists the records in `scope`.

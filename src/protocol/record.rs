@@ -177,7 +177,7 @@ impl Versioned {
     }
 }
 
-/// A conditional write: an update of exactly `base`, or a create if `base` is `None`.
+/// A conditional write: an update or a deletion of exactly `base`, or a create if `base` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Write {
     pub(crate) base: Option<Arc<Versioned>>,
@@ -192,8 +192,17 @@ pub(crate) enum WriteKind {
     Claim,
     /// Extends a tenure.
     Renew,
-    /// Makes the record free. The object stays, except for the record of a candidate, which is deleted.
+    /// Makes the record free. It stays.
     Free,
+    /// Deletes the record. There is always a base, and nothing of the new record is stored.
+    Delete,
+}
+
+impl WriteKind {
+    /// The write ends a tenure, or makes sure that none begins.
+    pub(crate) const fn is_release(self) -> bool {
+        matches!(self, Self::Free | Self::Delete)
+    }
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Contender {
                     Moment::NEVER
                 }
                 (Step::Write(mut write), Some(permit)) => {
-                    if write.kind != WriteKind::Free {
+                    if !write.kind.is_release() {
                         write.record.payload.clone_from(&self.payload);
                     }
                     self.renewing = (write.kind == WriteKind::Renew).then_some(now);

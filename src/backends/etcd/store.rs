@@ -199,7 +199,7 @@ impl Store for Records {
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         Box::pin(async move {
             let (keys, base) = (self.prefix.of(key), write.base.as_ref().map(|base| &base.version));
-            if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+            if write.kind == WriteKind::Delete {
                 let Some(base) = base else { return Ok(Written::Gone) };
                 return Ok(match self.delete(&key.namespace, keys, base).await? {
                     Deletion::Done | Deletion::Missing => Written::Gone,

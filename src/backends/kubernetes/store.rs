@@ -22,7 +22,7 @@ use crate::{
         name::{Namespace, RecordName},
     },
     protocol::record::{Versioned, Write, WriteKind},
-    store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
 };
 
 /// The Leases of a cluster. Each call is one attempt; the caller sets the timeout.
@@ -87,7 +87,7 @@ impl Store for Leases {
 
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         Box::pin(async move {
-            if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+            if write.kind == WriteKind::Delete {
                 return self.delete(key, write).await;
             }
             let object = codec::encode(key, write, &self.extras);

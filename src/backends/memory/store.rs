@@ -90,7 +90,7 @@ impl Records {
         if current.as_ref() != write.base.as_ref().map(|base| &base.version) {
             return Written::Conflict;
         }
-        if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+        if write.kind == WriteKind::Delete {
             self.remove(&mut state, &map_key);
             return Written::Gone;
         }
