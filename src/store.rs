@@ -4,6 +4,7 @@ use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
+use self::names::Names;
 use crate::{
     api::{
         error::Result,
@@ -18,6 +19,7 @@ use crate::{
 
 #[cfg(any(feature = "etcd", feature = "kubernetes"))]
 pub(crate) mod inspect;
+pub(crate) mod names;
 pub(crate) mod sessions;
 
 /// The address of a record, and its purpose.
@@ -41,10 +43,10 @@ pub(crate) enum Kind {
 
 impl RecordKey {
     /// The record of the candidate `id` in the election `self`.
-    pub(crate) fn candidate(&self, id: &Name) -> Self {
+    pub(crate) fn candidate(&self, names: &dyn Names, id: &Name) -> Self {
         Self {
             namespace: self.namespace.clone(),
-            record: self.record.candidate(id),
+            record: names.candidate(&self.record, id),
             kind: Kind::Candidate(self.record.clone()),
             name: self.name.clone(),
         }
@@ -153,6 +155,9 @@ pub(crate) enum Written {
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// The name of the backend, for messages.
     fn backend(&self) -> &'static str;
+
+    /// The names of the handle.
+    fn names(&self) -> &Arc<dyn Names>;
 
     /// Checks that the backend can be reached, and that it allows what this handle will need.
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>>;

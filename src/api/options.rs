@@ -40,8 +40,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The prefix of every record's name. Defaults to nothing, so that a Lease has exactly the lock's name and
-    /// `kubectl get lease NAME` finds it.
+    /// The prefix of every record's name, on etcd of every key. Defaults to nothing, so that a Lease has exactly the
+    /// lock's name and `kubectl get lease NAME` finds it; on etcd to `/leasehold`.
+    ///
+    /// On Kubernetes it is at most 63 of a-z, 0-9, `-` and `.`, elsewhere at most 253 bytes without control characters.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -50,6 +52,9 @@ impl Options {
 
     /// The namespace of the records. Defaults to the namespace of the kubeconfig's context or of the pod, else
     /// `default`.
+    ///
+    /// On Kubernetes it is a DNS label, and must exist. Elsewhere it is any text of at most 253 bytes without slashes and
+    /// control characters that does not begin with `~`.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());

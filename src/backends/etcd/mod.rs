@@ -32,6 +32,7 @@ use self::{keys::Prefix, store::Records};
 use crate::{
     ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member, Options,
     Result, Session, SessionOptions, WatchElectOptions,
+    backends::plain_names::PlainNames,
     runtime::{
         handle::Handle,
         implement::implement_sync,
@@ -46,8 +47,9 @@ const BACKEND: &str = "etcd";
 /// Locks and elections on keys of an etcd cluster, for programs outside Kubernetes.
 ///
 /// Each lock or election is one key, `PREFIX/NAMESPACE/NAME`, with a JSON value. [`Options::prefix`] is the prefix of all
-/// keys, `/leasehold` if there is none. A name that is no DNS-1123 name becomes a slug and a hash, and is written in the
-/// value. The namespace is `default` if the options have none. Labels and annotations are checked and ignored.
+/// keys, `/leasehold` if there is none. In NAME, a byte that is no printable ASCII character is written as `%` and two
+/// hexadecimal digits, and so are `%`, `/` and `~`. The namespace is `default` if the options have none, and may be any
+/// text without a slash that does not begin with `~`. Labels and annotations are checked and ignored.
 ///
 /// etcd needs version 3.4 or newer. Any node serves any request. If a node does not answer, requests go to the next one.
 ///
@@ -102,9 +104,11 @@ impl Etcd {
     pub async fn connect_with(etcd: EtcdOptions, options: Options) -> Result<Self> {
         let prefix = Prefix::parse(&options.prefix)?;
         let client = etcd.client(&options.nodes)?;
-        let store = Arc::new(Records { client, prefix });
+        // The prefix of keys is no part of the names of records.
+        let names = Arc::new(PlainNames::default());
+        let store = Arc::new(Records { client, prefix, names });
         let records = Arc::clone(&store) as Arc<dyn Store>;
-        let handle = Handle::without_name_prefix(records, options, "default")?;
+        let handle = Handle::new(records, options, "default")?;
         let inspector = Inspector { handle: Arc::clone(&handle), store };
         Ok(Self { handle, inspector })
     }

@@ -21,7 +21,9 @@ use crate::{
         name::Namespace,
     },
     protocol::record::{Version, Versioned, Write, WriteKind},
-    store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
+    store::{
+        Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names,
+    },
 };
 
 /// What became of a deletion.
@@ -39,6 +41,7 @@ pub(super) enum Deletion {
 pub(super) struct Records {
     pub(super) client: Client,
     pub(super) prefix: Prefix,
+    pub(super) names: Arc<dyn Names>,
 }
 
 impl Records {
@@ -183,6 +186,10 @@ fn contains(scope: &Scope, entry: &Entry) -> bool {
 impl Store for Records {
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+
+    fn names(&self) -> &Arc<dyn Names> {
+        &self.names
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {

@@ -21,6 +21,7 @@ use super::{
     BACKEND,
     codec::{self, ELECTION, KIND},
     error::{NotAnApiServer, RequestContext, RequestFailure},
+    names::label,
 };
 use crate::{
     api::{
@@ -215,7 +216,7 @@ impl Selection {
                 return (Some(format!("metadata.name={lease}")), None);
             }
             Self::Scope(Scope::Elections(_, Some(election))) => {
-                format!("{ELECTION}={}", election.label())
+                format!("{ELECTION}={}", label(election))
             }
             Self::Scope(Scope::Elections(_, None)) => ELECTION.into(),
             Self::Scope(Scope::Records(_, None)) => KIND.into(),

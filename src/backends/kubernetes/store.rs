@@ -13,6 +13,7 @@ use super::{
     codec::{self, Extras},
     error::{RequestContext, RequestFailure},
     http::{Http, LEASES, Selection, delete_version, leases},
+    names::LeaseNames,
     permissions,
     watches::Watches,
 };
@@ -22,7 +23,7 @@ use crate::{
         name::{Namespace, RecordName},
     },
     protocol::record::{Versioned, Write, WriteKind},
-    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 
 /// The Leases of a cluster. Each call is one attempt; the caller sets the timeout.
@@ -30,12 +31,14 @@ use crate::{
 pub(super) struct Leases {
     pub(super) http: Http,
     pub(super) extras: Extras,
+    names: Arc<dyn Names>,
     watches: Watches,
 }
 
 impl Leases {
-    pub(super) fn new(client: Client, extras: Extras) -> Self {
-        Self { http: Http(client.clone()), extras, watches: Watches::new(Http(client)) }
+    pub(super) fn new(client: Client, extras: Extras, names: LeaseNames) -> Self {
+        let names = Arc::new(names);
+        Self { http: Http(client.clone()), extras, names, watches: Watches::new(Http(client)) }
     }
 
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
@@ -64,6 +67,10 @@ impl Leases {
 impl Store for Leases {
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+
+    fn names(&self) -> &Arc<dyn Names> {
+        &self.names
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {

@@ -21,7 +21,7 @@ use crate::{
         guard::Guard,
         leader::{Candidacy, Lead, Leader, LeaderState, Status},
         member::{Member, Role},
-        name::{Name, Namespace, RecordName},
+        name::{Name, RecordName},
         options::LeaderOptions,
         tenure::Tenure,
         timing::Timing,
@@ -107,7 +107,7 @@ impl Session {
     /// The queue of an election must be where its sessions are.
     fn check_namespace(&self, chosen: Option<&str>) -> Result<()> {
         let own = &self.0.sender.namespace;
-        match chosen.map(Namespace::parse).transpose()? {
+        match chosen.map(|chosen| self.0.handle.namespace(Some(chosen))).transpose()? {
             Some(other) if other != *own => {
                 let bound = format!(
                     "an election of a session is in the namespace of the session, which is {own}. Open a session there"

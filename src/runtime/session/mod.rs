@@ -52,10 +52,7 @@ use self::{
 };
 use crate::{
     SessionOptions,
-    api::{
-        error::{Error, Result},
-        name::Namespace,
-    },
+    api::error::{Error, Result},
     protocol::session::{SessionId, heartbeat::Heartbeat},
     runtime::handle::{Handle, require_runtime},
     store::sessions::SessionStore,
@@ -147,10 +144,11 @@ impl Session {
     ) -> Result<Self> {
         require_runtime()?;
         let (options, ttl) = (handle.options(), session.check()?);
-        let namespace = Namespace::parse(options.namespace.as_deref().unwrap_or_default())?;
+        let namespace = handle.namespace(None)?;
         let identity: Arc<str> = options.identity.as_deref().unwrap_or_default().into();
         let clock = options.clock;
-        let own = session.namespace.as_deref().map(Namespace::parse).transpose()?;
+        let own =
+            session.namespace.as_deref().map(|own| handle.namespace(Some(own))).transpose()?;
         let own = own.filter(|own| *own != namespace);
         let mut id = SessionId::new(ttl, [Task::random(), Task::random()]);
         if let Some(own) = &own {

@@ -19,7 +19,7 @@ use crate::{
     util::environment,
 };
 
-use super::BACKEND;
+use super::{BACKEND, names::label};
 
 /// The label with the purpose of the record: `lock`, `election` or `candidate`.
 pub(super) const KIND: &str = "leasehold.dev/kind";
@@ -293,7 +293,7 @@ pub(super) fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key:
     let labels = field(metadata, "labels");
     labels.insert(KIND.into(), kind.into());
     if let Some(election) = election {
-        labels.insert(ELECTION.into(), election.label().into());
+        labels.insert(ELECTION.into(), label(election).into());
     }
     let annotations = field(metadata, "annotations");
     if let Kind::Candidate(election) = &key.kind {
