@@ -77,6 +77,35 @@ impl Scope {
             Self::Records(namespace, _) => namespace.as_ref(),
         }
     }
+
+    /// Whether it selects `entry`: the one definition. What a backend selects by other means, as by labels, is the same.
+    ///
+    /// A label selector of the caller selects nothing here, because an entry has no labels.
+    pub(crate) fn selects(&self, entry: &Entry) -> bool {
+        let by_purpose = match (self, &entry.kind) {
+            (Self::Record(..), _) => true,
+            (Self::Elections(_, only), Some(Kind::Election)) => is_or_any(only, &entry.record),
+            (Self::Elections(_, only), Some(Kind::Candidate(election))) => {
+                is_or_any(only, election)
+            }
+            (Self::Elections(..), Some(Kind::Lock) | None) => false,
+            (Self::Records(_, labels), kind) => labels.is_none() && kind.is_some(),
+        };
+        by_purpose && self.may_select(&entry.namespace, &entry.record)
+    }
+
+    /// Whether it can select the record with this name, whatever its purpose.
+    pub(crate) fn may_select(&self, namespace: &Namespace, record: &RecordName) -> bool {
+        let named = match self {
+            Self::Record(_, only) => only == record,
+            Self::Elections(..) | Self::Records(..) => true,
+        };
+        named && self.namespace().is_none_or(|only| only == namespace)
+    }
+}
+
+fn is_or_any<T: PartialEq>(only: &Option<T>, it: &T) -> bool {
+    only.as_ref().is_none_or(|only| only == it)
 }
 
 /// A record, and the purpose that is written in it.

@@ -21,9 +21,7 @@ use crate::{
         name::Namespace,
     },
     protocol::record::{Version, Versioned, Write, WriteKind},
-    store::{
-        Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names,
-    },
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 
 /// What became of a deletion.
@@ -172,17 +170,6 @@ fn unchanged(keys: &Keys, base: Option<&Version>) -> Vec<Compare> {
     vec![Compare::modified(key, modified), Compare::created(key, codec::created(base))]
 }
 
-/// Whether `scope` contains the record. A range of keys contains more than elections.
-fn contains(scope: &Scope, entry: &Entry) -> bool {
-    let Scope::Elections(_, only) = scope else { return true };
-    let election = match &entry.kind {
-        Some(Kind::Election) => &entry.record,
-        Some(Kind::Candidate(election)) => election,
-        Some(Kind::Lock) | None => return false,
-    };
-    only.as_ref().is_none_or(|only| only == election)
-}
-
 impl Store for Records {
     fn backend(&self) -> &'static str {
         BACKEND
@@ -264,10 +251,10 @@ fn entries(prefix: &Prefix, scope: &Scope, found: &[KeyValue]) -> Vec<Entry> {
     found.iter().filter_map(|kv| entry(prefix, scope, kv)).collect()
 }
 
-/// The record of a key, if `scope` contains it. A range of all namespaces has sessions too.
+/// The record of a key, if `scope` selects it. A range of keys has more, and one of all namespaces has sessions too.
 fn entry(prefix: &Prefix, scope: &Scope, kv: &KeyValue) -> Option<Entry> {
     let Place::Record(namespace) = prefix.place(&kv.key)? else { return None };
-    codec::decode_entry(&namespace, kv).filter(|entry| contains(scope, entry))
+    codec::decode_entry(&namespace, kv).filter(|entry| scope.selects(entry))
 }
 
 fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {

@@ -50,13 +50,13 @@ pub fn check_lease(whole: &Value) -> bool {
     true
 }
 
-pub(super) fn key(kind: Kind, name: &str) -> RecordKey {
+pub(in crate::backends::kubernetes) fn key(kind: Kind, name: &str) -> RecordKey {
     let name = Name::parse("name", name).expect("a name");
     let lease = LeaseNames::default().of(&name);
     RecordKey { namespace: Namespace::stored("shop"), record: lease, kind, name }
 }
 
-pub(super) fn claim(base: Option<Versioned>) -> Write {
+pub(in crate::backends::kubernetes) fn claim(base: Option<Versioned>) -> Write {
     let record = Record {
         holder: Some("me".into()),
         nonce: Some(Nonce(7)),
