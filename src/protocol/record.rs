@@ -92,7 +92,7 @@ pub(crate) struct Versioned {
     pub(crate) whole: Whole,
 }
 
-/// A whole object as its backend knows it; empty if the backend has no objects.
+/// A whole object as its backend knows it; empty if the backend has no objects. Only the backend reads the text.
 ///
 /// As text, because a handle remembers the objects of thousands of names, and a tree of values takes five times the
 /// memory of its text.
@@ -104,12 +104,12 @@ pub(crate) struct Whole(Arc<str>);
     expect(dead_code, reason = "records in this process are no objects")
 )]
 impl Whole {
-    pub(crate) fn of(object: &serde_json::Value) -> Self {
-        Self(serde_json::to_string(object).unwrap_or_default().into())
+    pub(crate) fn new(text: String) -> Self {
+        Self(text.into())
     }
 
-    pub(crate) fn object(&self) -> serde_json::Value {
-        serde_json::from_str(&self.0).unwrap_or_default()
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
