@@ -134,7 +134,7 @@ pub(crate) struct ListedSession {
 }
 
 impl Entry {
-    /// The namespace and the name of the Lease.
+    /// The namespace and the name of the record.
     pub(crate) fn place(&self) -> (Namespace, RecordName) {
         (self.namespace.clone(), self.record.clone())
     }
@@ -184,6 +184,11 @@ pub(crate) enum Written {
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// The name of the backend, for messages.
     fn backend(&self) -> &'static str;
+
+    /// A question to an operator: what may have changed a write on its way to the store?
+    fn suspect(&self) -> &'static str {
+        "is a program in between changing records?"
+    }
 
     /// The names of the handle.
     fn names(&self) -> &Arc<dyn Names>;

@@ -33,9 +33,9 @@ pub struct Options {
     pub nodes: Vec<String>,
     /// The clock that deadlines are measured on.
     pub clock: Clock,
-    /// Labels of the Leases that this handle creates.
+    /// Labels of the Leases that this handle creates; other backends have none.
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the Leases that this handle creates.
+    /// Annotations of the Leases that this handle creates; other backends have none.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -221,7 +221,7 @@ impl LockOptions {
     ///
     /// **Other programs.** client-go, older versions of this crate, and locks of a [`Session`](crate::Session) ignore the
     /// time, and acquire the lock at once. A session refuses this option. An operator removes the time with
-    /// `leasehold release NAME --force`, or by deleting the Lease.
+    /// `leasehold release NAME --force`, or by deleting the record.
     #[must_use]
     pub const fn at_least(mut self, at_least: Duration) -> Self {
         self.at_least = Some(at_least);
@@ -276,7 +276,7 @@ impl LeaderOptions {
     /// [`Member::payload`](crate::Member::payload). Defaults to none.
     ///
     /// At most 1,024 bytes, where quotation marks and backslashes count twice, and no control characters. It is public to
-    /// all that may read the Leases of the namespace. Keep it short, because each write to the election carries it.
+    /// all that may read the records of the namespace. Keep it short, because each write to the election carries it.
     ///
     /// ```
     /// let options = leasehold::LeaderOptions::default().payload("10.0.0.7:8080");

@@ -1,4 +1,4 @@
-//! What the machine knows of one Lease object.
+//! What the machine knows of one record.
 
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ impl FromStr for Nonce {
     }
 }
 
-/// One state of one object: `resourceVersion` and uid.
+/// One state of one object: its version, as the `resourceVersion`, and its uid.
 ///
 /// Every conditional write carries both. With the version alone, a write to an object that was deleted meanwhile would
 /// create the object again.
@@ -41,7 +41,7 @@ pub(crate) struct Version {
     pub(crate) uid: Arc<str>,
 }
 
-/// The fields of a Lease that the protocol uses.
+/// The fields of a record that the protocol uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
     /// The identity of the holder; `None` means free.
@@ -75,7 +75,7 @@ impl Record {
 
     /// The transitions to write when the holder changes.
     ///
-    /// Wraps to zero, because the field is an int32 that the API server requires not to be negative.
+    /// Wraps to zero, because the field is an int32 that Kubernetes requires not to be negative.
     pub(crate) fn next_transition(&self) -> i32 {
         self.transitions.checked_add(1).filter(|&n| n > 0).unwrap_or(0)
     }

@@ -69,6 +69,10 @@ impl Store for Leases {
         BACKEND
     }
 
+    fn suspect(&self) -> &'static str {
+        "is an admission webhook changing Leases?"
+    }
+
     fn names(&self) -> &Arc<dyn Names> {
         &self.names
     }

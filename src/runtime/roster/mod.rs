@@ -21,7 +21,7 @@ use crate::{
     store::{Entry, Kind, names::Names},
 };
 
-/// A holder, a waiter or a candidate: the namespace and the Lease of its lock or election, and its identity.
+/// A holder, a waiter or a candidate: the namespace and the record of its lock or election, and its identity.
 type Key = (Namespace, RecordName, Arc<str>);
 
 /// The live holders and candidates that `records` show. A leader is a candidate: the record of its election counts, and
@@ -152,7 +152,7 @@ fn still_names(election: &Entry, old: &Entry) -> bool {
     queue.line.holders.iter().any(|holder| Some(holder.claim.nonce) == old.found.record.nonce)
 }
 
-/// The Lease of the lock or election that a record of this kind belongs to.
+/// The record of the lock or election that a record of this kind belongs to.
 const fn subject<'a>(kind: &'a Kind, record: &'a RecordName) -> &'a RecordName {
     match kind {
         Kind::Candidate(election) => election,

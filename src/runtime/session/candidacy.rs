@@ -1,4 +1,4 @@
-//! The candidates of a session: each is a claim in the queue of its election, and has no task, timer or Lease of its own.
+//! The candidates of a session: each is a claim in the queue of its election, and has no task, timer or record of its own.
 //!
 //! ```text
 //!  Waiting ── its claim is granted ──▶ Leading ── the tenure ends ──▶ Waiting, with a new claim at the end of the queue
