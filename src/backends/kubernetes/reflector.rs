@@ -14,15 +14,17 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
+pub(super) use super::shared_watch::REQUEST_TIMEOUT;
 use super::{
     BACKEND,
     http::{Http, LeaseEvent, Selection, decode_entry, name, watch_error},
     shared_watch::Reporter,
+    watches::{Source, Target},
 };
 use crate::{
     api::{
@@ -37,8 +39,6 @@ use crate::{
 const WATCH_LENGTH: Duration = Duration::from_secs(240);
 /// The maximum silence of a watch: a little more than its length. After this time the connection is dead.
 const MAX_SILENCE: Duration = Duration::from_secs(245);
-/// The maximum time of a list, and of the start of a watch.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A watch of a namespace ends after so long without a subscriber, or at most after twice as long. A handle that now and
 /// then waits for one name more than have a watch of their own does not list the namespace each time.
 const LINGER: Duration = Duration::from_secs(30);
@@ -50,8 +50,28 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// `Retry-After`.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
+/// How many names of one namespace have a watch of their own.
+///
+/// Such a watch costs a connection, but needs permission for its name only, and the server does not send it what happens
+/// to other names. Further names share one watch of the whole namespace.
+const SINGLES: usize = 4;
+
+impl Source for Http {
+    fn singles(&self) -> usize {
+        SINGLES
+    }
+
+    fn follow(&self, target: Target, reporter: Reporter) -> BoxFuture<'static, ()> {
+        let selection = match target {
+            Target::Scope(scope) => Selection::Scope(scope),
+            Target::Namespace(namespace) => Selection::Namespace(namespace),
+        };
+        Box::pin(reflect(self.clone(), selection, reporter))
+    }
+}
+
 /// Watches `selection` until the last subscriber has gone; for a namespace, until a while after that.
-pub(super) async fn reflect(http: Http, selection: Selection, reporter: Reporter) {
+async fn reflect(http: Http, selection: Selection, reporter: Reporter) {
     let reflector = Reflector { http, selection, reporter };
     let mut failures = 0;
     loop {
