@@ -141,7 +141,7 @@ impl Versioned {
     }
 
     /// This state, known to be the first one of its object. If a claim created the object, its version is the token.
-    #[cfg(any(test, feature = "kubernetes"))]
+    #[cfg(any(test, feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn as_created(self: &Arc<Self>) -> Arc<Self> {
         match self.record.nonce {
             Some(_) => self.with_unstated_token(self.version.number),

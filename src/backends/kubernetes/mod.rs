@@ -7,16 +7,13 @@
 //! | `http` | sends requests, lists and watches |
 //! | `error`, `refusal` | turn a failed response into an error; who refused a request |
 //! | `codec`, `names` | Lease objects as JSON, and records; the names of Leases |
-//! | `watches` | which watch serves a subscriber |
-//! | `shared_watch`, `audience`, `topic` | one watch, its subscribers, and what it has reported to them |
-//! | `reflector` | the task of a watch |
+//! | `reflector` | the task of a watch, which `runtime::watches` shares |
 //! | `permissions` | the check of `Sync::init` |
 //! | `configuration`, `proxy`, `url` | which cluster is meant, and the proxy to it; URLs with a password |
 //! | `connect`, `route`, `connector`, `tls` | the client; how it opens connections |
 //! | `credentials` | tokens and certificates that change while the client lives |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
 
-mod audience;
 mod codec;
 mod configuration;
 mod connect;
@@ -32,12 +29,9 @@ mod reflector;
 mod refusal;
 mod route;
 mod sessions;
-mod shared_watch;
 mod store;
 mod tls;
-mod topic;
 mod url;
-mod watches;
 
 use std::{fmt, sync::Arc};
 

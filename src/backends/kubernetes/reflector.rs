@@ -19,21 +19,21 @@ use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-pub(super) use super::shared_watch::REQUEST_TIMEOUT;
 use super::{
     BACKEND,
     http::{Http, LeaseEvent, Selection, decode_entry, name, watch_error},
-    shared_watch::Reporter,
-    watches::{Source, Target},
 };
 use crate::{
     api::{
         error::{Error, Result},
         name::Namespace,
     },
+    runtime::watches::{Reporter, Source, Target},
     store::{Entry, Scope, WatchEvent},
     util::clock::Clock,
 };
+
+pub(super) use crate::runtime::watches::REQUEST_TIMEOUT;
 
 /// The length of one watch. The server ends the watch after this time, and the task starts the next one.
 const WATCH_LENGTH: Duration = Duration::from_secs(240);

@@ -15,7 +15,6 @@ use super::{
     http::{Http, LEASES, Selection, delete_version, leases},
     names::LeaseNames,
     permissions,
-    watches::Watches,
 };
 use crate::{
     api::{
@@ -23,6 +22,7 @@ use crate::{
         name::{Namespace, RecordName},
     },
     protocol::record::{Versioned, Write, WriteKind},
+    runtime::watches::Watches,
     store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 

@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use super::{
+    Source, Target,
     audience::{Audience, Names},
     topic::Topic,
-    watches::{Source, Target},
 };
 use crate::{
     api::name::{Namespace, RecordName},

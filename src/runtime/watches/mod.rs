@@ -3,6 +3,10 @@
 //! A backend knows how to watch a set of records. It does not know its subscribers: they come and go, on any runtime, and
 //! each gets the present state first and then each change.
 
+mod audience;
+mod shared_watch;
+mod topic;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -11,7 +15,8 @@ use std::{
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
-use super::shared_watch::{Reporter, SharedWatch};
+use self::shared_watch::SharedWatch;
+pub(crate) use self::shared_watch::{REQUEST_TIMEOUT, Reporter};
 use crate::{
     api::name::{Namespace, RecordName},
     store::{Scope, WatchEvent},
@@ -37,7 +42,7 @@ pub(crate) trait Source: Send + Sync + 'static {
 }
 
 /// The watches of one handle.
-pub(super) struct Watches {
+pub(crate) struct Watches {
     source: Arc<dyn Source>,
     open: Mutex<Open>,
 }
@@ -50,18 +55,18 @@ struct Open {
 }
 
 impl Watches {
-    pub(super) fn new(source: impl Source) -> Self {
+    pub(crate) fn new(source: impl Source) -> Self {
         Self { source: Arc::new(source), open: Mutex::default() }
     }
 
     /// The events of `scope`.
-    pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
+    pub(crate) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let (watch, name) = self.watch(scope);
         watch.subscribe(name)
     }
 
     /// Starts the watch of `scope` again, because a read returned a change that the watch has not reported.
-    pub(super) fn restart(&self, scope: &Scope) {
+    pub(crate) fn restart(&self, scope: &Scope) {
         let (single, shared) = {
             let open = lock(&self.open);
             let shared = match scope {
