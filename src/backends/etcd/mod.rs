@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
-//! | `watch` | a watch of a key or of a range |
+//! | `watch`, `follow` | a watch of a key or of a range; of the records in a scope, for `runtime::watches` |
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
 //! | `client`, `nodes` | credentials; which node gets a request |
@@ -14,6 +14,7 @@
 mod client;
 mod codec;
 mod error;
+mod follow;
 mod inspect;
 mod keys;
 mod messages;
@@ -32,7 +33,6 @@ use self::{keys::Prefix, store::Records};
 use crate::{
     ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member, Options,
     Result, Session, SessionOptions, WatchElectOptions,
-    backends::plain_names::PlainNames,
     runtime::{
         handle::Handle,
         implement::implement_sync,
@@ -104,9 +104,7 @@ impl Etcd {
     pub async fn connect_with(etcd: EtcdOptions, options: Options) -> Result<Self> {
         let prefix = Prefix::parse(&options.prefix)?;
         let client = etcd.client(&options.nodes)?;
-        // The prefix of keys is no part of the names of records.
-        let names = Arc::new(PlainNames::default());
-        let store = Arc::new(Records { client, prefix, names });
+        let store = Arc::new(Records::new(client, prefix));
         let records = Arc::clone(&store) as Arc<dyn Store>;
         let handle = Handle::new(records, options, "default")?;
         let inspector = Inspector { handle: Arc::clone(&handle), store };

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use futures::{future::BoxFuture, stream::BoxStream};
 
 use super::{
     BACKEND,
     client::Client,
     codec::{self, Encoded},
     error::Context,
+    follow::Ranges,
     keys::{Keys, Place, Prefix},
     messages::{
         Compare, DeleteRequest, Event, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest,
@@ -20,7 +21,9 @@ use crate::{
         error::{Error, Result},
         name::Namespace,
     },
+    backends::plain_names::PlainNames,
     protocol::record::{Version, Versioned, Write, WriteKind},
+    runtime::watches::Watches,
     store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 
@@ -39,10 +42,17 @@ pub(super) enum Deletion {
 pub(super) struct Records {
     pub(super) client: Client,
     pub(super) prefix: Prefix,
-    pub(super) names: Arc<dyn Names>,
+    names: Arc<dyn Names>,
+    watches: Watches,
 }
 
 impl Records {
+    pub(super) fn new(client: Client, prefix: Prefix) -> Self {
+        let watches = Watches::new(Ranges { client: client.clone(), prefix: prefix.clone() });
+        // The prefix of keys is no part of the names of records.
+        Self { client, prefix, names: Arc::new(PlainNames::default()), watches }
+    }
+
     /// Reads a key or a range of keys, of one namespace or of all.
     pub(super) async fn get(
         &self,
@@ -125,20 +135,20 @@ impl Records {
         };
         self.client.txn(query).await.map(drop).map_err(|status| context.error(&status))
     }
+}
 
-    /// The keys of a scope, and its namespace if it has one.
-    fn keys<'a>(&self, scope: &'a Scope) -> Result<(Option<&'a Namespace>, Keys)> {
-        let keys = match scope {
-            Scope::Record(namespace, lease) => self.prefix.record(namespace, lease),
-            Scope::Elections(namespace, _) => self.prefix.records(namespace),
-            Scope::Records(namespace, labels) => {
-                without_labels(labels.as_deref())?;
-                let all = || self.prefix.everything();
-                namespace.as_ref().map_or_else(all, |one| self.prefix.records(one))
-            }
-        };
-        Ok((scope.namespace(), keys))
-    }
+/// The keys of a scope, and its namespace if it has one.
+pub(super) fn keys<'a>(prefix: &Prefix, scope: &'a Scope) -> Result<(Option<&'a Namespace>, Keys)> {
+    let keys = match scope {
+        Scope::Record(namespace, record) => prefix.record(namespace, record),
+        Scope::Elections(namespace, _) => prefix.records(namespace),
+        Scope::Records(namespace, labels) => {
+            without_labels(labels.as_deref())?;
+            let all = || prefix.everything();
+            namespace.as_ref().map_or_else(all, |one| prefix.records(one))
+        }
+    };
+    Ok((scope.namespace(), keys))
 }
 
 /// Refuses a label selector.
@@ -151,12 +161,12 @@ pub(super) fn without_labels(selector: Option<&str>) -> Result<()> {
     }
 }
 
-fn range(keys: &Keys) -> RangeRequest {
+pub(super) fn range(keys: &Keys) -> RangeRequest {
     let (key, range_end) = (keys.key.clone().into(), keys.end.clone().into());
     RangeRequest { key, range_end, count_only: false }
 }
 
-fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
+pub(super) fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
     let namespace = namespace.map_or("*", Namespace::as_str).into();
     Context { verb, namespace, key: keys.key.clone() }
 }
@@ -210,7 +220,7 @@ impl Store for Records {
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (namespace, keys) = self.keys(scope)?;
+            let (namespace, keys) = keys(&self.prefix, scope)?;
             let found = self.get(namespace, keys).await?;
             Ok(entries(&self.prefix, scope, &found))
         })
@@ -233,17 +243,11 @@ impl Store for Records {
     }
 
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
-        let (namespace, keys) = match self.keys(scope) {
-            Ok(keys) => keys,
-            Err(error) => {
-                let blind = futures::stream::iter([WatchEvent::Blind(error.to_string())]);
-                return blind.chain(futures::stream::pending()).boxed();
-            }
-        };
-        let reports = Self::watch(self, namespace, &keys);
-        let (prefix, scope) = (self.prefix.clone(), scope.clone());
-        let event = move |report| std::future::ready(event(&prefix, &scope, report));
-        reports.filter_map(event).boxed()
+        self.watches.subscribe(scope)
+    }
+
+    fn doubt(&self, scope: &Scope) {
+        self.watches.restart(scope);
     }
 }
 
@@ -257,7 +261,7 @@ fn entry(prefix: &Prefix, scope: &Scope, kv: &KeyValue) -> Option<Entry> {
     codec::decode_entry(&namespace, kv).filter(|entry| scope.selects(entry))
 }
 
-fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
+pub(super) fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
     match report {
         Report::All(found) => Some(WatchEvent::All(entries(prefix, scope, &found))),
         Report::Change(event) => change(prefix, scope, &event),

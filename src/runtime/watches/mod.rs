@@ -15,8 +15,10 @@ use std::{
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::shared_watch::REQUEST_TIMEOUT;
+pub(crate) use self::shared_watch::Reporter;
 use self::shared_watch::SharedWatch;
-pub(crate) use self::shared_watch::{REQUEST_TIMEOUT, Reporter};
 use crate::{
     api::name::{Namespace, RecordName},
     store::{Scope, WatchEvent},

@@ -172,11 +172,6 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Begins a list. Returns the names that it has to report on; `None` for all.
-    pub(crate) fn begin_list(&self) -> Option<HashSet<RecordName>> {
-        self.with(|state| state.audience.begin_list()).flatten()
-    }
-
     /// Records a list of `names` and passes it to the subscribers. False if the task is no longer wanted.
     #[must_use]
     pub(crate) fn listed(&self, names: Option<&HashSet<RecordName>>, all: WatchEvent) -> bool {
@@ -204,6 +199,26 @@ impl Reporter {
         self.with(|state| state.audience.publish(None, change)).is_some()
     }
 
+    /// The state, while this task is the one at work.
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let watch = self.watch.upgrade()?;
+        let mut state = lock(&watch.state);
+        let current = state.task.as_ref().is_some_and(|task| task.number == self.number);
+        current.then(|| work(&mut state))
+    }
+}
+
+/// For a watch of a namespace.
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(dead_code, reason = "etcd watches each name by itself, which costs it no connection")
+)]
+impl Reporter {
+    /// Begins a list. Returns the names that it has to report on; `None` for all.
+    pub(crate) fn begin_list(&self) -> Option<HashSet<RecordName>> {
+        self.with(|state| state.audience.begin_list()).flatten()
+    }
+
     /// Whether a subscriber gets the events of the record `name`.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.with(|state| state.audience.wants(name)).unwrap_or_default()
@@ -227,14 +242,6 @@ impl Reporter {
     /// How many subscribers there were, if there is none now.
     pub(crate) fn deserted(&self) -> Option<u64> {
         self.with(|state| state.audience.is_deserted().then_some(state.subscribers)).flatten()
-    }
-
-    /// The state, while this task is the one at work.
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
-        let watch = self.watch.upgrade()?;
-        let mut state = lock(&watch.state);
-        let current = state.task.as_ref().is_some_and(|task| task.number == self.number);
-        current.then(|| work(&mut state))
     }
 }
 
