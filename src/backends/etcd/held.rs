@@ -15,9 +15,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tonic::Status;
 
 use super::{
+    client::Client,
     codec::{self, Encoded},
     error::Context,
-    keys::{self, Keys},
+    keys::{self, Keys, Prefix},
     messages::{Compare, KeyValue, RangeRequest, RequestOp, TxnRequest},
     store::{Records, context, range},
 };
@@ -82,16 +83,23 @@ pub(super) struct Found {
 /// The index of one session.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    pub(super) records: Records,
-    pub(super) namespace: Namespace,
+    pub(super) client: Client,
+    prefix: Prefix,
+    namespace: Namespace,
     pub(super) session: SessionId,
     pub(super) keys: Keys,
 }
 
 impl Index {
     pub(super) fn new(records: &Records, namespace: &Namespace, session: &SessionId) -> Self {
-        let (records, keys) = (records.clone(), records.prefix.held(namespace, session));
-        Self { records, keys, namespace: namespace.clone(), session: session.clone() }
+        let (client, prefix) = (records.client.clone(), records.prefix.clone());
+        let keys = prefix.held(namespace, session);
+        Self { client, prefix, namespace: namespace.clone(), session: session.clone(), keys }
+    }
+
+    /// The key of a record.
+    pub(super) fn record(&self, name: &RecordName) -> Keys {
+        self.prefix.record(&self.namespace, name)
     }
 
     pub(super) fn context(&self, verb: &'static str) -> Context {
@@ -101,7 +109,7 @@ impl Index {
     /// The names of its records with the revisions of their keys, and the revision of the store.
     pub(super) async fn names(&self) -> Result<(BTreeMap<RecordName, i64>, i64), Status> {
         let query = RangeRequest { keys_only: true, ..range(&self.keys) };
-        let found = self.records.client.range(query).await?;
+        let found = self.client.range(query).await?;
         let name = |kv: &KeyValue| (codec::record_name(kv), kv.mod_revision);
         let revision = found.header.map(|header| header.revision).unwrap_or_default();
         Ok((found.kvs.iter().map(name).collect(), revision))
@@ -115,11 +123,10 @@ impl Index {
     }
 
     async fn read_some(&self, names: Vec<RecordName>) -> Result<Vec<Found>, Status> {
-        let read =
-            |name| RequestOp::read(range(&self.records.prefix.record(&self.namespace, name)));
+        let read = |name| RequestOp::read(range(&self.record(name)));
         let query =
             TxnRequest { success: names.iter().map(read).collect(), ..TxnRequest::default() };
-        let answer = self.records.client.txn(query).await?;
+        let answer = self.client.txn(query).await?;
         let revision = answer.header.map(|header| header.revision).unwrap_or_default();
         let kvs = answer.responses.into_iter().map(|response| response.range.unwrap_or_default());
         let found = names.into_iter().zip(kvs);
@@ -160,7 +167,7 @@ impl Index {
         revision: i64,
         record: Option<&KeyValue>,
     ) -> Result<(), Status> {
-        let key = self.records.prefix.record(&self.namespace, name).key;
+        let key = self.record(name).key;
         let unchanged = match record {
             Some(record) => Compare::modified(key.as_bytes(), record.mod_revision),
             None => Compare::created(key.as_bytes(), 0),
@@ -171,7 +178,7 @@ impl Index {
             success: vec![RequestOp::delete(key, "")],
             failure: Vec::new(),
         };
-        self.records.client.txn(query).await.map(drop)
+        self.client.txn(query).await.map(drop)
     }
 }
 
@@ -183,7 +190,6 @@ mod tests {
     use crate::{
         EtcdOptions,
         api::name::Name,
-        backends::etcd::keys::Prefix,
         protocol::{
             queue::{
                 line::Line,
@@ -205,7 +211,7 @@ mod tests {
 
     fn key() -> RecordKey {
         RecordKey {
-            namespace: Namespace::parse("shop").unwrap(),
+            namespace: Namespace::stored("shop"),
             record: RecordName::stored("x"),
             kind: Kind::Lock,
             name: Name::parse("lock name", "x").unwrap(),
@@ -223,7 +229,7 @@ mod tests {
     /// The keys that are deleted, and those that are put with the length of their values.
     fn changes(value: &Encoded) -> (Vec<SessionId>, Vec<(SessionId, usize)>) {
         let client = EtcdOptions::default().client(&[]).unwrap();
-        let records = Records { client, prefix: Prefix::parse("/p").unwrap() };
+        let records = Records::new(client, Prefix::parse("/p").unwrap());
         let keys = records.prefix.of(&key());
         let session = |key: &[u8]| {
             let path = String::from_utf8_lossy(key).into_owned();
@@ -274,7 +280,7 @@ mod tests {
             "queue": serde_json::from_str::<serde_json::Value>(&line(0..1, 1).to_text()).unwrap(),
         }]);
         let version = Version { number: 9.try_into().unwrap(), uid: "7".into() };
-        let (record, age, whole) = (Record::default(), None, Whole::of(&value));
+        let (record, age, whole) = (Record::default(), None, Whole::new(value.to_string()));
         let base =
             crate::protocol::record::Versioned { version, record, age, whole: whole.clone() };
         let record = Record { holder: Some("other".into()), ..Record::default() };

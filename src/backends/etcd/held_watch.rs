@@ -104,7 +104,7 @@ impl HeldWatch {
             let Some(record) = record else { continue };
             let Some(held) = self.held.get_mut(record) else { continue };
             held.watched = true;
-            let key = self.index.records.prefix.record(&self.index.namespace, record).key;
+            let key = self.index.record(record).key;
             requests.create(WatchCreate {
                 key: key.into(),
                 start_revision: held.revision + 1,
@@ -197,7 +197,7 @@ impl Source for HeldWatch {
             watch_id: INDEX,
             ..WatchCreate::default()
         };
-        let open = Open::begin(&self.index.records.client, create).await?;
+        let open = Open::begin(&self.index.client, create).await?;
         *self = Self { last_number: self.last_number, ..Self::new(self.index.clone()) };
         let (mut all, mut events) = (Vec::new(), Vec::new());
         for event in self.read(&open.requests, found) {
@@ -270,8 +270,8 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let client = EtcdOptions::default().client(&[]).unwrap();
-            let records = Records { client, prefix: Prefix::parse("/p").unwrap() };
-            let namespace = Namespace::parse("shop").unwrap();
+            let records = Records::new(client, Prefix::parse("/p").unwrap());
+            let namespace = Namespace::stored("shop");
             let index = Index::new(&records, &namespace, &SessionId::parse(ME).unwrap());
             let (sender, sent) = mpsc::unbounded();
             Self { watch: HeldWatch::new(index), requests: Requests(sender), sent }

@@ -190,11 +190,20 @@ pub(super) enum Report {
     Blind(Error),
 }
 
+/// The reports about `keys`, without an end.
+pub(super) fn watch(
+    client: Client,
+    keys: RangeRequest,
+    context: Context,
+) -> BoxStream<'static, Report> {
+    reports(client.clone(), Range { client, keys, context })
+}
+
 /// A key or a range of keys.
-pub(super) struct Range {
-    pub(super) client: Client,
-    pub(super) keys: RangeRequest,
-    pub(super) context: Context,
+struct Range {
+    client: Client,
+    keys: RangeRequest,
+    context: Context,
 }
 
 impl Source for Range {

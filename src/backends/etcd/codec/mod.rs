@@ -189,7 +189,7 @@ pub(super) fn decode(kv: &KeyValue) -> Result<Decoded> {
 
 impl Decoded {
     fn whole(&self) -> Whole {
-        Whole::of(&(self.writes, &self.text))
+        Whole::new(serde_json::to_string(&(self.writes, &self.text)).unwrap_or_default())
     }
 
     fn holder(&self) -> Option<&str> {
@@ -341,7 +341,7 @@ fn base(whole: Option<&Whole>) -> (Text, i64) {
 
 /// The value, and how often the key was written.
 fn stored(whole: &Whole) -> (Text, i64) {
-    let (writes, text) = whole.read();
+    let (writes, text): (i64, Text) = serde_json::from_str(whole.as_str()).unwrap_or_default();
     (text, writes)
 }
 

@@ -166,24 +166,33 @@ impl EtcdCluster {
     /// How many messages all nodes have received from clients: requests, watches and their ends. Requests of this type
     /// itself do not count.
     pub async fn requests(&self) -> u64 {
-        self.metric("grpc_server_msg_received_total", |line| !line.contains("Maintenance")).await
+        let is_received = |line: &str| {
+            line.starts_with("grpc_server_msg_received_total") && !line.contains("Maintenance")
+        };
+        self.sum_of_metrics(is_received).await
     }
 
     /// How many messages all nodes have sent to watches.
     pub async fn watch_messages(&self) -> u64 {
-        self.metric("grpc_server_msg_sent_total", |line| line.contains("Watch")).await
+        let is_sent =
+            |line: &str| line.starts_with("grpc_server_msg_sent_total") && line.contains("Watch");
+        self.sum_of_metrics(is_sent).await
     }
 
-    /// The sum of a counter over its lines that are `counted`, of all nodes.
-    async fn metric(&self, name: &str, counted: impl Fn(&str) -> bool) -> u64 {
+    /// How many watches all nodes have.
+    pub async fn watches(&self) -> u64 {
+        self.sum_of_metrics(|line| line.starts_with("etcd_debugging_mvcc_watcher_total ")).await
+    }
+
+    async fn sum_of_metrics(&self, is_counted: impl Fn(&str) -> bool) -> u64 {
         let mut sum = 0;
         for node in &self.nodes {
             let url = format!("http://127.0.0.1:{}/metrics", node.health_port);
             let answer = client().get(url.parse().expect("a URL")).await.expect("an answer");
             let body = answer.into_body().collect().await.expect("a body").to_bytes();
             let lines = String::from_utf8_lossy(&body).into_owned();
-            let lines = lines.lines().filter(|line| line.starts_with(name) && counted(line));
-            let numbers = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+            let counted = lines.lines().filter(|line| is_counted(line));
+            let numbers = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
             sum += numbers.sum::<u64>();
         }
         sum
