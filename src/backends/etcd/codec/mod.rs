@@ -455,7 +455,7 @@ mod tests {
         let held = kv(one.as_str());
         assert!(decode_held_by(&held, &one).is_some() && decode_held_by(&held, &two).is_none());
         assert!(decode_held_by(&kv("other"), &one).is_none(), "another program took it over");
-        assert_eq!(held_by(&decode(&held).unwrap().text), [one].into());
+        assert_eq!(held_by(&decode(&held).unwrap().text), [one.clone()].into());
         assert_eq!(held_by(&decode(&kv("other")).unwrap().text), BTreeSet::new());
     }
 
