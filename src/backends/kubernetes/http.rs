@@ -21,13 +21,14 @@ use super::{
     BACKEND,
     codec::{self, ELECTION, KIND},
     error::{NotAnApiServer, RequestContext, RequestFailure},
+    pools::OfSession,
 };
 use crate::{
     api::{
         error::{Error, Result},
         name::{Namespace, RecordName},
     },
-    protocol::record::Version,
+    protocol::{record::Version, session::SessionId},
     store::{Entry, Scope},
 };
 
@@ -69,6 +70,9 @@ impl Http {
         let mut request =
             request.map_err(|error| RequestFailure::Other(codec::malformed(error)))?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if context.name.and_then(SessionId::parse).is_some() {
+            request.extensions_mut().insert(OfSession);
+        }
         let response = self.0.send(request.map(Body::from)).await.map_err(unavailable)?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(unavailable)?.to_bytes();
