@@ -106,3 +106,63 @@ impl Service<Request<Body>> for Pools {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use http_body_util::BodyExt as _;
+    use kube::Config;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::{
+        super::{connector::Connector, tls},
+        *,
+    };
+
+    /// Answers each request with the number of its connection. No request here has a body.
+    async fn answer(mut connection: TcpStream, number: usize) {
+        let mut bytes = [0; 1024];
+        while connection.read(&mut bytes).await.is_ok_and(|read| read > 0) {
+            let text = number.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+            connection.write_all((head + &text).as_bytes()).await.unwrap();
+        }
+    }
+
+    async fn server() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for number in 0.. {
+                tokio::spawn(answer(listener.accept().await.unwrap().0, number));
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn requests_about_sessions_share_no_connection_with_others() {
+        let url = server().await;
+        let mut config = Config::new(url.parse().unwrap());
+        config.root_cert = Some(Vec::new());
+        let route = Route::Direct(Connector::new(KEPT));
+        let mut pools = Pools::new(&tls::connector(&config, route).unwrap());
+        let mut connections = [BTreeSet::new(), BTreeSet::new()];
+
+        for number in 0..20 {
+            let mut request = Request::get(&url).body(Body::empty()).unwrap();
+            if number % 2 == 1 {
+                request.extensions_mut().insert(OfSession);
+            }
+            let answer = pools.call(request).await.unwrap();
+            let connection = answer.into_body().collect().await.unwrap().to_bytes();
+            connections[number % 2].insert(connection);
+        }
+
+        assert!(connections[0].is_disjoint(&connections[1]), "{connections:?}");
+    }
+}
