@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     super::codec::{
         Extras, KIND, decode, field, map, new_object, object_of, set_labels_and_annotations,
-        stored_name, wall_clock,
+        stored_name, wall_clock, whole,
     },
     lease_name,
 };
@@ -18,7 +18,7 @@ use crate::{
             claim::Claim,
             record::{FENCE, LockRecord, LockWrite, StoredLock, Turn},
         },
-        record::{Record, Versioned, Whole},
+        record::{Record, Versioned},
         session::{SessionId, SessionRecord, Stored},
     },
     store::{
@@ -135,7 +135,7 @@ fn decode_any_lock(mut object: Value) -> Result<StoredLock> {
     let Versioned { version, record, .. } = decode(&object)?;
     let record = judge(&record, &object);
     strip(&mut object);
-    Ok(Stored { version, record, whole: Whole::of(&object) })
+    Ok(Stored { version, record, whole: whole(&object) })
 }
 
 /// Removes what each write of a lock replaces: a session remembers the objects of thousands of locks.

@@ -204,7 +204,8 @@ fn a_remembered_object_lacks_only_what_each_write_replaces() {
     let mut object = patchable();
     object["metadata"]["annotations"]["team"] = "shop".into();
     object["metadata"]["managedFields"] = json!([by("leasehold")]);
-    let remembered = |object: &Value| decode_lock(&key(), object.clone()).unwrap().whole.object();
+    let remembered =
+        |object: &Value| object_of(&decode_lock(&key(), object.clone()).unwrap().whole);
 
     let mut expected = object.clone();
     let annotations = expected["metadata"]["annotations"].as_object_mut().unwrap();
