@@ -37,7 +37,7 @@ impl LockMachine {
             let rest = self.claims.is_empty() && now >= self.curious_until;
             return if rest { Step::Idle } else { Step::Sleep(self.rest_until()) };
         }
-        if let Some(step) = self.join_turned() {
+        if let Some(step) = self.join_turned(now) {
             return step;
         }
         if now < self.pause_until {
@@ -77,7 +77,7 @@ impl LockMachine {
         if unchanged {
             line.touch();
         }
-        self.send_write(base, line, fence == Some(Fence::Epoch), foreign_holds)
+        self.send_write(now, base, line, fence == Some(Fence::Epoch), foreign_holds)
     }
 
     /// The other sessions that a waiting claim depends on.
@@ -213,7 +213,8 @@ impl LockMachine {
             }
         };
         promote(&mut line);
-        let may_join = !self.joins.refused && base.is_some_and(|base| base.record.turn.is_some());
+        let may_join =
+            !self.joins.are_refused(now) && base.is_some_and(|base| base.record.turn.is_some());
         let mut joins = Vec::new();
         // The order of claims is that of the calls.
         for wanted in self.claims.iter().filter(|claim| !claim.is_held()) {
@@ -271,6 +272,7 @@ impl LockMachine {
 
     fn send_write(
         &mut self,
+        now: Moment,
         base: Option<Arc<StoredLock>>,
         line: Line,
         new_epoch: bool,
@@ -292,7 +294,7 @@ impl LockMachine {
         let (condition, turn) = match &base {
             None => (Condition::Version, Turn::default().next(true)),
             Some(base) => match base.record.turn {
-                Some(turn) if base.record.foreign.is_none() && !self.joins.refused => {
+                Some(turn) if base.record.foreign.is_none() && !self.joins.are_refused(now) => {
                     (Condition::Turn, turn.next(new_epoch))
                 }
                 Some(turn) => (Condition::Version, turn.next(new_epoch)),
