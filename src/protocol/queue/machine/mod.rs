@@ -13,6 +13,7 @@
 //! A tenure begins at the first sight of the grant, from any source, and ends before its release is sent. The version
 //! of that state is its token. A state older than one that was processed is ignored everywhere.
 
+mod backoff;
 mod decide;
 mod joins;
 mod step;
@@ -34,19 +35,8 @@ use crate::{
     util::clock::Moment,
 };
 
-/// The first pause after a conflict is up to this long, and each further one up to twice as long.
-const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
-/// The longest pause after a conflict. Longer pauses let a claim starve while others keep coming.
-const MAX_CONFLICT_PAUSE: Duration = Duration::from_millis(256);
-/// The first pause after a failure.
-const FAILURE_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause that a backend can request.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The pause before a full queue is read again, give or take a half.
 const FULL_PAUSE: Duration = Duration::from_secs(2);
-/// How long a holder waits for the event that reports a write which came before its own, before it reads. An event
-/// arrives within 2 ms, and a read costs the server a request.
-const EVENT_PAUSE: Duration = Duration::from_millis(5);
 /// The longest interval between reads of a record that a foreign holder has, for the first in the queue. There is no
 /// other way to hear of its release, because a watch of the name costs an event per waiter and hand-over.
 const FOREIGN_POLL: Duration = Duration::from_secs(1);
@@ -393,24 +383,7 @@ impl LockMachine {
                     found.record.foreign.is_none() && found.record.line.may_promote()
                 });
             }
-            Outcome::Conflict => {
-                // An event may have brought a newer state than the one that the request was conditional on.
-                if self.record().is_some_and(|found| request.basis.is_past(found)) {
-                    return;
-                }
-                self.outdated = true;
-                self.failed_writes = 0;
-                if matches!(request.basis, Basis::Turn { .. }) && !self.is_held() {
-                    (self.joins.turned, self.joins.contended) = (true, true);
-                }
-                if self.expects_events() {
-                    self.event_until = now + EVENT_PAUSE;
-                    return;
-                }
-                let longest = CONFLICT_PAUSE * (1 << self.conflicts.min(7));
-                self.conflicts += 1;
-                self.pause_until = now + part(longest.min(MAX_CONFLICT_PAUSE), random);
-            }
+            Outcome::Conflict => self.conflicted(now, random, &request),
             Outcome::Failed(failure) => {
                 if !failure.refused {
                     note(&mut self.unresolved, request);
@@ -418,32 +391,6 @@ impl LockMachine {
                 self.write_failed(now, random, failure);
             }
         }
-    }
-
-    fn read_failed(&mut self, now: Moment, random: u64, failure: Failure) {
-        self.back_off(now, random, failure, self.failures);
-        self.failures = self.failures.saturating_add(1);
-    }
-
-    fn write_failed(&mut self, now: Moment, random: u64, failure: Failure) {
-        self.back_off(now, random, failure, self.failed_writes);
-        self.failed_writes = self.failed_writes.saturating_add(1);
-    }
-
-    fn back_off(&mut self, now: Moment, random: u64, failure: Failure, before: u32) {
-        self.outdated = true;
-        let longest = self.me.ttl() / 3;
-        let doubled = (FAILURE_PAUSE * (1 << before.min(16))).min(longest);
-        let pause = if failure.refused { longest } else { doubled };
-        let requested = failure.retry_after.min(MAX_RETRY_AFTER);
-        self.pause_until = now + requested + pause / 2 + part(pause / 2, random);
-    }
-
-    /// The watch of this session reports each change of the record, because the session holds it.
-    fn expects_events(&self) -> bool {
-        self.record().is_some_and(|found| {
-            found.record.line.holders.iter().any(|holder| holder.claim.session == self.me)
-        })
     }
 
     fn lose_held(&mut self, loss: Loss) {
