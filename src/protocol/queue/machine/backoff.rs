@@ -12,6 +12,10 @@ use crate::util::clock::Moment;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause after a conflict. Longer pauses let a claim starve while others keep coming.
 const MAX_CONFLICT_PAUSE: Duration = Duration::from_millis(256);
+/// So many conflicts in a row are answered with another write at once by a session that learns of them from its watch.
+/// If many processes claim at one instant, each conflict is a claim that is in the queue then. Only a program that edits the
+/// record without a rest causes many more.
+const AT_ONCE: u32 = 32;
 /// The first pause after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause that a backend can request.
@@ -24,20 +28,27 @@ impl LockMachine {
     /// Another write came first.
     pub(super) fn conflicted(&mut self, now: Moment, random: u64, request: &Unresolved) {
         // An event may have brought a newer state than the one that the request was conditional on.
-        if self.record().is_some_and(|found| request.basis.is_past(found)) {
-            return;
+        let is_known = self.record().is_some_and(|found| request.basis.is_past(found));
+        if !is_known {
+            self.outdated = true;
+            self.failed_writes = 0;
+            if matches!(request.basis, Basis::Turn { .. }) && !self.is_held() {
+                (self.joins.turned, self.joins.contended) = (true, true);
+            }
         }
-        self.outdated = true;
-        self.failed_writes = 0;
-        if matches!(request.basis, Basis::Turn { .. }) && !self.is_held() {
-            (self.joins.turned, self.joins.contended) = (true, true);
+        let mut before = self.conflicts;
+        self.conflicts = before.saturating_add(1);
+        // A holder learns what came first from its watch, and others wait for its release.
+        if is_known || self.expects_events() {
+            if before < AT_ONCE {
+                if !is_known {
+                    self.event_until = now + EVENT_PAUSE;
+                }
+                return;
+            }
+            before -= AT_ONCE;
         }
-        if self.expects_events() {
-            self.event_until = now + EVENT_PAUSE;
-            return;
-        }
-        let longest = CONFLICT_PAUSE * (1 << self.conflicts.min(7));
-        self.conflicts += 1;
+        let longest = CONFLICT_PAUSE * (1 << before.min(7));
         self.pause_until = now + part(longest.min(MAX_CONFLICT_PAUSE), random);
     }
 

@@ -373,7 +373,11 @@ impl LockMachine {
         (self.owes, self.joins.turned) = (false, false);
         match outcome {
             Outcome::Stored(state) => {
-                (self.failures, self.failed_writes, self.conflicts) = (0, 0, 0);
+                (self.failures, self.failed_writes) = (0, 0);
+                // A join cannot conflict with writes of the line, so it says nothing of them.
+                if !matches!(request.basis, Basis::Epoch { .. }) {
+                    self.conflicts = 0;
+                }
                 let turn = |found: &Arc<StoredLock>| found.record.turn.map(|turn| turn.number);
                 if self.record().and_then(turn) == turn(&state) {
                     self.joins.contended = false;
