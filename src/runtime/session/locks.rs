@@ -78,7 +78,7 @@ impl Task {
             }
             let begun = lock.deliver(now, &terms);
             lock.campaign(now);
-            lock.machine.among(self.waits);
+            lock.machine.among(self.waits, self.tenures.len());
             let step = lock.machine.next(now, Self::random());
             let begun_too = lock.deliver(now, &terms);
             let claimed = lock.campaign(now);

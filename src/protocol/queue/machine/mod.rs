@@ -16,6 +16,7 @@
 mod backoff;
 mod decide;
 mod joins;
+mod stated;
 mod step;
 mod unresolved;
 
@@ -73,6 +74,8 @@ struct Wanted {
     sent: bool,
     /// The candidate in an election that makes the claim.
     candidate: Option<Arc<Candidate>>,
+    /// When its token is stated with a write of its own, once it holds.
+    state_at: Moment,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -130,6 +133,8 @@ pub(crate) struct LockMachine {
     events: Vec<Event>,
     /// How many locks this session waits for.
     waits: u32,
+    /// Each lock that is held for some time has its token stated.
+    states_tokens: bool,
 }
 
 impl LockMachine {
@@ -160,6 +165,7 @@ impl LockMachine {
             curious_until: Moment::from_nanos(0),
             events: Vec::new(),
             waits: 0,
+            states_tokens: false,
         }
     }
 
@@ -170,16 +176,18 @@ impl LockMachine {
         self
     }
 
-    /// Reports how many locks the session waits for: with many of them, each is read less often.
-    pub(crate) const fn among(&mut self, waits: u32) {
+    /// Reports how many locks the session waits for and holds. With many waits each lock is read less often, and with many
+    /// held locks no write is spent on the token of each.
+    pub(crate) const fn among(&mut self, waits: u32, held: usize) {
         self.waits = waits;
+        self.states_tokens = held <= MANY as usize;
     }
 
     /// Adds a claim. Its nonce is new.
     pub(crate) fn claim(&mut self, now: Moment, nonce: Nonce, mode: Mode, try_once: bool) {
         let (phase, since) = (Phase::Waiting, now);
         let stale_sights = self.sights + u64::from(self.flight.is_some());
-        let (sent, candidate) = (false, None);
+        let (sent, candidate, state_at) = (false, None, Moment::NEVER);
         self.claims.push(Wanted {
             nonce,
             mode,
@@ -189,6 +197,7 @@ impl LockMachine {
             stale_sights,
             sent,
             candidate,
+            state_at,
         });
         self.poll_at = None;
     }
@@ -276,6 +285,7 @@ impl LockMachine {
                 (Phase::Waiting, Some(holder)) => {
                     let (nonce, token, slot) = (claim.nonce, state.version.number, holder.slot);
                     claim.phase = Phase::Held { token };
+                    claim.state_at = stated::first(now, &self.me, claim);
                     self.events.push(Event::Granted { nonce, token, slot });
                 }
                 (Phase::Held { .. }, None) => {
