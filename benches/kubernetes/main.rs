@@ -6,17 +6,23 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints a table")]
 #![expect(clippy::unwrap_used, reason = "a panic names the line of the measurement that failed")]
 
+mod acquire;
 mod capacity;
 mod child;
 mod command;
 mod counts;
+mod crash;
 mod etcd;
 mod failover;
+mod floor;
+mod hand_over;
 mod latency;
 mod many;
 mod peers;
 mod process;
 mod sessions;
+mod succession;
+mod waits;
 
 use std::{
     collections::BTreeMap,
@@ -154,8 +160,20 @@ async fn sessions(bench: &mut Bench) {
     if bench.begins("sessions") {
         sessions::contended(bench).await;
     }
-    if bench.begins("session-locks") {
-        sessions::many(bench).await;
+    if bench.begins("hand-over") {
+        hand_over::all(bench).await;
+    }
+    if bench.begins("succession") {
+        succession::all(bench).await;
+    }
+    if bench.begins("crash") {
+        crash::all(bench).await;
+    }
+    if bench.begins("acquire") {
+        acquire::locks(bench).await;
+    }
+    if bench.begins("waits") {
+        waits::granted(bench).await;
     }
     if bench.begins("session-processes") {
         many::sessions(bench).await;
