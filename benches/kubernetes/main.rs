@@ -21,6 +21,7 @@ mod many;
 mod peers;
 mod process;
 mod sessions;
+mod start;
 mod succession;
 mod waits;
 
@@ -90,6 +91,11 @@ impl Bench {
 fn main() {
     // Cargo passes `--bench`. An argument without a dash is the one part to run.
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let [etcd::held::HOLD, address, count] =
+        &words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        return etcd::held::hold(address, count);
+    }
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
     let mut bench = Bench::start(&runtime, words.into_iter().next());
     if bench.begins("pair") {
@@ -113,7 +119,13 @@ async fn measure(mut bench: Bench) {
         peers::all(bench).await;
     }
     if bench.begins("etcd") {
-        etcd::all(bench).await;
+        etcd::locks(bench).await;
+    }
+    if bench.begins("etcd-elections") {
+        etcd::elections(bench).await;
+    }
+    if bench.begins("etcd-held") {
+        etcd::held(bench).await;
     }
     if bench.begins("failover") {
         failover::graceful(bench).await;
@@ -137,6 +149,9 @@ async fn latencies(bench: &mut Bench) {
         process::start(bench).await;
         process::follower(bench).await;
         process::many(bench).await;
+    }
+    if bench.begins("start") {
+        start::first_lock(bench).await;
     }
     if bench.begins("command") {
         command::lock(bench).await;
