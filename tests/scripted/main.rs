@@ -18,6 +18,7 @@ mod leftovers;
 mod many;
 mod pages;
 mod partition;
+mod patches;
 mod prune;
 mod refused;
 mod runtimes;
@@ -44,7 +45,7 @@ mod prelude {
         answer::Answer,
         cluster::Cluster,
         script::{Feed, Play, Reply, When},
-        server::Phase,
+        server::{Phase, Request},
     };
 
     pub(crate) const fn secs(n: u64) -> Duration {

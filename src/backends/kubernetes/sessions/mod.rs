@@ -91,14 +91,17 @@ impl Leases {
 }
 
 impl Leases {
-    /// Changes parts of the record of a lock. `None` if it is not the one that the patch was conditional on.
-    async fn patch(&self, key: &RecordKey, operations: &[Value]) -> Result<Option<Value>> {
+    /// Changes parts of the record of a lock.
+    async fn patch(&self, key: &RecordKey, operations: &[Value]) -> Result<Put<LockRecord>> {
         let (address, lease) = (address(key), key.record.as_str());
         let context = address.context(PATCH);
         let request = patch::request(&key.namespace, lease, operations);
         match self.http.send(request, &context).await {
-            Ok(object) => Ok(Some(object)),
-            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(None),
+            Ok(object) => put_lock(key, Some(object)),
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Put::Conflict),
+            Err(RequestFailure::PatchRefused(patches, error)) => {
+                Ok(Put::PatchRefused(patches, error))
+            }
             Err(other) => Err(other.into_error(&context)),
         }
     }
@@ -202,13 +205,11 @@ impl SessionStore for Leases {
         write: &'a LockWrite,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
         Box::pin(async move {
-            let stored = if let (Some(base), Condition::Turn) = (&write.base, write.condition) {
-                self.patch(key, &patch::line(base, write)).await?
-            } else {
-                let object = codec::encode_lock(key, write, &self.extras);
-                self.put(&address(key), write.base.is_none(), &object).await?
-            };
-            put_lock(key, stored)
+            if let (Some(base), Condition::Turn) = (&write.base, write.condition) {
+                return self.patch(key, &patch::line(base, write)).await;
+            }
+            let object = codec::encode_lock(key, write, &self.extras);
+            put_lock(key, self.put(&address(key), write.base.is_none(), &object).await?)
         })
     }
 
@@ -217,7 +218,7 @@ impl SessionStore for Leases {
         key: &'a RecordKey,
         join: &'a Join,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
-        Box::pin(async move { put_lock(key, self.patch(key, &patch::join(join)).await?) })
+        Box::pin(async move { self.patch(key, &patch::join(join)).await })
     }
 
     fn list_held<'a>(
