@@ -43,11 +43,12 @@ impl Ranges {
         let Self { client, prefix } = self;
         let (namespace, keys) = match keys(&prefix, &scope) {
             Ok(keys) => keys,
-            // Forever: the subscribers would begin a new watch at once.
             Err(error) => {
-                return if reporter.failed(error.to_string()) {
-                    pending().await
-                };
+                // Without an end: the subscribers would begin a new watch at once.
+                if reporter.failed(error.to_string()) {
+                    pending::<()>().await;
+                }
+                return;
             }
         };
         let context = context("watch", namespace, &keys);
