@@ -82,16 +82,16 @@ impl Scope {
     ///
     /// A label selector of the caller selects nothing here, because an entry has no labels.
     pub(crate) fn selects(&self, entry: &Entry) -> bool {
-        let election = match &entry.kind {
-            Some(Kind::Election) => Some(&entry.record),
-            Some(Kind::Candidate(election)) => Some(election),
-            Some(Kind::Lock) | None => None,
-        };
-        let by_purpose = match self {
-            Self::Record(..) => true,
-            Self::Elections(_, None) => election.is_some(),
-            Self::Elections(_, only) => election == only.as_ref(),
-            Self::Records(_, labels) => labels.is_none() && entry.kind.is_some(),
+        let by_purpose = match (self, &entry.kind) {
+            (Self::Record(..), _) => true,
+            (Self::Elections(_, only), Some(Kind::Election)) => {
+                is_or_any(only.as_ref(), &entry.record)
+            }
+            (Self::Elections(_, only), Some(Kind::Candidate(election))) => {
+                is_or_any(only.as_ref(), election)
+            }
+            (Self::Elections(..), Some(Kind::Lock) | None) => false,
+            (Self::Records(_, labels), kind) => labels.is_none() && kind.is_some(),
         };
         by_purpose && self.may_select(&entry.namespace, &entry.record)
     }
@@ -104,6 +104,10 @@ impl Scope {
         };
         named && self.namespace().is_none_or(|only| only == namespace)
     }
+}
+
+fn is_or_any<T: PartialEq>(only: Option<&T>, it: &T) -> bool {
+    only.is_none_or(|only| only == it)
 }
 
 /// A record, and the purpose that is written in it.

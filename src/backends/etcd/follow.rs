@@ -43,8 +43,8 @@ impl Ranges {
         let Self { client, prefix } = self;
         let (namespace, keys) = match keys(&prefix, &scope) {
             Ok(keys) => keys,
+            // Forever: the subscribers would begin a new watch at once.
             Err(error) => {
-                // Without an end: the subscribers would begin a new watch at once.
                 if reporter.failed(error.to_string()) {
                     pending::<()>().await;
                 }
