@@ -16,6 +16,7 @@ mod fields;
 mod forbidden;
 mod leftovers;
 mod many;
+mod pages;
 mod partition;
 mod patches;
 mod prune;

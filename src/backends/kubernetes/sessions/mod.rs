@@ -118,11 +118,9 @@ impl Leases {
         &self,
         namespace: Option<&Namespace>,
     ) -> Result<Vec<ListedSession>> {
-        let mut found = Vec::new();
         let selection = Selection::Labelled(namespace.cloned(), codec::session_label());
-        self.http
-            .list_objects(&selection, |object| found.extend(codec::listed_session(&object)))
-            .await?;
+        let decode = |object| codec::listed_session(&object);
+        let (found, _) = self.http.list_objects(&selection, decode).await?;
         Ok(found)
     }
 }
@@ -167,13 +165,9 @@ impl SessionStore for Leases {
         age: Duration,
     ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
         Box::pin(async move {
-            let mut found = Vec::new();
             let selection = Selection::Labelled(Some(namespace.clone()), codec::session_label());
-            self.http
-                .list_objects(&selection, |object| {
-                    found.extend(codec::decode_stale(&object, age));
-                })
-                .await?;
+            let decode = |object| codec::decode_stale(&object, age);
+            let (found, _) = self.http.list_objects(&selection, decode).await?;
             Ok(found)
         })
     }
@@ -201,7 +195,7 @@ impl SessionStore for Leases {
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
         Box::pin(async move {
             let found = self.get(&address(key)).await?;
-            found.map(|object| codec::decode_lock(key, &object).map(Arc::new)).transpose()
+            found.map(|object| codec::decode_lock(key, object).map(Arc::new)).transpose()
         })
     }
 
@@ -233,11 +227,8 @@ impl SessionStore for Leases {
         session: &'a SessionId,
     ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
         Box::pin(async move {
-            let mut found = Vec::new();
             let selection = held(namespace, session);
-            self.http
-                .list_objects(&selection, |object| found.extend(codec::decode_held(&object)))
-                .await?;
+            let (found, _) = self.http.list_objects(&selection, codec::decode_held).await?;
             Ok(found)
         })
     }
@@ -258,7 +249,7 @@ impl SessionStore for Leases {
 
 fn put_lock(key: &RecordKey, stored: Option<Value>) -> Result<Put<LockRecord>> {
     match stored {
-        Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, &object)?))),
+        Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, object)?))),
         None => Ok(Put::Conflict),
     }
 }
