@@ -41,7 +41,8 @@ const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// The longest interval between reads of a record that a foreign holder has, for the first in the queue. There is no
 /// other way to hear of its release, because a watch of the name costs an event per waiter and hand-over.
 const FOREIGN_POLL: Duration = Duration::from_secs(1);
-/// A session that waits for so many locks reads each of them once per time to live.
+/// A session that waits for so many locks reads each of them once per time to live. One that holds more does not spend a
+/// write on the token of each.
 const MANY: u32 = 64;
 /// So many places at the head of the queue read the record often, because they follow soon.
 const NEAR: usize = 8;
@@ -131,8 +132,8 @@ pub(crate) struct LockMachine {
     events: Vec<Event>,
     /// How many locks this session waits for.
     waits: u32,
-    /// Each lock that is held for some time has its token stated.
-    states_tokens: bool,
+    /// How many locks this session holds; the largest number until that is known.
+    held: usize,
 }
 
 impl LockMachine {
@@ -162,7 +163,7 @@ impl LockMachine {
             curious_until: Moment::from_nanos(0),
             events: Vec::new(),
             waits: 0,
-            states_tokens: false,
+            held: usize::MAX,
         }
     }
 
@@ -176,8 +177,7 @@ impl LockMachine {
     /// Reports how many locks the session waits for and holds. With many waits each lock is read less often, and with many
     /// held locks no write is spent on the token of each.
     pub(crate) const fn among(&mut self, waits: u32, held: usize) {
-        self.waits = waits;
-        self.states_tokens = held <= MANY as usize;
+        (self.waits, self.held) = (waits, held);
     }
 
     /// Adds a claim. Its nonce is new.

@@ -3,7 +3,7 @@
 //! No other session can state a token. A session that saw its grant late has the version of a later state as its token,
 //! and a wrong token is worse than none.
 
-use super::{LockMachine, Wanted};
+use super::{LockMachine, MANY, Wanted};
 use crate::{
     protocol::{queue::line::Line, session::SessionId},
     util::clock::Moment,
@@ -39,10 +39,10 @@ impl LockMachine {
     /// When the next token is stated with a write of its own.
     pub(super) fn state_at(&self) -> Moment {
         let Some(found) = self.record() else { return Moment::NEVER };
+        let few = self.held <= MANY as usize;
         let unstated = self.claims.iter().filter(|claim| {
             let stated = found.record.line.token(claim.nonce);
-            let may = self.states_tokens || claim.candidate.is_some();
-            may && claim.is_held() && claim.token() != stated
+            (few || claim.candidate.is_some()) && claim.is_held() && claim.token() != stated
         });
         unstated.map(|claim| claim.state_at).min().unwrap_or(Moment::NEVER)
     }
