@@ -80,7 +80,7 @@ cluster-check: ## Start and stop a cluster twice, and check that this machine is
 e2e: tools ## Test the image and the chart on a cluster that is started for it; TESTS=name selects tests
 	@tests/cluster/e2e.sh $(TESTS)
 
-bench: tools tools-go ## Measure a release build on a real API server: about ten minutes
+bench: tools tools-go ## Measure a release build on a real API server: a quarter of an hour
 	@tests/controlplane/build.sh
 	@tests/build.sh peers "half a minute"
 	@$(CARGO) build --quiet --locked --release --package leasehold --example player

@@ -12,6 +12,7 @@ mod counts;
 mod etcd;
 mod failover;
 mod latency;
+mod lock_set;
 mod many;
 mod peers;
 mod process;
@@ -43,6 +44,9 @@ impl Bench {
 }
 
 fn main() {
+    if let Ok(orders) = std::env::var(lock_set::ORDERS) {
+        return lock_set::work(&orders);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // Cargo passes `--bench`. An argument without a dash is the one part to run.
     let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
@@ -100,6 +104,9 @@ async fn measure(mut bench: Bench, only: Option<String>) {
     }
     if wanted("etcd") {
         etcd::all(bench).await;
+    }
+    if wanted("lock-set") {
+        lock_set::all(bench).await;
     }
     if wanted("command") {
         command::lock(bench).await;

@@ -97,7 +97,7 @@ async fn run(words: &[&str], length: Duration) -> Value {
 }
 
 /// The program, which `make bench` builds.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let built = std::env::current_exe().unwrap();
     let target = built.ancestors().nth(3).unwrap();
     let program = target.join("peers/peers");

@@ -41,13 +41,15 @@ func main() {
 	kubeconfig := flags.String("kubeconfig", "", "kubeconfig file")
 	namespace := flags.String("namespace", "default", "namespace of the Leases")
 	name := flags.String("name", "contended", "name of the lock, or prefix of its key")
+	socket := flags.String("socket", "", "socket of the store, for lock-set")
+	seconds := flags.Int("ttl", ttl, "ttl of a session in seconds, for lock-set")
 	contest := Contest{}
 	flags.IntVar(&contest.processes, "processes", 2, "how many processes want the lock, or how many locks")
 	flags.DurationVar(&contest.length, "length", 10*time.Second, "length of the round")
 	flags.DurationVar(&contest.hold, "hold", time.Millisecond, "how long a holder works")
 	flags.DurationVar(&contest.pause, "pause", 0, "longest pause before each wait")
 	if len(os.Args) < 2 {
-		log(fmt.Errorf("usage: peers etcd-mutex|etcd-pair|etcd-held|client-go [flags]"))
+		log(fmt.Errorf("usage: peers etcd-mutex|etcd-pair|etcd-held|lock-set|client-go [flags]"))
 	}
 	// ExitOnError: a wrong flag ends the program.
 	_ = flags.Parse(os.Args[2:])
@@ -60,10 +62,13 @@ func main() {
 		result, err = etcdPairs(*endpoint, *name, contest)
 	case "etcd-held":
 		result, err = etcdHeld(*endpoint, *name, contest)
+	case "lock-set":
+		// It ends with its input.
+		err = lockSet(*endpoint, *name, *socket, *seconds, contest.hold)
 	case "client-go":
 		result, err = electors(*kubeconfig, *namespace, *name, contest)
 	default:
-		err = fmt.Errorf("unknown part %q, expected etcd-mutex, etcd-pair, etcd-held or client-go", part)
+		err = fmt.Errorf("unknown part %q, expected etcd-mutex, etcd-pair, etcd-held, lock-set or client-go", part)
 	}
 	if err != nil {
 		log(err)
