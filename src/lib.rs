@@ -18,7 +18,7 @@ mod util;
 #[cfg(any(feature = "etcd", feature = "kubernetes"))]
 pub use api::session::SessionInfo;
 pub use api::{
-    error::{Cause, Error, Loss, Result},
+    error::{Cause, Error, Loss, Result, WithCauses},
     guard::Guard,
     leader::{Leader, Observation, Status},
     member::{ElectEvent, ElectWatcher, Member, Role},

@@ -4,6 +4,7 @@ use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
+use self::names::Names;
 use crate::{
     api::{
         error::Result,
@@ -18,6 +19,7 @@ use crate::{
 
 #[cfg(any(feature = "etcd", feature = "kubernetes"))]
 pub(crate) mod inspect;
+pub(crate) mod names;
 pub(crate) mod sessions;
 
 /// The address of a record, and its purpose.
@@ -41,10 +43,10 @@ pub(crate) enum Kind {
 
 impl RecordKey {
     /// The record of the candidate `id` in the election `self`.
-    pub(crate) fn candidate(&self, id: &Name) -> Self {
+    pub(crate) fn candidate(&self, names: &dyn Names, id: &Name) -> Self {
         Self {
             namespace: self.namespace.clone(),
-            record: self.record.candidate(id),
+            record: names.candidate(&self.record, id),
             kind: Kind::Candidate(self.record.clone()),
             name: self.name.clone(),
         }
@@ -75,6 +77,35 @@ impl Scope {
             Self::Records(namespace, _) => namespace.as_ref(),
         }
     }
+
+    /// Whether it selects `entry`: the one definition. What a backend selects by other means, as by labels, is the same.
+    ///
+    /// A label selector of the caller selects nothing here, because an entry has no labels.
+    pub(crate) fn selects(&self, entry: &Entry) -> bool {
+        let by_purpose = match (self, &entry.kind) {
+            (Self::Record(..), _) => true,
+            (Self::Elections(_, only), Some(Kind::Election)) => is_or_any(only, &entry.record),
+            (Self::Elections(_, only), Some(Kind::Candidate(election))) => {
+                is_or_any(only, election)
+            }
+            (Self::Elections(..), Some(Kind::Lock) | None) => false,
+            (Self::Records(_, labels), kind) => labels.is_none() && kind.is_some(),
+        };
+        by_purpose && self.may_select(&entry.namespace, &entry.record)
+    }
+
+    /// Whether it can select the record with this name, whatever its purpose.
+    pub(crate) fn may_select(&self, namespace: &Namespace, record: &RecordName) -> bool {
+        let named = match self {
+            Self::Record(_, only) => only == record,
+            Self::Elections(..) | Self::Records(..) => true,
+        };
+        named && self.namespace().is_none_or(|only| only == namespace)
+    }
+}
+
+fn is_or_any<T: PartialEq>(only: &Option<T>, it: &T) -> bool {
+    only.as_ref().is_none_or(|only| only == it)
 }
 
 /// A record, and the purpose that is written in it.
@@ -103,7 +134,7 @@ pub(crate) struct ListedSession {
 }
 
 impl Entry {
-    /// The namespace and the name of the Lease.
+    /// The namespace and the name of the record.
     pub(crate) fn place(&self) -> (Namespace, RecordName) {
         (self.namespace.clone(), self.record.clone())
     }
@@ -144,7 +175,8 @@ pub(crate) enum Written {
 /// # Guarantees that an implementation gives
 ///
 /// - `read` returns a state that was current at some time during the call, or an error.
-/// - `write` is stored only if the record is exactly `base` (version and uid), or absent if there is no base.
+/// - `write` is stored, or carried out if it deletes, only if the record is exactly `base` (version and uid), or absent
+///   if there is no base. A deletion of a record that is absent may count as carried out.
 ///   After an error that is not a refusal by the backend, the outcome is unknown: the record may be stored.
 /// - The version of one name grows strictly with each change, also across a deletion.
 /// - A write preserves every field that is not in [`Record`](crate::protocol::record::Record).
@@ -153,13 +185,21 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// The name of the backend, for messages.
     fn backend(&self) -> &'static str;
 
+    /// A question to an operator: what may have changed a write on its way to the store?
+    fn suspect(&self) -> &'static str {
+        "is a program in between changing records?"
+    }
+
+    /// The names of the handle.
+    fn names(&self) -> &Arc<dyn Names>;
+
     /// Checks that the backend can be reached, and that it allows what this handle will need.
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>>;
 
     /// Reads one record; `None` if there is none.
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>>;
 
-    /// Writes one record, or deletes it: a candidate's record is deleted when it is released.
+    /// Writes one record, or deletes it, as [`WriteKind`](crate::protocol::record::WriteKind) says.
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>>;
 
     /// Lists the records in `scope`.

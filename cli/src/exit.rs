@@ -1,10 +1,10 @@
 //! How the program ends: the exit code, and one line on stderr if it failed.
 
-use std::{error::Error as StdError, fmt::Write as _, io, time::Duration};
+use std::{fmt::Write as _, io, time::Duration};
 
 use leasehold::Error;
 
-use crate::clock::in_seconds;
+use crate::{backend::Backend, clock::in_seconds};
 
 /// The exit code or other result, or the failure.
 pub(crate) type Outcome<T = u8> = Result<T, Failure>;
@@ -76,45 +76,6 @@ fn whole_seconds(duration: Duration) -> u64 {
 /// What an API server says that works, but whose admission webhook does not answer.
 const FAILED_WEBHOOK: &str = "failed calling webhook";
 
-/// Where locks and elections are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backend {
-    Kubernetes,
-    Etcd,
-}
-
-impl Backend {
-    /// The name that the library gives it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Kubernetes => "kubernetes",
-            Self::Etcd => "etcd",
-        }
-    }
-
-    /// That the server gave no answer to a release.
-    pub(crate) const fn silence(self) -> &'static str {
-        match self {
-            Self::Kubernetes => "the API server does not answer",
-            Self::Etcd => "etcd does not answer",
-        }
-    }
-
-    /// What to check if `server` cannot be used.
-    fn check(self, server: &str) -> String {
-        match self {
-            Self::Kubernetes => format!(
-                "Check that {server} is the right API server (--context, --kubeconfig), and that `kubectl \
-                    get --raw /readyz` succeeds"
-            ),
-            Self::Etcd => format!(
-                "Check that {server} are nodes of the right etcd (--etcd), with https:// if they use TLS, and that \
-                    `etcdctl endpoint health` succeeds"
-            ),
-        }
-    }
-}
-
 /// The object that an error message is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
@@ -155,11 +116,10 @@ impl Subject<'_> {
             Error::PermissionDenied { .. }
             | Error::QuotaExceeded { .. }
             | Error::Namespace { .. } => {
-                format!("{object}: {error}")
+                format!("{object}: {}", error.with_causes())
             }
-            _ => format!("{object} in namespace `{namespace}`: {error}"),
+            _ => format!("{object} in namespace `{namespace}`: {}", error.with_causes()),
         };
-        line.push_str(&causes(error));
         let (code, next) = match error {
             Error::Held { .. } => {
                 (busy_code, "Try again later, or pass --wait instead of --try".into())
@@ -183,36 +143,20 @@ impl Subject<'_> {
     /// One line for a wait for the server, with the cause.
     pub(crate) fn waiting(&self, error: &Error) -> String {
         let Self { object, namespace, server, backend, .. } = *self;
-        let causes = causes(error);
+        let error = error.with_causes().to_string();
         let line = match backend {
-            Backend::Kubernetes if causes.contains(FAILED_WEBHOOK) => format!(
-                "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}{causes}"
+            Backend::Kubernetes if error.contains(FAILED_WEBHOOK) => format!(
+                "{object} in namespace `{namespace}` waits for a webhook of the API server {server}: {error}"
             ),
             Backend::Kubernetes => format!(
-                "{object} in namespace `{namespace}` waits for the API server {server}: {error}{causes}"
+                "{object} in namespace `{namespace}` waits for the API server {server}: {error}"
             ),
-            Backend::Etcd => format!(
-                "{object} in namespace `{namespace}` waits for etcd at {server}: {error}{causes}"
-            ),
+            Backend::Etcd => {
+                format!("{object} in namespace `{namespace}` waits for etcd at {server}: {error}")
+            }
         };
         one_line(&line)
     }
-}
-
-/// The causes of `error`, each after a colon, unless the text before contains it.
-pub(crate) fn causes(error: &Error) -> String {
-    let mut causes = String::new();
-    let mut last = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !last.contains(&said) {
-            let _ = write!(causes, ": {said}");
-        }
-        last = said;
-        cause = error.source();
-    }
-    causes
 }
 
 fn one_line(text: &str) -> String {

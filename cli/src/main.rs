@@ -16,6 +16,7 @@
 //!                                      └─► cluster ─► exec
 //! ```
 
+mod backend;
 mod cli;
 mod clock;
 mod cluster;

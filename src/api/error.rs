@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as StdError,
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -226,6 +227,21 @@ impl Error {
         }
     }
 
+    /// The error and its causes in one line, for a log: a cause is left out if the text before it contains it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use leasehold::Error;
+    /// # fn log(error: &Error) {
+    /// eprintln!("the lock is not held: {}", error.with_causes());
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn with_causes(&self) -> WithCauses<'_> {
+        WithCauses(self)
+    }
+
     /// A value that cannot be used, cut short so that an error stays one readable line.
     pub(crate) fn invalid(what: &'static str, value: &str, bound: impl Into<String>) -> Self {
         const SHOWN: usize = 60;
@@ -241,6 +257,27 @@ impl Error {
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
         Self::Unavailable { backend, source: Arc::new(source), retry_after: None }
+    }
+}
+
+/// An error with its causes, each after a colon: see [`Error::with_causes`].
+#[derive(Clone, Copy, Debug)]
+pub struct WithCauses<'a>(&'a Error);
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !last.contains(&text) {
+                write!(f, ": {text}")?;
+            }
+            last = text;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -285,5 +322,19 @@ mod tests {
     fn a_long_value_is_cut_short() {
         let error = Error::invalid("lock name", &"x".repeat(5000), "at most 253 bytes");
         assert!(error.to_string().len() < 150, "{error}");
+    }
+
+    #[test]
+    fn the_causes_follow_the_error_unless_it_says_the_same() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no answer{0}")]
+        struct Failed(&'static str, #[source] Option<Box<Self>>);
+        let shown = |source| Error::unavailable("memory", source).with_causes().to_string();
+        let cause = |text| Some(Box::new(Failed(text, None)));
+
+        let text = "the memory backend is unavailable: no answer: no answer in 2s";
+        assert_eq!(shown(Failed("", cause(" in 2s"))), text);
+        let text = "the memory backend is unavailable: no answer in 2s";
+        assert_eq!(shown(Failed(" in 2s", cause(""))), text);
     }
 }

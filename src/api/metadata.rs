@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     error::{Error, Result},
-    name::is_subdomain,
+    name,
 };
 
 /// The domain of the labels and annotations that this crate writes itself.
@@ -62,6 +62,17 @@ fn check_key(what: &'static str, key: &str) -> Result<()> {
          after an optional DNS name and `/`, for example app.kubernetes.io/name"
     );
     Err(Error::invalid(what, key, bound))
+}
+
+/// Whether `s` is a DNS-1123 subdomain, which Kubernetes requires of the domain of a key and of an object's name.
+pub(crate) fn is_subdomain(s: &str) -> bool {
+    s.len() <= name::MAX_NAME && s.split('.').all(is_label)
+}
+
+/// Whether `s` is a DNS-1123 label, apart from its length.
+pub(crate) fn is_label(s: &str) -> bool {
+    let inner = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !s.is_empty() && s.bytes().all(inner) && !s.starts_with('-') && !s.ends_with('-')
 }
 
 /// Whether `text` can be the name in a key, or a label value that is not empty.

@@ -33,15 +33,17 @@ pub struct Options {
     pub nodes: Vec<String>,
     /// The clock that deadlines are measured on.
     pub clock: Clock,
-    /// Labels of the Leases that this handle creates.
+    /// Labels of the Leases that this handle creates; other backends have none.
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the Leases that this handle creates.
+    /// Annotations of the Leases that this handle creates; other backends have none.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Options {
-    /// The prefix of every record's name. Defaults to nothing, so that a Lease has exactly the lock's name and
-    /// `kubectl get lease NAME` finds it.
+    /// The prefix of every record's name, on etcd of every key. Defaults to nothing, so that a Lease has exactly the
+    /// lock's name and `kubectl get lease NAME` finds it; on etcd to `/leasehold`.
+    ///
+    /// On Kubernetes it is at most 63 of a-z, 0-9, `-` and `.`, elsewhere at most 253 bytes without control characters.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -50,6 +52,9 @@ impl Options {
 
     /// The namespace of the records. Defaults to the namespace of the kubeconfig's context or of the pod, else
     /// `default`.
+    ///
+    /// On Kubernetes it is a DNS label, and must exist. Elsewhere it is any text of at most 253 bytes without slashes and
+    /// control characters that does not begin with `~`.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
@@ -216,7 +221,7 @@ impl LockOptions {
     ///
     /// **Other programs.** client-go, older versions of this crate, and locks of a [`Session`](crate::Session) ignore the
     /// time, and acquire the lock at once. A session refuses this option. An operator removes the time with
-    /// `leasehold release NAME --force`, or by deleting the Lease.
+    /// `leasehold release NAME --force`, or by deleting the record.
     #[must_use]
     pub const fn at_least(mut self, at_least: Duration) -> Self {
         self.at_least = Some(at_least);
@@ -271,7 +276,7 @@ impl LeaderOptions {
     /// [`Member::payload`](crate::Member::payload). Defaults to none.
     ///
     /// At most 1,024 bytes, where quotation marks and backslashes count twice, and no control characters. It is public to
-    /// all that may read the Leases of the namespace. Keep it short, because each write to the election carries it.
+    /// all that may read the records of the namespace. Keep it short, because each write to the election carries it.
     ///
     /// ```
     /// let options = leasehold::LeaderOptions::default().payload("10.0.0.7:8080");

@@ -46,7 +46,7 @@ pub struct RecordEvent {
     pub name: String,
     /// The namespace of the lock or election.
     pub namespace: String,
-    /// The name of the Lease of the lock or election.
+    /// The name of the record of the lock or election: that of its Lease, or the last part of its key.
     #[serde(skip)]
     pub lease: String,
     /// The holder, the candidate, or the waiter in the queue of a lock. For a lock of sessions it is a session.

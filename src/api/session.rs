@@ -82,7 +82,7 @@ pub struct QueueEntry {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// The name of the session, which is the holder of its locks, and the name of its Lease on Kubernetes.
+    /// The name of the session, which is the holder of its locks, and the name of its own record.
     pub id: String,
     /// The namespace of the session.
     pub namespace: String,
@@ -142,7 +142,7 @@ impl SessionOptions {
     /// The namespace of the session's own record: of its heartbeats, but not of its locks.
     ///
     /// Defaults to the namespace of the handle. With more than about 500 processes in one namespace, use another
-    /// namespace for sessions alone: each session watches the Leases in the namespace of its locks, and then no
+    /// namespace for sessions alone: each session watches the records in the namespace of its locks, and then no
     /// heartbeat is seen by these watches.
     ///
     /// **All users of a lock must use the same namespace.** A process cannot read a session that is in another

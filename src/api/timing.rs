@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::{Error, Result};
 
-/// The shortest time to live: a Lease counts whole seconds.
+/// The shortest time to live: records count whole seconds.
 const MIN_TTL: Duration = Duration::from_secs(1);
 /// The longest: a crashed holder blocks its lock for this long, so more than a day is surely a mistake.
 const MAX_TTL: Duration = Duration::from_secs(86_400);

@@ -4,14 +4,15 @@ use std::{fmt, num::NonZeroU64};
 
 use serde::Serialize;
 
-/// A number that grows with every tenure of one name: the `resourceVersion` of the write that acquired it.
+/// A number that grows with every tenure of one name: the version of the write that acquired it, on
+/// Kubernetes the `resourceVersion`.
 ///
 /// Send it along to the resource that the lock protects, from the first read on. The resource remembers the largest token
 /// and refuses any smaller one: then it refuses the work of a holder that has lost the lock and does not know it yet.
 ///
 /// # Guarantees
 ///
-/// Grows strictly from tenure to tenure of one name, also across deletion and re-creation of the Lease, and is the
+/// Grows strictly from tenure to tenure of one name, also across deletion and re-creation of the record, and is the
 /// same for the whole of one tenure. Tokens have gaps. They are not comparable between clusters, nor after the
 /// cluster's store was restored from a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -5,3 +5,4 @@ pub(crate) mod etcd;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod kubernetes;
 pub(crate) mod memory;
+mod plain_names;

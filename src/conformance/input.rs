@@ -75,14 +75,14 @@ pub(super) async fn invalid_candidate_ids_are_rejected(pair: Pair<'_>) {
 
 pub(super) async fn invalid_namespaces_are_rejected(pair: Pair<'_>) {
     let name = unique("namespaces");
-    let long = "x".repeat(64);
-    for namespace in ["", "A", "a.b", "a/b", "../a", "-a", "a-", "a b", "ł", &long] {
+    // No backend accepts these. Each may refuse more.
+    for namespace in ["", "a/b", "../a", "a\nb", " a"] {
         let options = LeaderOptions::default().namespace(namespace);
-        rejected(pair.a.leader(&name, options).await, namespace, "63");
+        rejected(pair.a.leader(&name, options).await, namespace, "");
         let options = ListMembersOptions::default().namespace(namespace);
-        rejected(pair.a.list_members(options).await, namespace, "63");
+        rejected(pair.a.list_members(options).await, namespace, "");
         let options = WatchElectOptions::default().namespace(namespace);
-        rejected(pair.a.watch_elect(options).await, namespace, "63");
+        rejected(pair.a.watch_elect(options).await, namespace, "");
     }
 }
 
@@ -109,8 +109,8 @@ pub(super) async fn a_rejected_call_leaves_no_candidate(pair: Pair<'_>) {
     let name = unique("nothing");
     let never = LeaderOptions::default().ttl(Duration::ZERO);
     rejected(pair.a.leader(&name, never).await, "0ns", "1s");
-    let nowhere = LeaderOptions::default().namespace("NOWHERE");
-    rejected(pair.a.leader(&name, nowhere).await, "NOWHERE", "63");
+    let nowhere = LeaderOptions::default().namespace("no/where");
+    rejected(pair.a.leader(&name, nowhere).await, "no/where", "");
     for (bad, bound) in bad_names() {
         rejected(
             pair.a.leader(&name, LeaderOptions::default().candidate_id(&*bad)).await,

@@ -18,7 +18,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | [`record`] | what the machine knows of one Lease object: record, version, nonce, write |
+//! | [`record`] | what the machine knows of one record: record, version, nonce, write |
 //! | [`machine`] | the state, the inputs and the steps; its docs explain the states and one tenure |
 //! | `machine/responses` | what an answer to the machine's own request means |
 //! | `machine/observe` | what a state of the record means, from an answer or from a watch |

@@ -1,4 +1,4 @@
-//! What the machine knows of one Lease object.
+//! What the machine knows of one record.
 
 use std::{fmt, num::NonZeroU64, str::FromStr, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ impl FromStr for Nonce {
     }
 }
 
-/// One state of one object: `resourceVersion` and uid.
+/// One state of one object: its version, as the `resourceVersion`, and its uid.
 ///
 /// Every conditional write carries both. With the version alone, a write to an object that was deleted meanwhile would
 /// create the object again.
@@ -41,7 +41,7 @@ pub(crate) struct Version {
     pub(crate) uid: Arc<str>,
 }
 
-/// The fields of a Lease that the protocol uses.
+/// The fields of a record that the protocol uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
     /// The identity of the holder; `None` means free.
@@ -75,7 +75,7 @@ impl Record {
 
     /// The transitions to write when the holder changes.
     ///
-    /// Wraps to zero, because the field is an int32 that the API server requires not to be negative.
+    /// Wraps to zero, because the field is an int32 that Kubernetes requires not to be negative.
     pub(crate) fn next_transition(&self) -> i32 {
         self.transitions.checked_add(1).filter(|&n| n > 0).unwrap_or(0)
     }
@@ -92,7 +92,7 @@ pub(crate) struct Versioned {
     pub(crate) whole: Whole,
 }
 
-/// A whole object as its backend knows it; empty if the backend has no objects.
+/// A whole object as its backend knows it; empty if the backend has no objects. Only the backend reads the text.
 ///
 /// As text, because a handle remembers the objects of thousands of names, and a tree of values takes five times the
 /// memory of its text.
@@ -104,12 +104,12 @@ pub(crate) struct Whole(Arc<str>);
     expect(dead_code, reason = "records in this process are no objects")
 )]
 impl Whole {
-    pub(crate) fn of(object: &serde_json::Value) -> Self {
-        Self(serde_json::to_string(object).unwrap_or_default().into())
+    pub(crate) fn new(text: String) -> Self {
+        Self(text.into())
     }
 
-    pub(crate) fn object(&self) -> serde_json::Value {
-        serde_json::from_str(&self.0).unwrap_or_default()
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -141,7 +141,7 @@ impl Versioned {
     }
 
     /// This state, known to be the first one of its object. If a claim created the object, its version is the token.
-    #[cfg(any(test, feature = "kubernetes"))]
+    #[cfg(any(test, feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn as_created(self: &Arc<Self>) -> Arc<Self> {
         match self.record.nonce {
             Some(_) => self.with_unstated_token(self.version.number),
@@ -177,7 +177,7 @@ impl Versioned {
     }
 }
 
-/// A conditional write: an update of exactly `base`, or a create if `base` is `None`.
+/// A conditional write: an update or a deletion of exactly `base`, or a create if `base` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Write {
     pub(crate) base: Option<Arc<Versioned>>,
@@ -192,8 +192,17 @@ pub(crate) enum WriteKind {
     Claim,
     /// Extends a tenure.
     Renew,
-    /// Makes the record free. The object stays, except for the record of a candidate, which is deleted.
+    /// Makes the record free. It stays.
     Free,
+    /// Deletes the record. There is always a base, and nothing of the new record is stored.
+    Delete,
+}
+
+impl WriteKind {
+    /// The write ends a tenure, or makes sure that none begins.
+    pub(crate) const fn is_release(self) -> bool {
+        matches!(self, Self::Free | Self::Delete)
+    }
 }
 
 #[cfg(test)]

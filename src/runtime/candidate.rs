@@ -180,7 +180,7 @@ impl Candidate {
         }
         self.set_status(Status::Follower);
         if matches!(self.membership, Membership::None) {
-            let key = self.election.candidate(&self.id);
+            let key = self.contenders.candidate(&self.election, &self.id);
             self.membership =
                 Membership::join(&self.contenders, key, &self.id, self.payload.clone());
         }
@@ -240,7 +240,8 @@ impl Candidate {
         self.end();
         let released = guard.map(Guard::release);
         self.membership = Membership::None;
-        let (key, limit) = (self.election.candidate(&self.id), self.timing.ttl());
+        let limit = self.timing.ttl();
+        let key = self.contenders.candidate(&self.election, &self.id);
         let (lead, listed) = tokio::join!(
             async {
                 match released {

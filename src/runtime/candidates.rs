@@ -98,8 +98,8 @@ mod tests {
 
     fn key(election: &str) -> CandidateKey {
         let name = Name::parse("election name", election).unwrap();
-        let namespace = Namespace::parse("default").unwrap();
-        let record = RecordName::of("", &name);
+        let namespace = Namespace::stored("default");
+        let record = RecordName::stored(name.as_str());
         let id = Name::parse("candidate id", "me").unwrap();
         (RecordKey { namespace, record, kind: Kind::Election, name }, id)
     }

@@ -148,7 +148,7 @@ impl Contender {
                     Moment::NEVER
                 }
                 (Step::Write(mut write), Some(permit)) => {
-                    if write.kind != WriteKind::Free {
+                    if !write.kind.is_release() {
                         write.record.payload.clone_from(&self.payload);
                     }
                     self.renewing = (write.kind == WriteKind::Renew).then_some(now);
@@ -344,7 +344,8 @@ impl Contender {
     fn note_faults(&mut self, status: &Status) {
         let name = || self.key.name.to_string();
         if status.altered {
-            let reason = "it stored something else than was written: is an admission webhook changing Leases?".into();
+            let suspect = self.store.suspect();
+            let reason = format!("it stored something else than was written: {suspect}");
             self.queue.failed(Error::Rejected {
                 backend: self.store.backend(),
                 name: name(),

@@ -95,6 +95,11 @@ impl Contenders {
         Arc::new(Self { store, clock, limiter: Limiter::new(), slots: Mutex::default() })
     }
 
+    /// The record of the candidate `id` in `election`.
+    pub(crate) fn candidate(&self, election: &RecordKey, id: &Name) -> RecordKey {
+        election.candidate(&**self.store.names(), id)
+    }
+
     /// Queues `identity` for the record `key`, for at most `wait`; `None` waits without a limit. From now on, its writes
     /// state `payload`.
     pub(crate) fn claim(

@@ -39,8 +39,6 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Handle {
     store: Arc<dyn Store>,
     options: Options,
-    /// The prefix of the names of records: that of the options, unless the backend uses it otherwise.
-    name_prefix: String,
     namespace: Namespace,
     identity: Name,
     clock: Clock,
@@ -58,37 +56,17 @@ pub(crate) struct Registered {
 }
 
 impl Handle {
-    /// Parses `options`. Names and identities enter the library here and nowhere else.
+    /// Parses `options`, apart from the prefix, which the store has. Names and identities enter the library here and
+    /// nowhere else.
     pub(crate) fn new(
-        store: Arc<dyn Store>,
-        options: Options,
-        default_namespace: &str,
-    ) -> Result<Arc<Self>> {
-        name::parse_prefix(&options.prefix)?;
-        let name_prefix = options.prefix.clone();
-        Self::with_name_prefix(store, options, default_namespace, name_prefix)
-    }
-
-    /// The same, for a backend that has parsed the prefix itself: names of records do not begin with it.
-    #[cfg(feature = "etcd")]
-    pub(crate) fn without_name_prefix(
-        store: Arc<dyn Store>,
-        options: Options,
-        default_namespace: &str,
-    ) -> Result<Arc<Self>> {
-        Self::with_name_prefix(store, options, default_namespace, String::new())
-    }
-
-    fn with_name_prefix(
         store: Arc<dyn Store>,
         mut options: Options,
         default_namespace: &str,
-        name_prefix: String,
     ) -> Result<Arc<Self>> {
         check_labels(&options.labels)?;
         check_annotations(&options.annotations)?;
         let namespace =
-            Namespace::parse(options.namespace.as_deref().unwrap_or(default_namespace))?;
+            store.names().namespace(options.namespace.as_deref().unwrap_or(default_namespace))?;
         let identity = match &options.identity {
             Some(identity) => Name::parse("identity", identity)?,
             None => name::incarnation(),
@@ -100,7 +78,6 @@ impl Handle {
             contenders: Contenders::new(Arc::clone(&store), clock),
             store,
             options,
-            name_prefix,
             namespace,
             identity,
             clock,
@@ -194,7 +171,7 @@ impl Handle {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
         let records = self.list_candidates(&scope).await?;
-        Ok(roster::members(&self.name_prefix, &records))
+        Ok(roster::members(&**self.store.names(), &records))
     }
 
     /// The records in `scope` now, and one for each candidate in the queue of an election.
@@ -208,11 +185,11 @@ impl Handle {
     pub(crate) async fn watch_elect(&self, options: WatchElectOptions) -> Result<ElectWatcher> {
         require_runtime()?;
         let scope = self.elections(options.namespace.as_deref(), options.election.as_deref())?;
-        let (observer, prefix) = (self.observe(scope).await?, self.name_prefix.clone());
+        let (observer, names) = (self.observe(scope).await?, Arc::clone(self.store.names()));
         let batches = stream::unfold(observer, |mut observer| async move {
             Some((stream::iter(observer.next_events().await), observer))
         });
-        let events = batches.flatten().filter_map(move |event| ready(event.election(&prefix)));
+        let events = batches.flatten().filter_map(move |event| ready(event.election(&*names)));
         Ok(ElectWatcher::new(events))
     }
 
@@ -239,12 +216,13 @@ impl Handle {
     }
 
     pub(crate) fn namespace(&self, chosen: Option<&str>) -> Result<Namespace> {
-        chosen.map_or_else(|| Ok(self.namespace.clone()), Namespace::parse)
+        let parse = |chosen| self.store.names().namespace(chosen);
+        chosen.map_or_else(|| Ok(self.namespace.clone()), parse)
     }
 
     /// The name of the record of the lock or election `name`.
     pub(crate) fn record_name(&self, name: &Name) -> RecordName {
-        RecordName::of(&self.name_prefix, name)
+        self.store.names().of(name)
     }
 
     fn key(

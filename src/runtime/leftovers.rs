@@ -111,11 +111,10 @@ impl Leftovers {
     }
 
     async fn delete(&self, left: Entry) -> Result<()> {
-        // The kind makes the store delete the record instead of freeing it.
         let kind = Kind::Candidate(self.election.record.clone());
         let key = RecordKey { record: left.record, kind, ..(*self.election).clone() };
         let write =
-            Write { base: Some(left.found), kind: WriteKind::Free, record: Record::default() };
+            Write { base: Some(left.found), kind: WriteKind::Delete, record: Record::default() };
         let (election, record) = (&key.name, &key.record);
         match answered(&*self.store, DELETE_TIMEOUT, self.store.write(&key, &write)).await? {
             Written::Gone => {

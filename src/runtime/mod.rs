@@ -26,3 +26,5 @@ pub(crate) mod session;
 mod telemetry;
 mod turns;
 mod waiters;
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+pub(crate) mod watches;

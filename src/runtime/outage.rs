@@ -1,6 +1,6 @@
 //! The warning about an error that keeps callers waiting: one line when it lasts, and one when it is over.
 
-use std::{error::Error as _, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use tracing::{Level, enabled, level_filters::LevelFilter, warn};
 
@@ -73,9 +73,9 @@ impl Outage {
         };
         if due {
             match subject {
-                Subject::Record(_) => warn!("{subject} has to wait: {error}{}", Causes(error)),
+                Subject::Record(_) => warn!("{subject} has to wait: {}", error.with_causes()),
                 Subject::Session(_) => {
-                    warn!("{subject} cannot be renewed: {error}{}", Causes(error));
+                    warn!("{subject} cannot be renewed: {}", error.with_causes());
                 }
             }
             // A subscriber may hold the warning back because the program reports the error itself. It is then due
@@ -106,24 +106,5 @@ impl fmt::Display for Subject<'_> {
             Self::Session(id) => ("session", id),
         };
         write!(f, "{what} `{name}`")
-    }
-}
-
-/// The causes of an error, each after a colon, unless the text before contains it.
-struct Causes<'a>(&'a Error);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = self.0.to_string();
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !last.contains(&text) {
-                write!(f, ": {text}")?;
-            }
-            last = text;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// How many requests of one contender go on after their attempts.
 const LATE: usize = 8;
-/// How long a request may take in all: as long as the API server works on one.
+/// How long a request may take in all: as long as a Kubernetes API server works on one.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a request returned.

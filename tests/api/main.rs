@@ -284,8 +284,8 @@ fn a_handle_shows_the_options_in_use() {
     assert_eq!(default.options().namespace.as_deref(), Some("default"));
     assert!(default.options().identity.as_deref().is_some_and(|identity| identity.len() > 36));
     for bad in [
-        Options::default().prefix("A/"),
-        Options::default().namespace("N"),
+        Options::default().prefix("a\nb"),
+        Options::default().namespace("a/b"),
         Options::default().identity(" "),
     ] {
         assert!(matches!(Memory::new(bad), Err(Error::Invalid { .. })));
@@ -295,7 +295,7 @@ fn a_handle_shows_the_options_in_use() {
 proptest! {
     #[test]
     fn any_options_are_kept_unchanged_or_rejected_by_the_name_of_the_field(
-        prefix in "[a-c./-]{0,4}|\\PC{0,3}", namespace in "[a-z0-9-]{1,8}|\\PC{0,3}", identity in any::<String>(),
+        prefix in "[a-c./-]{0,4}|\\PC{0,3}", namespace in "[a-z0-9/~-]{1,8}|\\PC{0,3}", identity in any::<String>(),
     ) {
         let options = Options::default().prefix(&prefix).namespace(&namespace).identity(&identity);
         match Memory::new(options) {

@@ -13,6 +13,7 @@ mod inspect;
 mod refusals;
 mod sessions;
 mod values;
+mod watches;
 
 use std::time::Duration;
 

@@ -121,6 +121,6 @@ async fn the_namespace_of_the_handle_is_no_namespace_of_its_own() {
     let named = memory.session(SessionOptions::default().namespace("shop")).await.unwrap();
 
     assert_eq!(plain.id().split('-').count(), named.id().split('-').count());
-    let wrong = memory.session(SessionOptions::default().namespace("No Name")).await.unwrap_err();
+    let wrong = memory.session(SessionOptions::default().namespace("no/name")).await.unwrap_err();
     assert!(wrong.to_string().contains("namespace"), "{wrong}");
 }

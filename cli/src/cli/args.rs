@@ -3,23 +3,19 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    builder::BoolishValueParser, error::ErrorKind, parser::ValueSource,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::BoolishValueParser,
+    error::ErrorKind, parser::ValueSource,
 };
-use leasehold::{Durations, Options, Timing};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    help,
-    key_value::{KeyValue, pairs},
-    plugin,
-    prune_args::{self, PruneArgs},
+    duration::{age, duration},
+    help, plugin,
+    prune_args::PruneArgs,
+    report_args::ReportArgs,
+    tenure_args::TenureArgs,
 };
 use crate::{
-    cluster::{
-        etcd::EtcdArgs,
-        target::{Given, Target},
-    },
+    cluster::{etcd::EtcdArgs, target::Target},
     output::format::Format,
     sidecar::{http::Address, options::SidecarArgs, page::HostName},
 };
@@ -141,7 +137,7 @@ pub(crate) struct LockArgs {
     pub(crate) try_once: bool,
     /// No other run starts for at least this long from the start of this one, also after it has ended: for example 10m,
     /// at most 366d. By the clocks of the hosts. Until then --try, and a shorter --wait, end with 75.
-    #[arg(long, env = "LEASEHOLD_AT_LEAST", value_name = "DURATION", value_parser = prune_args::age)]
+    #[arg(long, env = "LEASEHOLD_AT_LEAST", value_name = "DURATION", value_parser = age)]
     pub(crate) at_least: Option<Duration>,
     /// Wait in a queue, first come, first served across processes. It opens a session, with a Lease of its own: the
     /// Role must grant create, get, list, watch, update and delete on all leases of the namespace. Use it in all
@@ -311,63 +307,6 @@ pub(crate) struct DemoArgs {
     pub(crate) etcd: EtcdArgs,
 }
 
-/// The timing and the identity of a holder.
-#[derive(Clone, Debug, clap::Args, JsonSchema)]
-pub(crate) struct TenureArgs {
-    /// How long other processes must see no renewal before they may take over; whole seconds.
-    #[schemars(schema_with = "written_duration")]
-    #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
-    ttl: Duration,
-    /// How long to wait for the answer to one request, more than 0 and at most 8/45 of the ttl: three attempts must fit
-    /// between a due renewal and the end of the hold. Default: 1/10 of the ttl, at most 5s.
-    #[schemars(schema_with = "written_duration_or_none")]
-    #[arg(long, env = "LEASEHOLD_ATTEMPT", value_name = "DURATION", value_parser = positive_duration)]
-    attempt: Option<Duration>,
-    /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of the ttl.
-    #[schemars(schema_with = "written_duration_or_none")]
-    #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
-    grace: Option<Duration>,
-    /// The identity of this holder. Default: the name of the pod or host, and a random UUID.
-    #[schemars(skip)]
-    #[arg(long, env = "LEASEHOLD_ID")]
-    id: Option<String>,
-    /// A label for the Leases that this process creates, for example team=shop. Repeat it for more.
-    /// In the environment: separated by commas.
-    #[schemars(skip)]
-    #[arg(
-        long = "label",
-        env = "LEASEHOLD_LABELS",
-        value_name = "KEY=VALUE",
-        value_delimiter = ','
-    )]
-    labels: Vec<KeyValue>,
-    /// An annotation for the Leases that this process creates. Repeat it for more. In the environment: one per line.
-    #[schemars(skip)]
-    #[arg(
-        long = "annotation",
-        env = "LEASEHOLD_ANNOTATIONS",
-        value_name = "KEY=VALUE",
-        value_delimiter = '\n'
-    )]
-    annotations: Vec<KeyValue>,
-}
-
-/// What the program prints, and in which format.
-#[derive(Clone, Copy, Debug, clap::Args, JsonSchema)]
-pub(crate) struct ReportArgs {
-    /// The format of the output.
-    #[arg(short, long, env = "LEASEHOLD_OUTPUT", value_enum, default_value_t)]
-    pub(crate) output: Format,
-    /// Print no warnings and no errors: only the exit code reports a failure.
-    #[schemars(skip)]
-    #[arg(short, long, env = "LEASEHOLD_QUIET", value_parser = BoolishValueParser::new())]
-    pub(crate) quiet: bool,
-    /// Log to stderr; twice for more detail.
-    #[schemars(range(max = 2))]
-    #[arg(short, long, env = "LEASEHOLD_VERBOSE", action = ArgAction::Count)]
-    pub(crate) verbose: u8,
-}
-
 impl LockArgs {
     /// Whether the lock is acquired through a session.
     pub(crate) const fn is_queued(&self) -> bool {
@@ -387,51 +326,6 @@ impl ElectArgs {
     }
 }
 
-impl TenureArgs {
-    /// The options of a handle that takes part.
-    pub(crate) fn options(&self) -> Options {
-        let mut options =
-            Options::default().labels(pairs(&self.labels)).annotations(pairs(&self.annotations));
-        options.identity.clone_from(&self.id);
-        options
-    }
-
-    /// The options that only Kubernetes has.
-    pub(crate) const fn for_kubernetes_only(&self) -> [Given<'static>; 2] {
-        [
-            ("--label", "LEASEHOLD_LABELS", !self.labels.is_empty()),
-            ("--annotation", "LEASEHOLD_ANNOTATIONS", !self.annotations.is_empty()),
-        ]
-    }
-
-    /// When the holder renews, and how long it waits for an answer.
-    pub(crate) fn timing(&self) -> Result<Timing, String> {
-        let mut timing = Timing::new(self.ttl);
-        timing.check().map_err(|error| error.to_string())?;
-        timing.attempt_timeout = self.attempt;
-        timing
-            .check()
-            .map_err(|error| format!("{error}. Pass a shorter --attempt, or a longer --ttl"))?;
-        Ok(timing)
-    }
-
-    /// The time between TERM and KILL.
-    pub(crate) fn grace(&self, durations: &Durations) -> Result<Duration, String> {
-        let (ttl, attempt) = (durations.ttl(), durations.attempt_timeout());
-        let grace = self.grace.unwrap_or(ttl / 5);
-        // The time left just before a renewal is due, minus one attempt. A longer grace would stop a healthy command.
-        let renewing = durations.hold().saturating_sub(durations.renew_interval());
-        let most = (ttl / 5 * 2).min(renewing.saturating_sub(attempt));
-        if grace > most {
-            return Err(format!(
-                "--grace {grace:?} is too long for a ttl of {ttl:?} and attempts of {attempt:?}: pass at most {most:?}, \
-                 or a longer --ttl"
-            ));
-        }
-        Ok(grace)
-    }
-}
-
 fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
     let [name, command @ ..] = words else { return Err("NAME is missing".into()) };
     let name = name.to_str().ok_or_else(|| format!("the name {} is not UTF-8", name.display()))?;
@@ -440,29 +334,4 @@ fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
         command => command,
     };
     Ok((name, command))
-}
-
-/// Parses `90`, `90s`, `1h30m` or `500ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(secs) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(secs));
-    }
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| "write it like 90s, 5m, 1h30m or 500ms".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
-}
-
-/// Parses a [`duration`] above zero.
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    let parsed = duration(text)?;
-    if parsed.is_zero() { Err("it must be above zero".into()) } else { Ok(parsed) }
-}
-
-/// The schema of the texts that [`duration`] parses.
-fn written_duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)$" })
-}
-
-fn written_duration_or_none(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)?$" })
 }

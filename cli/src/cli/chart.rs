@@ -14,7 +14,7 @@ use clap::CommandFactory as _;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::args::{Args, ReportArgs, TenureArgs};
+use super::{args::Args, report_args::ReportArgs, tenure_args::TenureArgs};
 
 /// A Kubernetes object, which the API server checks.
 type Object = Map<String, Value>;

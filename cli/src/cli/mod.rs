@@ -3,7 +3,10 @@
 pub(crate) mod args;
 #[cfg(test)]
 mod chart;
+mod duration;
 mod help;
 mod key_value;
 mod plugin;
 pub(crate) mod prune_args;
+mod report_args;
+pub(crate) mod tenure_args;

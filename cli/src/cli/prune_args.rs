@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::{
-    args::{ReportArgs, duration},
-    help,
-};
+use super::{duration::age, help, report_args::ReportArgs};
 use crate::cluster::target::Target;
 
 /// Deletes the Leases of locks and elections that are free and that no process has used for a long time.
@@ -34,31 +31,4 @@ pub(crate) struct PruneArgs {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
-}
-
-/// Parses a duration that may be written in days.
-pub(super) fn age(text: &str) -> Result<Duration, String> {
-    const DAY: u64 = 86_400;
-    match text.strip_suffix('d').map(str::parse::<u64>) {
-        Some(Ok(days)) => days
-            .checked_mul(DAY)
-            .map(Duration::from_secs)
-            .ok_or_else(|| "that is more than time can be counted".into()),
-        _ => duration(text).map_err(|_| "write it like 7d, 12h, 1h30m or 90s".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_written_in_days_or_as_every_other_duration() {
-        for (text, secs) in [("7d", 604_800), ("0d", 0), ("0", 0), ("90", 90), ("1h30m", 5400)] {
-            assert_eq!(age(text), Ok(Duration::from_secs(secs)), "{text}");
-        }
-        for text in ["", "d", "-1d", "1.5d", "soon", &format!("{}d", u64::MAX)] {
-            assert!(age(text).is_err(), "{text}");
-        }
-    }
 }

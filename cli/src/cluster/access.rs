@@ -11,12 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    clock,
-    cluster::{connect::Connection, wait::no_answer},
-    console,
-    exit::Subject,
-};
+use crate::{clock, cluster::connect::Connection, console, exit::Subject};
 
 /// How long a wait lasts before it is worth a line, and how often its place in the queue is read then.
 const FIRST: Duration = Duration::from_secs(2);
@@ -52,7 +47,7 @@ impl Access {
         let session = match options.wait.filter(|wait| !wait.is_zero()) {
             Some(wait) => timeout(wait, open)
                 .await
-                .unwrap_or_else(|_| Err(no_answer(connection.backend())))?,
+                .unwrap_or_else(|_| Err(connection.backend().no_answer()))?,
             None => open.await?,
         };
         let took = clock::now().saturating_sub(begun);

@@ -9,8 +9,9 @@ use leasehold::{
 };
 
 use crate::{
+    backend::Backend,
     cluster::target::Target,
-    exit::{Backend, Failure, Outcome, Subject, code},
+    exit::{Failure, Outcome, Subject, code},
 };
 
 /// A handle of the library, and the server and namespace that it uses.

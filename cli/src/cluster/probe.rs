@@ -1,6 +1,6 @@
 //! Whether an API server or etcd is there, while no request of a lock or an election has succeeded yet.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -8,7 +8,7 @@ use kube::{Client, client::Body};
 use leasehold::{Error, Sync as _};
 use tokio::time::timeout;
 
-use crate::cluster::{connect::Connection, wait::no_answer};
+use crate::{backend::Backend, cluster::connect::Connection};
 
 /// Time limit of one probe.
 const PROBE: Duration = Duration::from_secs(3);
@@ -34,10 +34,12 @@ impl Connection {
         let error = match timeout(PROBE, self.sync.init()).await {
             Ok(Err(error @ Error::Unavailable { .. })) => error,
             Ok(_) => return Presence::Present,
-            Err(_) => return Presence::Absent(no_answer(self.backend())),
+            Err(_) => return Presence::Absent(self.backend().no_answer()),
         };
         match self.foreign_answer().await {
-            Some(answer) => Presence::Foreign(unavailable(answer)),
+            Some(answer) => {
+                Presence::Foreign(Backend::Kubernetes.unavailable(io::Error::other(answer)))
+            }
             None => Presence::Absent(error),
         }
     }
@@ -85,12 +87,4 @@ async fn get(client: &Client, path: &str) -> Option<(StatusCode, Vec<u8>)> {
         start.extend_from_slice(frame.ok()?.data_ref().map_or(&[][..], |data| data));
     }
     Some((answer.status(), start))
-}
-
-fn unavailable(reason: String) -> Error {
-    Error::Unavailable {
-        backend: "kubernetes",
-        source: Arc::new(io::Error::other(reason)),
-        retry_after: None,
-    }
 }

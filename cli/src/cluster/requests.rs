@@ -1,6 +1,6 @@
 //! Writes besides those of the library, each with a time limit, and the meaning of the answers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::Request;
 use kube::Client;
@@ -8,7 +8,7 @@ use leasehold::Error;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::{cluster::wait::no_answer, exit::Backend};
+use crate::backend::Backend;
 
 /// Time limit of a request. No tenure depends on these requests.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -41,12 +41,12 @@ impl ApiRequest<'_> {
                 Ok(())
             }
             Ok(Err(error)) => Err(self.to_error(error)),
-            Err(_) => Err(no_answer(Backend::Kubernetes)),
+            Err(_) => Err(Backend::Kubernetes.no_answer()),
         }
     }
 
     fn to_error(self, error: kube::Error) -> Error {
-        let kube::Error::Api(status) = error else { return unavailable(error) };
+        let kube::Error::Api(status) = error else { return Backend::Kubernetes.unavailable(error) };
         let Self { verb, resource, namespace } = self;
         let message = &status.message;
         match status.code {
@@ -68,15 +68,11 @@ impl ApiRequest<'_> {
                 },
             },
             400 | 404 | 405 | 409 | 422 => Error::Rejected {
-                backend: "kubernetes",
+                backend: Backend::Kubernetes.name(),
                 name: resource.into(),
                 reason: format!("{verb} in namespace `{namespace}`: {message}"),
             },
-            _ => unavailable(kube::Error::Api(status)),
+            _ => Backend::Kubernetes.unavailable(kube::Error::Api(status)),
         }
     }
-}
-
-fn unavailable(error: kube::Error) -> Error {
-    Error::Unavailable { backend: "kubernetes", source: Arc::new(error), retry_after: None }
 }

@@ -9,7 +9,7 @@ use crate::{
     clock,
     cluster::{access::Access, connect::Connection, probe::Presence},
     exec::signals::Signals,
-    exit::{Backend, Failure, Outcome, Subject},
+    exit::{Failure, Outcome, Subject},
 };
 
 /// How long a server that has never answered is tried, unless the user says how long to wait. Also how long a wait goes
@@ -161,16 +161,6 @@ pub(crate) async fn in_time<T>(
 ) -> Outcome<T> {
     match timeout(PATIENCE, request).await {
         Ok(result) => result.map_err(|error| subject.failure(&error)),
-        Err(_) => Err(subject.failure(&no_answer(subject.backend))),
-    }
-}
-
-/// The error of a request that got no answer in time.
-pub(crate) fn no_answer(backend: Backend) -> Error {
-    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
-    Error::Unavailable {
-        backend: backend.name(),
-        source: std::sync::Arc::new(source),
-        retry_after: None,
+        Err(_) => Err(subject.failure(&subject.backend.no_answer())),
     }
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use leasehold::Timing;
 
 use crate::{
-    cli::args::TenureArgs,
+    cli::tenure_args::TenureArgs,
     cluster::{connect::Connection, target::Target},
     exec::{lookup, nesting::Nesting, process_table, signals::Signals},
     exit::{Failure, Outcome, code},

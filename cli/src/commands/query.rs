@@ -6,9 +6,10 @@ use leasehold::{Error, Inspect as _, Options, RecordOptions, RecordWatch};
 use tokio::time::sleep;
 
 use crate::{
+    backend::Backend,
     cli::args::QueryArgs,
     cluster::{connect::Connection, wait::in_time},
-    exit::{Backend, Outcome, Subject},
+    exit::{Outcome, Subject},
 };
 
 /// How often the times in a table are updated.

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn namespace() -> Namespace {
-        Namespace::parse("shop").unwrap()
+        Namespace::stored("shop")
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
-//! | `watch` | a watch of a key or of a range |
+//! | `watch`, `follow` | a watch of a key or of a range; of the records in a scope, for `runtime::watches` |
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
 //! | `client`, `nodes` | credentials; which node gets a request |
@@ -14,6 +14,7 @@
 mod client;
 mod codec;
 mod error;
+mod follow;
 mod inspect;
 mod keys;
 mod messages;
@@ -46,8 +47,9 @@ const BACKEND: &str = "etcd";
 /// Locks and elections on keys of an etcd cluster, for programs outside Kubernetes.
 ///
 /// Each lock or election is one key, `PREFIX/NAMESPACE/NAME`, with a JSON value. [`Options::prefix`] is the prefix of all
-/// keys, `/leasehold` if there is none. A name that is no DNS-1123 name becomes a slug and a hash, and is written in the
-/// value. The namespace is `default` if the options have none. Labels and annotations are checked and ignored.
+/// keys, `/leasehold` if there is none. In NAME, a byte that is no printable ASCII character is written as `%` and two
+/// hexadecimal digits, and so are `%`, `/` and `~`. The namespace is `default` if the options have none, and may be any
+/// text without a slash that does not begin with `~`. Labels and annotations are checked and ignored.
 ///
 /// etcd needs version 3.4 or newer. Any node serves any request. If a node does not answer, requests go to the next one.
 ///
@@ -102,9 +104,9 @@ impl Etcd {
     pub async fn connect_with(etcd: EtcdOptions, options: Options) -> Result<Self> {
         let prefix = Prefix::parse(&options.prefix)?;
         let client = etcd.client(&options.nodes)?;
-        let store = Arc::new(Records { client, prefix });
+        let store = Arc::new(Records::new(client, prefix));
         let records = Arc::clone(&store) as Arc<dyn Store>;
-        let handle = Handle::without_name_prefix(records, options, "default")?;
+        let handle = Handle::new(records, options, "default")?;
         let inspector = Inspector { handle: Arc::clone(&handle), store };
         Ok(Self { handle, inspector })
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use futures::{future::BoxFuture, stream::BoxStream};
 
 use super::{
     BACKEND,
     client::Client,
     codec::{self, Encoded},
     error::Context,
+    follow::Ranges,
     keys::{Keys, Place, Prefix},
     messages::{
         Compare, DeleteRequest, Event, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest,
@@ -20,8 +21,10 @@ use crate::{
         error::{Error, Result},
         name::Namespace,
     },
+    backends::plain_names::PlainNames,
     protocol::record::{Version, Versioned, Write, WriteKind},
-    store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
+    runtime::watches::Watches,
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 
 /// What became of a deletion.
@@ -39,9 +42,17 @@ pub(super) enum Deletion {
 pub(super) struct Records {
     pub(super) client: Client,
     pub(super) prefix: Prefix,
+    names: Arc<dyn Names>,
+    watches: Watches,
 }
 
 impl Records {
+    pub(super) fn new(client: Client, prefix: Prefix) -> Self {
+        let watches = Watches::new(Ranges { client: client.clone(), prefix: prefix.clone() });
+        // The prefix of keys is no part of the names of records.
+        Self { client, prefix, names: Arc::new(PlainNames::default()), watches }
+    }
+
     /// Reads a key or a range of keys, of one namespace or of all.
     pub(super) async fn get(
         &self,
@@ -124,20 +135,20 @@ impl Records {
         };
         self.client.txn(query).await.map(drop).map_err(|status| context.error(&status))
     }
+}
 
-    /// The keys of a scope, and its namespace if it has one.
-    fn keys<'a>(&self, scope: &'a Scope) -> Result<(Option<&'a Namespace>, Keys)> {
-        let keys = match scope {
-            Scope::Record(namespace, lease) => self.prefix.record(namespace, lease),
-            Scope::Elections(namespace, _) => self.prefix.records(namespace),
-            Scope::Records(namespace, labels) => {
-                without_labels(labels.as_deref())?;
-                let all = || self.prefix.everything();
-                namespace.as_ref().map_or_else(all, |one| self.prefix.records(one))
-            }
-        };
-        Ok((scope.namespace(), keys))
-    }
+/// The keys of a scope, and its namespace if it has one.
+pub(super) fn keys<'a>(prefix: &Prefix, scope: &'a Scope) -> Result<(Option<&'a Namespace>, Keys)> {
+    let keys = match scope {
+        Scope::Record(namespace, record) => prefix.record(namespace, record),
+        Scope::Elections(namespace, _) => prefix.records(namespace),
+        Scope::Records(namespace, labels) => {
+            without_labels(labels.as_deref())?;
+            let all = || prefix.everything();
+            namespace.as_ref().map_or_else(all, |one| prefix.records(one))
+        }
+    };
+    Ok((scope.namespace(), keys))
 }
 
 /// Refuses a label selector.
@@ -150,12 +161,12 @@ pub(super) fn without_labels(selector: Option<&str>) -> Result<()> {
     }
 }
 
-fn range(keys: &Keys) -> RangeRequest {
+pub(super) fn range(keys: &Keys) -> RangeRequest {
     let (key, range_end) = (keys.key.clone().into(), keys.end.clone().into());
     RangeRequest { key, range_end, count_only: false }
 }
 
-fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
+pub(super) fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
     let namespace = namespace.map_or("*", Namespace::as_str).into();
     Context { verb, namespace, key: keys.key.clone() }
 }
@@ -169,20 +180,13 @@ fn unchanged(keys: &Keys, base: Option<&Version>) -> Vec<Compare> {
     vec![Compare::modified(key, modified), Compare::created(key, codec::created(base))]
 }
 
-/// Whether `scope` contains the record. A range of keys contains more than elections.
-fn contains(scope: &Scope, entry: &Entry) -> bool {
-    let Scope::Elections(_, only) = scope else { return true };
-    let election = match &entry.kind {
-        Some(Kind::Election) => &entry.record,
-        Some(Kind::Candidate(election)) => election,
-        Some(Kind::Lock) | None => return false,
-    };
-    only.as_ref().is_none_or(|only| only == election)
-}
-
 impl Store for Records {
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+
+    fn names(&self) -> &Arc<dyn Names> {
+        &self.names
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {
@@ -199,7 +203,7 @@ impl Store for Records {
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         Box::pin(async move {
             let (keys, base) = (self.prefix.of(key), write.base.as_ref().map(|base| &base.version));
-            if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+            if write.kind == WriteKind::Delete {
                 let Some(base) = base else { return Ok(Written::Gone) };
                 return Ok(match self.delete(&key.namespace, keys, base).await? {
                     Deletion::Done | Deletion::Missing => Written::Gone,
@@ -216,7 +220,7 @@ impl Store for Records {
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (namespace, keys) = self.keys(scope)?;
+            let (namespace, keys) = keys(&self.prefix, scope)?;
             let found = self.get(namespace, keys).await?;
             Ok(entries(&self.prefix, scope, &found))
         })
@@ -239,17 +243,11 @@ impl Store for Records {
     }
 
     fn watch(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
-        let (namespace, keys) = match self.keys(scope) {
-            Ok(keys) => keys,
-            Err(error) => {
-                let blind = futures::stream::iter([WatchEvent::Blind(error.to_string())]);
-                return blind.chain(futures::stream::pending()).boxed();
-            }
-        };
-        let reports = Self::watch(self, namespace, &keys);
-        let (prefix, scope) = (self.prefix.clone(), scope.clone());
-        let event = move |report| std::future::ready(event(&prefix, &scope, report));
-        reports.filter_map(event).boxed()
+        self.watches.subscribe(scope)
+    }
+
+    fn doubt(&self, scope: &Scope) {
+        self.watches.restart(scope);
     }
 }
 
@@ -257,17 +255,17 @@ fn entries(prefix: &Prefix, scope: &Scope, found: &[KeyValue]) -> Vec<Entry> {
     found.iter().filter_map(|kv| entry(prefix, scope, kv)).collect()
 }
 
-/// The record of a key, if `scope` contains it. A range of all namespaces has sessions too.
+/// The record of a key, if `scope` selects it. A range of keys has more, and one of all namespaces has sessions too.
 fn entry(prefix: &Prefix, scope: &Scope, kv: &KeyValue) -> Option<Entry> {
     let Place::Record(namespace) = prefix.place(&kv.key)? else { return None };
-    codec::decode_entry(&namespace, kv).filter(|entry| contains(scope, entry))
+    codec::decode_entry(&namespace, kv).filter(|entry| scope.selects(entry))
 }
 
-fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
+pub(super) fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
     match report {
         Report::All(found) => Some(WatchEvent::All(entries(prefix, scope, &found))),
         Report::Change(event) => change(prefix, scope, &event),
-        Report::Blind(error) => Some(WatchEvent::Blind(with_cause(&error))),
+        Report::Blind(error) => Some(WatchEvent::Blind(error.with_causes().to_string())),
     }
 }
 
@@ -281,14 +279,6 @@ fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
     }
     let version = u64::try_from(kv.mod_revision).ok()?.try_into().ok()?;
     Some(WatchEvent::Gone(entry.namespace, entry.record, version))
-}
-
-/// The error and its cause in one line.
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::{
     BACKEND,
     codec::{self, ELECTION, KIND},
     error::{NotAnApiServer, RequestContext, RequestFailure},
+    names::label,
 };
 use crate::{
     api::{
@@ -215,7 +216,7 @@ impl Selection {
                 return (Some(format!("metadata.name={lease}")), None);
             }
             Self::Scope(Scope::Elections(_, Some(election))) => {
-                format!("{ELECTION}={}", election.label())
+                format!("{ELECTION}={}", label(election))
             }
             Self::Scope(Scope::Elections(_, None)) => ELECTION.into(),
             Self::Scope(Scope::Records(_, None)) => KIND.into(),
@@ -258,5 +259,85 @@ pub(super) fn decode_entry(object: &Value) -> Option<Entry> {
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Http")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backends::kubernetes::{
+            codec::{
+                check::{claim, key},
+                encode,
+            },
+            names::LeaseNames,
+        },
+        store::Kind,
+    };
+
+    /// Whether an API server selects `object`, by the rules for the selectors that are sent.
+    fn is_selected(selection: &Selection, object: &Value) -> bool {
+        let (fields, labels) = selection.selectors();
+        let within =
+            selection.namespace().is_none_or(|one| object["metadata"]["namespace"] == one.as_str());
+        let has_field = |field: String| format!("metadata.name={}", name(object)) == field;
+        let has_label = |label: &str| match label.split_once('=') {
+            Some((key, value)) => object["metadata"]["labels"][key] == value,
+            None => object["metadata"]["labels"][label].is_string(),
+        };
+        within
+            && fields.is_none_or(has_field)
+            && labels.is_none_or(|labels| labels.split(',').all(has_label))
+    }
+
+    /// Leases of each purpose in two namespaces, and one that another program made.
+    fn objects() -> Vec<Value> {
+        let long = "l".repeat(100);
+        let mut objects = Vec::new();
+        for name in ["billing", "jobs/nightly", &long] {
+            let election = key(Kind::Election, name);
+            let id = crate::api::name::Name::parse("id", "web-1").unwrap();
+            let candidate = election.candidate(&LeaseNames::default(), &id);
+            for key in [key(Kind::Lock, &format!("{name}.lock")), election, candidate] {
+                let mut object = encode(&key, &claim(None), &codec::Extras::default());
+                object["metadata"]["resourceVersion"] = "42".into();
+                object["metadata"]["uid"] = "u-1".into();
+                let mut elsewhere = object.clone();
+                elsewhere["metadata"]["namespace"] = "other".into();
+                objects.extend([object, elsewhere]);
+            }
+        }
+        let mut foreign = objects[0].clone();
+        foreign["metadata"]["name"] = "foreign".into();
+        foreign["metadata"]["labels"] = serde_json::json!({ "app": "theirs" });
+        objects.push(foreign);
+        objects
+    }
+
+    #[test]
+    fn the_selectors_select_what_a_scope_selects() {
+        let objects = objects();
+        let entries: Vec<_> = objects.iter().map(|object| decode_entry(object).unwrap()).collect();
+        let namespace = || Namespace::stored("shop");
+        let mut scopes = vec![
+            Scope::Elections(namespace(), None),
+            Scope::Records(Some(namespace()), None),
+            Scope::Records(None, None),
+        ];
+        for entry in &entries {
+            scopes.push(Scope::Record(namespace(), entry.record.clone()));
+            scopes.push(Scope::Elections(namespace(), Some(entry.record.clone())));
+        }
+        for scope in scopes {
+            let selection = Selection::Scope(scope.clone());
+            for (object, entry) in objects.iter().zip(&entries) {
+                assert_eq!(
+                    is_selected(&selection, object),
+                    scope.selects(entry),
+                    "{scope:?}: {object}"
+                );
+            }
+        }
     }
 }

@@ -6,17 +6,14 @@
 //! | `sessions` | the `SessionStore`: sessions and locks with a queue |
 //! | `http` | sends requests, lists and watches |
 //! | `error`, `refusal` | turn a failed response into an error; who refused a request |
-//! | `codec` | Lease objects as JSON, and records |
-//! | `watches` | which watch serves a subscriber |
-//! | `shared_watch`, `audience`, `topic` | one watch, its subscribers, and what it has reported to them |
-//! | `reflector` | the task of a watch |
+//! | `codec`, `names` | Lease objects as JSON, and records; the names of Leases |
+//! | `reflector` | the task of a watch, which `runtime::watches` shares |
 //! | `permissions` | the check of `Sync::init` |
 //! | `configuration`, `proxy`, `url` | which cluster is meant, and the proxy to it; URLs with a password |
 //! | `connect`, `route`, `connector`, `tls` | the client; how it opens connections |
 //! | `credentials` | tokens and certificates that change while the client lives |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
 
-mod audience;
 mod codec;
 mod configuration;
 mod connect;
@@ -25,18 +22,16 @@ mod credentials;
 mod error;
 mod http;
 mod inspect;
+mod names;
 mod permissions;
 mod proxy;
 mod reflector;
 mod refusal;
 mod route;
 mod sessions;
-mod shared_watch;
 mod store;
 mod tls;
-mod topic;
 mod url;
-mod watches;
 
 use std::{fmt, sync::Arc};
 
@@ -49,6 +44,7 @@ use self::{
     codec::{Extras, Pod},
     credentials::Credentials,
     http::Http,
+    names::LeaseNames,
     store::Leases,
 };
 use crate::{
@@ -134,6 +130,7 @@ impl Kubernetes {
                 "the client already has a server. Use Kubernetes::connect, or leave `nodes` empty",
             ));
         }
+        let names = LeaseNames::new(&options.prefix)?;
         let namespace = client.default_namespace().to_owned();
         let http = Http(client.clone());
         let extras = Extras {
@@ -141,7 +138,7 @@ impl Kubernetes {
             labels: options.labels.clone(),
             annotations: options.annotations.clone(),
         };
-        let store = Arc::new(Leases::new(client, extras));
+        let store = Arc::new(Leases::new(client, extras, names));
         let handle = Handle::new(Arc::clone(&store) as Arc<dyn Store>, options, &namespace)?;
         let inspector = Inspector { handle: Arc::clone(&handle), store };
         Ok(Self { handle, inspector, http, credentials: None })

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -22,23 +22,23 @@ use tokio::time::{sleep, timeout};
 use super::{
     BACKEND,
     http::{Http, LeaseEvent, Selection, decode_entry, name, watch_error},
-    shared_watch::Reporter,
 };
 use crate::{
     api::{
         error::{Error, Result},
         name::Namespace,
     },
+    runtime::watches::{Reporter, Source, Target},
     store::{Entry, Scope, WatchEvent},
     util::clock::Clock,
 };
+
+pub(super) use crate::runtime::watches::REQUEST_TIMEOUT;
 
 /// The length of one watch. The server ends the watch after this time, and the task starts the next one.
 const WATCH_LENGTH: Duration = Duration::from_secs(240);
 /// The maximum silence of a watch: a little more than its length. After this time the connection is dead.
 const MAX_SILENCE: Duration = Duration::from_secs(245);
-/// The maximum time of a list, and of the start of a watch.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A watch of a namespace ends after so long without a subscriber, or at most after twice as long. A handle that now and
 /// then waits for one name more than have a watch of their own does not list the namespace each time.
 const LINGER: Duration = Duration::from_secs(30);
@@ -50,14 +50,34 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// `Retry-After`.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
+/// How many names of one namespace have a watch of their own.
+///
+/// Such a watch costs a connection, but needs permission for its name only, and the server does not send it what happens
+/// to other names. Further names share one watch of the whole namespace.
+const SINGLES: usize = 4;
+
+impl Source for Http {
+    fn singles(&self) -> usize {
+        SINGLES
+    }
+
+    fn follow(&self, target: Target, reporter: Reporter) -> BoxFuture<'static, ()> {
+        let selection = match target {
+            Target::Scope(scope) => Selection::Scope(scope),
+            Target::Namespace(namespace) => Selection::Namespace(namespace),
+        };
+        Box::pin(reflect(self.clone(), selection, reporter))
+    }
+}
+
 /// Watches `selection` until the last subscriber has gone; for a namespace, until a while after that.
-pub(super) async fn reflect(http: Http, selection: Selection, reporter: Reporter) {
+async fn reflect(http: Http, selection: Selection, reporter: Reporter) {
     let reflector = Reflector { http, selection, reporter };
     let mut failures = 0;
     loop {
         let started = Clock::Runtime.now();
         let Err(error) = reflector.list_and_watch().await else { return };
-        if !reflector.reporter.failed(with_cause(&error)) {
+        if !reflector.reporter.failed(error.with_causes().to_string()) {
             return;
         }
         if Clock::Runtime.now() - started >= MAX_PAUSE {
@@ -134,7 +154,8 @@ impl Reflector {
                     self.reporter.listed_alone(&name, WatchEvent::All(entries));
                 }
                 Err(error) => {
-                    self.reporter.listed_alone(&name, WatchEvent::Blind(with_cause(&error)));
+                    self.reporter
+                        .listed_alone(&name, WatchEvent::Blind(error.with_causes().to_string()));
                     sleep(pause(&error, failures)).await;
                     failures += 1;
                 }
@@ -187,14 +208,6 @@ async fn within<T>(limit: Duration, request: impl Future<Output = Result<T>>) ->
 
 fn version(lease: &Value) -> String {
     lease["metadata"]["resourceVersion"].as_str().unwrap_or_default().into()
-}
-
-/// The error and its cause in one line.
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 /// The pause before the next attempt: between half and the whole of the back-off, and never less than the server

@@ -13,8 +13,8 @@ use super::{
     codec::{self, Extras},
     error::{RequestContext, RequestFailure},
     http::{Http, LEASES, Selection, delete_version, leases},
+    names::LeaseNames,
     permissions,
-    watches::Watches,
 };
 use crate::{
     api::{
@@ -22,7 +22,8 @@ use crate::{
         name::{Namespace, RecordName},
     },
     protocol::record::{Versioned, Write, WriteKind},
-    store::{Entry, Kind, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
+    runtime::watches::Watches,
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 
 /// The Leases of a cluster. Each call is one attempt; the caller sets the timeout.
@@ -30,12 +31,14 @@ use crate::{
 pub(super) struct Leases {
     pub(super) http: Http,
     pub(super) extras: Extras,
+    names: Arc<dyn Names>,
     watches: Watches,
 }
 
 impl Leases {
-    pub(super) fn new(client: Client, extras: Extras) -> Self {
-        Self { http: Http(client.clone()), extras, watches: Watches::new(Http(client)) }
+    pub(super) fn new(client: Client, extras: Extras, names: LeaseNames) -> Self {
+        let names = Arc::new(names);
+        Self { http: Http(client.clone()), extras, names, watches: Watches::new(Http(client)) }
     }
 
     async fn delete(&self, key: &RecordKey, write: &Write) -> Result<Written> {
@@ -66,6 +69,14 @@ impl Store for Leases {
         BACKEND
     }
 
+    fn suspect(&self) -> &'static str {
+        "is an admission webhook changing Leases?"
+    }
+
+    fn names(&self) -> &Arc<dyn Names> {
+        &self.names
+    }
+
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {
         Box::pin(permissions::check(&self.http, namespace, &self.extras))
     }
@@ -87,7 +98,7 @@ impl Store for Leases {
 
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         Box::pin(async move {
-            if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+            if write.kind == WriteKind::Delete {
                 return self.delete(key, write).await;
             }
             let object = codec::encode(key, write, &self.extras);

@@ -18,7 +18,7 @@ use crate::{
     Error, Result,
     api::name::Namespace,
     protocol::record::{Versioned, Write},
-    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written},
+    store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
     util::mutex::lock,
 };
 
@@ -40,6 +40,7 @@ pub enum Fault {
 /// The connection of one handle to the records.
 pub(super) struct Connection {
     pub(super) records: Arc<Records>,
+    names: Arc<dyn Names>,
     /// The faults of the next requests, in order.
     next_faults: Mutex<VecDeque<Fault>>,
     /// The fault of every other request.
@@ -48,9 +49,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(records: Arc<Records>) -> Self {
+    pub(super) fn new(records: Arc<Records>, names: Arc<dyn Names>) -> Self {
         Self {
             records,
+            names,
             next_faults: Mutex::default(),
             current_fault: watch::Sender::new(None),
             requests: AtomicU64::new(0),
@@ -107,6 +109,10 @@ impl Connection {
 impl Store for Connection {
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+
+    fn names(&self) -> &Arc<dyn Names> {
+        &self.names
     }
 
     fn check<'a>(&'a self, _: &'a Namespace) -> BoxFuture<'a, Result<()>> {

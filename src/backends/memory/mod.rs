@@ -14,7 +14,8 @@ use self::{faults::Connection, store::Records};
 use crate::{
     Clock, ElectWatcher, Guard, Leader, LeaderOptions, ListMembersOptions, LockOptions, Member,
     Options, Result, Session, SessionOptions, WatchElectOptions,
-    api::name::{Name, RecordName},
+    api::name::Name,
+    backends::plain_names::PlainNames,
     runtime::handle::Handle,
     store::{Store, sessions::SessionStore},
 };
@@ -106,7 +107,7 @@ impl Memory {
     pub fn delete_record(&self, name: &str) -> bool {
         let options = self.handle.options();
         let Ok(name) = Name::parse("lock name", name) else { return false };
-        let record = RecordName::of(&options.prefix, &name);
+        let record = self.connection.names().of(&name);
         options
             .namespace
             .as_deref()
@@ -121,7 +122,8 @@ impl Memory {
 
     /// A handle to `records`.
     fn with_records(records: Arc<Records>, options: Options) -> Result<Self> {
-        let connection = Arc::new(Connection::new(records));
+        let names = PlainNames::new(&options.prefix)?;
+        let connection = Arc::new(Connection::new(records, Arc::new(names)));
         let store = Arc::clone(&connection) as Arc<dyn Store>;
         let handle = Handle::new(store, options.clock(Clock::Runtime), "default")?;
         Ok(Self { handle, connection })

@@ -21,7 +21,7 @@ use crate::{
         record::{Record, Version, Versioned, Whole, Write, WriteKind},
         session::SessionId,
     },
-    store::{Entry, Kind, RecordKey, Scope, WatchEvent, Written},
+    store::{Entry, RecordKey, Scope, WatchEvent, Written},
     util::{clock::Moment, mutex::lock},
 };
 
@@ -90,7 +90,7 @@ impl Records {
         if current.as_ref() != write.base.as_ref().map(|base| &base.version) {
             return Written::Conflict;
         }
-        if write.kind == WriteKind::Free && matches!(key.kind, Kind::Candidate(_)) {
+        if write.kind == WriteKind::Delete {
             self.remove(&mut state, &map_key);
             return Written::Gone;
         }
@@ -177,30 +177,8 @@ impl Records {
             Entry { found: Arc::new(found), ..stored.entry.clone() }
         };
         let state = lock(&self.state);
-        let entries = state.map.values().filter(|stored| contains(scope, &stored.entry));
+        let entries = state.map.values().filter(|stored| scope.selects(&stored.entry));
         entries.map(with_age).collect()
-    }
-}
-
-/// Whether `scope` contains `entry`.
-fn contains(scope: &Scope, entry: &Entry) -> bool {
-    let namespace = &entry.namespace;
-    match scope {
-        // These records have no labels, so a label selector selects none.
-        Scope::Records(within, labels) => {
-            labels.is_none() && within.as_ref().is_none_or(|within| within == namespace)
-        }
-        Scope::Record(within, record) => within == namespace && *record == entry.record,
-        Scope::Elections(within, only) => {
-            let election = match &entry.kind {
-                Some(Kind::Election) => Some(&entry.record),
-                Some(Kind::Candidate(election)) => Some(election),
-                Some(Kind::Lock) | None => None,
-            };
-            within == namespace
-                && election
-                    .is_some_and(|election| only.as_ref().is_none_or(|only| only == election))
-        }
     }
 }
 
@@ -226,13 +204,9 @@ impl Selection for Selected {
 impl Selected {
     fn is_in_scope(&self, change: &WatchEvent) -> bool {
         match change {
-            WatchEvent::Set(entry) => contains(&self.scope, entry),
+            WatchEvent::Set(entry) => self.scope.selects(entry),
             // The kind of a deleted record is unknown. An extra event of a record never reported does no harm.
-            WatchEvent::Gone(namespace, record, _) => match &self.scope {
-                Scope::Record(within, only) => within == namespace && only == record,
-                Scope::Elections(within, _) => within == namespace,
-                Scope::Records(within, _) => within.as_ref().is_none_or(|one| one == namespace),
-            },
+            WatchEvent::Gone(namespace, record, _) => self.scope.may_select(namespace, record),
             WatchEvent::All(_) | WatchEvent::Blind(_) => true,
         }
     }

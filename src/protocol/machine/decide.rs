@@ -80,7 +80,7 @@ impl Machine {
         let record = &found.record;
         if self.is_own(record) && self.is_closed(now, record) {
             // The tenure is over, and the next one begins later: other processes must not see a holder meanwhile.
-            return self.send_write(now, WriteKind::Free);
+            return self.send_release(now);
         }
         // A time that had passed at the first sight of this state is no reason to read again.
         let opens_at = self.opens_at(record).filter(|&at| !self.is_own(record) && at > since);
@@ -159,8 +159,14 @@ impl Machine {
             }
             // Frees this machine's own record, or writes a free record on the same base as the unanswered claim. Only
             // one of two writes on the same base can be stored.
-            View::Present { .. } | View::Absent { .. } => self.send_write(now, WriteKind::Free),
+            View::Present { .. } | View::Absent { .. } => self.send_release(now),
         }
+    }
+
+    /// Frees the record, or deletes it if it is temporary.
+    fn send_release(&mut self, now: Moment) -> Step {
+        let kind = if self.temporary { WriteKind::Delete } else { WriteKind::Free };
+        self.send_write(now, kind)
     }
 
     /// Reads once per renewal interval.
@@ -193,14 +199,14 @@ impl Machine {
         let Some(nonce) = self.nonce else {
             let urgency = match kind {
                 WriteKind::Renew => Urgency::Tenure,
-                WriteKind::Free => Urgency::Release,
+                WriteKind::Free | WriteKind::Delete => Urgency::Release,
                 WriteKind::Claim => Urgency::Claim,
             };
             return self.queue(now, urgency);
         };
         let base = self.last_seen().cloned();
-        // A release needs no memory: a later read shows a free record, whichever write freed it.
-        if kind != WriteKind::Free {
+        // A release needs no memory: a later read shows a free record or none, whichever write did that.
+        if !kind.is_release() {
             if self.unresolved.len() == MAX_UNRESOLVED {
                 self.unresolved.remove(0);
             }
@@ -233,7 +239,7 @@ impl Machine {
         before: Option<&Record>,
     ) -> Record {
         Record {
-            holder: (kind != WriteKind::Free).then(|| Arc::clone(&self.identity)),
+            holder: (!kind.is_release()).then(|| Arc::clone(&self.identity)),
             nonce: Some(nonce),
             ttl: Some(self.timing.ttl()),
             transitions: match before {
@@ -250,7 +256,7 @@ impl Machine {
             payload: None,
             not_before: match kind {
                 WriteKind::Claim => self.not_before_from(now),
-                WriteKind::Renew | WriteKind::Free => {
+                WriteKind::Renew | WriteKind::Free | WriteKind::Delete => {
                     self.stated.as_ref().map(|known| Arc::clone(&known.value))
                 }
             },

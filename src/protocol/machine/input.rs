@@ -82,7 +82,7 @@ impl SentWrite {
 pub(crate) enum Outcome {
     /// The write is stored. The state is what the backend stored, which may differ from what was written.
     Stored(Arc<Versioned>),
-    /// The write was a release, and its record is deleted.
+    /// The write was a deletion, and the record is deleted.
     Gone,
     /// The record was not in the state that the write was conditional on.
     Conflict,

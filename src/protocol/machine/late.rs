@@ -8,10 +8,7 @@
 use std::sync::Arc;
 
 use super::{Failure, LateAnswer, Machine, Outcome, SentWrite, UnresolvedWrite, View};
-use crate::{
-    protocol::record::{Versioned, WriteKind},
-    util::clock::Moment,
-};
+use crate::{protocol::record::Versioned, util::clock::Moment};
 
 impl Machine {
     pub(super) fn on_late_answer(&mut self, now: Moment, answer: LateAnswer) {
@@ -45,7 +42,7 @@ impl Machine {
                 let sent_at = sent.map_or(Moment::default(), |sent| sent.sent_at);
                 self.backoff.write_succeeded(now - sent_at);
                 self.observe_late_state(now, sent_at, &found, true);
-                if !as_written && write.kind != WriteKind::Free {
+                if !as_written && !write.kind.is_release() {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
                 }

@@ -80,7 +80,7 @@ impl Machine {
                 self.write_stored(now, sent, &found);
                 // A webhook changed the write. A claim or renewal that is not as written begins or extends nothing. The
                 // next one would be changed too, so retry slowly. A release only has to end the tenure.
-                if !as_written && write.kind != WriteKind::Free {
+                if !as_written && !write.kind.is_release() {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });
                 }

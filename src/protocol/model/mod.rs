@@ -54,20 +54,30 @@ struct Bounds {
     watched: bool,
     /// The ttl of the second contender is half the ttl of the first.
     short_ttl: bool,
+    /// The record is that of a candidate, which is deleted instead of freed.
+    temporary: bool,
 }
 
 /// For every test run: enough time for one takeover.
-const SMALL: Bounds =
-    Bounds { ttl_ticks: 2, ticks: 2, versions: 3, mishaps: 1, watched: false, short_ttl: false };
+const SMALL: Bounds = Bounds {
+    ttl_ticks: 2,
+    ticks: 2,
+    versions: 3,
+    mishaps: 1,
+    watched: false,
+    short_ttl: false,
+    temporary: false,
+};
 
 /// Fewer states mean that the model does not try what it should.
 const LEAST: usize = 100_000;
 
 /// For `make model`: more mishaps, watches and a second ttl, or enough time for a takeover of a takeover.
-const FULL: [Bounds; 3] = [
+const FULL: [Bounds; 4] = [
     Bounds { versions: 4, mishaps: 2, watched: true, ..SMALL },
     Bounds { ticks: 3, versions: 4, watched: true, short_ttl: true, ..SMALL },
     Bounds { ticks: 4, versions: 4, ..SMALL },
+    Bounds { ticks: 3, versions: 4, watched: true, temporary: true, ..SMALL },
 ];
 
 const ONE_HOLDER: &str = "at most one contender holds the record";
@@ -147,6 +157,11 @@ fn broken_rules(bounds: impl Bounded, rules: &[(&'static str, &'static str)]) ->
 #[test]
 fn no_interleaving_violates_a_rule() {
     check_all_states(SMALL, LEAST);
+}
+
+#[test]
+fn no_interleaving_violates_a_rule_where_a_release_deletes_the_record() {
+    check_all_states(Bounds { temporary: true, ..SMALL }, LEAST);
 }
 
 /// `make model`: 18 million states, one to two minutes on two cores, 4 GB.

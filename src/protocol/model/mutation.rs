@@ -3,13 +3,14 @@
 use super::{Bounds, CREATES, GONE, ONE_HOLDER, SMALL, TAKEOVERS, TOKENS, WANTED, sessions};
 
 /// From few states to many. A mistake that breaks a rule breaks it within one of these.
-const NARROW: [Bounds; 8] = [
+const NARROW: [Bounds; 9] = [
     Bounds { ticks: 0, ..SMALL },
     Bounds { ticks: 0, watched: true, ..SMALL },
     Bounds { ticks: 1, mishaps: 0, ..SMALL },
     Bounds { ticks: 1, mishaps: 0, short_ttl: true, ..SMALL },
     Bounds { mishaps: 0, ..SMALL },
     SMALL,
+    Bounds { temporary: true, ..SMALL },
     Bounds { ticks: 3, mishaps: 0, ..SMALL },
     Bounds { ticks: 1, versions: 2, mishaps: 2, ..SMALL },
 ];

@@ -6,7 +6,7 @@ use super::world::World;
 use crate::{
     protocol::{
         machine::{Input, LateAnswer, Outcome, SentWrite},
-        record::{Version, Versioned, Whole, Write},
+        record::{Version, Versioned, Whole, Write, WriteKind},
     },
     util::clock::Moment,
 };
@@ -35,6 +35,7 @@ pub(super) enum Answer {
     /// There is no record, at this version of the store.
     Absent(u64),
     Stored(Arc<Versioned>),
+    Gone,
     Conflict,
 }
 
@@ -63,6 +64,7 @@ impl World {
             Answer::Found(found) => Input::Read(Ok(Some(found))),
             Answer::Absent(_) => Input::Read(Ok(None)),
             Answer::Stored(found) => Input::Wrote(Outcome::Stored(found)),
+            Answer::Gone => Input::Wrote(Outcome::Gone),
             Answer::Conflict => Input::Wrote(Outcome::Conflict),
         };
         self.step(at, input);
@@ -81,6 +83,7 @@ impl World {
             Answer::Found(record) => found(Some(record)),
             Answer::Absent(_) => found(None),
             Answer::Stored(record) => wrote(Outcome::Stored(record)),
+            Answer::Gone => wrote(Outcome::Gone),
             Answer::Conflict => wrote(Outcome::Conflict),
         };
         self.step(from, Input::Late(late));
@@ -96,8 +99,10 @@ impl World {
     /// if it may still be stored.
     pub(super) fn settle_late(&mut self) {
         for mut request in std::mem::take(&mut self.late) {
-            if request.write.is_some() && request.answer.is_none() && !self.may_store(&request) {
-                request.answer = Some(Answer::Conflict);
+            if let (Some(write), None) = (&request.write, &request.answer)
+                && !self.may_store(&request)
+            {
+                request.answer = Some(self.refusal(write));
             }
             let crashed = self.contenders[request.from].seed != request.seed;
             if !crashed || request.write.is_some() && request.answer.is_none() {
@@ -116,7 +121,7 @@ impl World {
         match (&request.write, &self.record) {
             (None, Some(found)) => Answer::Found(Arc::clone(found)),
             (None, None) => Answer::Absent(self.version),
-            (Some(write), _) => self.store(request, write).map_or(Answer::Conflict, Answer::Stored),
+            (Some(write), _) => self.store(request, write),
         }
     }
 
@@ -126,12 +131,23 @@ impl World {
         request.write.as_ref().is_some_and(|write| base(write) == current)
     }
 
+    /// The answer to a write that cannot be stored. Where there is no record, a deletion counts as carried out.
+    fn refusal(&self, write: &Write) -> Answer {
+        let gone = write.kind == WriteKind::Delete && self.record.is_none();
+        if gone { Answer::Gone } else { Answer::Conflict }
+    }
+
     /// Compare and swap.
-    fn store(&mut self, request: &Request, write: &Write) -> Option<Arc<Versioned>> {
+    fn store(&mut self, request: &Request, write: &Write) -> Answer {
         if !self.may_store(request) {
-            return None;
+            return self.refusal(write);
         }
         self.check_commit(request, write);
+        if write.kind == WriteKind::Delete {
+            assert!(write.base.is_some(), "a deletion has a base");
+            self.change(None);
+            return Answer::Gone;
+        }
         let number = (self.version + 1).try_into().expect("a version is not zero");
         let uid = write
             .base
@@ -141,6 +157,6 @@ impl World {
         let record = write.record.clone();
         let found = Arc::new(Versioned { version, record, age: None, whole: Whole::default() });
         self.change(Some(Arc::clone(&found)));
-        Some(found)
+        Answer::Stored(found)
     }
 }

@@ -92,6 +92,7 @@ pub(super) struct Remaining {
 pub(super) struct World {
     ttl_ticks: u32,
     short_ttl: bool,
+    temporary: bool,
     tick: u32,
     pub(super) contenders: [Contender; 2],
     /// The requests whose attempts are over. An answer that never arrives stays here.
@@ -108,12 +109,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(bounds: &Bounds) -> Self {
-        let Bounds { ttl_ticks, short_ttl, ticks, versions, mishaps, .. } = *bounds;
+        let Bounds { ttl_ticks, short_ttl, temporary, ticks, versions, mishaps, .. } = *bounds;
         let mut world = Self {
             ttl_ticks,
             short_ttl,
+            temporary,
             tick: 0,
-            contenders: [0, 1].map(|at| contender(at, 0xa + at as u64, short_ttl)),
+            contenders: [0, 1].map(|at| contender(at, 0xa + at as u64, short_ttl, temporary)),
             late: Vec::new(),
             record: None,
             version: 0,
@@ -270,7 +272,7 @@ impl World {
     }
 
     fn crash(&mut self, at: usize) {
-        let next = contender(at, self.contenders[at].seed + 0x10, self.short_ttl);
+        let next = contender(at, self.contenders[at].seed + 0x10, self.short_ttl, self.temporary);
         let last = std::mem::replace(&mut self.contenders[at], next);
         last.in_flight.into_iter().for_each(|request| self.go_on_late(request));
         self.settle_late();
@@ -291,8 +293,9 @@ pub(super) const fn writer(nonce: Nonce) -> u64 {
     nonce.0 >> WRITES
 }
 
-fn contender(at: usize, seed: u64, short_ttl: bool) -> Contender {
+fn contender(at: usize, seed: u64, short_ttl: bool, temporary: bool) -> Contender {
     let machine = Machine::new(["a", "b"][at].into(), seed, timing(at, short_ttl));
+    let machine = if temporary { machine.temporary() } else { machine };
     Contender {
         machine,
         seed,

@@ -119,7 +119,7 @@ impl SessionRecord {
     }
 
     fn renewed(&self, random: u64) -> Self {
-        // The field is an int32 that the API server requires not to be negative.
+        // The field is an int32 that Kubernetes requires not to be negative.
         let mark = i32::try_from(random % (1 << 31)).unwrap_or_default();
         let mark = if mark == self.mark { mark ^ 1 } else { mark };
         Self { mark, ..self.clone() }

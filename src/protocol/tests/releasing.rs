@@ -197,7 +197,8 @@ fn a_withdrawn_candidate_waits_for_its_unanswered_create_and_deletes_it() {
     let (then, step) = wake(&mut a, &step);
     assert_eq!(step, Step::Read);
 
-    write_for(a.step(then, read(&after(&create, 10))), WriteKind::Free);
+    let deletion = write_for(a.step(then, read(&after(&create, 10))), WriteKind::Delete);
+    assert_eq!(deletion.base, Some(after(&create, 10)), "exactly the record that was read");
     assert_eq!(a.step(then, Input::Wrote(Outcome::Gone)), Step::Done);
 }
 

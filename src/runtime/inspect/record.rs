@@ -7,7 +7,7 @@ use crate::{
     LockQueue, Token,
     api::{
         error::{Error, Result},
-        name::{Name, RecordName, is_subdomain},
+        name::Name,
         record::{NotBefore, RecordKind},
     },
     protocol::record::Versioned,
@@ -205,12 +205,7 @@ impl Inspector {
                     "one record has one namespace, and is selected without labels",
                 ));
             }
-            if !is_subdomain(&lease) {
-                return Err(unusable(
-                    "it is no DNS-1123 name. `Inspect::record_name` returns the name of a record",
-                ));
-            }
-            return Ok(Scope::Record(namespace, RecordName::stored(&lease)));
+            return Ok(Scope::Record(namespace, self.store.names().record(&lease)?));
         }
         Ok(Scope::Records((!all_namespaces).then_some(namespace), label_selector.map(Into::into)))
     }

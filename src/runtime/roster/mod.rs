@@ -18,10 +18,10 @@ use crate::{
         record::{EndReason, RecordEvent, RecordEventKind, RecordKind},
     },
     runtime::seen::Seen,
-    store::{Entry, Kind},
+    store::{Entry, Kind, names::Names},
 };
 
-/// A holder, a waiter or a candidate: the namespace and the Lease of its lock or election, and its identity.
+/// A holder, a waiter or a candidate: the namespace and the record of its lock or election, and its identity.
 type Key = (Namespace, RecordName, Arc<str>);
 
 /// The live holders and candidates that `records` show. A leader is a candidate: the record of its election counts, and
@@ -51,11 +51,11 @@ pub(crate) fn live<'a, T>(records: impl Iterator<Item = (&'a Seen, T)>) -> BTree
     live
 }
 
-/// The live members of the elections that a handle with this prefix names, by election and then in the order of
+/// The live members of the elections that a handle with these names has, by election and then in the order of
 /// succession, or by id where there is no order.
-pub(crate) fn members(prefix: &str, records: &[Seen]) -> Vec<Member> {
+pub(crate) fn members(names: &dyn Names, records: &[Seen]) -> Vec<Member> {
     let live = live(records.iter().map(|seen| (seen, &seen.entry)));
-    let mut members: Vec<_> = live.values().filter_map(|entry| member(prefix, entry)).collect();
+    let mut members: Vec<_> = live.values().filter_map(|entry| member(names, entry)).collect();
     let place = |member: &Member| member.succession.unwrap_or(u32::MAX);
     members.sort_by(|a, b| {
         (&a.election, place(a), &a.candidate_id).cmp(&(&b.election, place(b), &b.candidate_id))
@@ -152,7 +152,7 @@ fn still_names(election: &Entry, old: &Entry) -> bool {
     queue.line.holders.iter().any(|holder| Some(holder.claim.nonce) == old.found.record.nonce)
 }
 
-/// The Lease of the lock or election that a record of this kind belongs to.
+/// The record of the lock or election that a record of this kind belongs to.
 const fn subject<'a>(kind: &'a Kind, record: &'a RecordName) -> &'a RecordName {
     match kind {
         Kind::Candidate(election) => election,
@@ -179,16 +179,16 @@ fn is_same_tenure(old: &Entry, new: &Entry) -> bool {
     is_tenure(old) && is_tenure(new) && old.found.is_same_tenure(&new.found)
 }
 
-/// The member that a record shows, if a handle with this prefix calls its election so: two applications may each have
+/// The member that a record shows, if a handle with these names calls its election so: two applications may each have
 /// their `leader`.
-fn member(prefix: &str, entry: &Entry) -> Option<Member> {
+fn member(names: &dyn Names, entry: &Entry) -> Option<Member> {
     let (kind, role) = match entry.kind.as_ref()? {
         Kind::Lock => return None,
         kind @ Kind::Election => (kind, Role::Leader),
         kind @ Kind::Candidate(_) => (kind, Role::Follower),
     };
     let name = Name::parse("election name", &entry.name).ok()?;
-    (RecordName::of(prefix, &name) == *subject(kind, &entry.record)).then_some(())?;
+    (names.of(&name) == *subject(kind, &entry.record)).then_some(())?;
     Some(Member {
         election: entry.name.clone(),
         candidate_id: entry.found.record.holder.as_deref()?.into(),
@@ -212,8 +212,8 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// As an event of an election that a handle with this prefix names.
-    pub(crate) fn election(&self, prefix: &str) -> Option<ElectEvent> {
+    /// As an event of an election that a handle with these names has.
+    pub(crate) fn election(&self, names: &dyn Names) -> Option<ElectEvent> {
         let event = match self.kind {
             RecordEventKind::Acquired => return None,
             RecordEventKind::Elected => ElectEvent::Elected,
@@ -221,7 +221,7 @@ impl Event {
             RecordEventKind::Joined => ElectEvent::Joined,
             RecordEventKind::Left => ElectEvent::Left,
         };
-        member(prefix, &self.entry).map(event)
+        member(names, &self.entry).map(event)
     }
 }
 

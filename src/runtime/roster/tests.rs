@@ -27,7 +27,7 @@ fn seen(kind: Kind, record_name: &str, name: &str, holder: Option<&str>, token: 
     let version = Version { number, uid: "uid".into() };
     let found = Versioned { version, record, age: None, whole: Whole::default() };
     let entry = Entry {
-        namespace: Namespace::parse("shop").unwrap(),
+        namespace: Namespace::stored("shop"),
         record: lease_name(record_name),
         kind: Some(kind),
         name: name.into(),
@@ -39,7 +39,7 @@ fn seen(kind: Kind, record_name: &str, name: &str, holder: Option<&str>, token: 
 }
 
 fn lease_name(record: &str) -> RecordName {
-    RecordName::of("", &Name::parse("lock name", record).unwrap())
+    RecordName::stored(record)
 }
 
 fn lock(holder: &str, token: u64) -> Seen {
@@ -85,8 +85,33 @@ fn line(event: Event) -> String {
     format!("{event:?} {holder}{token}{why}")
 }
 
+/// A record has the name of its lock or election, with this prefix before it.
+#[derive(Debug)]
+struct Prefixed(&'static str);
+
+impl Names for Prefixed {
+    fn namespace(&self, text: &str) -> crate::Result<Namespace> {
+        Ok(Namespace::stored(text))
+    }
+
+    fn record(&self, text: &str) -> crate::Result<RecordName> {
+        Ok(RecordName::stored(text))
+    }
+
+    fn of(&self, name: &Name) -> RecordName {
+        RecordName::stored(&format!("{}{name}", self.0))
+    }
+
+    fn candidate(&self, election: &RecordName, id: &Name) -> RecordName {
+        RecordName::stored(&format!("{election}-{id}"))
+    }
+}
+
 fn ids(records: &[Seen]) -> Vec<(String, Role)> {
-    members("", records).into_iter().map(|member| (member.candidate_id, member.role)).collect()
+    members(&Prefixed(""), records)
+        .into_iter()
+        .map(|member| (member.candidate_id, member.role))
+        .collect()
 }
 
 #[test]
@@ -246,8 +271,9 @@ fn two_prefixes_are_two_elections_and_a_handle_sees_its_own() {
 
     let begun = roster.update(records.iter(), &Sessions::default());
 
-    let kinds = |prefix: &str| -> Vec<_> {
-        let events = begun.iter().filter_map(|event| event.election(prefix));
+    let kinds = |prefix| -> Vec<_> {
+        let names = Prefixed(prefix);
+        let events = begun.iter().filter_map(|event| event.election(&names));
         events.map(|event| (event.member().candidate_id.clone(), event)).collect()
     };
     let [(joined, ElectEvent::Joined(_)), (elected, ElectEvent::Elected(member))] =
@@ -257,8 +283,8 @@ fn two_prefixes_are_two_elections_and_a_handle_sees_its_own() {
     };
     assert_eq!((&**joined, &**elected), ("a", "a"));
     assert_eq!((&*member.election, member.token.map(Token::get)), ("leader", Some(5)));
-    assert_eq!(members("two-", &records)[0].candidate_id, "b");
-    assert_eq!((kinds("").len(), members("", &records).len()), (0, 0));
+    assert_eq!(members(&Prefixed("two-"), &records)[0].candidate_id, "b");
+    assert_eq!((kinds("").len(), members(&Prefixed(""), &records).len()), (0, 0));
     let lines: Vec<_> = begun.into_iter().map(line).collect();
     assert_eq!(
         lines,
@@ -272,7 +298,7 @@ fn an_elect_event_has_the_role_and_token_that_the_record_shows() {
     let mut roster = Roster::default();
     let mut elect = |records: &[Seen]| -> Vec<_> {
         let events = roster.update(records.iter(), &Sessions::default());
-        events.iter().filter_map(|event| event.election("")).collect()
+        events.iter().filter_map(|event| event.election(&Prefixed(""))).collect()
     };
     let member = |role, token: Option<u64>| Member {
         election: "billing".into(),

@@ -32,8 +32,8 @@ use crate::{
     util::clock::Moment,
 };
 
-/// How long a heartbeat may take in all: as long as the API server works on one request. One that is answered after its
-/// attempt still counts, from the moment at which it was sent.
+/// How long a heartbeat may take in all: as long as a Kubernetes API server works on one request. One that is answered
+/// after its attempt still counts, from the moment at which it was sent.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The pause between two attempts to create a session.
 const CREATE_PAUSE: Duration = Duration::from_millis(500);

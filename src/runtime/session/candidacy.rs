@@ -1,4 +1,4 @@
-//! The candidates of a session: each is a claim in the queue of its election, and has no task, timer or Lease of its own.
+//! The candidates of a session: each is a claim in the queue of its election, and has no task, timer or record of its own.
 //!
 //! ```text
 //!  Waiting ── its claim is granted ──▶ Leading ── the tenure ends ──▶ Waiting, with a new claim at the end of the queue
@@ -21,7 +21,7 @@ use crate::{
         guard::Guard,
         leader::{Candidacy, Lead, Leader, LeaderState, Status},
         member::{Member, Role},
-        name::{Name, Namespace, RecordName},
+        name::{Name, RecordName},
         options::LeaderOptions,
         tenure::Tenure,
         timing::Timing,
@@ -107,7 +107,7 @@ impl Session {
     /// The queue of an election must be where its sessions are.
     fn check_namespace(&self, chosen: Option<&str>) -> Result<()> {
         let own = &self.0.sender.namespace;
-        match chosen.map(Namespace::parse).transpose()? {
+        match chosen.map(|chosen| self.0.handle.namespace(Some(chosen))).transpose()? {
             Some(other) if other != *own => {
                 let bound = format!(
                     "an election of a session is in the namespace of the session, which is {own}. Open a session there"

@@ -52,10 +52,7 @@ use self::{
 };
 use crate::{
     SessionOptions,
-    api::{
-        error::{Error, Result},
-        name::Namespace,
-    },
+    api::error::{Error, Result},
     protocol::session::{SessionId, heartbeat::Heartbeat},
     runtime::handle::{Handle, require_runtime},
     store::sessions::SessionStore,
@@ -82,9 +79,9 @@ pub(crate) struct Status {
 
 /// Any number of locks with one heartbeat, first come, first served.
 ///
-/// A session is one Lease that this process renews. Its locks are not renewed: they are held while the session is
+/// A session is one record that this process renews. Its locks are not renewed: they are held while the session is
 /// alive, so a process that holds 10,000 locks sends one request every five seconds. Processes that wait for a lock
-/// stand in a queue in its Lease, in the order in which they came, and each release hands the lock to the next one.
+/// stand in a queue in its record, in the order in which they came, and each release hands the lock to the next one.
 ///
 /// A clone is the same session. When all clones and all guards are dropped, the session ends.
 ///
@@ -101,7 +98,7 @@ pub(crate) struct Status {
 /// As [`Sync::lock`](crate::Sync::lock), if all users of a lock use sessions. Waits are served in the order in which
 /// their entries were stored. A crashed process delays its locks by the time to live of its session.
 ///
-/// **A lost session loses all its locks.** If no heartbeat is confirmed in time, or the Lease of the session is
+/// **A lost session loses all its locks.** If no heartbeat is confirmed in time, or the record of the session is
 /// deleted, all guards end at once with [`Loss::Session`](crate::Loss::Session) or
 /// [`Loss::Expired`](crate::Loss::Expired). The handle then begins a new session. Waits join the queue of their lock
 /// again, at its end. Use several sessions to limit what one loss costs.
@@ -147,10 +144,11 @@ impl Session {
     ) -> Result<Self> {
         require_runtime()?;
         let (options, ttl) = (handle.options(), session.check()?);
-        let namespace = Namespace::parse(options.namespace.as_deref().unwrap_or_default())?;
+        let namespace = handle.namespace(None)?;
         let identity: Arc<str> = options.identity.as_deref().unwrap_or_default().into();
         let clock = options.clock;
-        let own = session.namespace.as_deref().map(Namespace::parse).transpose()?;
+        let own =
+            session.namespace.as_deref().map(|own| handle.namespace(Some(own))).transpose()?;
         let own = own.filter(|own| *own != namespace);
         let mut id = SessionId::new(ttl, [Task::random(), Task::random()]);
         if let Some(own) = &own {
@@ -201,7 +199,7 @@ impl Session {
         Ok(Self(Arc::new(Inner { commands, status, clock, sender, handle, ttl })))
     }
 
-    /// The name of the session, which is also the name of its Lease and the holder of its locks. After a loss it is
+    /// The name of the session, which is also the name of its record and the holder of its locks. After a loss it is
     /// that of the next session.
     #[must_use]
     pub fn id(&self) -> String {
@@ -224,7 +222,7 @@ impl Session {
         self.0.status.wait_for(|status| status.lost != present || status.ended).await;
     }
 
-    /// Ends the session: all its guards and waits end, its locks are released, and its Lease is deleted.
+    /// Ends the session: all its guards and waits end, its locks are released, and its record is deleted.
     ///
     /// # Errors
     ///

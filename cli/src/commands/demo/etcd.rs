@@ -17,8 +17,9 @@ use super::{
     },
 };
 use crate::{
+    backend::Backend,
     cluster::{etcd::EtcdArgs, wait::in_time},
-    exit::{Backend, Outcome, Subject, code},
+    exit::{Outcome, Subject, code},
 };
 
 /// Plays the scenes with keys that no other process uses, and deletes the keys.

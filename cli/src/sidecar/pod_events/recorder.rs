@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
+    backend::Backend,
     cluster::{pod::OwnPod, requests::ApiRequest},
-    exit::causes,
     output::status::CandidateStatus,
 };
 
@@ -89,10 +89,10 @@ impl EventRecorder {
             };
             if !self.failing && !self.quiet {
                 crate::console::report(format_args!(
-                    "an Event of election `{}` could not be recorded in namespace `{}`: {error}{}",
+                    "an Event of election `{}` could not be recorded in namespace `{}`: {}",
                     status.election,
                     self.namespace,
-                    causes(&error)
+                    error.with_causes()
                 ));
             }
             self.failing = true;
@@ -110,7 +110,7 @@ impl EventRecorder {
             .header(CONTENT_TYPE, "application/json")
             .body(event.to_string().into_bytes())
             .map_err(|error| Error::Config {
-                backend: "kubernetes",
+                backend: Backend::Kubernetes.name(),
                 reason: format!("`{namespace}` is not a valid namespace: check POD_NAMESPACE"),
                 source: Some(std::sync::Arc::new(error)),
             })?;

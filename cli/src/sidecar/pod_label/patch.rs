@@ -6,10 +6,8 @@ use leasehold::Error;
 use serde_json::json;
 
 use super::LabelKey;
-use crate::{
-    cluster::{pod::OwnPod, requests::ApiRequest},
-    exit::causes,
-};
+use crate::backend::Backend;
+use crate::cluster::{pod::OwnPod, requests::ApiRequest};
 
 /// A patch of the label.
 #[derive(Clone)]
@@ -42,7 +40,7 @@ impl LabelPatch {
             .header(CONTENT_TYPE, "application/merge-patch+json")
             .body(patch.to_string().into_bytes())
             .map_err(|error| Error::Config {
-                backend: "kubernetes",
+                backend: Backend::Kubernetes.name(),
                 reason: format!(
                     "`{name}` in `{namespace}` is not a valid name of a pod: check --pod, POD_NAME \
                     and POD_NAMESPACE"
@@ -58,7 +56,7 @@ impl LabelPatch {
     /// Warns that a write failed. It will be retried.
     pub(crate) fn warn(&self, error: &Error) {
         let OwnPod { namespace, name, .. } = &self.pod;
-        let error = format!("{error}{}", causes(error));
+        let error = error.with_causes();
         if !self.quiet {
             crate::console::report(format_args!(
                 "label `{}` of pod `{name}` in namespace `{namespace}` could not be written: \

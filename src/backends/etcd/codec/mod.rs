@@ -155,7 +155,7 @@ fn decode(kv: &KeyValue) -> Result<Decoded> {
 
 impl Decoded {
     fn whole(&self) -> Whole {
-        Whole::of(&json!([self.writes, self.text]))
+        Whole::new(serde_json::to_string(&(self.writes, &self.text)).unwrap_or_default())
     }
 
     fn holder(&self) -> Option<&str> {
@@ -280,7 +280,7 @@ fn base(whole: Option<&Whole>) -> (Text, i64) {
 
 /// The value, and how often the key was written.
 fn stored(whole: &Whole) -> (Text, i64) {
-    let (writes, text): (i64, Text) = serde_json::from_value(whole.object()).unwrap_or_default();
+    let (writes, text): (i64, Text) = serde_json::from_str(whole.as_str()).unwrap_or_default();
     (text, writes)
 }
 

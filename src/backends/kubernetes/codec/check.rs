@@ -1,7 +1,11 @@
 //! The properties of every object that a server can send, for the property tests and for the fuzz target.
 
 use super::*;
-use crate::api::name::{Name, Namespace};
+use crate::{
+    api::name::{Name, Namespace},
+    backends::kubernetes::names::LeaseNames,
+    store::names::Names as _,
+};
 
 /// The fields of the spec that this crate reads. It writes all of them except the last.
 pub(super) const SPEC: [&str; 6] = [
@@ -46,18 +50,13 @@ pub fn check_lease(whole: &Value) -> bool {
     true
 }
 
-pub(super) fn key(kind: Kind, name: &str) -> RecordKey {
+pub(in crate::backends::kubernetes) fn key(kind: Kind, name: &str) -> RecordKey {
     let name = Name::parse("name", name).expect("a name");
-    let lease = RecordName::of("", &name);
-    RecordKey {
-        namespace: Namespace::parse("shop").expect("a namespace"),
-        record: lease,
-        kind,
-        name,
-    }
+    let lease = LeaseNames::default().of(&name);
+    RecordKey { namespace: Namespace::stored("shop"), record: lease, kind, name }
 }
 
-pub(super) fn claim(base: Option<Versioned>) -> Write {
+pub(in crate::backends::kubernetes) fn claim(base: Option<Versioned>) -> Write {
     let record = Record {
         holder: Some("me".into()),
         nonce: Some(Nonce(7)),

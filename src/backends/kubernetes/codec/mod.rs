@@ -19,7 +19,7 @@ use crate::{
     util::environment,
 };
 
-use super::BACKEND;
+use super::{BACKEND, names::label};
 
 /// The label with the purpose of the record: `lock`, `election` or `candidate`.
 pub(super) const KIND: &str = "leasehold.dev/kind";
@@ -168,7 +168,16 @@ pub(super) fn decode(object: &Value) -> Result<Versioned> {
         payload: mark.and_then(|mark| mark.payload).map(Into::into),
     };
     let age = renewed.map(elapsed_since);
-    Ok(Versioned { version, record, age, whole: Whole::of(object) })
+    Ok(Versioned { version, record, age, whole: whole(object) })
+}
+
+fn whole(object: &Value) -> Whole {
+    Whole::new(serde_json::to_string(object).unwrap_or_default())
+}
+
+/// The object of which a record keeps the text.
+pub(super) fn object_of(whole: &Whole) -> Value {
+    serde_json::from_str(whole.as_str()).unwrap_or_default()
 }
 
 /// Decodes a listed or watched object, with its purpose from its labels and annotations.
@@ -207,7 +216,7 @@ pub(super) fn stored_name(object: &Value) -> &str {
 pub(super) fn encode(key: &RecordKey, write: &Write, extras: &Extras) -> Value {
     let now = format!("{:.6}", wall_clock());
     let mut object = match &write.base {
-        Some(base) => base.whole.object(),
+        Some(base) => object_of(&base.whole),
         None => new_object(key, extras),
     };
     let record = &write.record;
@@ -243,7 +252,7 @@ pub(super) fn encode(key: &RecordKey, write: &Write, extras: &Extras) -> Value {
 
 /// The object to send so that it has no holder and another tenure may begin at once. Everything else stays as it is.
 pub(super) fn released(whole: &Whole) -> Value {
-    let mut object = whole.object();
+    let mut object = object_of(whole);
     let annotations = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
     if let Some(annotations) = annotations {
         not_before::set(annotations, None);
@@ -293,7 +302,7 @@ pub(super) fn set_labels_and_annotations(metadata: &mut Map<String, Value>, key:
     let labels = field(metadata, "labels");
     labels.insert(KIND.into(), kind.into());
     if let Some(election) = election {
-        labels.insert(ELECTION.into(), election.label().into());
+        labels.insert(ELECTION.into(), label(election).into());
     }
     let annotations = field(metadata, "annotations");
     if let Kind::Candidate(election) = &key.kind {
@@ -329,7 +338,7 @@ fn time(text: &str) -> Option<Timestamp> {
 
 /// The time since the tenure began, as its holder wrote it.
 pub(super) fn acquired_ago(found: &Versioned) -> Option<Duration> {
-    found.whole.object()["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
+    object_of(&found.whole)["spec"]["acquireTime"].as_str().and_then(time).map(elapsed_since)
 }
 
 /// The time since `then`. Zero if `then` is in the future.

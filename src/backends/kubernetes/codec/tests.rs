@@ -6,7 +6,10 @@ use super::{
     check::{claim, key},
     *,
 };
-use crate::api::{name::Name, record::NotBefore};
+use crate::{
+    api::{name::Name, record::NotBefore},
+    backends::kubernetes::names::LeaseNames,
+};
 
 pub(super) fn stored(mut object: Value) -> Value {
     object["metadata"]["resourceVersion"] = "42".into();
@@ -129,7 +132,8 @@ fn a_pod_owns_a_candidate_only_in_its_own_namespace() {
         uid: "u-9".into(),
     };
     let election = key(Kind::Election, "billing");
-    let candidate = election.candidate(&Name::parse("id", "web-1").unwrap());
+    let candidate =
+        election.candidate(&LeaseNames::default(), &Name::parse("id", "web-1").unwrap());
     let owned = |key: &RecordKey, pod: &Pod| {
         encode(key, &claim(None), &Extras { pod: Some(pod.clone()), ..Extras::default() })["metadata"]["ownerReferences"][0]["uid"].clone()
     };
@@ -141,7 +145,8 @@ fn a_pod_owns_a_candidate_only_in_its_own_namespace() {
 #[test]
 fn a_candidate_is_decoded_with_its_election() {
     let election = key(Kind::Election, "jobs/nightly");
-    let candidate = election.candidate(&Name::parse("id", "web-1").unwrap());
+    let candidate =
+        election.candidate(&LeaseNames::default(), &Name::parse("id", "web-1").unwrap());
     let object = stored(encode(&candidate, &claim(None), &Extras::default()));
     let entry = decode_entry(&object).unwrap();
     assert_eq!(entry.kind, Some(candidate.kind));

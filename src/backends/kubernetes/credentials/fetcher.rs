@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{
     Failure, Transport,
-    source::{Credential, Fetched, Source},
+    credential::{Credential, Fetched},
+    source::Source,
 };
 use crate::{
     api::error::Result,

@@ -7,10 +7,12 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `source` | where a credential comes from, and what it consists of |
+//! | `source` | where credentials come from |
+//! | `credential` | what a credential consists of, and how a request gets it |
 //! | `plugin`, `process` | the protocol of a plugin; its process |
 //! | `fetcher` | the task, and when it fetches |
 
+mod credential;
 mod fetcher;
 mod plugin;
 mod process;

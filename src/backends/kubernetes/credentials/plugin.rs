@@ -10,8 +10,8 @@ use serde_json::json;
 use super::{
     super::BACKEND,
     Failure,
+    credential::{Fetched, Identity, bearer},
     process::{self, Run},
-    source::{Fetched, Identity, bearer},
 };
 use crate::{
     api::error::{Error, Result},

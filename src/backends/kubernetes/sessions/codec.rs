@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::codec::{
-        Extras, KIND, decode, field, map, new_object, set_labels_and_annotations, stored_name,
-        wall_clock,
+        Extras, KIND, decode, field, map, new_object, object_of, set_labels_and_annotations,
+        stored_name, wall_clock,
     },
     lease_name,
 };
@@ -107,7 +107,7 @@ pub(super) fn encode_session(
             extras.set(&mut object);
             object
         },
-        |base| base.whole.object(),
+        |base| object_of(&base.whole),
     );
     let metadata = map(&mut object, "metadata");
     set_base(metadata, base.map(|base| &base.version));
@@ -183,7 +183,7 @@ pub(in crate::backends::kubernetes) fn claims(
 
 /// The claims of sessions that a record states; `None` if it is no lock of sessions.
 pub(in crate::backends::kubernetes) fn queue(found: &Versioned) -> Option<LockRecord> {
-    let object = found.whole.object();
+    let object = object_of(&found.whole);
     object["metadata"]["annotations"][QUEUE].as_str()?;
     Some(decode_any_lock(&object).ok()?.record)
 }
@@ -215,7 +215,7 @@ pub(super) fn decode_held(object: &Value) -> Option<HeldLock> {
 /// The object to send: the base of `write` with its holders and its queue.
 pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -> Value {
     let mut object = match &write.base {
-        Some(base) => base.whole.object(),
+        Some(base) => object_of(&base.whole),
         None => new_object(key, extras),
     };
     untrack(&mut object);

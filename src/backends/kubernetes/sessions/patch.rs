@@ -9,7 +9,10 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
-    super::http::{BuiltRequest, leases},
+    super::{
+        codec::object_of,
+        http::{BuiltRequest, leases},
+    },
     codec::{EPOCH, HELD, QUEUE, TURN, held_label, holder_fields, joined_annotation},
 };
 use crate::{
@@ -60,7 +63,7 @@ pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
     }
     operations.extend(write.taken().map(|claim| remove(&joined(claim))));
     if write.changes_holders {
-        let object = base.whole.object();
+        let object = object_of(&base.whole);
         let labels = object["metadata"]["labels"].as_object();
         let labels = labels.into_iter().flatten().map(|(label, _)| label.as_str());
         let before: BTreeSet<_> = labels.filter_map(|label| label.strip_prefix(HELD)).collect();

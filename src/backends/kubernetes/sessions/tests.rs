@@ -9,8 +9,8 @@ use super::{
     patch,
 };
 use crate::{
-    api::name::{Name, Namespace, RecordName},
-    backends::kubernetes::codec::Extras,
+    api::name::{Name, Namespace},
+    backends::kubernetes::{codec::Extras, names::LeaseNames},
     protocol::{
         queue::{
             claim::{Claim, Mode},
@@ -20,7 +20,7 @@ use crate::{
         record::Nonce,
         session::{SessionId, SessionRecord},
     },
-    store::{Kind, RecordKey},
+    store::{Kind, RecordKey, names::Names as _},
 };
 
 fn session(letter: char) -> SessionId {
@@ -29,12 +29,17 @@ fn session(letter: char) -> SessionId {
 }
 
 fn namespace() -> Namespace {
-    Namespace::parse("shop").unwrap()
+    Namespace::stored("shop")
 }
 
 fn key() -> RecordKey {
     let name = Name::parse("lock name", "Orders").unwrap();
-    RecordKey { namespace: namespace(), record: RecordName::of("", &name), kind: Kind::Lock, name }
+    RecordKey {
+        namespace: namespace(),
+        record: LeaseNames::default().of(&name),
+        kind: Kind::Lock,
+        name,
+    }
 }
 
 fn line(letters: &[char]) -> Line {

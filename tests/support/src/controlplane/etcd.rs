@@ -166,16 +166,26 @@ impl EtcdCluster {
     /// How many messages all nodes have received from clients: requests, watches and their ends. Requests of this type
     /// itself do not count.
     pub async fn requests(&self) -> u64 {
+        let is_received = |line: &str| {
+            line.starts_with("grpc_server_msg_received_total") && !line.contains("Maintenance")
+        };
+        self.sum_of_metrics(is_received).await
+    }
+
+    /// How many watches all nodes have.
+    pub async fn watches(&self) -> u64 {
+        self.sum_of_metrics(|line| line.starts_with("etcd_debugging_mvcc_watcher_total ")).await
+    }
+
+    async fn sum_of_metrics(&self, is_counted: impl Fn(&str) -> bool) -> u64 {
         let mut sum = 0;
         for node in &self.nodes {
             let url = format!("http://127.0.0.1:{}/metrics", node.health_port);
             let answer = client().get(url.parse().expect("a URL")).await.expect("an answer");
             let body = answer.into_body().collect().await.expect("a body").to_bytes();
             let lines = String::from_utf8_lossy(&body).into_owned();
-            let received = lines.lines().filter(|line| {
-                line.starts_with("grpc_server_msg_received_total") && !line.contains("Maintenance")
-            });
-            let numbers = received.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+            let counted = lines.lines().filter(|line| is_counted(line));
+            let numbers = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
             sum += numbers.sum::<u64>();
         }
         sum

@@ -73,7 +73,7 @@ impl Audience {
         }
     }
 
-    /// Whether a subscriber gets the events of the Lease `name`.
+    /// Whether a subscriber gets the events of the record `name`.
     pub(super) fn wants(&self, name: &str) -> bool {
         match self {
             Self::Whole(_) => true,
@@ -180,10 +180,11 @@ fn named(name: Option<&RecordName>) -> &RecordName {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::{api::name::Namespace, backends::kubernetes::http::decode_entry};
+    use crate::{
+        api::name::Namespace,
+        protocol::record::{Record, Version, Versioned, Whole},
+    };
 
     const NAMES: u64 = 1000;
 
@@ -192,10 +193,17 @@ mod tests {
     }
 
     fn record(number: u64, version: u64) -> Entry {
-        let metadata = json!({
-            "namespace": "default", "name": name(number).as_str(), "uid": "u", "resourceVersion": version.to_string(),
-        });
-        decode_entry(&json!({ "metadata": metadata, "spec": {} })).unwrap()
+        let version = Version { number: version.try_into().unwrap(), uid: "u".into() };
+        let (record, whole) = (Record::default(), Whole::default());
+        Entry {
+            namespace: Namespace::stored("default"),
+            record: name(number),
+            kind: None,
+            name: String::new(),
+            found: Arc::new(Versioned { version, record, age: None, whole }),
+            queue: None,
+            succession: None,
+        }
     }
 
     /// A watch of a namespace with one subscriber for each name. The subscribers are numbered like their names.

@@ -1,4 +1,11 @@
 //! The watches of one handle, and which of them serves a subscriber.
+//!
+//! A backend knows how to watch a set of records. It does not know its subscribers: they come and go, on any runtime, and
+//! each gets the present state first and then each change.
+
+mod audience;
+mod shared_watch;
+mod topic;
 
 use std::{
     collections::HashMap,
@@ -6,24 +13,39 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use futures::stream::BoxStream;
+use futures::{future::BoxFuture, stream::BoxStream};
 
-use super::{http::Http, shared_watch::SharedWatch};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::shared_watch::REQUEST_TIMEOUT;
+pub(crate) use self::shared_watch::Reporter;
+use self::shared_watch::SharedWatch;
 use crate::{
     api::name::{Namespace, RecordName},
     store::{Scope, WatchEvent},
     util::mutex::lock,
 };
 
-/// How many names of one namespace have a watch of their own.
-///
-/// Such a watch costs a connection, but needs permission for its name only, and the server does not send it what happens
-/// to other names. Further names share one watch of the whole namespace.
-const SINGLE: usize = 4;
+/// The records that one watch reports on.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Scope(Scope),
+    /// Every record of a namespace, whichever program wrote it.
+    Namespace(Namespace),
+}
+
+/// The watches of a backend, each for one subscriber.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// How many names of one namespace have a watch of their own. Further names share one watch of the whole namespace.
+    fn singles(&self) -> usize;
+
+    /// Lists `target`, then follows it, and reports both. Completes when the reporter says that the watch is no longer
+    /// wanted; dropping the future ends the watch at once.
+    fn follow(&self, target: Target, reporter: Reporter) -> BoxFuture<'static, ()>;
+}
 
 /// The watches of one handle.
-pub(super) struct Watches {
-    http: Http,
+pub(crate) struct Watches {
+    source: Arc<dyn Source>,
     open: Mutex<Open>,
 }
 
@@ -35,18 +57,18 @@ struct Open {
 }
 
 impl Watches {
-    pub(super) fn new(http: Http) -> Self {
-        Self { http, open: Mutex::default() }
+    pub(crate) fn new(source: impl Source) -> Self {
+        Self { source: Arc::new(source), open: Mutex::default() }
     }
 
     /// The events of `scope`.
-    pub(super) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
+    pub(crate) fn subscribe(&self, scope: &Scope) -> BoxStream<'static, WatchEvent> {
         let (watch, name) = self.watch(scope);
         watch.subscribe(name)
     }
 
     /// Starts the watch of `scope` again, because a read returned a change that the watch has not reported.
-    pub(super) fn restart(&self, scope: &Scope) {
+    pub(crate) fn restart(&self, scope: &Scope) {
         let (single, shared) = {
             let open = lock(&self.open);
             let shared = match scope {
@@ -70,15 +92,14 @@ impl Watches {
         }
         open.scopes.retain(|_, watch| watch.strong_count() > 0);
         if let Scope::Record(namespace, lease) = scope
-            && open.singles(namespace) >= SINGLE
+            && open.singles(namespace) >= self.source.singles()
         {
-            let watch = open
-                .namespaces
-                .entry(namespace.clone())
-                .or_insert_with(|| SharedWatch::of_namespace(self.http.clone(), namespace.clone()));
+            let watch = open.namespaces.entry(namespace.clone()).or_insert_with(|| {
+                SharedWatch::of_namespace(Arc::clone(&self.source), namespace.clone())
+            });
             return (Arc::clone(watch), Some(lease.clone()));
         }
-        let watch = SharedWatch::of_scope(self.http.clone(), scope.clone());
+        let watch = SharedWatch::of_scope(Arc::clone(&self.source), scope.clone());
         open.scopes.insert(scope.clone(), Arc::downgrade(&watch));
         (watch, None)
     }

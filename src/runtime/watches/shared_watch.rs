@@ -14,9 +14,8 @@ use tokio::{
 };
 
 use super::{
+    Source, Target,
     audience::{Audience, Names},
-    http::{Http, Selection},
-    reflector::{REQUEST_TIMEOUT, reflect},
     topic::Topic,
 };
 use crate::{
@@ -28,6 +27,8 @@ use crate::{
     },
 };
 
+/// The maximum time that a source takes for a list, and for the start of a watch.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long after its list a watch is not restarted, because a read that began before the list may still be answered.
 const TRUSTED: Duration = Duration::from_secs(1);
 
@@ -36,8 +37,8 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// The task ends early when its runtime ends. The subscribers are then woken, and the first one that is polled starts
 /// the next task on its own runtime.
 pub(super) struct SharedWatch {
-    http: Http,
-    selection: Selection,
+    source: Arc<dyn Source>,
+    target: Target,
     state: Mutex<State>,
     /// A name has to be listed.
     unlisted: Arc<Notify>,
@@ -67,22 +68,22 @@ struct Task {
 
 impl SharedWatch {
     /// A watch of `scope`. Each subscriber gets all of it.
-    pub(super) fn of_scope(http: Http, scope: Scope) -> Arc<Self> {
+    pub(super) fn of_scope(source: Arc<dyn Source>, scope: Scope) -> Arc<Self> {
         let audience = Audience::Whole(Topic::of_scope(&scope));
-        Self::new(http, Selection::Scope(scope), audience)
+        Self::new(source, Target::Scope(scope), audience)
     }
 
-    /// A watch of every Lease in `namespace`. Each subscriber gets the Lease of its name.
-    pub(super) fn of_namespace(http: Http, namespace: Namespace) -> Arc<Self> {
-        Self::new(http, Selection::Namespace(namespace), Audience::Named(Names::default()))
+    /// A watch of every record in `namespace`. Each subscriber gets the record of its name.
+    pub(super) fn of_namespace(source: Arc<dyn Source>, namespace: Namespace) -> Arc<Self> {
+        Self::new(source, Target::Namespace(namespace), Audience::Named(Names::default()))
     }
 
-    fn new(http: Http, selection: Selection, audience: Audience) -> Arc<Self> {
+    fn new(source: Arc<dyn Source>, target: Target, audience: Audience) -> Arc<Self> {
         let state = State { audience, task: None, tasks: 0, subscribers: 0 };
-        Arc::new(Self { http, selection, state: Mutex::new(state), unlisted: Arc::default() })
+        Arc::new(Self { source, target, state: Mutex::new(state), unlisted: Arc::default() })
     }
 
-    /// The events of this watch: of the Lease `name`, if this is a watch of a namespace.
+    /// The events of this watch: of the record `name`, if this is a watch of a namespace.
     pub(super) fn subscribe(
         self: Arc<Self>,
         name: Option<RecordName>,
@@ -102,7 +103,7 @@ impl SharedWatch {
         }))
     }
 
-    /// Whether a subscriber gets the events of the Lease `name`.
+    /// Whether a subscriber gets the events of the record `name`.
     pub(super) fn serves(&self, name: &RecordName) -> bool {
         lock(&self.state).audience.wants(name.as_str())
     }
@@ -122,7 +123,7 @@ impl SharedWatch {
         drop(state);
         let unlisted = Arc::clone(&self.unlisted);
         let reporter = Reporter { watch: Arc::downgrade(self), number, unlisted };
-        let task = runtime.spawn(reflect(self.http.clone(), self.selection.clone(), reporter));
+        let task = runtime.spawn(self.source.follow(self.target.clone(), reporter));
         match &mut lock(&self.state).task {
             Some(current) if current.number == number => current.handle = Some(task.abort_handle()),
             _ => task.abort(),
@@ -164,21 +165,16 @@ impl Drop for SharedWatch {
 /// The link from a task to its watch. The task drops it at its end, whatever ends it.
 ///
 /// It is a weak reference, because dropping the last strong reference ends the task.
-pub(super) struct Reporter {
+pub(crate) struct Reporter {
     watch: Weak<SharedWatch>,
     number: u64,
     unlisted: Arc<Notify>,
 }
 
 impl Reporter {
-    /// Begins a list. Returns the names that it has to report on; `None` for all.
-    pub(super) fn begin_list(&self) -> Option<HashSet<RecordName>> {
-        self.with(|state| state.audience.begin_list()).flatten()
-    }
-
     /// Records a list of `names` and passes it to the subscribers. False if the task is no longer wanted.
     #[must_use]
-    pub(super) fn listed(&self, names: Option<&HashSet<RecordName>>, all: WatchEvent) -> bool {
+    pub(crate) fn listed(&self, names: Option<&HashSet<RecordName>>, all: WatchEvent) -> bool {
         let listed = Some(Clock::Runtime.now());
         self.with(|state| {
             state.task.iter_mut().for_each(|task| (task.listed, task.failing) = (listed, false));
@@ -189,7 +185,7 @@ impl Reporter {
 
     /// Reports that the watch is interrupted. False if the task is no longer wanted.
     #[must_use]
-    pub(super) fn failed(&self, why: String) -> bool {
+    pub(crate) fn failed(&self, why: String) -> bool {
         self.with(|state| {
             state.task.iter_mut().for_each(|task| (task.listed, task.failing) = (None, true));
             state.audience.publish(None, WatchEvent::Blind(why));
@@ -199,17 +195,37 @@ impl Reporter {
 
     /// Records an event and passes it to the subscribers. False if the task is no longer wanted.
     #[must_use]
-    pub(super) fn changed(&self, change: WatchEvent) -> bool {
+    pub(crate) fn changed(&self, change: WatchEvent) -> bool {
         self.with(|state| state.audience.publish(None, change)).is_some()
     }
 
-    /// Whether a subscriber gets the events of the Lease `name`.
-    pub(super) fn wants(&self, name: &str) -> bool {
+    /// The state, while this task is the one at work.
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let watch = self.watch.upgrade()?;
+        let mut state = lock(&watch.state);
+        let current = state.task.as_ref().is_some_and(|task| task.number == self.number);
+        current.then(|| work(&mut state))
+    }
+}
+
+/// For a watch of a namespace.
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(dead_code, reason = "etcd watches each name by itself, which costs it no connection")
+)]
+impl Reporter {
+    /// Begins a list. Returns the names that it has to report on; `None` for all.
+    pub(crate) fn begin_list(&self) -> Option<HashSet<RecordName>> {
+        self.with(|state| state.audience.begin_list()).flatten()
+    }
+
+    /// Whether a subscriber gets the events of the record `name`.
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.with(|state| state.audience.wants(name)).unwrap_or_default()
     }
 
     /// The next name that the last list does not cover.
-    pub(super) async fn next_unlisted(&self) -> RecordName {
+    pub(crate) async fn next_unlisted(&self) -> RecordName {
         loop {
             if let Some(name) = self.with(|state| state.audience.next_unlisted()).flatten() {
                 return name;
@@ -219,21 +235,13 @@ impl Reporter {
     }
 
     /// Records what a list of `name` alone has returned, or why it failed.
-    pub(super) fn listed_alone(&self, name: &RecordName, change: WatchEvent) {
+    pub(crate) fn listed_alone(&self, name: &RecordName, change: WatchEvent) {
         self.with(|state| state.audience.listed_alone(name, change));
     }
 
     /// How many subscribers there were, if there is none now.
-    pub(super) fn deserted(&self) -> Option<u64> {
+    pub(crate) fn deserted(&self) -> Option<u64> {
         self.with(|state| state.audience.is_deserted().then_some(state.subscribers)).flatten()
-    }
-
-    /// The state, while this task is the one at work.
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
-        let watch = self.watch.upgrade()?;
-        let mut state = lock(&watch.state);
-        let current = state.task.as_ref().is_some_and(|task| task.number == self.number);
-        current.then(|| work(&mut state))
     }
 }
 
