@@ -80,12 +80,12 @@ cluster-check: ## Start and stop a cluster twice, and check that this machine is
 e2e: tools ## Test the image and the chart on a cluster that is started for it; TESTS=name selects tests
 	@tests/cluster/e2e.sh $(TESTS)
 
-bench: tools tools-go ## Measure a release build on a real API server: a quarter of an hour
+bench: tools tools-go ## Measure a release build on a real API server: half an hour; PART=name selects a part
 	@tests/controlplane/build.sh
 	@tests/build.sh peers "half a minute"
 	@$(CARGO) build --quiet --locked --release --package leasehold --example player
 	@$(CARGO) build --quiet --locked --release --package leasehold-cli
-	@$(CARGO) bench --quiet --locked --package leasehold --features etcd --bench kubernetes
+	@$(CARGO) bench --quiet --locked --package leasehold --features etcd --bench kubernetes -- $(PART)
 
 binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary

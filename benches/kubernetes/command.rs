@@ -17,15 +17,22 @@ fn program() -> PathBuf {
     program
 }
 
-/// Measures `leasehold lock n true`, in turns with `true` alone and, if `etcdctl` is in `PATH`, with `etcdctl lock n
-/// true` on the etcd of the same control plane.
+/// Measures `leasehold lock n true`, in turns with the same with `--queue`, with `true` alone and, if `etcdctl` is in
+/// `PATH`, with `etcdctl lock n true` on the etcd of the same control plane.
 pub(crate) async fn lock(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
-    let mut leasehold = Command::new(program());
-    leasehold.args(["lock", "--namespace", &namespace, "bench", "true"]);
-    leasehold.env("KUBECONFIG", bench.plane.kubeconfig(ADMIN));
-    let mut commands =
-        vec![("`leasehold lock`", leasehold), ("`true` alone", Command::new("true"))];
+    let kubeconfig = bench.plane.kubeconfig(ADMIN);
+    let leasehold = |words: &[&str]| {
+        let mut command = Command::new(program());
+        command.args(["lock", "--namespace", &namespace]).args(words).arg("true");
+        command.env("KUBECONFIG", &kubeconfig);
+        command
+    };
+    let mut commands = vec![
+        ("`leasehold lock`", leasehold(&["bench"])),
+        ("`leasehold lock --queue`", leasehold(&["--queue", "bench-queue"])),
+        ("`true` alone", Command::new("true")),
+    ];
     let mut etcdctl = Command::new("etcdctl");
     etcdctl.args(["--endpoints", &bench.plane.etcd(), "lock", "bench", "true"]);
     // `etcdctl` prints the key of the lock before it runs the command.

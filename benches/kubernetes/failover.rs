@@ -1,6 +1,6 @@
 //! Fail-overs: the requests that they take, and the time without a leader.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -8,14 +8,8 @@ use kube::{Api, api::PostParams};
 use leasehold::{LeaderOptions, LockOptions, Sync as _};
 use serde_json::json;
 
-use super::{ADMIN, Bench, process::Player, quantile};
+use super::{ADMIN, Bench, by_verb, process::play, quantile};
 use leasehold_test_support::since;
-
-/// Lists the counts of all verbs.
-fn by_verb(counts: &BTreeMap<String, u64>) -> String {
-    let parts: Vec<_> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-    if parts.is_empty() { "none".into() } else { parts.join(", ") }
-}
 
 /// A leader resigns while five followers are candidates.
 pub(crate) async fn graceful(bench: &mut Bench) {
@@ -48,10 +42,8 @@ pub(crate) async fn crash(bench: &mut Bench) {
     let namespace = bench.plane.namespace().await;
     let leases: Api<Lease> = Api::namespaced(bench.plane.client(ADMIN), &namespace);
     let names: Vec<_> = (0..8).map(|number| format!("crash-{number}")).collect();
-    let leaders: Vec<_> = names
-        .iter()
-        .map(|name| Player::start(bench, &namespace, &format!("lead {name}")))
-        .collect();
+    let leaders: Vec<_> =
+        names.iter().map(|name| play(bench, &namespace, &format!("lead {name}"))).collect();
     let followers: Vec<_> = names.iter().map(|_| bench.handle(&namespace)).collect();
     let candidates = join_all(
         followers

@@ -6,8 +6,10 @@ use std::time::Duration;
 use leasehold_test_support::since;
 
 use super::{
-    Bench, now,
-    process::{Player, megabytes},
+    Bench, by_verb,
+    child::{Child, megabytes},
+    now,
+    process::{play, player},
 };
 
 /// How long the locks are held. The figures of the documentation are those of 600 s.
@@ -20,7 +22,7 @@ pub(crate) async fn held(bench: &mut Bench) {
     for locks in [1000_u64, 4000] {
         let namespace = bench.plane.namespace().await;
         let start = now();
-        let holder = Player::start(bench, &namespace, &format!("hold {locks}"));
+        let holder = play(bench, &namespace, &format!("hold {locks}"));
         let acquired = start.elapsed();
         let count = || bench.plane.audit_of(|it| it.namespace == namespace && it.verb == "update");
         let mut lost = 0;
@@ -63,7 +65,7 @@ pub(crate) async fn waited(bench: &mut Bench) {
 pub(crate) async fn sessions(bench: &mut Bench) {
     const LOCKS: u32 = 10_000;
     let namespace = bench.plane.namespace().await;
-    let holder = Player::start(bench, &namespace, &format!("session-hold {LOCKS}"));
+    let holder = play(bench, &namespace, &format!("session-hold {LOCKS}"));
     let count = || bench.plane.audit_of(|request| request.namespace == namespace);
     let (before, mut connections, mut resident) = (count(), 0, 0);
     for _ in 0..seconds() * 2 {
@@ -72,10 +74,7 @@ pub(crate) async fn sessions(bench: &mut Bench) {
         resident = resident.max(holder.status("VmRSS"));
     }
     let lost = holder.printed().iter().filter(|line| line.starts_with("lost")).count();
-    let requests: Vec<_> = since(&before, &count())
-        .into_iter()
-        .map(|(verb, count)| format!("{count} {verb}"))
-        .collect();
+    let requests = since(&before, &count());
     let result = format!(
         "{lost} lost in {} s, at most {connections} connections, at last {}; at most {}, at last {}",
         seconds(),
@@ -84,7 +83,7 @@ pub(crate) async fn sessions(bench: &mut Bench) {
         megabytes(holder.status("VmRSS")),
     );
     let what = format!("{LOCKS} locks held by one session, a process of its own");
-    bench.row(&what, result, requests.join(", "));
+    bench.row(&what, result, by_verb(&requests));
     drop(holder);
     wait_for(bench, "session-").await;
 }
@@ -92,8 +91,9 @@ pub(crate) async fn sessions(bench: &mut Bench) {
 async fn wait_for(bench: &mut Bench, mode: &str) {
     const LOCKS: u32 = 1000;
     let namespace = bench.plane.namespace().await;
-    let mut holder = Player::start(bench, &namespace, &format!("{mode}hold {LOCKS}"));
-    let waiter = Player::spawn("one", bench, &namespace, &format!("{mode}wait {LOCKS}"));
+    let mut holder = play(bench, &namespace, &format!("{mode}hold {LOCKS}"));
+    let waiter =
+        Child::spawn(&mut player("one", bench, &namespace, &format!("{mode}wait {LOCKS}")));
     let (mut connections, mut resident) = (0, 0);
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -122,8 +122,8 @@ async fn wait_for(bench: &mut Bench, mode: &str) {
 pub(crate) async fn names(bench: &mut Bench) {
     const PAIRS: u32 = 6000;
     let namespace = bench.plane.namespace().await;
-    let few = Player::start(bench, &namespace, "pairs 10");
-    let many = Player::start(bench, &namespace, &format!("pairs {PAIRS}"));
+    let few = play(bench, &namespace, "pairs 10");
+    let many = play(bench, &namespace, &format!("pairs {PAIRS}"));
     let (few, many) = (few.status("VmRSS"), many.status("VmRSS"));
     let result = format!("{} more than after 10", megabytes(many.saturating_sub(few)));
     bench.row(&format!("resident memory after {PAIRS} names in a row"), result, megabytes(many));

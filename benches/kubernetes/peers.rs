@@ -14,10 +14,8 @@ const ROUND: Duration = Duration::from_secs(10);
 const LONG_ROUND: Duration = Duration::from_secs(30);
 /// How long a holder works.
 const HOLD: Duration = Duration::from_millis(1);
-/// How many locks one process holds.
-const MANY: usize = 10_000;
 
-/// The same rounds as `sessions` and `session-locks`.
+/// The same rounds as `sessions`.
 pub(crate) async fn all(bench: &mut Bench) {
     let etcd = bench.plane.etcd();
     uncontended(bench, &etcd).await;
@@ -29,14 +27,12 @@ pub(crate) async fn all(bench: &mut Bench) {
     for processes in [2, 10, 50] {
         elector(bench, processes).await;
     }
-    held(bench).await;
 }
 
 /// One lock and unlock after the other.
 pub(crate) async fn uncontended(bench: &mut Bench, etcd: &str) {
     let result = run(&["etcd-pair", "--endpoint", etcd, "--name", "pair"], ROUND).await;
-    let times = result["times"].as_array().into_iter().flatten().filter_map(Value::as_f64);
-    let mut times: Vec<_> = times.map(Duration::from_secs_f64).collect();
+    let mut times = times(&result["times"]);
     bench.row(
         "etcd `concurrency.Mutex`, lock and unlock, uncontended",
         format!(
@@ -74,16 +70,32 @@ async fn elector(bench: &mut Bench, processes: usize) {
     report(bench, &line, &result, as_f64(sent), LONG_ROUND);
 }
 
-/// One session takes many locks and holds them.
-async fn held(bench: &mut Bench) {
-    let (endpoint, number) = (bench.plane.etcd(), MANY.to_string());
-    let words = ["etcd-held", "--endpoint", &endpoint, "--name", "held", "--processes", &number];
-    let result = run(&words, ROUND * 6).await;
-    bench.row(
-        &format!("etcd: one session takes {MANY} locks, 32 calls at a time, and holds them"),
-        format!("{:.1} s", result["times"][0].as_f64().unwrap_or_default()),
-        format!("{} requests in {:?}", requests(&result), ROUND * 6),
-    );
+/// One candidacy after the other, each without a competitor. Returns their times and the number of requests.
+pub(crate) async fn campaigns(etcd: &str, count: usize) -> (Vec<Duration>, u64) {
+    let rounds = count.to_string();
+    let words = ["etcd-campaigns", "--endpoint", etcd, "--name", "campaigns", "--rounds", &rounds];
+    let result = run(&words, ROUND).await;
+    (times(&result["times"]), result["requests"].as_u64().unwrap())
+}
+
+/// The leader of several candidates resigns, and competes again. Returns the times until the next one leads and until an
+/// observer sees that, and the number of requests.
+pub(crate) async fn successions(
+    etcd: &str,
+    candidates: usize,
+    count: usize,
+) -> ([Vec<Duration>; 2], u64) {
+    let (name, rounds) = (format!("successions-{candidates}"), count.to_string());
+    let words = ["etcd-successions", "--endpoint", etcd, "--name", &name, "--rounds", &rounds];
+    let processes = candidates.to_string();
+    let result = run(&[&words[..], &["--processes", &processes]].concat(), ROUND).await;
+    let times = [times(&result["times"]), times(&result["observed"])];
+    (times, result["requests"].as_u64().unwrap())
+}
+
+fn times(seconds: &Value) -> Vec<Duration> {
+    let seconds = seconds.as_array().into_iter().flatten().filter_map(Value::as_f64);
+    seconds.map(Duration::from_secs_f64).collect()
 }
 
 /// Runs one round of the peers, which prints its result.

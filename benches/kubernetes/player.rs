@@ -1,10 +1,10 @@
 //! A small program that the benchmark starts: `player THREADS NAMESPACE PART`.
 //!
 //! THREADS is `one` or `several`, the threads of its runtime. PART is one argument: `lead ELECTION`, `follow ELECTION`,
-//! `hold COUNT` or `wait COUNT` (both acquire that many locks, of the same names), `session-hold COUNT` or `session-wait
-//! COUNT` (the same through one session), or `pairs COUNT` (locks and releases that many names in a row). The program
-//! has no other dependencies, because the benchmark measures its memory. It prints one word when it is where it should
-//! be.
+//! `lock NAME`, `hold COUNT` or `wait COUNT` (both acquire that many locks, of the same names), `session-lock NAME`,
+//! `session-hold COUNT` or `session-wait COUNT` (the same through one session), or `pairs COUNT` (locks and releases
+//! that many names in a row). The program has no other dependencies, because the benchmark measures its memory. It
+//! prints one word when it is where it should be.
 
 #![expect(clippy::print_stdout, reason = "prints one word when it is ready")]
 
@@ -42,6 +42,11 @@ async fn play(namespace: &str, part: &str) -> Result<(), Box<dyn Error>> {
             let _leader = sync.leader(election, LeaderOptions::default()).await?;
             print_and_wait("following").await
         }
+        Some(("lock", name)) => lock(&sync, name).await,
+        Some(("session-lock", name)) => {
+            let session = sync.session(SessionOptions::default()).await?;
+            lock(&session, name).await
+        }
         Some(("hold" | "wait", count)) => hold(&sync, count.parse()?).await,
         Some(("session-hold" | "session-wait", count)) => {
             let session = sync.session(SessionOptions::default()).await?;
@@ -56,6 +61,12 @@ async fn play(namespace: &str, part: &str) -> Result<(), Box<dyn Error>> {
         }
         _ => Err(format!("no such part: {part}").into()),
     }
+}
+
+/// Acquires one lock.
+async fn lock(sync: &DynSync, name: &str) -> Result<(), Box<dyn Error>> {
+    let _guard = sync.lock(name, LockOptions::default()).await?;
+    print_and_wait("locked").await
 }
 
 /// Acquires `count` locks, reports each one that is lost, and releases all of them when its input ends.

@@ -1,9 +1,10 @@
-//! Sessions: a lock that many processes want in a loop, and processes with many locks.
+//! Sessions: a lock that many processes want in a loop.
 //!
 //! Each process is a session with a client of its own. All run in this process, so they share its processor with the
 //! server, as the processes of a small cluster do.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::future::join_all;
 use leasehold::{Guard, LockOptions, Session, SessionOptions, Sync as _};
 use tokio::time::sleep;
 
-use super::{Bench, now, timed};
+use super::{Bench, now};
 
 /// How long each round is measured.
 pub(crate) const ROUND: Duration = Duration::from_secs(10);
@@ -26,69 +27,31 @@ const HOLD: Duration = Duration::from_millis(1);
 /// The processes of each round.
 pub(crate) const PROCESSES: [usize; 3] = [2, 10, 50];
 
-/// How many locks one process holds, and how many it waits for.
-const MANY: usize = 10_000;
-const WAITS: usize = 1000;
-/// How many calls of one process are under way.
-const IN_FLIGHT: usize = 32;
-
-/// One session that takes and holds many locks, another one that waits for many, and a crash of their holder.
-pub(crate) async fn many(bench: &mut Bench) {
-    let namespace = bench.plane.namespace().await;
-    let count = |bench: &Bench| -> u64 {
-        bench.plane.audit_of(|request| request.namespace == namespace).values().sum()
-    };
-    let open = async |bench: &Bench| {
-        bench.handle(&namespace).session(SessionOptions::default()).await.unwrap()
-    };
-    let holder = open(bench).await;
-    let before = count(bench);
-    let (took, mut guards) = timed(lock_many(&holder, MANY)).await;
-    let requests = count(bench) - before;
-    bench.row(
-        &format!("one session takes {MANY} locks, {IN_FLIGHT} calls at a time"),
-        format!("{:.1} s", took.as_secs_f64()),
-        format!("{requests} requests"),
-    );
-    let before = count(bench);
-    sleep(ROUND * 6).await;
-    let requests = count(bench) - before;
-    let held = guards.iter().filter(|guard| guard.is_held()).count();
-    bench.row(
-        &format!("it holds them for {:?}", ROUND * 6),
-        format!("{held} held"),
-        format!("{requests} requests"),
-    );
-    let waiter = open(bench).await;
-    let waiting = tokio::spawn({
-        let waiter = waiter.clone();
-        async move { join_all((0..WAITS).map(|number| wait_for(&waiter, number))).await }
-    });
-    sleep(ROUND).await;
-    let (before, started) = (count(bench), now());
-    join_all(guards.drain(..WAITS).map(Guard::release)).await;
-    let granted = waiting.await.unwrap();
-    let (took, requests) = (now() - started, count(bench) - before);
-    bench.row(
-        &format!("{WAITS} locks are released that another session waits for"),
-        format!("all granted after {:.1} s", took.as_secs_f64()),
-        format!("{requests} requests, {} held", granted.iter().filter(|one| one.is_held()).count()),
-    );
-    drop((guards, granted));
-    holder.end().await.unwrap();
-    waiter.end().await.unwrap();
+/// Opens a session with a client of its own.
+pub(crate) async fn open(bench: &Bench, namespace: &str) -> Session {
+    bench.handle(namespace).session(SessionOptions::default()).await.unwrap()
 }
 
-async fn wait_for(session: &Session, number: usize) -> Guard {
-    session.lock(&format!("lock-{number}"), LockOptions::default()).await.unwrap()
+/// Opens sessions, each with a client of its own.
+pub(crate) async fn open_all(bench: &Bench, namespace: &str, count: usize) -> Vec<Session> {
+    join_all((0..count).map(|_| open(bench, namespace))).await
 }
 
-async fn lock_many(session: &Session, count: usize) -> Vec<Guard> {
-    stream::iter(0..count)
-        .map(|number| wait_for(session, number))
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await
+/// The name of a lock of many, as the player names it.
+pub(crate) fn lock_name(number: usize) -> String {
+    format!("lock-{number}")
+}
+
+/// Locks many names at once. The session bounds the requests that are under way.
+pub(crate) async fn lock_all(session: &Session, numbers: Range<usize>) -> Vec<Guard> {
+    let lock = async |number: usize| {
+        session.lock(&lock_name(number), LockOptions::default()).await.unwrap()
+    };
+    join_all(numbers.map(lock)).await
+}
+
+pub(crate) async fn end_all(sessions: &[Session]) {
+    join_all(sessions.iter().map(Session::end)).await.into_iter().for_each(Result::unwrap);
 }
 
 /// What one process did.
@@ -108,11 +71,7 @@ pub(crate) async fn contended(bench: &mut Bench) {
 
 async fn round(bench: &mut Bench, processes: usize, between: Between) {
     let namespace = bench.plane.namespace().await;
-    let sessions = join_all((0..processes).map(|_| {
-        let handle = bench.handle(&namespace);
-        async move { handle.session(SessionOptions::default()).await.unwrap() }
-    }))
-    .await;
+    let sessions = open_all(bench, &namespace, processes).await;
     let count = |bench: &Bench| -> u64 {
         bench.plane.audit_of(|request| request.namespace == namespace).values().sum()
     };
@@ -121,7 +80,7 @@ async fn round(bench: &mut Bench, processes: usize, between: Between) {
     let requests = count(bench) - before;
     let line = format!("{processes} sessions want one lock, hold it for 1 ms");
     report(bench, &line, between, &served, requests);
-    join_all(sessions.iter().map(Session::end)).await;
+    end_all(&sessions).await;
 }
 
 /// What a process does between two rounds.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     error::{Error, Result},
     timing::Timing,
+    token::Token,
 };
 
 /// The largest number of slots: the record has a label for each holder.
@@ -21,12 +22,6 @@ pub enum LockMode {
     Shared,
     /// One of so many slots: see [`LockOptions::slots`](crate::LockOptions::slots).
     Slots(u16),
-}
-
-impl QueueEntry {
-    pub(crate) const fn new(session: String, mode: LockMode, slot: Option<u16>) -> Self {
-        Self { session, mode, slot }
-    }
 }
 
 impl LockMode {
@@ -73,6 +68,8 @@ pub struct QueueEntry {
     pub mode: LockMode,
     /// The slot of a holder, if the lock has slots.
     pub slot: Option<u16>,
+    /// The fencing token of a holder, once its session has stated it: by default 5 s after the grant.
+    pub token: Option<Token>,
 }
 
 /// A session, as its record describes it.

@@ -171,7 +171,10 @@ impl Versioned {
     pub(crate) fn is_same_tenure(&self, later: &Self) -> bool {
         match (self.token(), later.token()) {
             (Some(token), Some(later)) => token == later,
-            (None, Some(token)) => self.record.nonce.is_some() && token <= self.version.number,
+            (None, Some(token)) => {
+                let same = self.record.nonce == later.record.nonce;
+                self.record.nonce.is_some() && (same || token <= self.version.number)
+            }
             (_, None) => self.record.nonce == later.record.nonce,
         }
     }

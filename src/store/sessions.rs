@@ -23,6 +23,26 @@ pub(crate) enum Put<T> {
     Stored(Arc<Stored<T>>),
     /// The object is not the one that the write was conditional on, or exists already. Nothing was written.
     Conflict,
+    /// The backend refuses to change parts of an object. Nothing was written, and a request that replaces the whole
+    /// object may succeed.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only an API server distinguishes such requests")
+    )]
+    PatchRefused(Patches, Error),
+}
+
+/// The requests to change parts of an object that a refusal of one of them concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(dead_code, reason = "only an API server distinguishes such requests")
+)]
+pub(crate) enum Patches {
+    /// Those of this session: it lacks the right, or the server does not know such requests.
+    All,
+    /// Those of this record.
+    OfRecord,
 }
 
 /// The record of a session, with its name.

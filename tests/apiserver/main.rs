@@ -9,6 +9,7 @@
 mod at_least;
 #[cfg(feature = "conformance")]
 mod conformance;
+mod connections;
 mod contract;
 mod credentials;
 mod cut_off;

@@ -9,6 +9,7 @@
 #[cfg(feature = "conformance")]
 mod conformance;
 mod faults;
+mod held;
 mod inspect;
 mod refusals;
 mod sessions;

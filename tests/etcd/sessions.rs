@@ -13,15 +13,15 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{handle, options, secs, shared, unique, until};
 
 /// Short, so that tests do not wait long for an expiry.
-const TTL: Duration = secs(3);
+pub(super) const TTL: Duration = secs(3);
 /// A limit for events that are expected soon, on a busy machine.
-const LONG: Duration = secs(60);
+pub(super) const LONG: Duration = secs(60);
 
-async fn session_of(sync: &Etcd) -> Session {
+pub(super) async fn session_of(sync: &Etcd) -> Session {
     sync.session(SessionOptions::default().ttl(TTL)).await.unwrap()
 }
 
-async fn session(cluster: &EtcdCluster, prefix: &str) -> Session {
+pub(super) async fn session(cluster: &EtcdCluster, prefix: &str) -> Session {
     session_of(&handle(cluster, prefix).await).await
 }
 
@@ -34,16 +34,16 @@ async fn behind_proxy(cluster: &EtcdCluster, prefix: &str) -> (Proxy, Session) {
     (proxy, session)
 }
 
-async fn lock(session: &Session, name: &str) -> Guard {
+pub(super) async fn lock(session: &Session, name: &str) -> Guard {
     session.lock(name, LockOptions::default()).await.unwrap()
 }
 
-fn wait(session: &Session, name: &'static str) -> JoinHandle<leasehold::Result<Guard>> {
+pub(super) fn wait(session: &Session, name: &'static str) -> JoinHandle<leasehold::Result<Guard>> {
     let session = session.clone();
     tokio::spawn(async move { session.lock(name, LockOptions::default()).await })
 }
 
-async fn until_queued(session: &Session, name: &str, count: usize) {
+pub(super) async fn until_queued(session: &Session, name: &str, count: usize) {
     let queued = async || session.queue(name).await.unwrap().waiters.len() == count;
     until("the queue", queued).await;
 }

@@ -1,9 +1,11 @@
 //! What etcd stores, and what this crate makes of values that others wrote.
 
-use leasehold::{Error, LockOptions, Loss, Sync as _};
+use leasehold::{
+    Error, Etcd, Inspect as _, LeaderOptions, LockOptions, Loss, RecordOptions, Sync as _,
+};
 use serde_json::Value;
 
-use super::{handle, secs, shared, unique};
+use super::{handle, options, secs, shared, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_is_json_and_keeps_the_fields_of_other_programs() {
@@ -61,4 +63,45 @@ async fn a_key_that_is_deleted_and_created_again_ends_the_tenure() {
     assert_eq!(guard.lost().await, Loss::Deleted);
     let next = b.lock("x", LockOptions::default().ttl(secs(3))).await.unwrap();
     assert!(next.token() > guard.token(), "{next:?} {guard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_the_name_as_its_caller_wrote_it_and_a_candidate_that_of_its_election() {
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let sync = Etcd::connect(options(cluster, &prefix).namespace("Shop 2")).await.unwrap();
+    let names = ["Orders v2", "jobs/nightly", "~sessions", "50%", "é"];
+
+    for name in names {
+        let guard = sync.lock(name, LockOptions::default().try_once()).await.unwrap();
+        guard.release().await.unwrap();
+    }
+    let [leads, waits] = ["a/1", "b~2"].map(|id| LeaderOptions::default().candidate_id(id));
+    let leader = sync.leader("billing", leads).await.unwrap();
+    let _guard = leader.elected().await.unwrap();
+    let _waits = sync.leader("billing", waits).await.unwrap();
+    let mut records: Vec<_> = sync
+        .list_records(RecordOptions::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|record| (record.lease, record.name, record.namespace))
+        .collect();
+    records.sort();
+
+    let expected = [
+        ("%7Esessions", "~sessions"),
+        ("%C3%A9", "é"),
+        ("50%25", "50%"),
+        ("Orders v2", "Orders v2"),
+        ("billing", "billing"),
+        ("billing~b%7E2", "billing"),
+        ("jobs%2Fnightly", "jobs/nightly"),
+    ];
+    let expected: [(String, String, String); 7] =
+        expected.map(|(lease, name)| (lease.into(), name.into(), "Shop 2".into()));
+    assert_eq!(records, expected);
+    let mut keys = cluster.keys(&format!("{prefix}/")).await;
+    keys.sort();
+    assert_eq!(keys, expected.map(|(lease, ..)| format!("{prefix}/Shop 2/{lease}")));
 }

@@ -109,16 +109,15 @@ func etcdPairs(endpoint, name string, contest Contest) (Result, error) {
 	return result, nil
 }
 
-// etcdHeld takes as many locks as there are processes in the contest with one session, 32 at a time, and counts the
-// requests of holding them. Times are that of taking them.
-func etcdHeld(endpoint, name string, contest Contest) (Result, error) {
+// etcdHold takes as many locks as there are processes in the contest with one session, 32 at a time, prints a line, and
+// holds them until the end of its input. It then prints how many it held, if the session is still alive.
+func etcdHold(endpoint, name string, contest Contest) error {
 	var requests atomic.Int64
 	session, end, err := open(endpoint, &requests)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer end()
-	started := time.Now()
 	numbers, failed := make(chan int), make(chan error, 32)
 	var work sync.WaitGroup
 	for range 32 {
@@ -143,14 +142,19 @@ func etcdHeld(endpoint, name string, contest Contest) (Result, error) {
 	work.Wait()
 	select {
 	case err := <-failed:
-		return Result{}, err
+		return err
 	default:
 	}
-	result := Result{Times: []float64{time.Since(started).Seconds()}}
-	before := requests.Load()
-	time.Sleep(contest.length)
-	result.Requests = requests.Load() - before
-	return result, nil
+	if err := printAndWait("holding"); err != nil {
+		return err
+	}
+	select {
+	case <-session.Done():
+		return fmt.Errorf("the session is over")
+	default:
+		fmt.Println("held", contest.processes)
+		return nil
+	}
 }
 
 // run lets each process lock, work and unlock in a loop until the round ends. A wait that is under way then is not

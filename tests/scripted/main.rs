@@ -16,7 +16,9 @@ mod fields;
 mod forbidden;
 mod leftovers;
 mod many;
+mod pages;
 mod partition;
+mod patches;
 mod prune;
 mod refused;
 mod runtimes;
@@ -43,7 +45,7 @@ mod prelude {
         answer::Answer,
         cluster::Cluster,
         script::{Feed, Play, Reply, When},
-        server::Phase,
+        server::{Phase, Request},
     };
 
     pub(crate) const fn secs(n: u64) -> Duration {

@@ -69,6 +69,8 @@ pub(crate) struct Objects {
     pub(crate) commits: Vec<Commit>,
     /// Verbs on Leases that are forbidden to all clients.
     pub(crate) denied: Vec<&'static str>,
+    /// The rest of each list that has further pages, by the token of the next one.
+    pages: BTreeMap<String, (u64, Vec<Value>)>,
 }
 
 impl Default for Objects {
@@ -80,6 +82,7 @@ impl Default for Objects {
             uids: 0,
             commits: Vec::new(),
             denied: Vec::new(),
+            pages: BTreeMap::new(),
         }
     }
 }
@@ -206,22 +209,37 @@ impl Objects {
         )
     }
 
-    fn list(&self, request: &Request) -> Answer {
-        let items: Vec<&Value> = self
-            .leases
-            .iter()
-            .filter(|((namespace, _), lease)| {
-                *namespace == request.namespace && selects(request, lease)
-            })
-            .map(|(_, lease)| lease)
-            .collect();
+    /// A page. All pages of one list show the state at its first one, as those of a real server do.
+    fn list(&mut self, request: &Request) -> Answer {
+        let (version, mut items) = match request.query.get("continue") {
+            None => (self.version, self.selected(request)),
+            Some(token) => match self.pages.get(token).cloned() {
+                None => return Answer::gone(),
+                Some(rest) => rest,
+            },
+        };
+        let mut metadata = json!({ "resourceVersion": version.to_string() });
+        let limit = request.query.get("limit").and_then(|limit| limit.parse().ok());
+        if let Some(limit) = limit.filter(|&limit| limit < items.len()) {
+            let rest = items.split_off(limit);
+            let token = format!("{version}-{}", rest.len());
+            metadata["continue"] = token.clone().into();
+            self.pages.insert(token, (version, rest));
+        }
         Answer::object(
             200,
             &json!({
                 "kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1",
-                "metadata": { "resourceVersion": self.version.to_string() }, "items": items,
+                "metadata": metadata, "items": items,
             }),
         )
+    }
+
+    fn selected(&self, request: &Request) -> Vec<Value> {
+        let matches = |(place, lease): &(&(String, String), &Value)| {
+            place.0 == request.namespace && selects(request, lease)
+        };
+        self.leases.iter().filter(matches).map(|(_, lease)| lease.clone()).collect()
     }
 
     fn review(&self) -> Answer {

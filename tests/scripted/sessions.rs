@@ -10,15 +10,15 @@ const TTL: Duration = secs(15);
 /// How often a session lists what it holds.
 const RESYNC: Duration = secs(30);
 
-async fn session(cluster: &Cluster, who: &str) -> Session {
+pub(crate) async fn session(cluster: &Cluster, who: &str) -> Session {
     cluster.handle(who).session(SessionOptions::default()).await.expect("a session")
 }
 
-async fn lock(session: &Session, name: &str) -> Guard {
+pub(crate) async fn lock(session: &Session, name: &str) -> Guard {
     session.lock(name, LockOptions::default()).await.expect("the lock")
 }
 
-fn waiting(session: &Session, name: &'static str) -> JoinHandle<Guard> {
+pub(crate) fn waiting(session: &Session, name: &'static str) -> JoinHandle<Guard> {
     let session = session.clone();
     tokio::spawn(async move { lock(&session, name).await })
 }

@@ -2,10 +2,15 @@
 
 use futures::StreamExt as _;
 use leasehold::{
-    ElectEvent, Inspect as _, Leader, RecordEventKind, RecordOptions, Token, WatchElectOptions,
+    ElectEvent, Inspect as _, Leader, RecordEventKind, RecordOptions, RecordWatch, Token,
+    WatchElectOptions,
 };
+use tokio::time::timeout;
 
-use crate::prelude::*;
+use crate::{
+    prelude::*,
+    sessions::{lock, session},
+};
 
 async fn join(handle: &Kubernetes) -> Leader {
     handle.leader("orders", LeaderOptions::default()).await.expect("a candidate")
@@ -20,6 +25,16 @@ fn label(cluster: &Cluster) {
 async fn listed(handle: &Kubernetes) -> Option<Token> {
     let records = handle.list_records(RecordOptions::default()).await.expect("a list");
     records.iter().find(|record| record.lease == "orders").expect("the record").token
+}
+
+/// Follows the records for a second.
+async fn follow(watch: &mut RecordWatch) {
+    let changes = async {
+        loop {
+            watch.changed().await;
+        }
+    };
+    let _ = timeout(secs(1), changes).await;
 }
 
 fn shown(follower: &Leader) -> Option<Token> {
@@ -97,14 +112,6 @@ async fn a_watch_of_records_reports_each_tenure_with_its_token() {
     let (a, operator) = (cluster.handle("a"), cluster.handle("operator"));
     take(&a).await.release().await.unwrap();
     let mut watch = operator.watch_records(RecordOptions::default()).await.unwrap();
-    let follow = async |watch: &mut leasehold::RecordWatch| {
-        let _ = tokio::time::timeout(secs(1), async {
-            loop {
-                watch.changed().await;
-            }
-        })
-        .await;
-    };
     follow(&mut watch).await;
     assert!(watch.take_events().is_empty());
 
@@ -116,4 +123,51 @@ async fn a_watch_of_records_reports_each_tenure_with_its_token() {
     assert_eq!(begun.len(), 1, "{begun:?}");
     assert_eq!((begun[0].event, begun[0].token), (RecordEventKind::Acquired, Some(guard.token())));
     assert_eq!(watch.current()[0].token, Some(guard.token()));
+}
+
+/// An edit before that makes a later version, which is not the token.
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_session_s_lock_is_listed_once_its_holder_has_stated_it() {
+    let cluster = Cluster::new();
+    let (a, reader) = (session(&cluster, "a").await, cluster.handle("reader"));
+    let held = lock(&a, "orders").await;
+    assert_eq!(listed(&reader).await, None);
+    label(&cluster);
+
+    sleep(secs(6)).await;
+
+    assert_eq!(listed(&reader).await, Some(held.token()));
+    let queue = a.queue("orders").await.unwrap();
+    assert_eq!(queue.holders[0].token, Some(held.token()));
+    let writes = |one: &Request| one.is_write() && one.name == "orders";
+    assert_eq!(cluster.count(writes), 2, "one to acquire it, and one to state the token");
+    sleep(secs(60)).await;
+    assert_eq!(cluster.count(writes), 2);
+    held.release().await.unwrap();
+    assert_eq!(listed(&reader).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_reports_the_token_of_a_session_s_tenure_at_its_end() {
+    let cluster = Cluster::new();
+    let (a, reader) = (session(&cluster, "a").await, cluster.handle("reader"));
+    let mut watch = reader.watch_records(RecordOptions::default()).await.unwrap();
+    let events = |watch: &mut RecordWatch| {
+        let events = watch.take_events().into_iter();
+        events.map(|event| (event.event, event.token)).collect::<Vec<_>>()
+    };
+    follow(&mut watch).await;
+    let held = lock(&a, "orders").await;
+    follow(&mut watch).await;
+    assert_eq!(events(&mut watch), [(RecordEventKind::Acquired, None)]);
+
+    sleep(secs(6)).await;
+    follow(&mut watch).await;
+    assert_eq!(events(&mut watch), [], "a token that becomes known is no event");
+    assert_eq!(watch.current()[0].token, Some(held.token()));
+
+    let token = held.token();
+    held.release().await.unwrap();
+    follow(&mut watch).await;
+    assert_eq!(events(&mut watch), [(RecordEventKind::Lost, Some(token))]);
 }

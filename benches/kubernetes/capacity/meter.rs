@@ -16,7 +16,7 @@ use super::{
 const LEVEL: [(&str, &str); 1] = [("priority_level", "global-default")];
 
 /// The processor time of both servers, each in seconds: since their start, in a period, or in each second of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Time {
     pub(super) apiserver: f64,
     pub(super) etcd: f64,

@@ -15,19 +15,23 @@ use super::{
 /// Until each process has read what it reads first, and its watches have begun.
 const SETTLE: Duration = Duration::from_secs(20);
 /// The sizes: processes, locks or waits.
-const SIZES: [usize; 2] = [50, 500];
+pub(super) const SIZES: [usize; 2] = [50, 500];
 /// The elections with three candidates, each of another process: 51 and 501 processes.
 const ELECTIONS: [usize; 2] = [17, 167];
 
-/// Measures requests, processor time and seats of whole fleets, one after the other, and compares the processor time with
-/// the one that `costs` predict.
-pub(super) async fn fleets(bench: &mut Bench, idle: Time, costs: &Costs) {
+/// Measures requests, processor time and seats of fleets of sessions without locks, one after the other, and compares the
+/// processor time with the one that `costs` predict.
+pub(super) async fn sessions(bench: &mut Bench, idle: Time, costs: Option<&Costs>) {
     for (processes, namespaces) in [(SIZES[0], 1), (SIZES[1], 1), (SIZES[1], 10)] {
         let name = format!("{processes} sessions without locks in {namespaces} namespaces");
         let memory = bench.plane.live_memory().await;
         let fleet = Fleet::idle(bench, Mode::Session, namespaces, processes).await;
         fleet_row(bench, &name, fleet, idle, costs, processes, memory).await;
     }
+}
+
+/// The same of fleets of candidates.
+pub(super) async fn elections(bench: &mut Bench, idle: Time, costs: Option<&Costs>) {
     for mode in Mode::ALL {
         for elections in ELECTIONS {
             let name = format!("{elections} elections of 3 {}", mode.processes());
@@ -43,7 +47,7 @@ async fn fleet_row(
     name: &str,
     mut fleet: Fleet,
     idle: Time,
-    costs: &Costs,
+    costs: Option<&Costs>,
     units: usize,
     memory: f64,
 ) {
@@ -53,7 +57,7 @@ async fn fleet_row(
     let period = meter.end(bench, &fleet.namespaces).await;
     let time = period.time.plus(-1.0, idle);
     let leases = stored(bench, &fleet.namespaces, "").await.0 / fleet.namespaces.len() as u64;
-    let predicted = predict(&period, &fleet, costs, leases);
+    let predicted = costs.map(|costs| predict(&period, &fleet, costs, leases).percent());
     let more = (bench.plane.live_memory().await - memory) / 1024.0 / number(units);
     bench.row(
         &format!("{name}: requests per second"),
@@ -65,7 +69,7 @@ async fn fleet_row(
         format!("{} of a core, {:.1} seats", time.percent(), period.seats),
         format!(
             "predicted {}; memory of kube-apiserver {more:.0} KiB for each",
-            predicted.percent()
+            predicted.as_deref().unwrap_or("only if all parts of `capacity` are measured")
         ),
     );
     let bytes = describe_stored(bench, &fleet.namespaces).await;
@@ -107,60 +111,54 @@ fn predict(period: &Period, fleet: &Fleet, costs: &Costs, leases: u64) -> Time {
 /// How often a leader without a session renews in a second: each 0.9 thirds of 15 s, on average.
 const RENEWALS: f64 = 1.0 / 4.5;
 
-/// Counts the requests of single kinds of users, many of them at the same time.
-pub(super) async fn counts(bench: &mut Bench) {
-    for size in SIZES {
-        let mut fleets = Vec::new();
-        for mode in Mode::ALL {
-            let locks = if mode == Mode::Session { size * 10 } else { size };
-            let of = mode.processes();
-            // A queue has 128 places.
-            let waiters = if mode == Mode::Session { size / 5 } else { size };
-            let named = [
-                (
-                    format!("{locks} locks held, {of}"),
-                    locks,
-                    Fleet::holder(bench, mode, locks).await,
-                ),
-                (
-                    format!("{size} locks waited for, {of}"),
-                    size,
-                    Fleet::waiter(bench, mode, size).await,
-                ),
-                (
-                    format!("{waiters} {of} wait for one lock"),
-                    waiters,
-                    Fleet::queue(bench, mode, waiters).await,
-                ),
-                (
-                    format!("{size} elections of the same 3 {of}"),
-                    size,
-                    Fleet::shared_elections(bench, mode, size).await,
-                ),
-            ];
-            fleets.extend(named);
-        }
-        sleep(SETTLE).await;
-        let mut meters = Vec::new();
-        for (_, _, fleet) in &fleets {
-            meters.push(Meter::begin(bench, &fleet.namespaces).await);
-        }
-        sleep(window()).await;
-        for ((name, units, fleet), meter) in fleets.iter().zip(meters) {
-            let period = meter.end(bench, &fleet.namespaces).await;
-            bench.row(
-                &format!("{name}: requests per second"),
-                rates(&period, 1),
-                format!("for each of {units}: {}", rates(&period, *units)),
-            );
-        }
-        for (name, _, fleet) in &fleets {
-            let bytes = describe_stored(bench, &fleet.namespaces).await;
-            bench.row(&format!("{name}: Leases in etcd"), bytes, "");
-        }
-        drop(fleets);
-        sleep(Duration::from_secs(5)).await;
+/// Counts the requests of single kinds of users, so many of each at the same time.
+pub(super) async fn counts(bench: &mut Bench, size: usize) {
+    let mut fleets = Vec::new();
+    for mode in Mode::ALL {
+        let locks = if mode == Mode::Session { size * 10 } else { size };
+        let of = mode.processes();
+        // A queue has 128 places.
+        let waiters = if mode == Mode::Session { size / 5 } else { size };
+        let named = [
+            (format!("{locks} locks held, {of}"), locks, Fleet::holder(bench, mode, locks).await),
+            (
+                format!("{size} locks waited for, {of}"),
+                size,
+                Fleet::waiter(bench, mode, size).await,
+            ),
+            (
+                format!("{waiters} {of} wait for one lock"),
+                waiters,
+                Fleet::queue(bench, mode, waiters).await,
+            ),
+            (
+                format!("{size} elections of the same 3 {of}"),
+                size,
+                Fleet::shared_elections(bench, mode, size).await,
+            ),
+        ];
+        fleets.extend(named);
     }
+    sleep(SETTLE).await;
+    let mut meters = Vec::new();
+    for (_, _, fleet) in &fleets {
+        meters.push(Meter::begin(bench, &fleet.namespaces).await);
+    }
+    sleep(window()).await;
+    for ((name, units, fleet), meter) in fleets.iter().zip(meters) {
+        let period = meter.end(bench, &fleet.namespaces).await;
+        bench.row(
+            &format!("{name}: requests per second"),
+            rates(&period, 1),
+            format!("for each of {units}: {}", rates(&period, *units)),
+        );
+    }
+    for (name, _, fleet) in &fleets {
+        let bytes = describe_stored(bench, &fleet.namespaces).await;
+        bench.row(&format!("{name}: Leases in etcd"), bytes, "");
+    }
+    drop(fleets);
+    sleep(Duration::from_secs(5)).await;
 }
 
 /// The requests of each second by verb, for each of so many units.

@@ -68,7 +68,7 @@ impl InspectStore for Records {
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             let keys = self.prefix.record(namespace, lease);
-            Ok(self.delete(namespace, keys, version).await? == Deletion::Done)
+            Ok(self.delete(namespace, keys, version, None).await? == Deletion::Done)
         })
     }
 }

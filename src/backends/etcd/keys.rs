@@ -1,4 +1,5 @@
-//! The keys of records: `PREFIX/NAMESPACE/NAME`, and of sessions: `PREFIX/NAMESPACE/~sessions/NAME`.
+//! The keys of records: `PREFIX/NAMESPACE/NAME`, of sessions: `PREFIX/NAMESPACE/~sessions/NAME`, and of the index of
+//! held locks: `PREFIX/NAMESPACE/~held/SESSION/NAME`.
 //!
 //! No name of a record begins with `~`, and all of them sort before it. So one range has all records of a namespace and
 //! no session, whose heartbeats would otherwise wake every watch of the namespace.
@@ -19,6 +20,8 @@ const MAX: usize = 253;
 
 /// What stands before the name of a session.
 const SESSIONS: &str = "~sessions";
+/// What stands before the name of a session and of a record that it holds.
+const HELD: &str = "~held";
 
 /// What a key belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,12 @@ impl Prefix {
         // The character after the slash.
         Keys { key: format!("{path}/"), end: format!("{path}0") }
     }
+
+    /// The records that `session` holds: see `held`.
+    pub(super) fn held(&self, namespace: &Namespace, session: &SessionId) -> Keys {
+        let path = format!("{}/{namespace}/{HELD}/{session}", self.0);
+        Keys { key: format!("{path}/"), end: format!("{path}0") }
+    }
 }
 
 /// The name at the end of a key.
@@ -134,7 +143,8 @@ mod tests {
         let Keys { key, end } = prefix.records(&namespace());
         let within = |name: &str| (key.as_str()..end.as_str()).contains(&name);
         assert!(within("/p/shop/0") && within("/p/shop/zz.z-9"));
-        assert!(!within("/p/shop/~sessions/s15-x") && !within("/p/shop-2/x") && !within("/p/shop"));
+        assert!(!within("/p/shop/~sessions/s15-x") && !within("/p/shop/~held/s15-x/y"));
+        assert!(!within("/p/shop-2/x") && !within("/p/shop"));
         let Keys { key, end } = prefix.sessions(&namespace());
         assert!((key..end).contains(&"/p/shop/~sessions/s15-x".to_owned()));
     }
@@ -153,5 +163,9 @@ mod tests {
         {
             assert_eq!(prefix.place(key.as_bytes()), None, "{key}");
         }
+        let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
+        let held = format!("{}x", prefix.held(&namespace(), &id).key);
+        assert_eq!(held, "/p/shop/~held/s15-k2j5q7w3x4y6z2a3b4c5/x");
+        assert_eq!(prefix.place(held.as_bytes()), None, "no record");
     }
 }

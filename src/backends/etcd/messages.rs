@@ -32,6 +32,8 @@ pub(super) struct RangeRequest {
     /// The first key that is not meant; empty for a single key.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) range_end: Vec<u8>,
+    #[prost(bool, tag = "8")]
+    pub(super) keys_only: bool,
     #[prost(bool, tag = "9")]
     pub(super) count_only: bool,
 }
@@ -58,6 +60,9 @@ pub(super) struct PutRequest {
 pub(super) struct DeleteRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) key: Vec<u8>,
+    /// The first key that is not meant; empty for a single key.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) range_end: Vec<u8>,
 }
 
 /// One of these.
@@ -69,6 +74,21 @@ pub(super) struct RequestOp {
     pub(super) put: Option<PutRequest>,
     #[prost(message, optional, tag = "3")]
     pub(super) delete: Option<DeleteRequest>,
+}
+
+impl RequestOp {
+    pub(super) fn read(range: RangeRequest) -> Self {
+        Self { range: Some(range), ..Self::default() }
+    }
+
+    pub(super) fn put(key: impl Into<Vec<u8>>, value: Vec<u8>) -> Self {
+        Self { put: Some(PutRequest { key: key.into(), value }), ..Self::default() }
+    }
+
+    pub(super) fn delete(key: impl Into<Vec<u8>>, range_end: impl Into<Vec<u8>>) -> Self {
+        let (key, range_end) = (key.into(), range_end.into());
+        Self { delete: Some(DeleteRequest { key, range_end }), ..Self::default() }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -154,6 +174,15 @@ pub(super) struct WatchCreate {
     pub(super) progress_notify: bool,
     #[prost(bool, tag = "6")]
     pub(super) prev_kv: bool,
+    /// The number of the watch on its stream; zero if etcd may choose.
+    #[prost(int64, tag = "7")]
+    pub(super) watch_id: i64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct WatchCancel {
+    #[prost(int64, tag = "1")]
+    pub(super) watch_id: i64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -164,12 +193,16 @@ pub(super) struct WatchProgress {}
 pub(super) struct WatchRequest {
     #[prost(message, optional, tag = "1")]
     pub(super) create: Option<WatchCreate>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) cancel: Option<WatchCancel>,
     #[prost(message, optional, tag = "3")]
     pub(super) progress: Option<WatchProgress>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct WatchResponse {
+    #[prost(int64, tag = "2")]
+    pub(super) watch_id: i64,
     #[prost(bool, tag = "3")]
     pub(super) created: bool,
     #[prost(bool, tag = "4")]

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
-//! | `watch`, `follow` | a watch of a key or of a range; of the records in a scope, for `runtime::watches` |
+//! | `watch` | watches on a stream of etcd: of a key or of a range |
+//! | `follow` | the watch of the records in a scope, for `runtime::watches` |
+//! | `held`, `held_watch` | the index of held locks; the watch of one session |
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
 //! | `client`, `nodes` | credentials; which node gets a request |
@@ -15,6 +17,8 @@ mod client;
 mod codec;
 mod error;
 mod follow;
+mod held;
+mod held_watch;
 mod inspect;
 mod keys;
 mod messages;

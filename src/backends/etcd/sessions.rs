@@ -7,7 +7,13 @@ use std::{future::ready, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 
-use super::{BACKEND, codec, messages::Event, store::Records, watch::Report};
+use super::{
+    BACKEND, codec,
+    held::Index,
+    held_watch::HeldWatch,
+    store::Records,
+    watch::{Report, reports},
+};
 use crate::{
     api::{error::Result, name::Namespace},
     protocol::{
@@ -32,7 +38,7 @@ impl SessionStore for Records {
     ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
         Box::pin(async move {
             let found = self.get(Some(namespace), self.prefix.session(namespace, id)).await?;
-            found.first().map(|kv| codec::decode_session(kv).map(Arc::new)).transpose()
+            found.first().map(|kv| Ok(Arc::new(codec::decode(kv)?.session()))).transpose()
         })
     }
 
@@ -47,7 +53,7 @@ impl SessionStore for Records {
             let keys = self.prefix.session(namespace, id);
             let value = codec::encode_session(id, base, record);
             match self.put(namespace, keys, base.map(|base| &base.version), value).await? {
-                Some(kv) => Ok(Put::Stored(Arc::new(codec::decode_session(&kv)?))),
+                Some(stored) => Ok(Put::Stored(Arc::new(stored.session()))),
                 None => Ok(Put::Conflict),
             }
         })
@@ -72,7 +78,9 @@ impl SessionStore for Records {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let keys = self.prefix.session(namespace, id);
-            self.delete(namespace, keys, &base.version).await.map(drop)
+            // One that is deleted by force still reads its index.
+            let index = base.record.is_over().then(|| self.prefix.held(namespace, id));
+            self.delete(namespace, keys, &base.version, index).await.map(drop)
         })
     }
 
@@ -82,7 +90,7 @@ impl SessionStore for Records {
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
         Box::pin(async move {
             let found = self.get(Some(&key.namespace), self.prefix.of(key)).await?;
-            found.first().map(|kv| codec::decode_lock(kv).map(Arc::new)).transpose()
+            found.first().map(|kv| Ok(Arc::new(codec::decode(kv)?.lock()))).transpose()
         })
     }
 
@@ -95,7 +103,7 @@ impl SessionStore for Records {
             let (keys, value) = (self.prefix.of(key), codec::encode_lock(key, write));
             let base = write.base.as_ref().map(|base| &base.version);
             match self.put(&key.namespace, keys, base, value).await? {
-                Some(kv) => Ok(Put::Stored(Arc::new(codec::decode_lock(&kv)?))),
+                Some(stored) => Ok(Put::Stored(Arc::new(stored.lock()))),
                 None => Ok(Put::Conflict),
             }
         })
@@ -106,10 +114,7 @@ impl SessionStore for Records {
         namespace: &'a Namespace,
         session: &'a SessionId,
     ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
-        Box::pin(async move {
-            let found = self.get(Some(namespace), self.prefix.records(namespace)).await?;
-            Ok(found.iter().filter_map(|kv| codec::decode_held_by(kv, session)).collect())
-        })
+        Box::pin(async move { Index::new(self, namespace, session).list().await })
     }
 
     fn watch_held(
@@ -117,9 +122,8 @@ impl SessionStore for Records {
         namespace: &Namespace,
         session: &SessionId,
     ) -> BoxStream<'static, HeldEvent> {
-        let session = session.clone();
-        let reports = self.watch(Some(namespace), &self.prefix.records(namespace));
-        reports.filter_map(move |report| ready(held_event(&session, report))).boxed()
+        let index = Index::new(self, namespace, session);
+        reports(self.client.clone(), HeldWatch::new(index))
     }
 
     fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
@@ -141,29 +145,6 @@ fn lock_event(report: Report) -> Option<HeldEvent> {
     if !event.is_deletion() {
         return codec::decode_held(kv).map(HeldEvent::Set);
     }
-    let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
-    Some(HeldEvent::Gone(codec::record_name(kv), version))
-}
-
-fn held_event(session: &SessionId, report: Report) -> Option<HeldEvent> {
-    match report {
-        Report::All(found) => {
-            let locks = found.iter().filter_map(|kv| codec::decode_held_by(kv, session));
-            Some(HeldEvent::All(locks.collect()))
-        }
-        Report::Change(event) => held_change(session, &event),
-        Report::Blind(error) => Some(HeldEvent::Blind(error)),
-    }
-}
-
-/// The event of a change, if the session holds the lock after it or held it before.
-fn held_change(session: &SessionId, event: &Event) -> Option<HeldEvent> {
-    let kv = event.kv.as_ref()?;
-    let held = if event.is_deletion() { None } else { codec::decode_held_by(kv, session) };
-    if let Some(held) = held {
-        return Some(HeldEvent::Set(held));
-    }
-    event.prev_kv.as_ref().and_then(|kv| codec::decode_held_by(kv, session))?;
     let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
     Some(HeldEvent::Gone(codec::record_name(kv), version))
 }

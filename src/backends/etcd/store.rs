@@ -7,13 +7,12 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use super::{
     BACKEND,
     client::Client,
-    codec::{self, Encoded},
+    codec::{self, Decoded, Encoded},
     error::Context,
     follow::Ranges,
+    held::OPERATIONS,
     keys::{Keys, Place, Prefix},
-    messages::{
-        Compare, DeleteRequest, Event, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest,
-    },
+    messages::{Compare, Event, KeyValue, RangeRequest, RequestOp, TxnRequest},
     watch::{Report, watch},
 };
 use crate::{
@@ -71,33 +70,36 @@ impl Records {
         keys: Keys,
         base: Option<&Version>,
         value: Encoded,
-    ) -> Result<Option<KeyValue>> {
+    ) -> Result<Option<Decoded>> {
         let context = context("put", Some(namespace), &keys);
-        let put = PutRequest { key: keys.key.clone().into(), value: value.value() };
-        let query = TxnRequest {
-            compare: unchanged(&keys, base),
-            success: vec![RequestOp { put: Some(put), ..RequestOp::default() }],
-            failure: Vec::new(),
-        };
+        let text = value.value();
+        let mut index = self.index(namespace, &keys, base, &value, &text);
+        let late = index.split_off(index.len().min(OPERATIONS));
+        let put = RequestOp::put(keys.key.clone(), text);
+        let success = [put].into_iter().chain(index).collect();
+        let query = TxnRequest { compare: unchanged(&keys, base), success, failure: Vec::new() };
         let answer = self.client.txn(query).await.map_err(|status| context.error(&status))?;
-        let revision = answer.header.map(|header| header.revision).unwrap_or_default();
-        Ok(answer.succeeded.then(|| value.stored(&keys.key, base, revision)))
+        if !answer.succeeded {
+            return Ok(None);
+        }
+        self.index_late(&late).await;
+        Ok(value.stored(base, answer.header.map(|header| header.revision).unwrap_or_default()))
     }
 
-    /// Deletes the key if it is exactly `base`.
+    /// Deletes the key if it is exactly `base`, and then these other keys too.
     pub(super) async fn delete(
         &self,
         namespace: &Namespace,
         keys: Keys,
         base: &Version,
+        others: Option<Keys>,
     ) -> Result<Deletion> {
         let context = context("delete", Some(namespace), &keys);
-        let delete = DeleteRequest { key: keys.key.clone().into() };
-        let count = RangeRequest { count_only: true, ..range(&keys) };
+        let all = [keys.clone()].into_iter().chain(others);
         let query = TxnRequest {
             compare: unchanged(&keys, Some(base)),
-            success: vec![RequestOp { delete: Some(delete), ..RequestOp::default() }],
-            failure: vec![RequestOp { range: Some(count), ..RequestOp::default() }],
+            success: all.map(|keys| RequestOp::delete(keys.key, keys.end)).collect(),
+            failure: vec![RequestOp::read(RangeRequest { count_only: true, ..range(&keys) })],
         };
         let answer = self.client.txn(query).await.map_err(|status| context.error(&status))?;
         let counted = answer.responses.first().and_then(|response| response.range.as_ref());
@@ -122,15 +124,12 @@ impl Records {
         let one = Keys { key: format!("{key}~check"), end: String::new() };
         let all = range(&Keys { key, end });
         let context = context("put", Some(namespace), &one);
-        let put = PutRequest { key: one.key.clone().into(), value: Vec::new() };
-        let delete = DeleteRequest { key: one.key.clone().into() };
-        let count = RangeRequest { count_only: true, ..all };
         let query = TxnRequest {
             compare: vec![Compare::created(one.key.as_bytes(), -1)],
-            success: vec![RequestOp { put: Some(put), ..RequestOp::default() }],
+            success: vec![RequestOp::put(one.key.clone(), Vec::new())],
             failure: vec![
-                RequestOp { range: Some(count), ..RequestOp::default() },
-                RequestOp { delete: Some(delete), ..RequestOp::default() },
+                RequestOp::read(RangeRequest { count_only: true, ..all }),
+                RequestOp::delete(one.key, ""),
             ],
         };
         self.client.txn(query).await.map(drop).map_err(|status| context.error(&status))
@@ -163,7 +162,7 @@ pub(super) fn without_labels(selector: Option<&str>) -> Result<()> {
 
 pub(super) fn range(keys: &Keys) -> RangeRequest {
     let (key, range_end) = (keys.key.clone().into(), keys.end.clone().into());
-    RangeRequest { key, range_end, count_only: false }
+    RangeRequest { key, range_end, keys_only: false, count_only: false }
 }
 
 pub(super) fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
@@ -196,7 +195,7 @@ impl Store for Records {
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
             let found = self.get(Some(&key.namespace), self.prefix.of(key)).await?;
-            found.first().map(|kv| codec::decode_record(kv).map(Arc::new)).transpose()
+            found.first().map(|kv| Ok(Arc::new(codec::decode(kv)?.record()))).transpose()
         })
     }
 
@@ -205,14 +204,14 @@ impl Store for Records {
             let (keys, base) = (self.prefix.of(key), write.base.as_ref().map(|base| &base.version));
             if write.kind == WriteKind::Delete {
                 let Some(base) = base else { return Ok(Written::Gone) };
-                return Ok(match self.delete(&key.namespace, keys, base).await? {
+                return Ok(match self.delete(&key.namespace, keys, base, None).await? {
                     Deletion::Done | Deletion::Missing => Written::Gone,
                     Deletion::Conflict => Written::Conflict,
                 });
             }
             let value = codec::encode_record(key, write);
             match self.put(&key.namespace, keys, base, value).await? {
-                Some(kv) => Ok(Written::Stored(Arc::new(codec::decode_record(&kv)?))),
+                Some(stored) => Ok(Written::Stored(Arc::new(stored.record()))),
                 None => Ok(Written::Conflict),
             }
         })

@@ -1,7 +1,7 @@
-//! A watch of a key or of a range of keys: a read, and then each change after it.
+//! Watches: a read, and then each change after it.
 //!
 //! The subscriber reads the stream, so a watch has no task. All watches at one node share a connection. After every
-//! interruption the watch begins again with a read, at the next node: also after a compaction, when etcd no longer has
+//! interruption a watch begins again with a read, at the next node: also after a compaction, when etcd no longer has
 //! the changes between. So no subscriber keeps a state that has changed meanwhile.
 
 use std::{collections::VecDeque, time::Duration};
@@ -18,12 +18,16 @@ use super::{
     client::Client,
     error::{Context, canceled},
     messages::{
-        Event, KeyValue, RangeRequest, WatchCreate, WatchProgress, WatchRequest, WatchResponse,
+        Event, KeyValue, RangeRequest, WatchCancel, WatchCreate, WatchProgress, WatchRequest,
+        WatchResponse,
     },
 };
 use crate::{
     api::error::{Error, Result},
-    util::environment,
+    util::{
+        clock::{Clock, Moment},
+        environment,
+    },
 };
 
 /// How long a read and the start of a watch may take.
@@ -36,7 +40,148 @@ const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a watch reports.
+/// What is watched, and what is reported of it.
+pub(super) trait Source: Send + 'static {
+    type Report: Send + 'static;
+
+    /// Reads, and watches from the revision after the read. Reports what it read.
+    fn begin(&mut self) -> impl Future<Output = Result<(Open, Vec<Self::Report>), Status>> + Send;
+
+    /// Reports the next changes, if there are any.
+    fn progress(
+        &mut self,
+        open: &mut Open,
+    ) -> impl Future<Output = Result<Vec<Self::Report>, Status>> + Send;
+
+    /// Reports that the watch is interrupted.
+    fn blind(&self, status: &Status) -> Self::Report;
+}
+
+struct Watch<S: Source> {
+    client: Client,
+    source: S,
+    open: Option<Open>,
+    reports: VecDeque<S::Report>,
+    /// In a row.
+    failures: u32,
+}
+
+/// The reports of `source`, without an end.
+pub(super) fn reports<S: Source>(client: Client, source: S) -> BoxStream<'static, S::Report> {
+    let watch = Watch { client, source, open: None, reports: VecDeque::new(), failures: 0 };
+    stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }).boxed()
+}
+
+impl<S: Source> Watch<S> {
+    async fn next(&mut self) -> S::Report {
+        loop {
+            if let Some(report) = self.reports.pop_front() {
+                return report;
+            }
+            if self.failures > 1 {
+                sleep(pause(self.failures - 2)).await;
+            }
+            let status = match self.progress().await {
+                Ok(()) => continue,
+                Err(status) => status,
+            };
+            self.open = None;
+            self.failures = self.failures.saturating_add(1);
+            // The first failure may be that of one node: the next one is tried at once.
+            if self.failures > 1 {
+                return self.source.blind(&status);
+            }
+        }
+    }
+
+    async fn progress(&mut self) -> Result<(), Status> {
+        let Some(open) = &mut self.open else {
+            let begun = timeout(REQUEST_TIMEOUT, self.source.begin()).await;
+            let (open, reports) = begun.unwrap_or_else(|_| Err(silent()))?;
+            self.open = Some(open);
+            self.reports.extend(reports);
+            return Ok(());
+        };
+        let reports = self.source.progress(open).await;
+        if let Err(status) = &reports {
+            self.client.watch_failed(open.node, status);
+        }
+        self.failures = 0;
+        self.reports.extend(reports?);
+        Ok(())
+    }
+}
+
+/// The requests on a stream of watches.
+pub(super) struct Requests(pub(super) UnboundedSender<WatchRequest>);
+
+impl Requests {
+    /// Adds a watch.
+    pub(super) fn create(&self, create: WatchCreate) {
+        self.send(WatchRequest { create: Some(create), ..WatchRequest::default() });
+    }
+
+    /// Ends a watch that was added.
+    pub(super) fn cancel(&self, watch_id: i64) {
+        let cancel = Some(WatchCancel { watch_id });
+        self.send(WatchRequest { cancel, ..WatchRequest::default() });
+    }
+
+    fn send(&self, request: WatchRequest) {
+        // If the stream is over, so is the next response.
+        let _ = self.0.unbounded_send(request);
+    }
+}
+
+/// A stream of watches that etcd has accepted.
+pub(super) struct Open {
+    node: usize,
+    pub(super) requests: Requests,
+    responses: Streaming<WatchResponse>,
+    /// When the node is asked whether it still works on the watches, or given up if it was asked.
+    silent_at: Moment,
+    asked: bool,
+}
+
+impl Open {
+    /// Opens a stream with one watch.
+    pub(super) async fn begin(client: &Client, first: WatchCreate) -> Result<Self, Status> {
+        let (sender, sent) = mpsc::unbounded();
+        let requests = Requests(sender);
+        requests.create(first);
+        let (node, responses) = client.watch(sent).await?;
+        let silent_at = Clock::Runtime.now() + SILENCE;
+        let mut open = Self { node, requests, responses, silent_at, asked: false };
+        // Reported only when etcd has accepted the watch, so that the first report to a user without the permission is
+        // the refusal.
+        let accepted = open.response().await.and_then(events);
+        accepted.inspect_err(|status| client.watch_failed(node, status))?;
+        Ok(open)
+    }
+
+    /// The next response. If there is none for a long time, asks whether the node still works on the watches.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost, and the time counts on.
+    pub(super) async fn response(&mut self) -> Result<WatchResponse, Status> {
+        loop {
+            let wait = self.silent_at.since(Clock::Runtime.now());
+            if let Ok(response) = timeout(wait, self.responses.message()).await {
+                (self.silent_at, self.asked) = (Clock::Runtime.now() + SILENCE, false);
+                return response?.ok_or_else(|| Status::unavailable("the watch ended"));
+            }
+            if self.asked {
+                return Err(silent());
+            }
+            (self.silent_at, self.asked) = (Clock::Runtime.now() + PROGRESS_TIMEOUT, true);
+            let progress = Some(WatchProgress {});
+            self.requests.send(WatchRequest { progress, ..WatchRequest::default() });
+        }
+    }
+}
+
+/// What a watch of a key or of a range of keys reports.
 pub(super) enum Report {
     /// All keys. They replace what was reported before.
     All(Vec<KeyValue>),
@@ -45,75 +190,26 @@ pub(super) enum Report {
     Blind(Error),
 }
 
-struct Watch {
-    client: Client,
-    keys: RangeRequest,
-    context: Context,
-    open: Option<Open>,
-    events: VecDeque<Event>,
-    /// In a row.
-    failures: u32,
-}
-
-/// A watch that etcd has accepted.
-struct Open {
-    node: usize,
-    requests: UnboundedSender<WatchRequest>,
-    responses: Streaming<WatchResponse>,
-}
-
 /// The reports about `keys`, without an end.
 pub(super) fn watch(
     client: Client,
     keys: RangeRequest,
     context: Context,
 ) -> BoxStream<'static, Report> {
-    let watch = Watch { client, keys, context, open: None, events: VecDeque::new(), failures: 0 };
-    stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }).boxed()
+    reports(client.clone(), Range { client, keys, context })
 }
 
-impl Watch {
-    async fn next(&mut self) -> Report {
-        loop {
-            if self.failures > 1 {
-                sleep(pause(self.failures - 2)).await;
-            }
-            let status = match self.progress().await {
-                Ok(report) => return report,
-                Err(status) => status,
-            };
-            self.open = None;
-            self.events.clear();
-            self.failures = self.failures.saturating_add(1);
-            // The first failure may be that of one node: the next one is tried at once.
-            if self.failures > 1 {
-                return Report::Blind(self.context.error(&status));
-            }
-        }
-    }
+/// A key or a range of keys.
+struct Range {
+    client: Client,
+    keys: RangeRequest,
+    context: Context,
+}
 
-    async fn progress(&mut self) -> Result<Report, Status> {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Ok(Report::Change(event));
-            }
-            let Some(open) = &mut self.open else {
-                let begun = timeout(REQUEST_TIMEOUT, self.begin()).await;
-                let (open, all) = begun.unwrap_or_else(|_| Err(silent()))?;
-                self.open = Some(open);
-                return Ok(Report::All(all));
-            };
-            let response = open.response().await;
-            if let Err(status) = &response {
-                self.client.watch_failed(open.node, status);
-            }
-            self.failures = 0;
-            self.events.extend(events(response?)?);
-        }
-    }
+impl Source for Range {
+    type Report = Report;
 
-    /// Reads, and watches from the revision after the read.
-    async fn begin(&self) -> Result<(Open, Vec<KeyValue>), Status> {
+    async fn begin(&mut self) -> Result<(Open, Vec<Report>), Status> {
         let found = self.client.range(self.keys.clone()).await?;
         let revision = found.header.map(|header| header.revision).unwrap_or_default();
         let create = WatchCreate {
@@ -122,38 +218,25 @@ impl Watch {
             start_revision: revision + 1,
             progress_notify: true,
             prev_kv: true,
+            watch_id: 0,
         };
-        let (requests, sent) = mpsc::unbounded();
-        let _ = requests.unbounded_send(WatchRequest { create: Some(create), progress: None });
-        let (node, responses) = self.client.watch(sent).await?;
-        let mut open = Open { node, requests, responses };
-        // Reported only when etcd has accepted the watch, so that the first report to a user without the permission is
-        // the refusal.
-        let accepted = open.response().await.and_then(events);
-        accepted.inspect_err(|status| self.client.watch_failed(node, status))?;
-        Ok((open, found.kvs))
+        let open = Open::begin(&self.client, create).await?;
+        Ok((open, vec![Report::All(found.kvs)]))
     }
-}
 
-impl Open {
-    /// The next response. If there is none for a long time, asks whether the node still works on the watch.
-    async fn response(&mut self) -> Result<WatchResponse, Status> {
-        let answer = timeout(SILENCE, self.responses.message()).await;
-        let response = if let Ok(response) = answer {
-            response
-        } else {
-            let progress = WatchRequest { create: None, progress: Some(WatchProgress {}) };
-            let _ = self.requests.unbounded_send(progress);
-            let response = timeout(PROGRESS_TIMEOUT, self.responses.message()).await;
-            response.unwrap_or_else(|_| Err(silent()))
-        };
-        response?.ok_or_else(|| Status::unavailable("the watch ended"))
+    async fn progress(&mut self, open: &mut Open) -> Result<Vec<Report>, Status> {
+        let events = events(open.response().await?)?;
+        Ok(events.into_iter().map(Report::Change).collect())
+    }
+
+    fn blind(&self, status: &Status) -> Report {
+        Report::Blind(self.context.error(status))
     }
 }
 
 /// The events of a response; an error if the watch is over. It is over after a compaction, even though etcd states the
 /// revision from which it could go on: the changes before that revision are lost.
-fn events(response: WatchResponse) -> Result<Vec<Event>, Status> {
+pub(super) fn events(response: WatchResponse) -> Result<Vec<Event>, Status> {
     if response.canceled || response.compact_revision != 0 {
         return Err(canceled(&response.cancel_reason));
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use http::{HeaderValue, header::USER_AGENT};
-use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};
 use kube::{Client, Config, client::ConfigExt as _};
 use tower::ServiceBuilder;
 
 use super::{
     configuration::{configuration_error, proxy_of_environment},
     credentials::{Credentials, Source},
+    pools::Pools,
     proxy::{self, Proxy},
     route::Route,
     tls::{self, unusable},
@@ -21,8 +21,6 @@ use crate::api::error::{Error, Result};
 const CONNECT: Duration = Duration::from_secs(5);
 /// The program has the version of the library.
 const OWN_USER_AGENT: &str = concat!("leasehold/", env!("CARGO_PKG_VERSION"));
-/// How many connections without a request are kept. After a burst of requests the others are closed.
-const IDLE_CONNECTIONS: usize = 32;
 
 /// Replaces the configured API server by the one in `nodes`, if there is one. The server's URL then has no password.
 pub(super) fn set_server(config: &mut Config, nodes: &[String]) -> Result<()> {
@@ -80,11 +78,7 @@ fn transport(mut config: Config) -> Result<Client> {
         .option_layer(config.auth_layer().map_err(unusable)?)
         .layer(config.extra_headers_layer().map_err(unusable)?)
         .map_err(tower::BoxError::from)
-        .service(
-            HyperClient::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(IDLE_CONNECTIONS)
-                .build(tls),
-        );
+        .service(Pools::new(&tls));
     Ok(Client::new(service, config.default_namespace))
 }
 

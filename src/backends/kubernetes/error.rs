@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kube::core::Status;
 
 use super::{BACKEND, refusal::Refusal};
-use crate::api::error::Error;
+use crate::{api::error::Error, store::sessions::Patches};
 
 /// The verb whose failed conditions the server reports with a status of its own.
 pub(super) const PATCH: &str = "patch";
@@ -32,6 +32,8 @@ pub(super) enum RequestFailure {
     Conflict,
     /// The version from which to continue a list or a watch is too old: the server no longer has it.
     Expired,
+    /// A patch was refused, and a request that replaces the whole object may not be.
+    PatchRefused(Patches, Error),
     /// Any other failure.
     Other(Error),
 }
@@ -40,7 +42,7 @@ impl RequestFailure {
     /// The error for a caller that handles no kind of failure itself.
     pub(super) fn into_error(self, context: &RequestContext<'_>) -> Error {
         match self {
-            Self::Other(error) => error,
+            Self::Other(error) | Self::PatchRefused(_, error) => error,
             Self::NotFound => context.rejected(
                 "the API server has no such object or resource. Check that the URL of the API \
                  server is right",
@@ -96,13 +98,30 @@ impl RequestContext<'_> {
         body: &[u8],
     ) -> RequestFailure {
         let status: Option<Status> = serde_json::from_slice(body).ok();
+        let refusal = Refusal::of(code, status.as_ref());
+        let refused = refused_patches(code, refusal).filter(|_| self.verb == PATCH);
+        match (self.sort(code, headers, body, status, refusal), refused) {
+            (RequestFailure::Other(error), Some(refused)) => {
+                RequestFailure::PatchRefused(refused, error)
+            }
+            (other, _) => other,
+        }
+    }
+
+    fn sort(
+        &self,
+        code: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        status: Option<Status>,
+        refusal: Option<Refusal>,
+    ) -> RequestFailure {
         let message = match &status {
             Some(status) if !status.message.is_empty() => status.message.clone(),
             _ => first_line(body),
         };
         let details = status.as_ref().and_then(|status| status.details.as_ref());
         let about_namespace = details.is_some_and(|details| details.kind == "namespaces");
-        let refusal = Refusal::of(code, status.as_ref());
         if let Some(refusal) = refusal.filter(|refusal| *refusal != Refusal::NotReady) {
             return RequestFailure::Other(self.refused(refusal, &message));
         }
@@ -134,6 +153,10 @@ impl RequestContext<'_> {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY => RequestFailure::Other(self.rejected(&message)),
+            // A proxy that does not know the method. It will not learn it by itself.
+            StatusCode::NOT_IMPLEMENTED if self.verb == PATCH => {
+                RequestFailure::Other(self.rejected(&message))
+            }
             _ => {
                 let in_body = details
                     .map(|details| u64::from(details.retry_after_seconds))
@@ -219,6 +242,28 @@ impl RequestContext<'_> {
             Some(name) => format!("{}/{name}", self.resource),
             None => self.resource.into(),
         }
+    }
+}
+
+/// What a refusal of one patch says of other patches; `None` if it is a failure like that of any other request, for
+/// example one of the credentials.
+const fn refused_patches(code: StatusCode, refusal: Option<Refusal>) -> Option<Patches> {
+    match refusal {
+        Some(Refusal::Authorizer) => Some(Patches::All),
+        Some(Refusal::Policy | Refusal::Stranger | Refusal::Other) => Some(Patches::OfRecord),
+        Some(Refusal::Anonymous | Refusal::Quota | Refusal::Terminating | Refusal::NotReady) => {
+            None
+        }
+        None => match code {
+            StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::NOT_IMPLEMENTED => Some(Patches::All),
+            StatusCode::BAD_REQUEST
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Some(Patches::OfRecord),
+            _ => None,
+        },
     }
 }
 

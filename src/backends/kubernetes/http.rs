@@ -22,13 +22,14 @@ use super::{
     codec::{self, ELECTION, KIND},
     error::{NotAnApiServer, RequestContext, RequestFailure},
     names::label,
+    pools::OfSession,
 };
 use crate::{
     api::{
         error::{Error, Result},
         name::{Namespace, RecordName},
     },
-    protocol::record::Version,
+    protocol::{record::Version, session::SessionId},
     store::{Entry, Scope},
 };
 
@@ -70,6 +71,9 @@ impl Http {
         let mut request =
             request.map_err(|error| RequestFailure::Other(codec::malformed(error)))?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if context.name.and_then(SessionId::parse).is_some() {
+            request.extensions_mut().insert(OfSession);
+        }
         let response = self.0.send(request.map(Body::from)).await.map_err(unavailable)?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(unavailable)?.to_bytes();
@@ -93,34 +97,39 @@ impl Http {
         names: Option<&HashSet<RecordName>>,
     ) -> Result<(Vec<Entry>, String)> {
         let wanted = |item: &Value| names.is_none_or(|names| names.contains(name(item)));
-        let mut entries = Vec::new();
-        let version = self
-            .list_objects(selection, |item| {
-                entries.extend(Some(item).filter(wanted).and_then(|item| decode_entry(&item)));
-            })
-            .await?;
-        Ok((entries, version))
+        let decode = |item| Some(item).filter(wanted).and_then(|item| decode_entry(&item));
+        self.list_objects(selection, decode).await
     }
 
-    /// Passes every object in `selection` to `take`. Returns the version from which to watch the selection.
-    pub(super) async fn list_objects(
+    /// What `decode` makes of every object in `selection`, and the version from which to watch the selection.
+    ///
+    /// All pages show one state, which the server keeps for some minutes. A list for which it does not begins again, once.
+    pub(super) async fn list_objects<T: Send>(
         &self,
         selection: &Selection,
-        mut take: impl FnMut(Value) + Send,
-    ) -> Result<String> {
+        decode: impl Fn(Value) -> Option<T> + Send,
+    ) -> Result<(Vec<T>, String)> {
         let context = selection.context("list");
         let mut params = ListParams::default().limit(PAGE);
         (params.field_selector, params.label_selector) = selection.selectors();
+        let (mut found, mut begun_again) = (Vec::new(), false);
         loop {
-            let mut page = self
-                .send(leases(selection.namespace()).list(&params), &context)
-                .await
-                .map_err(|failure| failure.into_error(&context))?;
-            items(&mut page)?.for_each(&mut take);
+            let request = leases(selection.namespace()).list(&params);
+            let mut page = match self.send(request, &context).await {
+                Ok(page) => page,
+                Err(RequestFailure::Expired) if params.continue_token.is_some() && !begun_again => {
+                    (params.continue_token, begun_again) = (None, true);
+                    found.clear();
+                    continue;
+                }
+                Err(failure) => return Err(failure.into_error(&context)),
+            };
+            found.extend(items(&mut page)?.filter_map(&decode));
             let metadata = &page["metadata"];
             let Some(token) = metadata["continue"].as_str().filter(|token| !token.is_empty())
             else {
-                return Ok(metadata["resourceVersion"].as_str().unwrap_or_default().into());
+                let version = metadata["resourceVersion"].as_str().unwrap_or_default();
+                return Ok((found, version.into()));
             };
             params.continue_token = Some(token.into());
         }

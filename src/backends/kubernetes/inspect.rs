@@ -42,13 +42,9 @@ impl InspectStore for Leases {
             };
             let own = sessions::codec::session_label();
             let labels = labels.as_ref().map_or(own.clone(), |labels| format!("{own},{labels}"));
-            let mut found = Vec::new();
             let selection = Selection::Labelled(namespace, labels);
-            self.http
-                .list_objects(&selection, |object| {
-                    found.extend(sessions::codec::session_info(&object));
-                })
-                .await?;
+            let decode = |object| sessions::codec::session_info(&object);
+            let (found, _) = self.http.list_objects(&selection, decode).await?;
             Ok(found)
         })
     }

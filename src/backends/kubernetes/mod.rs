@@ -10,7 +10,8 @@
 //! | `reflector` | the task of a watch, which `runtime::watches` shares |
 //! | `permissions` | the check of `Sync::init` |
 //! | `configuration`, `proxy`, `url` | which cluster is meant, and the proxy to it; URLs with a password |
-//! | `connect`, `route`, `connector`, `tls` | the client; how it opens connections |
+//! | `connect`, `pools` | the client; which of its connections carries a request |
+//! | `route`, `connector`, `tls` | how it opens connections |
 //! | `credentials` | tokens and certificates that change while the client lives |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
 
@@ -24,6 +25,7 @@ mod http;
 mod inspect;
 mod names;
 mod permissions;
+mod pools;
 mod proxy;
 mod reflector;
 mod refusal;

@@ -1,6 +1,6 @@
 //! What a claim says of the candidate in an election that made it.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,6 @@ pub(crate) struct Candidate {
     pub(crate) id: Arc<str>,
     /// The text that the candidate was started with.
     pub(crate) payload: Option<Arc<str>>,
-    /// The token of its tenure, once the candidate has stated it. The write that grants a tenure cannot state it,
-    /// because the token is the version which that write gets.
-    pub(crate) token: Option<NonZeroU64>,
 }
 
 /// The text of a candidate in the record, as JSON.
@@ -21,19 +18,17 @@ pub(super) struct Text {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    token: Option<NonZeroU64>,
 }
 
 impl From<&Candidate> for Text {
     fn from(candidate: &Candidate) -> Self {
-        let Candidate { id, payload, token } = candidate;
-        Self { id: (**id).into(), payload: payload.as_deref().map(Into::into), token: *token }
+        let Candidate { id, payload } = candidate;
+        Self { id: (**id).into(), payload: payload.as_deref().map(Into::into) }
     }
 }
 
 impl From<Text> for Candidate {
-    fn from(Text { id, payload, token }: Text) -> Self {
-        Self { id: id.into(), payload: payload.map(Into::into), token }
+    fn from(Text { id, payload }: Text) -> Self {
+        Self { id: id.into(), payload: payload.map(Into::into) }
     }
 }

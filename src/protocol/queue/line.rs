@@ -29,6 +29,10 @@ pub(crate) struct Line {
     pub(crate) joined: Vec<Claim>,
     /// The candidates in an election, by the nonce of their claim.
     candidates: BTreeMap<u64, Candidate>,
+    /// The tokens of tenures, by the nonce of their claim, as their own sessions have stated them. The write that grants a
+    /// tenure cannot state its token, because the token is the version which that write gets. Only the holder knows it:
+    /// if its session saw the grant late, the token is a later version.
+    tokens: BTreeMap<u64, NonZeroU64>,
     /// Counts writes that change nothing else: see [`touch`](Self::touch).
     touched: u32,
 }
@@ -43,6 +47,8 @@ struct Text {
     queue: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     candidates: BTreeMap<String, candidate::Text>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tokens: BTreeMap<String, NonZeroU64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     touched: u32,
 }
@@ -62,14 +68,17 @@ impl Line {
             Some((nonce.parse::<Nonce>().ok()?.0, Candidate::from(candidate)))
         });
         let candidates = candidates.collect::<Option<_>>()?;
+        let tokens = text.tokens.into_iter();
+        let tokens = tokens.map(|(nonce, token)| Some((nonce.parse::<Nonce>().ok()?.0, token)));
         let mut line = Self {
             holders: holders?,
             queue: queue?,
             joined: Vec::new(),
             candidates,
+            tokens: tokens.collect::<Option<_>>()?,
             touched: text.touched,
         };
-        line.forget_candidates();
+        line.forget_absent();
         Some(line)
     }
 
@@ -82,6 +91,9 @@ impl Line {
                 .candidates
                 .iter()
                 .map(|(nonce, candidate)| (Nonce(*nonce).to_string(), candidate.into()))
+                .collect(),
+            tokens: (self.tokens.iter())
+                .map(|(nonce, token)| (Nonce(*nonce).to_string(), *token))
                 .collect(),
             touched: self.touched,
         };
@@ -182,26 +194,35 @@ impl Line {
     }
 
     /// Describes the candidate that made a claim of `session`, if the claim is in the line.
-    /// `token` is that of its tenure.
-    pub(crate) fn describe(
-        &mut self,
-        session: &SessionId,
-        nonce: Nonce,
-        candidate: &Candidate,
-        token: Option<NonZeroU64>,
-    ) {
+    pub(crate) fn describe(&mut self, session: &SessionId, nonce: Nonce, candidate: &Candidate) {
         if self.has(session, nonce) {
-            let candidate = Candidate { token, ..candidate.clone() };
-            self.candidates.insert(nonce.0, candidate);
+            self.candidates.insert(nonce.0, candidate.clone());
         }
     }
 
-    /// Removes the descriptions of claims that are not in the line any more.
-    pub(crate) fn forget_candidates(&mut self) {
-        let holders = self.holders.iter().map(|holder| &holder.claim);
-        let present: BTreeSet<_> =
-            holders.chain(self.waiting()).map(|claim| claim.nonce.0).collect();
-        self.candidates.retain(|nonce, _| present.contains(nonce));
+    /// The token of the holder with this nonce, if its session has stated it.
+    pub(crate) fn token(&self, nonce: Nonce) -> Option<NonZeroU64> {
+        let holds = self.holders.iter().any(|holder| holder.claim.nonce == nonce);
+        self.tokens.get(&nonce.0).filter(|_| holds).copied()
+    }
+
+    /// States the token of a tenure of `session`.
+    pub(crate) fn state_token(&mut self, session: &SessionId, nonce: Nonce, token: NonZeroU64) {
+        if self.held(session, nonce).is_some() {
+            self.tokens.insert(nonce.0, token);
+        }
+    }
+
+    /// Removes the descriptions and the tokens of claims that are not in the line any more.
+    pub(crate) fn forget_absent(&mut self) {
+        if self.tokens.is_empty() && self.candidates.is_empty() {
+            return;
+        }
+        let holders = self.holders.iter().map(|holder| holder.claim.nonce.0);
+        let holders: BTreeSet<_> = holders.collect();
+        self.tokens.retain(|nonce, _| holders.contains(nonce));
+        let waiting: BTreeSet<_> = self.waiting().map(|claim| claim.nonce.0).collect();
+        self.candidates.retain(|nonce, _| holders.contains(nonce) || waiting.contains(nonce));
     }
 
     /// Makes the content another one, so that a write without any other change is a new version.

@@ -1,6 +1,6 @@
 //! The record of a lock with a queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{claim::Claim, line::Line};
 use crate::protocol::session::{SessionId, Stored};
@@ -72,6 +72,7 @@ impl LockRecord {
         let agrees = line.holder().map(SessionId::as_str) == holder && !unreadable;
         if !agrees {
             line.holders.clear();
+            line.forget_absent();
         }
         // A claim is in one place.
         let (copies, joined) =
@@ -80,6 +81,12 @@ impl LockRecord {
         let foreign = holder.filter(|_| !agrees);
         let foreign = foreign.map(|holder| Foreign { holder: holder.into(), lives, spec: spec() });
         Self { line, foreign, copies, turn }
+    }
+
+    /// The token of the first holder, if its session has stated it.
+    pub(crate) fn token(&self) -> Option<NonZeroU64> {
+        let holder = self.line.holders.first().filter(|_| self.foreign.is_none());
+        holder.and_then(|holder| self.line.token(holder.claim.nonce))
     }
 
     /// The holder, as an error names it.

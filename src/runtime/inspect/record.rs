@@ -94,7 +94,8 @@ pub struct LeaseRecord {
     /// The identity of the holder. `None` if the record is free.
     pub holder: Option<String>,
     /// The fencing token of the tenure. `None` if the record is free, or if another program wrote it. `None` also until
-    /// the first renewal states it, except in a [`RecordWatch`] that saw the claim.
+    /// the first renewal states it, except in a [`RecordWatch`] that saw the claim. With sessions it is the token of the
+    /// first holder, and `None` until its session has stated it, which takes a third of the ttl.
     pub token: Option<Token>,
     /// How long other processes must see no renewal before they may take the record.
     pub ttl: Duration,
@@ -223,7 +224,8 @@ pub(super) fn lease_record(
     seen: &Seen,
     now: Option<Moment>,
 ) -> Option<LeaseRecord> {
-    let Entry { namespace, record: lease, kind, name, found, succession, .. } = &seen.entry;
+    let Entry { namespace, record: lease, kind, name, found, succession, queue, .. } = &seen.entry;
+    let token = found.token().or_else(|| queue.as_ref()?.token());
     let (kind, election) = match kind.as_ref()? {
         Kind::Lock => (RecordKind::Lock, None),
         Kind::Election => (RecordKind::Election, None),
@@ -243,7 +245,7 @@ pub(super) fn lease_record(
         kind,
         election,
         holder: found.record.holder.as_ref().map(ToString::to_string),
-        token: found.token().map(Token::new),
+        token: token.map(Token::new),
         ttl: found.record.lives(),
         renewed_ago,
         acquired_ago,

@@ -105,7 +105,7 @@ pub(crate) fn expand(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
         let succession = if leads { leader } else { next };
         next += u32::from(!leads);
         let kind = if leads { Kind::Election } else { Kind::Candidate(seen.entry.record.clone()) };
-        let entry = entry(&seen.entry, kind, claim, candidate, succession);
+        let entry = entry(&seen.entry, queue, kind, claim, candidate, succession);
         all.push(Seen { entry, expired: false, ..seen.clone() });
     }
     all
@@ -128,8 +128,8 @@ pub(super) fn expand_all(seen: &Seen, sessions: &Sessions) -> Vec<Seen> {
         }
         let place = if holds { 0 } else { next };
         next += u32::from(!holds);
-        let holder = Candidate { id: claim.session.to_arc(), payload: None, token: None };
-        let entry = entry(&seen.entry, Kind::Lock, claim, &holder, place);
+        let holder = Candidate { id: claim.session.to_arc(), payload: None };
+        let entry = entry(&seen.entry, queue, Kind::Lock, claim, &holder, place);
         all.push(Seen { entry, expired: false, ..seen.clone() });
     }
     all
@@ -148,12 +148,19 @@ fn candidates(queue: &LockRecord) -> impl Iterator<Item = (&Claim, &Candidate, b
 }
 
 /// The record of one claim in the record `of` a lock or an election.
-fn entry(of: &Entry, kind: Kind, claim: &Claim, candidate: &Candidate, succession: u32) -> Entry {
+fn entry(
+    of: &Entry,
+    queue: &LockRecord,
+    kind: Kind,
+    claim: &Claim,
+    candidate: &Candidate,
+    succession: u32,
+) -> Entry {
     let record = Record {
         holder: Some(Arc::clone(&candidate.id)),
         nonce: Some(claim.nonce),
         ttl: Some(claim.session.ttl()),
-        token: candidate.token,
+        token: queue.line.token(claim.nonce),
         payload: candidate.payload.clone(),
         transitions: of.found.record.transitions,
         ..Record::default()

@@ -15,6 +15,7 @@ use crate::{
         name::{Name, RecordName},
         options::LockOptions,
         timing::Timing,
+        token::Token,
     },
     protocol::{
         queue::{
@@ -188,12 +189,13 @@ fn mode_of(mode: LockMode) -> Mode {
 
 pub(crate) fn queue_of(record: &LockRecord) -> LockQueue {
     let entry = |claim: &Claim, slot| {
+        let token = record.line.token(claim.nonce).map(Token::new);
         let (mode, slot) = match claim.mode {
             Mode::Exclusive => (LockMode::Exclusive, None),
             Mode::Shared => (LockMode::Shared, None),
             Mode::Slots(slots) => (LockMode::Slots(slots.get()), slot),
         };
-        QueueEntry::new(claim.session.to_string(), mode, slot)
+        QueueEntry { session: claim.session.to_string(), mode, slot, token }
     };
     LockQueue {
         holders: record.line.holders.iter().map(|one| entry(&one.claim, Some(one.slot))).collect(),

@@ -232,11 +232,7 @@ impl Lock {
     fn claim_for(&mut self, now: Moment, candidate: &mut Candidate) {
         let nonce = Nonce(environment::random().max(1));
         let (answer, granted) = oneshot::channel();
-        let described = Described {
-            id: candidate.id.to_arc(),
-            payload: candidate.payload.clone(),
-            token: None,
-        };
+        let described = Described { id: candidate.id.to_arc(), payload: candidate.payload.clone() };
         let waiting = Waiting {
             asked: nonce.0,
             since: now,
@@ -431,7 +427,7 @@ fn primary(key: &RecordKey, record: &LockRecord) -> Option<Member> {
         return Some(leader(key, holder.claim.session.as_str()));
     };
     Some(Member {
-        token: candidate.token.map(Token::new),
+        token: record.token().map(Token::new),
         payload: candidate.payload.as_deref().map(Into::into),
         ..leader(key, &candidate.id)
     })

@@ -20,7 +20,10 @@ use crate::{
         },
         session::SessionId,
     },
-    store::{RecordKey, sessions::HeldLock},
+    store::{
+        RecordKey,
+        sessions::{HeldLock, Patches, Put},
+    },
     util::clock::Moment,
 };
 
@@ -28,6 +31,9 @@ use crate::{
 const REMEMBERED: usize = 4096;
 /// How often the records that the session holds are listed, in case that the watch missed an event.
 const RESYNC: Duration = Duration::from_secs(30);
+/// How long no part of a record is changed after the backend has refused that. The request is then tried again: a verb may
+/// have been granted, or a policy changed.
+const PATCH_PAUSE: Duration = Duration::from_secs(600);
 /// A session with so many locks lists them as much less often, because a list of 10,000 is 11 MB.
 const RESYNC_LOCKS: usize = 500;
 
@@ -45,9 +51,7 @@ impl Task {
     /// A machine of the present session.
     pub(super) fn new_machine(&self) -> LockMachine {
         let mut machine = LockMachine::new(self.beats.heartbeat.id().clone());
-        if self.learned.patch_refused {
-            machine.refuse_patches();
-        }
+        machine.refuse_patches(self.learned.patches_refused_until);
         machine
     }
 
@@ -74,7 +78,7 @@ impl Task {
             }
             let begun = lock.deliver(now, &terms);
             lock.campaign(now);
-            lock.machine.among(self.waits);
+            lock.machine.among(self.waits, self.tenures.len());
             let step = lock.machine.next(now, Self::random());
             let begun_too = lock.deliver(now, &terms);
             let claimed = lock.campaign(now);
@@ -148,15 +152,12 @@ impl Task {
             }
             Answer::Write(record, result) => {
                 if let Some(lock) = self.locks.get_mut(&record) {
-                    match &result {
-                        Err(error) if !error.is_transient() && lock.machine.is_patching() => {
-                            lock.machine.patch_refused();
-                            self.refuse_patches(error);
-                        }
-                        _ => {
-                            lock.machine.wrote(now, random, outcome(&result));
-                            lock.answered(now, result.err());
-                        }
+                    if let Ok(Put::PatchRefused(patches, error)) = &result {
+                        lock.machine.patch_refused(now + PATCH_PAUSE);
+                        self.patch_refused(now, &record, *patches, error);
+                    } else {
+                        lock.machine.wrote(now, random, outcome(&result));
+                        lock.answered(now, result.err());
                     }
                 }
                 self.drive(&record);
@@ -174,14 +175,19 @@ impl Task {
         self.next_jobs();
     }
 
-    /// The backend does not let this session change parts of a record. Replacing it as a whole does the same with more
+    /// The backend did not let this session change parts of a record. Replacing it as a whole does the same with more
     /// requests.
-    fn refuse_patches(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.learned.patch_refused, true) {
+    fn patch_refused(&mut self, now: Moment, record: &RecordName, patches: Patches, error: &Error) {
+        tracing::debug!(%record, ?patches, %error, "a patch was refused");
+        if patches == Patches::OfRecord {
+            return;
+        }
+        if !std::mem::replace(&mut self.learned.warned_of_patches, true) {
             tracing::warn!(%error, "without patches, contended locks cost more requests");
         }
+        self.learned.patches_refused_until = now + PATCH_PAUSE;
         for lock in self.locks.values_mut() {
-            lock.machine.refuse_patches();
+            lock.machine.refuse_patches(now + PATCH_PAUSE);
         }
     }
 

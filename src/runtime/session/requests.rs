@@ -146,6 +146,7 @@ impl Sender {
         let put = |put| match put {
             Put::Stored(stored) => SessionAnswer::Written(stored),
             Put::Conflict => SessionAnswer::Conflict,
+            Put::PatchRefused(..) => SessionAnswer::Failed,
         };
         let answer = async {
             match &request {
@@ -182,6 +183,7 @@ pub(super) fn outcome(result: &Result<Put<LockRecord>>) -> Outcome {
     match result {
         Ok(Put::Stored(stored)) => Outcome::Stored(Arc::clone(stored)),
         Ok(Put::Conflict) => Outcome::Conflict,
+        Ok(Put::PatchRefused(_, error)) => Outcome::Failed(failure(error)),
         Err(error) => Outcome::Failed(failure(error)),
     }
 }

@@ -105,8 +105,10 @@ pub(super) enum Job {
 pub(super) struct Learned {
     /// The last record that was read did not exist, so the next unknown one is created without a read.
     pub(super) expects_absence: bool,
-    /// The backend refuses requests that change parts of a record.
-    pub(super) patch_refused: bool,
+    /// The backend refuses requests that change parts of any record. They are tried again after this moment.
+    pub(super) patches_refused_until: Moment,
+    /// A warning has said so.
+    pub(super) warned_of_patches: bool,
 }
 
 /// See the [module](self).

@@ -53,7 +53,7 @@ impl RequestRate {
     }
 
     /// Counts a request of a process with sessions of this ttl, in seconds, and calls that wait for so many locks. A
-    /// held lock costs no request.
+    /// held lock costs no request after the one that states its token.
     pub(crate) fn sent_by_sessions(&mut self, now: u64, ttl: u64, waits: u64) -> Option<Violation> {
         if now >= self.started_at + MINUTE {
             *self = Self { started_at: now, peak: self.peak, ..Self::default() };

@@ -1,6 +1,15 @@
 //! A TCP proxy in front of one server, with faults.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    future::pending,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -51,9 +60,20 @@ impl Link {
 pub struct Proxy {
     address: SocketAddr,
     link: watch::Sender<Link>,
-    /// Increases when all connections are to be cut.
-    cut: watch::Sender<u64>,
+    /// The end of the connections so far.
+    end: watch::Sender<End>,
+    connections: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
+}
+
+/// How the connections that are open at this moment end.
+#[derive(Clone, Copy, Debug, Default)]
+enum End {
+    #[default]
+    Reset,
+    /// Without a word: no bytes pass any more.
+    Silence,
 }
 
 impl Proxy {
@@ -61,10 +81,23 @@ impl Proxy {
     pub async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let (link, cut) = (watch::Sender::new(Link::default()), watch::Sender::new(0));
+        let (link, end) = (watch::Sender::new(Link::default()), watch::Sender::default());
+        let (connections, accepted) =
+            (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, server, link.subscribe(), cut.subscribe()));
-        Self { address, link, cut, _tasks: tasks }
+        let counted = (Arc::clone(&connections), Arc::clone(&accepted));
+        tasks.spawn(accept(listener, server, link.subscribe(), end.subscribe(), counted));
+        Self { address, link, end, connections, accepted, _tasks: tasks }
+    }
+
+    /// How many connections the client has now.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections the client has opened.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// The port that the proxy listens on.
@@ -84,7 +117,21 @@ impl Proxy {
 
     /// Resets all present connections on both sides. New ones are accepted.
     pub fn reset(&self) {
-        self.cut.send_modify(|cuts| *cuts += 1);
+        self.end.send_replace(End::Reset);
+    }
+
+    /// Lets all present connections die without a word, as the power failure of a server does. New ones work.
+    pub fn silence(&self) {
+        self.end.send_replace(End::Silence);
+    }
+}
+
+/// Counts an open connection.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -92,12 +139,19 @@ async fn accept(
     listener: TcpListener,
     server: SocketAddr,
     link: watch::Receiver<Link>,
-    cut: watch::Receiver<u64>,
+    end: watch::Receiver<End>,
+    (open, accepted): (Arc<AtomicUsize>, Arc<AtomicUsize>),
 ) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
-        connections.spawn(connect(client, server, link.clone(), cut.clone()));
+        accepted.fetch_add(1, Ordering::Relaxed);
+        open.fetch_add(1, Ordering::Relaxed);
+        let (link, end, open) = (link.clone(), end.clone(), Open(Arc::clone(&open)));
+        connections.spawn(async move {
+            let _open = open;
+            connect(client, server, link, end).await;
+        });
         while connections.try_join_next().is_some() {}
     }
 }
@@ -106,22 +160,23 @@ async fn connect(
     mut client: TcpStream,
     server: SocketAddr,
     link: watch::Receiver<Link>,
-    mut cut: watch::Receiver<u64>,
+    mut end: watch::Receiver<End>,
 ) {
-    cut.mark_unchanged();
+    end.mark_unchanged();
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let reset = tokio::select! {
+    tokio::select! {
         biased;
-        _ = cut.changed() => true,
-        _ = pass(from_client, to_server, link.clone(), |link| link.requests) => false,
-        _ = pass(from_server, to_client, link, |link| link.replies) => false,
-    };
-    if reset {
-        let _ = (client.set_zero_linger(), server.set_zero_linger());
+        _ = end.changed() => {}
+        _ = pass(from_client, to_server, link.clone(), |link| link.requests) => return,
+        _ = pass(from_server, to_client, link, |link| link.replies) => return,
     }
+    if let End::Silence = { *end.borrow() } {
+        pending::<()>().await;
+    }
+    let _ = (client.set_zero_linger(), server.set_zero_linger());
 }
 
 /// The delay between bytes that were held back and the end of their connection.

@@ -7,6 +7,7 @@
 mod people;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU64,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -28,7 +29,10 @@ use crate::{
         timing::MAX_AT_LEAST,
     },
     protocol::{
-        queue::record::{FENCE, LockRecord, LockWrite, StoredLock},
+        queue::{
+            line::Line,
+            record::{FENCE, LockRecord, LockWrite, StoredLock},
+        },
         record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
         session::{SessionId, SessionRecord, Stored},
     },
@@ -99,31 +103,61 @@ struct NotBeforeText {
 }
 
 /// A value with the revisions of its key.
-struct Decoded {
+pub(super) struct Decoded {
     version: Version,
     text: Text,
     /// How often the key was written.
     writes: i64,
 }
 
-/// The value to write, and the key as it is then stored.
-pub(super) struct Encoded(Text, i64);
+/// A value to write.
+pub(super) struct Encoded {
+    text: Text,
+    /// How often the key is then written.
+    writes: i64,
+    /// The sessions that hold the lock before the write, and after it.
+    pub(super) before: BTreeSet<SessionId>,
+    pub(super) after: BTreeSet<SessionId>,
+}
+
+/// A copy of a record, in the index of held locks.
+#[derive(Deserialize)]
+struct Copied {
+    /// The revision at which the record was created; zero if the copy has the same one.
+    created: i64,
+    /// How often the record was written.
+    writes: i64,
+    record: Text,
+}
 
 impl Encoded {
+    /// A write that changes no holders.
+    fn of(text: Text, writes: i64) -> Self {
+        Self { text, writes, before: BTreeSet::new(), after: BTreeSet::new() }
+    }
+
     pub(super) fn value(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.0).unwrap_or_default()
+        serde_json::to_vec(&self.text).unwrap_or_default()
+    }
+
+    /// The copy of the record, of which `value` is the value.
+    pub(super) fn copy(&self, base: Option<&Version>, value: &[u8]) -> Vec<u8> {
+        let (created, writes) = (base.map_or(0, created), self.writes);
+        let begin = format!("{{\"created\":{created},\"writes\":{writes},\"record\":");
+        [begin.as_bytes(), value, b"}"].concat()
     }
 
     /// The key as it is stored after the write at `revision`.
-    pub(super) fn stored(&self, key: &str, base: Option<&Version>, revision: i64) -> KeyValue {
-        KeyValue {
-            key: key.into(),
-            create_revision: base.map_or(revision, created),
-            mod_revision: revision,
-            version: self.1,
-            value: self.value(),
-        }
+    pub(super) fn stored(self, base: Option<&Version>, revision: i64) -> Option<Decoded> {
+        let version = version(base.map_or(revision, created), revision)?;
+        Some(Decoded { version, text: self.text, writes: self.writes })
     }
+}
+
+/// The version of a key. `None` for revisions that no key has.
+fn version(created: i64, modified: i64) -> Option<Version> {
+    let number = u64::try_from(modified).ok().and_then(NonZeroU64::new)?;
+    Some(Version { number, uid: created.to_string().into() })
 }
 
 /// The revision at which the key was created.
@@ -131,7 +165,8 @@ pub(super) fn created(version: &Version) -> i64 {
     version.uid.parse().unwrap_or_default()
 }
 
-fn decode(kv: &KeyValue) -> Result<Decoded> {
+/// Reads a value.
+pub(super) fn decode(kv: &KeyValue) -> Result<Decoded> {
     let invalid = |reason: String| Error::InvalidRecord {
         name: String::from_utf8_lossy(&kv.key).into_owned(),
         reason,
@@ -147,9 +182,8 @@ fn decode(kv: &KeyValue) -> Result<Decoded> {
             text.v
         )));
     }
-    let number = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new);
-    let number = number.ok_or_else(|| invalid("etcd gave it no revision".into()))?;
-    let version = Version { number, uid: kv.create_revision.to_string().into() };
+    let version = version(kv.create_revision, kv.mod_revision);
+    let version = version.ok_or_else(|| invalid("etcd gave it no revision".into()))?;
     Ok(Decoded { version, text, writes: kv.version })
 }
 
@@ -162,7 +196,7 @@ impl Decoded {
         self.text.holder.as_deref().filter(|holder| !holder.is_empty())
     }
 
-    fn record(&self) -> Record {
+    fn fields(&self) -> Record {
         let text = &self.text;
         let nonce = text.write.as_ref().and_then(|nonce| nonce.parse().ok());
         let claimed = (text.claim == Some(self.writes)).then_some(self.version.number);
@@ -178,8 +212,26 @@ impl Decoded {
         }
     }
 
-    fn lock(&self) -> StoredLock {
-        let Record { holder, ttl, .. } = self.record();
+    /// The record of a lock or an election, or of a candidate.
+    pub(super) fn record(&self) -> Versioned {
+        let age = self.text.renewed.map(elapsed_since);
+        let (version, record, whole) = (self.version.clone(), self.fields(), self.whole());
+        Versioned { version, record, age, whole }
+    }
+
+    /// The record of a session.
+    pub(super) fn session(&self) -> Stored<SessionRecord> {
+        let record = SessionRecord {
+            holder: self.holder().map(Into::into),
+            mark: self.text.transitions,
+            identity: self.text.identity.as_deref().unwrap_or_default().into(),
+        };
+        Stored { version: self.version.clone(), record, whole: self.whole() }
+    }
+
+    /// The record of a lock with its holders and its queue.
+    pub(super) fn lock(&self) -> StoredLock {
+        let Record { holder, ttl, .. } = self.fields();
         let lives = Record { ttl, ..Record::default() }.lives();
         let line = self.text.queue.as_ref().map(Value::to_string);
         // Our own writes to the queue are none of its holder.
@@ -187,6 +239,13 @@ impl Decoded {
         let record =
             LockRecord::judge(holder.as_deref(), line.as_deref(), Vec::new(), None, lives, spec);
         Stored { version: self.version.clone(), record, whole: self.whole() }
+    }
+
+    /// The lock whose name is at the end of the key `kv`.
+    fn held(&self, kv: &KeyValue) -> HeldLock {
+        let kind = if self.text.kind == "election" { Kind::Election } else { Kind::Lock };
+        let (record, name) = (record_name(kv), self.text.name.clone());
+        HeldLock { record, name, kind, found: Arc::new(self.lock()) }
     }
 }
 
@@ -206,17 +265,10 @@ impl NotBeforeText {
     }
 }
 
-/// The record of a lock or an election, or of a candidate.
-pub(super) fn decode_record(kv: &KeyValue) -> Result<Versioned> {
-    let decoded = decode(kv)?;
-    let age = decoded.text.renewed.map(elapsed_since);
-    let (record, whole) = (decoded.record(), decoded.whole());
-    Ok(Versioned { version: decoded.version, record, age, whole })
-}
-
 /// A listed or watched record with its purpose. One that cannot be read is skipped, so that it does not hide the others.
 pub(super) fn decode_entry(namespace: &Namespace, kv: &KeyValue) -> Option<Entry> {
     let decoded = skip_invalid(decode(kv))?;
+    let found = Arc::new(decoded.record());
     let queue = decoded.text.queue.is_some().then(|| Arc::new(decoded.lock().record));
     let Text { kind, name, candidate_of, .. } = decoded.text;
     let kind = match kind.as_str() {
@@ -225,7 +277,6 @@ pub(super) fn decode_entry(namespace: &Namespace, kv: &KeyValue) -> Option<Entry
         "candidate" => candidate_of.map(|election| Kind::Candidate(RecordName::stored(&election))),
         _ => None,
     };
-    let found = Arc::new(skip_invalid(decode_record(kv))?);
     Some(Entry {
         namespace: namespace.clone(),
         record: record_name(kv),
@@ -237,6 +288,15 @@ pub(super) fn decode_entry(namespace: &Namespace, kv: &KeyValue) -> Option<Entry
     })
 }
 
+/// The sessions that the value names as holders.
+fn held_by(text: &Text) -> BTreeSet<SessionId> {
+    let queue = text.queue.as_ref().map(Value::to_string);
+    let line = queue.and_then(|queue| Line::parse(&queue)).unwrap_or_default();
+    let agrees = line.holder().map(SessionId::as_str) == text.holder.as_deref();
+    let holders = line.held_by().into_iter().filter(|_| agrees);
+    holders.cloned().collect()
+}
+
 fn skip_invalid<T>(decoded: Result<T>) -> Option<T> {
     decoded.inspect_err(|error| tracing::warn!(%error, "skipping a key that cannot be read")).ok()
 }
@@ -244,7 +304,7 @@ fn skip_invalid<T>(decoded: Result<T>) -> Option<T> {
 /// The value of `write`.
 pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
     let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
-    let (record, now) = (&write.record, wall_clock());
+    let (record, now, before) = (&write.record, wall_clock(), held_by(&text));
     let claims = write.kind == WriteKind::Claim;
     text.holder = record.holder.as_deref().map(Into::into);
     text.ttl = record.ttl.map(|ttl| ttl.as_secs());
@@ -256,7 +316,8 @@ pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
     text.not_before = record.not_before.as_deref().and_then(NotBeforeText::written);
     text.acquired = if claims { Some(now) } else { text.acquired };
     text.renewed = Some(now);
-    Encoded(text, writes)
+    let after = held_by(&text);
+    Encoded { before, after, ..Encoded::of(text, writes) }
 }
 
 /// The whole value of the base, and how often the key is written after this write.
@@ -284,44 +345,27 @@ fn stored(whole: &Whole) -> (Text, i64) {
     (text, writes)
 }
 
-/// The record of a lock with its holders and its queue.
-pub(super) fn decode_lock(kv: &KeyValue) -> Result<StoredLock> {
-    Ok(decode(kv)?.lock())
-}
-
 /// A listed or watched lock, if it can be read.
 pub(super) fn decode_held(kv: &KeyValue) -> Option<HeldLock> {
-    let decoded = skip_invalid(decode(kv))?;
-    let found = Arc::new(decoded.lock());
-    let kind = if decoded.text.kind == "election" { Kind::Election } else { Kind::Lock };
-    Some(HeldLock { record: record_name(kv), name: decoded.text.name, kind, found })
+    Some(skip_invalid(decode(kv))?.held(kv))
 }
 
 /// A listed or watched lock, if `session` is a holder of it.
 pub(super) fn decode_held_by(kv: &KeyValue, session: &SessionId) -> Option<HeldLock> {
-    let holds = |held: &HeldLock| held.found.record.line.held_by().contains(session);
-    may_hold(kv, session).then(|| decode_held(kv))?.filter(holds)
+    decode_held(kv).filter(|held| is_holder(held, session))
 }
 
-/// Whether the holders in the value name `session`. It reads nothing else, because a session gets each change of each lock
-/// in its namespace, with the whole queue. `true` for a value that cannot be read.
-fn may_hold(kv: &KeyValue, session: &SessionId) -> bool {
-    let names = |line: &Holders| line.holders.iter().any(|one| one.starts_with(session.as_str()));
-    let glance = serde_json::from_slice::<Glance>(&kv.value);
-    glance.map_or(true, |glance| glance.queue.as_ref().is_some_and(names))
+/// The record of which a key of the index has a copy, if it has one and `session` is a holder.
+pub(super) fn decode_copy(kv: &KeyValue, session: &SessionId) -> Option<HeldLock> {
+    let Copied { created, writes, record } = serde_json::from_slice(&kv.value).ok()?;
+    let created = if created == 0 { kv.mod_revision } else { created };
+    let version = version(created, kv.mod_revision)?;
+    let held = Decoded { version, text: record, writes }.held(kv);
+    Some(held).filter(|held| is_holder(held, session))
 }
 
-/// What [`may_hold`] reads of a value.
-#[derive(Deserialize)]
-struct Glance {
-    queue: Option<Holders>,
-}
-
-/// What [`may_hold`] reads of a queue.
-#[derive(Deserialize)]
-struct Holders {
-    #[serde(default)]
-    holders: Vec<String>,
+fn is_holder(held: &HeldLock, session: &SessionId) -> bool {
+    held.found.record.line.held_by().contains(session)
 }
 
 /// The value of `write`.
@@ -337,19 +381,9 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite) -> Encoded {
         (text.write, text.claim, text.token) = (None, None, None);
         (text.acquired, text.renewed) = (now, now);
     }
-    Encoded(text, writes)
-}
-
-/// The record of a session.
-pub(super) fn decode_session(kv: &KeyValue) -> Result<Stored<SessionRecord>> {
-    let decoded = decode(kv)?;
-    let record = SessionRecord {
-        holder: decoded.holder().map(Into::into),
-        mark: decoded.text.transitions,
-        identity: decoded.text.identity.as_deref().unwrap_or_default().into(),
-    };
-    let whole = decoded.whole();
-    Ok(Stored { version: decoded.version, record, whole })
+    let all = |line: &Line| line.held_by().into_iter().cloned().collect();
+    let before = write.base.as_ref().map(|base| all(&base.record.line)).unwrap_or_default();
+    Encoded { before, after: all(&write.line), ..Encoded::of(text, writes) }
 }
 
 /// A listed session, if it was not renewed for this long.
@@ -358,9 +392,9 @@ pub(super) fn decode_stale(
     age: Duration,
 ) -> Option<(SessionId, Arc<Stored<SessionRecord>>)> {
     let id = SessionId::parse(keys::name(&kv.key))?;
-    let renewed = decode_record(kv).ok()?.age;
-    let stale = renewed.is_none_or(|renewed| renewed >= age);
-    Some((id, Arc::new(decode_session(kv).ok().filter(|_| stale)?)))
+    let decoded = decode(kv).ok()?;
+    let stale = decoded.text.renewed.is_none_or(|renewed| elapsed_since(renewed) >= age);
+    stale.then(|| (id, Arc::new(decoded.session())))
 }
 
 /// The value of a session.
@@ -376,7 +410,7 @@ pub(super) fn encode_session(
     text.transitions = record.mark;
     text.identity = Some(record.identity.to_string());
     text.renewed = Some(wall_clock());
-    Encoded(text, writes)
+    Encoded::of(text, writes)
 }
 
 pub(super) fn record_name(kv: &KeyValue) -> RecordName {
@@ -420,7 +454,34 @@ mod tests {
 
         let held = kv(one.as_str());
         assert!(decode_held_by(&held, &one).is_some() && decode_held_by(&held, &two).is_none());
-        assert!(!may_hold(&held, &two), "the rest of the value is not read");
         assert!(decode_held_by(&kv("other"), &one).is_none(), "another program took it over");
+        assert_eq!(held_by(&decode(&held).unwrap().text), [one.clone()].into());
+        assert_eq!(held_by(&decode(&kv("other")).unwrap().text), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_copy_in_the_index_is_the_record_with_its_revisions() {
+        let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
+        let text = Text { v: FORMAT, kind: "lock".into(), name: "a/x".into(), ..Text::default() };
+        let line = json!({ "v": 1, "holders": [format!("{id}/00000000000000ff")] });
+        let holder = Some(id.to_string());
+        let encoded = Encoded::of(Text { queue: Some(line), holder, ..text }, 3);
+        for (base, created) in [(version(7, 8), "7"), (None, "9")] {
+            let kv = KeyValue {
+                key: format!("/p/shop/~held/{id}/x").into_bytes(),
+                mod_revision: 9,
+                create_revision: 2,
+                version: 1,
+                value: encoded.copy(base.as_ref(), &encoded.value()),
+            };
+
+            let held = decode_copy(&kv, &id).unwrap();
+
+            assert_eq!((held.record.as_str(), &*held.name), ("x", "a/x"));
+            let version = &held.found.version;
+            assert_eq!((version.number.get(), &*version.uid), (9, created));
+            assert_eq!(stored(&held.found.whole).1, 3);
+            assert!(decode_copy(&KeyValue { value: Vec::new(), ..kv }, &id).is_none());
+        }
     }
 }

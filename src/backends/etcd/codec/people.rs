@@ -1,8 +1,8 @@
 //! What only people read of a record or a session, and what only an operator writes.
 
 use super::{
-    super::messages::KeyValue, Decoded, Encoded, Text, decode_record, decode_session,
-    elapsed_since, skip_invalid, stored,
+    super::messages::KeyValue, Decoded, Encoded, Text, decode, elapsed_since, held_by,
+    skip_invalid, stored,
 };
 use crate::{
     api::{name::Namespace, session::SessionInfo},
@@ -26,9 +26,10 @@ pub(in super::super) fn describe(found: &Versioned) -> Description {
 /// else stays as it is.
 pub(in super::super) fn encode_released(whole: &Whole) -> Encoded {
     let (text, writes) = stored(whole);
+    let before = held_by(&text);
     let free =
         Text { holder: None, write: None, claim: None, token: None, not_before: None, ..text };
-    Encoded(free, writes + 1)
+    Encoded { before, ..Encoded::of(free, writes + 1) }
 }
 
 /// A session, with what only people read.
@@ -37,14 +38,14 @@ pub(in super::super) fn decode_session_info(
     id: &SessionId,
     kv: &KeyValue,
 ) -> Option<SessionInfo> {
-    let age = skip_invalid(decode_record(kv))?.age;
-    let record = skip_invalid(decode_session(kv))?.record;
+    let decoded = skip_invalid(decode(kv))?;
+    let record = decoded.session().record;
     Some(SessionInfo {
         id: id.to_string(),
         namespace: namespace.to_string(),
         identity: record.identity.to_string(),
         ttl: id.ttl(),
-        renewed_ago: age,
+        renewed_ago: decoded.text.renewed.map(elapsed_since),
         is_over: record.is_over(),
     })
 }
@@ -54,7 +55,7 @@ pub(in super::super) fn decode_session_entry(
     id: SessionId,
     kv: &KeyValue,
 ) -> Option<ListedSession> {
-    let found = skip_invalid(decode_record(kv))?;
+    let found = skip_invalid(decode(kv))?.record();
     let is_over = found.record.holder.is_none();
     Some(ListedSession { id, version: found.version.number, is_over, age: found.age })
 }
@@ -73,7 +74,7 @@ mod tests {
             version: 3,
             value: value.to_string().into_bytes(),
         };
-        decode_record(&kv).unwrap()
+        decode(&kv).unwrap().record()
     }
 
     #[test]

@@ -171,7 +171,7 @@ pub(super) fn decode(object: &Value) -> Result<Versioned> {
     Ok(Versioned { version, record, age, whole: whole(object) })
 }
 
-fn whole(object: &Value) -> Whole {
+pub(super) fn whole(object: &Value) -> Whole {
     Whole::new(serde_json::to_string(object).unwrap_or_default())
 }
 

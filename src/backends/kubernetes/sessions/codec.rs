@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     super::codec::{
         Extras, KIND, decode, field, map, new_object, object_of, set_labels_and_annotations,
-        stored_name, wall_clock,
+        stored_name, wall_clock, whole,
     },
     lease_name,
 };
@@ -126,15 +126,28 @@ pub(super) fn encode_session(
 /// # Errors
 ///
 /// [`Error::Unavailable`](crate::Error::Unavailable) if the response is about another object.
-pub(super) fn decode_lock(key: &RecordKey, object: &Value) -> Result<StoredLock> {
-    super::super::codec::check_object(key.record.as_str(), Some(&key.namespace), object)?;
+pub(super) fn decode_lock(key: &RecordKey, object: Value) -> Result<StoredLock> {
+    super::super::codec::check_object(key.record.as_str(), Some(&key.namespace), &object)?;
     decode_any_lock(object)
 }
 
-fn decode_any_lock(object: &Value) -> Result<StoredLock> {
-    let Versioned { version, record, whole, .. } = decode(object)?;
-    let record = judge(&record, object);
-    Ok(Stored { version, record, whole })
+fn decode_any_lock(mut object: Value) -> Result<StoredLock> {
+    let Versioned { version, record, .. } = decode(&object)?;
+    let record = judge(&record, &object);
+    strip(&mut object);
+    Ok(Stored { version, record, whole: whole(&object) })
+}
+
+/// Removes what each write of a lock replaces: a session remembers the objects of thousands of locks.
+fn strip(object: &mut Value) {
+    untrack(object);
+    if let Some(annotations) =
+        object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    {
+        for key in [QUEUE, TURN, EPOCH] {
+            annotations.remove(key);
+        }
+    }
 }
 
 /// The claims of sessions in an object, and its holder if that is no session.
@@ -185,7 +198,7 @@ pub(in crate::backends::kubernetes) fn claims(
 pub(in crate::backends::kubernetes) fn queue(found: &Versioned) -> Option<LockRecord> {
     let object = object_of(&found.whole);
     object["metadata"]["annotations"][QUEUE].as_str()?;
-    Some(decode_any_lock(&object).ok()?.record)
+    Some(decode_any_lock(object).ok()?.record)
 }
 
 /// A session in a list for people, with what only they read. One that cannot be decoded is skipped.
@@ -203,12 +216,12 @@ pub(in crate::backends::kubernetes) fn session_info(object: &Value) -> Option<Se
 }
 
 /// Decodes a listed or watched lock. One that cannot be decoded is skipped, so that it does not hide the others.
-pub(super) fn decode_held(object: &Value) -> Option<HeldLock> {
-    let found = decode_any_lock(object)
-        .inspect_err(|error| tracing::warn!(%error, "skipping a Lease that cannot be read"));
-    let (record, name) = (lease_name(object), stored_name(object).to_owned());
+pub(super) fn decode_held(object: Value) -> Option<HeldLock> {
+    let (record, name) = (lease_name(&object), stored_name(&object).to_owned());
     let kind =
         if object["metadata"]["labels"][KIND] == "election" { Kind::Election } else { Kind::Lock };
+    let found = decode_any_lock(object)
+        .inspect_err(|error| tracing::warn!(%error, "skipping a Lease that cannot be read"));
     Some(HeldLock { record, name, kind, found: Arc::new(found.ok()?) })
 }
 
@@ -218,7 +231,6 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -
         Some(base) => object_of(&base.whole),
         None => new_object(key, extras),
     };
-    untrack(&mut object);
     let metadata = map(&mut object, "metadata");
     set_base(metadata, write.base.as_ref().map(|base| &base.version));
     set_labels_and_annotations(metadata, key);

@@ -91,14 +91,17 @@ impl Leases {
 }
 
 impl Leases {
-    /// Changes parts of the record of a lock. `None` if it is not the one that the patch was conditional on.
-    async fn patch(&self, key: &RecordKey, operations: &[Value]) -> Result<Option<Value>> {
+    /// Changes parts of the record of a lock.
+    async fn patch(&self, key: &RecordKey, operations: &[Value]) -> Result<Put<LockRecord>> {
         let (address, lease) = (address(key), key.record.as_str());
         let context = address.context(PATCH);
         let request = patch::request(&key.namespace, lease, operations);
         match self.http.send(request, &context).await {
-            Ok(object) => Ok(Some(object)),
-            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(None),
+            Ok(object) => put_lock(key, Some(object)),
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Put::Conflict),
+            Err(RequestFailure::PatchRefused(patches, error)) => {
+                Ok(Put::PatchRefused(patches, error))
+            }
             Err(other) => Err(other.into_error(&context)),
         }
     }
@@ -115,11 +118,9 @@ impl Leases {
         &self,
         namespace: Option<&Namespace>,
     ) -> Result<Vec<ListedSession>> {
-        let mut found = Vec::new();
         let selection = Selection::Labelled(namespace.cloned(), codec::session_label());
-        self.http
-            .list_objects(&selection, |object| found.extend(codec::listed_session(&object)))
-            .await?;
+        let decode = |object| codec::listed_session(&object);
+        let (found, _) = self.http.list_objects(&selection, decode).await?;
         Ok(found)
     }
 }
@@ -164,13 +165,9 @@ impl SessionStore for Leases {
         age: Duration,
     ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
         Box::pin(async move {
-            let mut found = Vec::new();
             let selection = Selection::Labelled(Some(namespace.clone()), codec::session_label());
-            self.http
-                .list_objects(&selection, |object| {
-                    found.extend(codec::decode_stale(&object, age));
-                })
-                .await?;
+            let decode = |object| codec::decode_stale(&object, age);
+            let (found, _) = self.http.list_objects(&selection, decode).await?;
             Ok(found)
         })
     }
@@ -198,7 +195,7 @@ impl SessionStore for Leases {
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
         Box::pin(async move {
             let found = self.get(&address(key)).await?;
-            found.map(|object| codec::decode_lock(key, &object).map(Arc::new)).transpose()
+            found.map(|object| codec::decode_lock(key, object).map(Arc::new)).transpose()
         })
     }
 
@@ -208,13 +205,11 @@ impl SessionStore for Leases {
         write: &'a LockWrite,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
         Box::pin(async move {
-            let stored = if let (Some(base), Condition::Turn) = (&write.base, write.condition) {
-                self.patch(key, &patch::line(base, write)).await?
-            } else {
-                let object = codec::encode_lock(key, write, &self.extras);
-                self.put(&address(key), write.base.is_none(), &object).await?
-            };
-            put_lock(key, stored)
+            if let (Some(base), Condition::Turn) = (&write.base, write.condition) {
+                return self.patch(key, &patch::line(base, write)).await;
+            }
+            let object = codec::encode_lock(key, write, &self.extras);
+            put_lock(key, self.put(&address(key), write.base.is_none(), &object).await?)
         })
     }
 
@@ -223,7 +218,7 @@ impl SessionStore for Leases {
         key: &'a RecordKey,
         join: &'a Join,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
-        Box::pin(async move { put_lock(key, self.patch(key, &patch::join(join)).await?) })
+        Box::pin(async move { self.patch(key, &patch::join(join)).await })
     }
 
     fn list_held<'a>(
@@ -232,11 +227,8 @@ impl SessionStore for Leases {
         session: &'a SessionId,
     ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
         Box::pin(async move {
-            let mut found = Vec::new();
             let selection = held(namespace, session);
-            self.http
-                .list_objects(&selection, |object| found.extend(codec::decode_held(&object)))
-                .await?;
+            let (found, _) = self.http.list_objects(&selection, codec::decode_held).await?;
             Ok(found)
         })
     }
@@ -257,7 +249,7 @@ impl SessionStore for Leases {
 
 fn put_lock(key: &RecordKey, stored: Option<Value>) -> Result<Put<LockRecord>> {
     match stored {
-        Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, &object)?))),
+        Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, object)?))),
         None => Ok(Put::Conflict),
     }
 }

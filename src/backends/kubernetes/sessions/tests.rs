@@ -60,7 +60,7 @@ fn as_stored(mut object: Value, version: &str) -> Value {
 }
 
 fn write(base: Option<&Value>, line: Line, changes_holders: bool) -> Value {
-    let base = base.map(|base| Arc::new(decode_lock(&key(), base).unwrap()));
+    let base = base.map(|base| Arc::new(decode_lock(&key(), base.clone()).unwrap()));
     let (condition, turn) = (Condition::Version, Turn::default());
     let write = LockWrite { base, condition, line, turn, changes_holders };
     encode_lock(&key(), &write, &Extras::default())
@@ -69,9 +69,9 @@ fn write(base: Option<&Value>, line: Line, changes_holders: bool) -> Value {
 #[test]
 fn what_is_written_is_read() {
     let object = as_stored(write(None, line(&['a', 'b']), true), "5");
-    let found = decode_lock(&key(), &object).unwrap();
+    let found = decode_lock(&key(), object.clone()).unwrap();
     assert_eq!((&found.record.line, &found.record.foreign), (&line(&['a', 'b']), &None));
-    let held = decode_held(&object).unwrap();
+    let held = decode_held(object.clone()).unwrap();
     assert_eq!((held.name.as_str(), held.record), ("Orders", key().record));
 
     let id = session('a');
@@ -118,7 +118,7 @@ fn a_claim_behind_a_foreign_holder_leaves_its_fields_alone() {
         },
         "spec": { "holderIdentity": "other", "leaseDurationSeconds": 15, "strategy": "x" },
     });
-    let found = decode_lock(&key(), &foreign).unwrap();
+    let found = decode_lock(&key(), foreign.clone()).unwrap();
     let holder = found.record.foreign.unwrap();
     assert_eq!((&*holder.holder, holder.lives), ("other", Duration::from_secs(15)));
 
@@ -128,7 +128,7 @@ fn a_claim_behind_a_foreign_holder_leaves_its_fields_alone() {
     let sent = write(Some(&foreign), queue, false);
     assert_eq!(sent["spec"], foreign["spec"]);
     assert_eq!(sent["metadata"]["labels"]["team"], "shop");
-    let found = decode_lock(&key(), &as_stored(sent, "6")).unwrap();
+    let found = decode_lock(&key(), as_stored(sent, "6")).unwrap();
     assert_eq!(found.record.line.queue.len(), 1);
 }
 
@@ -150,7 +150,9 @@ fn a_response_about_another_object_is_refused() {
     let stored = as_stored(write(None, line(&['a']), true), "5");
     let mut other = stored.clone();
     other["metadata"]["name"] = "other".into();
-    assert!(decode_lock(&key(), &stored).is_ok() && decode_lock(&key(), &other).is_err());
+    assert!(
+        decode_lock(&key(), stored.clone()).is_ok() && decode_lock(&key(), other.clone()).is_err()
+    );
     assert!(decode_session(&session('a'), &stored).is_err());
 }
 
@@ -165,7 +167,7 @@ fn patchable() -> Value {
 #[test]
 fn a_record_is_patched_only_if_all_is_there_that_a_patch_tests_and_the_field_managers_are_settled()
 {
-    let turn = |object: &Value| decode_lock(&key(), object).unwrap().record.turn;
+    let turn = |object: &Value| decode_lock(&key(), object.clone()).unwrap().record.turn;
     assert_eq!(turn(&patchable()), Some(Turn { number: 3, epoch: 1 }));
     let without = |path: &str| {
         let mut object = patchable();
@@ -197,13 +199,36 @@ fn a_record_is_patched_only_if_all_is_there_that_a_patch_tests_and_the_field_man
 }
 
 #[test]
+fn a_remembered_object_lacks_only_what_each_write_replaces() {
+    let by = |manager: &str| json!({ "manager": manager, "operation": "Update" });
+    let mut object = patchable();
+    object["metadata"]["annotations"]["team"] = "shop".into();
+    object["metadata"]["managedFields"] = json!([by("leasehold")]);
+    let remembered =
+        |object: &Value| object_of(&decode_lock(&key(), object.clone()).unwrap().whole);
+
+    let mut expected = object.clone();
+    let annotations = expected["metadata"]["annotations"].as_object_mut().unwrap();
+    annotations.retain(|key, _| key == "team" || key == "leasehold.dev/name");
+    expected["metadata"]["managedFields"] = json!([{}]);
+    assert_eq!(remembered(&object), expected);
+
+    let shared = json!([by("leasehold"), by("kubectl")]);
+    object["metadata"]["managedFields"] = shared.clone();
+    assert_eq!(remembered(&object)["metadata"]["managedFields"], shared);
+    let sent = write(Some(&object), line(&['b']), true);
+    assert_eq!(sent["metadata"]["annotations"]["team"], "shop");
+    assert_eq!(sent["metadata"]["managedFields"], shared);
+}
+
+#[test]
 fn a_patch_tests_the_object_its_holder_and_its_turn_and_adds_the_line_and_the_labels() {
     let mut object = patchable();
     let joined = Claim { session: session('c'), nonce: Nonce(3), mode: Mode::Shared };
     object["metadata"]["annotations"]["queue.leasehold.dev/0000000000000003"] =
         joined.to_string().into();
     object["metadata"]["annotations"]["queue.leasehold.dev/0000000000000004"] = "broken".into();
-    let base = Arc::new(decode_lock(&key(), &object).unwrap());
+    let base = Arc::new(decode_lock(&key(), object.clone()).unwrap());
     assert_eq!(base.record.line.joined, std::slice::from_ref(&joined));
 
     let (condition, turn) = (Condition::Turn, Turn { number: 4, epoch: 1 });

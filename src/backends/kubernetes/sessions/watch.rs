@@ -16,7 +16,7 @@ use super::{
         http::{Http, LeaseEvent, Selection, watch_error},
         reflector::{REQUEST_TIMEOUT, pause},
     },
-    codec, lease_name,
+    codec,
 };
 use crate::{
     api::error::{Error, Result},
@@ -71,12 +71,9 @@ impl Watch {
     async fn next(&mut self) -> Result<HeldEvent> {
         loop {
             let Some(version) = self.version.clone() else {
-                let mut all: Vec<HeldLock> = Vec::new();
-                let list = self.http.list_objects(&self.selection, |object| {
-                    all.extend(codec::decode_held(&object));
-                });
-                self.version = Some(within(REQUEST_TIMEOUT, list).await?);
-                self.listed = Some(all);
+                let list = self.http.list_objects(&self.selection, codec::decode_held);
+                let (all, version) = within(REQUEST_TIMEOUT, list).await?;
+                (self.listed, self.version) = (Some(all), Some(version));
                 continue;
             };
             let Some(events) = &mut self.events else {
@@ -119,9 +116,9 @@ impl Watch {
         if let Some(version) = version(&object) {
             self.version = Some(version.into());
         }
-        Ok(codec::decode_held(&object).map(|held| {
+        Ok(codec::decode_held(object).map(|held| {
             if deleted {
-                HeldEvent::Gone(lease_name(&object), held.found.version.number)
+                HeldEvent::Gone(held.record, held.found.version.number)
             } else {
                 HeldEvent::Set(held)
             }

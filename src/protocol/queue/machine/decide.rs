@@ -33,11 +33,10 @@ impl LockMachine {
             return Step::Sleep(Moment::NEVER);
         }
         self.settle();
-        if !self.has_work() {
-            let rest = self.claims.is_empty() && now >= self.curious_until;
-            return if rest { Step::Idle } else { Step::Sleep(self.rest_until()) };
+        if !self.has_work(now) {
+            return self.rest(now);
         }
-        if let Some(step) = self.join_turned() {
+        if let Some(step) = self.join_turned(now) {
             return step;
         }
         if now < self.pause_until {
@@ -74,10 +73,11 @@ impl LockMachine {
         if !foreign_holds {
             line.promote();
         }
-        if unchanged {
+        self.state_tokens(&mut line);
+        if unchanged && base.as_ref().is_none_or(|base| line == base.record.line) {
             line.touch();
         }
-        self.send_write(base, line, fence == Some(Fence::Epoch), foreign_holds)
+        self.send_write(now, base, line, fence == Some(Fence::Epoch), foreign_holds)
     }
 
     /// The other sessions that a waiting claim depends on.
@@ -140,17 +140,24 @@ impl LockMachine {
             && self.claims.iter().any(|claim| !claim.is_held() && !claim.try_once)
     }
 
-    fn has_work(&self) -> bool {
+    fn has_work(&self, now: Moment) -> bool {
         let waiting = self.claims.iter().any(|claim| !claim.is_held());
         // After a conflict or a loss it is not known what is left of this session in the record.
         let unknown = self.outdated && self.is_held();
         let leaving = self.unlabelled || !self.leaving.is_empty();
         let owes = self.owes && !self.outdated;
-        waiting || unknown || leaving || owes || self.has_unwanted() || self.has_unstated_token()
+        waiting || unknown || leaving || owes || self.has_unwanted() || self.state_at() <= now
     }
 
-    fn rest_until(&self) -> Moment {
-        if self.claims.is_empty() { self.curious_until } else { Moment::NEVER }
+    /// Nothing is to be done now.
+    fn rest(&self, now: Moment) -> Step {
+        if !self.claims.is_empty() {
+            Step::Sleep(self.state_at())
+        } else if now < self.curious_until {
+            Step::Sleep(self.curious_until)
+        } else {
+            Step::Idle
+        }
     }
 
     /// The record has a claim of this session that no caller wants: a write without an answer was stored after all, or
@@ -213,7 +220,8 @@ impl LockMachine {
             }
         };
         promote(&mut line);
-        let may_join = !self.joins.refused && base.is_some_and(|base| base.record.turn.is_some());
+        let may_join =
+            !self.joins.are_refused(now) && base.is_some_and(|base| base.record.turn.is_some());
         let mut joins = Vec::new();
         // The order of claims is that of the calls.
         for wanted in self.claims.iter().filter(|claim| !claim.is_held()) {
@@ -237,26 +245,10 @@ impl LockMachine {
             }
         }
         self.describe_candidates(&mut line);
-        (line, joins, foreign_holds)
-    }
-
-    /// Describes the candidates that made this session's claims. A leader states its token, which is known only now.
-    fn describe_candidates(&self, line: &mut Line) {
-        for claim in &self.claims {
-            if let Some(candidate) = &claim.candidate {
-                line.describe(&self.me, claim.nonce, candidate, claim.token());
-            }
+        if self.state_at() <= now {
+            self.state_tokens(&mut line);
         }
-        line.forget_candidates();
-    }
-
-    /// A leader has not stated its token yet.
-    fn has_unstated_token(&self) -> bool {
-        let Some(found) = self.record() else { return false };
-        self.claims.iter().any(|claim| {
-            let stated = found.record.line.candidate(claim.nonce).and_then(|one| one.token);
-            claim.candidate.is_some() && claim.is_held() && claim.token() != stated
-        })
+        (line, joins, foreign_holds)
     }
 
     /// How long a foreign tenure is respected: unchanged for its ttl and a tenth, on this clock.
@@ -271,11 +263,13 @@ impl LockMachine {
 
     fn send_write(
         &mut self,
+        now: Moment,
         base: Option<Arc<StoredLock>>,
         line: Line,
         new_epoch: bool,
         foreign_holds: bool,
     ) -> Step {
+        self.tokens_sent(now);
         let mut nonces = Vec::new();
         for claim in self.claims.iter_mut().filter(|claim| !claim.is_held()) {
             let nonce = claim.nonce;
@@ -292,7 +286,7 @@ impl LockMachine {
         let (condition, turn) = match &base {
             None => (Condition::Version, Turn::default().next(true)),
             Some(base) => match base.record.turn {
-                Some(turn) if base.record.foreign.is_none() && !self.joins.refused => {
+                Some(turn) if base.record.foreign.is_none() && !self.joins.are_refused(now) => {
                     (Condition::Turn, turn.next(new_epoch))
                 }
                 Some(turn) => (Condition::Version, turn.next(new_epoch)),
@@ -315,11 +309,7 @@ impl LockMachine {
             return self.next(now, random);
         }
         if !self.claims.iter().any(|claim| !claim.is_held()) {
-            return if self.claims.is_empty() && now >= self.curious_until {
-                Step::Idle
-            } else {
-                Step::Sleep(self.rest_until())
-            };
+            return self.rest(now);
         }
         let (least, spread) = match self.known_interval() {
             // Waiters outside a full queue have no order, and would all come at once.
@@ -334,7 +324,7 @@ impl LockMachine {
         }
         let foreign = base.and_then(|base| base.record.foreign.as_ref());
         let expires = foreign.map_or(Moment::NEVER, |one| self.foreign_until(one.lives));
-        Step::Sleep(poll_at.min(expires))
+        Step::Sleep(poll_at.min(expires).min(self.state_at()))
     }
 
     /// How long after the last state the record is read again; `None` if its queue is full.

@@ -6,9 +6,12 @@ use super::{
     Flight, LockMachine, Step, StoredLock, Wanted,
     unresolved::{Basis, Unresolved},
 };
-use crate::protocol::{
-    queue::{claim::Claim, record::Join},
-    record::Nonce,
+use crate::{
+    protocol::{
+        queue::{claim::Claim, record::Join},
+        record::Nonce,
+    },
+    util::clock::Moment,
 };
 
 /// What the machine knows of joins.
@@ -18,26 +21,35 @@ pub(super) struct Joins {
     pub(super) turned: bool,
     /// Others wrote the line between the last two claims of this session, so it is probably in use again.
     pub(super) contended: bool,
-    /// The backend refuses requests that change parts of a record.
-    pub(super) refused: bool,
+    /// The backend refuses requests that change parts of the record. They are tried again after this moment.
+    pub(super) refused_until: Moment,
     /// The joined claims, in the order in which they were seen to come.
     arrivals: Vec<Nonce>,
 }
 
 impl Joins {
-    pub(super) const NONE: Self =
-        Self { turned: false, contended: false, refused: false, arrivals: Vec::new() };
+    pub(super) const NONE: Self = Self {
+        turned: false,
+        contended: false,
+        refused_until: Moment::from_nanos(0),
+        arrivals: Vec::new(),
+    };
+
+    /// The backend refuses requests that change parts of the record.
+    pub(super) fn are_refused(&self, now: Moment) -> bool {
+        now < self.refused_until
+    }
 }
 
 impl LockMachine {
-    /// The backend refuses requests that change parts of a record: each write replaces the whole record.
-    pub(crate) const fn refuse_patches(&mut self) {
-        self.joins.refused = true;
+    /// The backend refuses requests that change parts of a record: until then each write replaces the whole record.
+    pub(crate) fn refuse_patches(&mut self, until: Moment) {
+        self.joins.refused_until = until.max(self.joins.refused_until);
     }
 
     /// The request under way was such a request, and was refused: nothing of it was stored.
-    pub(crate) fn patch_refused(&mut self) {
-        self.refuse_patches();
+    pub(crate) fn patch_refused(&mut self, until: Moment) {
+        self.refuse_patches(until);
         if self.is_patching() {
             self.flight = None;
         }
@@ -49,8 +61,8 @@ impl LockMachine {
     }
 
     /// Joins a record that was changed since it was known: the answer shows it, so no read is necessary.
-    pub(super) fn join_turned(&mut self) -> Option<Step> {
-        if !std::mem::take(&mut self.joins.turned) || self.joins.refused {
+    pub(super) fn join_turned(&mut self, now: Moment) -> Option<Step> {
+        if !std::mem::take(&mut self.joins.turned) || self.joins.are_refused(now) {
             return None;
         }
         let base = self.record().filter(|found| found.record.turn.is_some()).cloned()?;

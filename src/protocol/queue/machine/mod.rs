@@ -13,8 +13,10 @@
 //! A tenure begins at the first sight of the grant, from any source, and ends before its release is sent. The version
 //! of that state is its token. A state older than one that was processed is ignored everywhere.
 
+mod backoff;
 mod decide;
 mod joins;
+mod stated;
 mod step;
 mod unresolved;
 
@@ -34,19 +36,8 @@ use crate::{
     util::clock::Moment,
 };
 
-/// The first pause after a conflict is up to this long, and each further one up to twice as long.
-const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
-/// The longest pause after a conflict. Longer pauses let a claim starve while others keep coming.
-const MAX_CONFLICT_PAUSE: Duration = Duration::from_millis(256);
-/// The first pause after a failure.
-const FAILURE_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause that a backend can request.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The pause before a full queue is read again, give or take a half.
 const FULL_PAUSE: Duration = Duration::from_secs(2);
-/// How long a holder waits for the event that reports a write which came before its own, before it reads. An event
-/// arrives within 2 ms, and a read costs the server a request.
-const EVENT_PAUSE: Duration = Duration::from_millis(5);
 /// The longest interval between reads of a record that a foreign holder has, for the first in the queue. There is no
 /// other way to hear of its release, because a watch of the name costs an event per waiter and hand-over.
 const FOREIGN_POLL: Duration = Duration::from_secs(1);
@@ -83,6 +74,8 @@ struct Wanted {
     sent: bool,
     /// The candidate in an election that makes the claim.
     candidate: Option<Arc<Candidate>>,
+    /// When its token is stated with a write of its own, once it holds.
+    state_at: Moment,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +133,8 @@ pub(crate) struct LockMachine {
     events: Vec<Event>,
     /// How many locks this session waits for.
     waits: u32,
+    /// Each lock that is held for some time has its token stated.
+    states_tokens: bool,
 }
 
 impl LockMachine {
@@ -170,6 +165,7 @@ impl LockMachine {
             curious_until: Moment::from_nanos(0),
             events: Vec::new(),
             waits: 0,
+            states_tokens: false,
         }
     }
 
@@ -180,16 +176,18 @@ impl LockMachine {
         self
     }
 
-    /// Reports how many locks the session waits for: with many of them, each is read less often.
-    pub(crate) const fn among(&mut self, waits: u32) {
+    /// Reports how many locks the session waits for and holds. With many waits each lock is read less often, and with many
+    /// held locks no write is spent on the token of each.
+    pub(crate) const fn among(&mut self, waits: u32, held: usize) {
         self.waits = waits;
+        self.states_tokens = held <= MANY as usize;
     }
 
     /// Adds a claim. Its nonce is new.
     pub(crate) fn claim(&mut self, now: Moment, nonce: Nonce, mode: Mode, try_once: bool) {
         let (phase, since) = (Phase::Waiting, now);
         let stale_sights = self.sights + u64::from(self.flight.is_some());
-        let (sent, candidate) = (false, None);
+        let (sent, candidate, state_at) = (false, None, Moment::NEVER);
         self.claims.push(Wanted {
             nonce,
             mode,
@@ -199,6 +197,7 @@ impl LockMachine {
             stale_sights,
             sent,
             candidate,
+            state_at,
         });
         self.poll_at = None;
     }
@@ -286,6 +285,7 @@ impl LockMachine {
                 (Phase::Waiting, Some(holder)) => {
                     let (nonce, token, slot) = (claim.nonce, state.version.number, holder.slot);
                     claim.phase = Phase::Held { token };
+                    claim.state_at = stated::first(now, &self.me, claim);
                     self.events.push(Event::Granted { nonce, token, slot });
                 }
                 (Phase::Held { .. }, None) => {
@@ -383,7 +383,11 @@ impl LockMachine {
         (self.owes, self.joins.turned) = (false, false);
         match outcome {
             Outcome::Stored(state) => {
-                (self.failures, self.failed_writes, self.conflicts) = (0, 0, 0);
+                (self.failures, self.failed_writes) = (0, 0);
+                // A join cannot conflict with writes of the line, so it says nothing of them.
+                if !matches!(request.basis, Basis::Epoch { .. }) {
+                    self.conflicts = 0;
+                }
                 let turn = |found: &Arc<StoredLock>| found.record.turn.map(|turn| turn.number);
                 if self.record().and_then(turn) == turn(&state) {
                     self.joins.contended = false;
@@ -393,24 +397,7 @@ impl LockMachine {
                     found.record.foreign.is_none() && found.record.line.may_promote()
                 });
             }
-            Outcome::Conflict => {
-                // An event may have brought a newer state than the one that the request was conditional on.
-                if self.record().is_some_and(|found| request.basis.is_past(found)) {
-                    return;
-                }
-                self.outdated = true;
-                self.failed_writes = 0;
-                if matches!(request.basis, Basis::Turn { .. }) && !self.is_held() {
-                    (self.joins.turned, self.joins.contended) = (true, true);
-                }
-                if self.expects_events() {
-                    self.event_until = now + EVENT_PAUSE;
-                    return;
-                }
-                let longest = CONFLICT_PAUSE * (1 << self.conflicts.min(7));
-                self.conflicts += 1;
-                self.pause_until = now + part(longest.min(MAX_CONFLICT_PAUSE), random);
-            }
+            Outcome::Conflict => self.conflicted(now, random, &request),
             Outcome::Failed(failure) => {
                 if !failure.refused {
                     note(&mut self.unresolved, request);
@@ -418,32 +405,6 @@ impl LockMachine {
                 self.write_failed(now, random, failure);
             }
         }
-    }
-
-    fn read_failed(&mut self, now: Moment, random: u64, failure: Failure) {
-        self.back_off(now, random, failure, self.failures);
-        self.failures = self.failures.saturating_add(1);
-    }
-
-    fn write_failed(&mut self, now: Moment, random: u64, failure: Failure) {
-        self.back_off(now, random, failure, self.failed_writes);
-        self.failed_writes = self.failed_writes.saturating_add(1);
-    }
-
-    fn back_off(&mut self, now: Moment, random: u64, failure: Failure, before: u32) {
-        self.outdated = true;
-        let longest = self.me.ttl() / 3;
-        let doubled = (FAILURE_PAUSE * (1 << before.min(16))).min(longest);
-        let pause = if failure.refused { longest } else { doubled };
-        let requested = failure.retry_after.min(MAX_RETRY_AFTER);
-        self.pause_until = now + requested + pause / 2 + part(pause / 2, random);
-    }
-
-    /// The watch of this session reports each change of the record, because the session holds it.
-    fn expects_events(&self) -> bool {
-        self.record().is_some_and(|found| {
-            found.record.line.holders.iter().any(|holder| holder.claim.session == self.me)
-        })
     }
 
     fn lose_held(&mut self, loss: Loss) {

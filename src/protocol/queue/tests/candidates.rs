@@ -15,13 +15,13 @@ use super::{
 use crate::protocol::record::Nonce;
 
 fn candidate(id: &str, payload: Option<&str>) -> Candidate {
-    Candidate { id: id.into(), payload: payload.map(Into::into), token: None }
+    Candidate { id: id.into(), payload: payload.map(Into::into) }
 }
 
 fn enqueue(line: &mut Line, nonce: u64, candidate: &Candidate) {
     let (session, nonce) = (session('a'), Nonce(nonce));
     line.enqueue(Claim { session: session.clone(), nonce, mode: Mode::Exclusive });
-    line.describe(&session, nonce, candidate, None);
+    line.describe(&session, nonce, candidate);
 }
 
 proptest! {
@@ -33,7 +33,9 @@ proptest! {
         enqueue(&mut line, 1, &candidate(&id, payload.as_deref()));
         enqueue(&mut line, 2, &candidate("other", None));
         line.promote();
-        line.describe(&session('a'), Nonce(1), &candidate(&id, payload.as_deref()), token);
+        if let Some(token) = token {
+            line.state_token(&session('a'), Nonce(1), token);
+        }
 
         prop_assert_eq!(Line::parse(&line.to_text()), Some(line));
     }
@@ -48,11 +50,11 @@ fn the_description_of_a_candidate_ends_with_its_claim() {
 
     line.retain(&session('a'), |nonce| nonce != Nonce(1));
     line.promote();
-    line.forget_candidates();
+    line.forget_absent();
 
     assert_eq!(line.candidate(Nonce(1)), None);
     assert_eq!(line.candidate(Nonce(2)), Some(&candidate("two", None)));
-    line.describe(&session('a'), Nonce(1), &candidate("one", None), None);
+    line.describe(&session('a'), Nonce(1), &candidate("one", None));
     assert_eq!(
         line.candidate(Nonce(1)),
         None,
@@ -63,14 +65,15 @@ fn the_description_of_a_candidate_ends_with_its_claim() {
 #[test]
 fn a_full_queue_of_the_longest_payloads_fits_into_the_annotations_of_a_lease() {
     let (id, payload) = ("\"".repeat(253), "\\".repeat(512));
-    let longest = Candidate { token: Some(NonZeroU64::MAX), ..candidate(&id, Some(&payload)) };
+    let longest = candidate(&id, Some(&payload));
     let mut line = Line::default();
     for number in 0..=MAX_QUEUE as u64 {
         enqueue(&mut line, u64::MAX - number, &longest);
         line.promote();
     }
     let first = line.holders[0].claim.nonce;
-    line.describe(&session('a'), first, &longest, Some(NonZeroU64::MAX));
+    line.describe(&session('a'), first, &longest);
+    line.state_token(&session('a'), first, NonZeroU64::MAX);
 
     assert_eq!((line.holders.len(), line.queue.len()), (1, MAX_QUEUE));
     let size = line.to_text().len();

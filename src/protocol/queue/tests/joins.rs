@@ -246,16 +246,27 @@ fn a_copy_of_a_claim_that_is_in_the_line_is_removed_by_the_next_write() {
 #[test]
 fn a_backend_that_refuses_patches_gets_whole_records() {
     let (mut machine, _) = joining();
-    machine.patch_refused();
+    machine.patch_refused(at(1000));
     let sent = write(&mut machine, 1);
     assert_eq!(on_turn(&sent), (Condition::Version, Turn { number: 8, epoch: 1 }));
     assert_eq!(sent.line, line(&[('b', 9), ('a', 1)]));
 }
 
 #[test]
+fn a_refusal_of_patches_is_forgotten_after_its_time() {
+    for (millis, condition) in [(999, Condition::Version), (1000, Condition::Turn)] {
+        let mut machine = holding();
+        machine.refuse_patches(at(1000));
+        machine.refuse_patches(at(500));
+        machine.give_up(Nonce(1));
+        assert_eq!(write(&mut machine, millis).condition, condition, "after {millis} ms");
+    }
+}
+
+#[test]
 fn a_refusal_of_another_lock_s_patch_leaves_the_request_under_way() {
     let (mut machine, held) = joining();
-    machine.refuse_patches();
+    machine.refuse_patches(at(1000));
     assert!(machine.is_patching(), "its own answer is to come");
     let after = joinable(5, &joined(&held, &[('a', 1)]), 7, 1);
     machine.wrote(at(1), 0, Outcome::Stored(after));

@@ -1,6 +1,6 @@
 //! What the machine of one lock does with claims that were given up, and with a foreign holder.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -146,4 +146,35 @@ fn a_long_outage_of_writes_alone_needs_no_more_memory() {
         sizes.push(format!("{machine:?}").len());
     }
     assert!(sizes[198] <= sizes[10] + 64, "{} and {}", sizes[10], sizes[198]);
+}
+
+#[test]
+fn a_release_beside_an_editor_that_never_rests_gets_a_bounded_number_of_requests() {
+    for overtaken in [false, true] {
+        let (mut machine, mut now, mut sent) = (holding(), at(2), 0);
+        machine.give_up(Nonce(1));
+        while now < at(60_000) {
+            let edited = stored(6 + sent, &line(&[('a', 1)]));
+            match machine.next(now, 0x8000) {
+                Step::Write(_) => {
+                    now = now + Duration::from_millis(1);
+                    if overtaken {
+                        machine.seen(now, edited);
+                        machine.wrote(now, 0x8000, Outcome::Conflict);
+                    } else {
+                        machine.wrote(now, 0x8000, Outcome::Conflict);
+                        machine.seen(now, edited);
+                    }
+                }
+                Step::Read => machine.read(now, 0, Ok(Some(edited))),
+                Step::Sleep(until) => {
+                    now = until;
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            }
+            sent += 1;
+            assert!(sent <= 600, "{sent} requests until {now:?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod line;
 mod machine;
 mod random;
 mod simulation;
+mod stated;
 
 use std::num::NonZeroU16;
 

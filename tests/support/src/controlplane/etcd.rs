@@ -172,6 +172,13 @@ impl EtcdCluster {
         self.sum_of_metrics(is_received).await
     }
 
+    /// How many messages all nodes have sent to watches.
+    pub async fn watch_messages(&self) -> u64 {
+        let is_sent =
+            |line: &str| line.starts_with("grpc_server_msg_sent_total") && line.contains("Watch");
+        self.sum_of_metrics(is_sent).await
+    }
+
     /// How many watches all nodes have.
     pub async fn watches(&self) -> u64 {
         self.sum_of_metrics(|line| line.starts_with("etcd_debugging_mvcc_watcher_total ")).await

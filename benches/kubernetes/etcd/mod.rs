@@ -1,4 +1,7 @@
-//! Locks on etcd, compared with `concurrency.Mutex` of etcd's own client on the same etcd in the same run.
+//! Locks and elections on etcd, compared with those of etcd's own client on the same etcd in the same run.
+
+mod elections;
+pub(crate) mod held;
 
 use std::time::Duration;
 
@@ -8,12 +11,24 @@ use leasehold_test_support::EtcdCluster;
 
 use super::{
     Bench, millis, now, peers, quantile,
-    sessions::{Between, PAUSE, PROCESSES, ROUND, contest, report},
+    sessions::{Between, PAUSE, PROCESSES, ROUND, contest, end_all, report},
     timed,
 };
 
-/// Rounds of both, in turns.
-pub(crate) async fn all(bench: &mut Bench) {
+/// Elections of both.
+pub(crate) async fn elections(bench: &mut Bench) {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    elections::all(bench, &cluster).await;
+}
+
+/// A process of each that holds thousands of locks.
+pub(crate) async fn held(bench: &mut Bench) {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    held::all(bench, &cluster).await;
+}
+
+/// Locks that are free, and locks that many sessions want: rounds of both, in turns.
+pub(crate) async fn locks(bench: &mut Bench) {
     let Some(cluster) = EtcdCluster::start(1).await else { return };
     let peer = format!("http://{}", cluster.address(0));
     for _ in 0..2 {
@@ -33,12 +48,20 @@ pub(crate) async fn all(bench: &mut Bench) {
 }
 
 async fn connect(cluster: &EtcdCluster, namespace: &str) -> Etcd {
-    let options = Options::default().nodes(cluster.addresses()).namespace(namespace);
+    connect_to(cluster.addresses(), namespace).await
+}
+
+async fn connect_to(addresses: Vec<String>, namespace: &str) -> Etcd {
+    let options = Options::default().nodes(addresses).namespace(namespace);
     Etcd::connect(options).await.unwrap()
 }
 
 async fn session(cluster: &EtcdCluster, namespace: &str) -> Session {
-    connect(cluster, namespace).await.session(SessionOptions::default()).await.unwrap()
+    session_of(cluster.addresses(), namespace).await
+}
+
+async fn session_of(addresses: Vec<String>, namespace: &str) -> Session {
+    connect_to(addresses, namespace).await.session(SessionOptions::default()).await.unwrap()
 }
 
 /// One lock and release after the other, without a session and with one.
@@ -83,5 +106,5 @@ async fn contended(bench: &mut Bench, cluster: &EtcdCluster, processes: usize, b
     let requests = cluster.requests().await - before;
     let line = format!("ours on etcd: {processes} sessions want one lock, hold it for 1 ms");
     report(bench, &line, between, &served, requests);
-    join_all(sessions.iter().map(Session::end)).await;
+    end_all(&sessions).await;
 }

@@ -1,0 +1,293 @@
+//! The index of held locks: a key `~held/SESSION/NAME` for each record that a session holds.
+//!
+//! etcd has no labels, so a session could only watch all records of its namespace. The index lets it watch a range of its
+//! own. Each write of a record by this crate keeps the index in the same transaction: it puts the keys of the holders,
+//! with a copy of the record, and deletes those of the sessions that hold it no longer. So a key of the index has the
+//! revision of its record, and the event brings the grant.
+//!
+//! The index is a hint. Writes are conditional on the record alone. A key may be out of date, because a person has edited
+//! the record or the index. Then the record decides, and [`Index::list`] deletes the key. A session that is over takes
+//! its index along when its own record is deleted.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tonic::Status;
+
+use super::{
+    client::Client,
+    codec::{self, Encoded},
+    error::Context,
+    keys::{self, Keys, Prefix},
+    messages::{Compare, KeyValue, RangeRequest, RequestOp, TxnRequest},
+    store::{Records, context, range},
+};
+use crate::{
+    api::{
+        error::Result,
+        name::{Namespace, RecordName},
+    },
+    protocol::{record::Version, session::SessionId},
+    store::sessions::HeldLock,
+};
+
+/// How many operations of the index a transaction has. etcd refuses more than 128 (`--max-txn-ops`).
+pub(super) const OPERATIONS: usize = 100;
+/// How many bytes of copies a transaction has. With more, because of many holders or a long queue, new holders get an
+/// empty key and read the record, and the others learn of the change by the watch of the record.
+const COPIES: usize = 16 * 1024;
+/// How many transactions a list sends at once.
+const AT_ONCE: usize = 4;
+
+impl Records {
+    /// The changes of the index that belong to the write of `value`, whose text is `text`. Deletions come first, and
+    /// those beyond the limit are left out: so many holders are given up at once only if their sessions are over.
+    pub(super) fn index(
+        &self,
+        namespace: &Namespace,
+        keys: &Keys,
+        base: Option<&Version>,
+        value: &Encoded,
+        text: &[u8],
+    ) -> Vec<RequestOp> {
+        let Encoded { before, after, .. } = value;
+        let name = keys::name(keys.key.as_bytes());
+        let key = |session| format!("{}{name}", self.prefix.held(namespace, session).key);
+        let lost = before.difference(after).take(OPERATIONS);
+        let lost = lost.map(|session| RequestOp::delete(key(session), ""));
+        let fits = text.len() * after.len() <= COPIES;
+        let copy = if fits && !after.is_empty() { value.copy(base, text) } else { Vec::new() };
+        let told = after.iter().filter(|session| fits || !before.contains(session));
+        lost.chain(told.map(|session| RequestOp::put(key(session), copy.clone()))).collect()
+    }
+
+    /// The changes of the index that did not fit into the transaction: only grants, to holders that then read the record.
+    /// If they are not stored, those holders read it later.
+    pub(super) async fn index_late(&self, changes: &[RequestOp]) {
+        for changes in changes.chunks(OPERATIONS) {
+            let query = TxnRequest { success: changes.to_vec(), ..TxnRequest::default() };
+            if let Err(status) = self.client.txn(query).await {
+                tracing::debug!(%status, "some new holders read the record later");
+            }
+        }
+    }
+}
+
+/// A record as it was at a revision of the store.
+pub(super) struct Found {
+    pub(super) name: RecordName,
+    pub(super) revision: i64,
+    pub(super) record: Option<KeyValue>,
+}
+
+/// The index of one session.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    pub(super) client: Client,
+    prefix: Prefix,
+    namespace: Namespace,
+    pub(super) session: SessionId,
+    pub(super) keys: Keys,
+}
+
+impl Index {
+    pub(super) fn new(records: &Records, namespace: &Namespace, session: &SessionId) -> Self {
+        let (client, prefix) = (records.client.clone(), records.prefix.clone());
+        let keys = prefix.held(namespace, session);
+        Self { client, prefix, namespace: namespace.clone(), session: session.clone(), keys }
+    }
+
+    /// The key of a record.
+    pub(super) fn record(&self, name: &RecordName) -> Keys {
+        self.prefix.record(&self.namespace, name)
+    }
+
+    pub(super) fn context(&self, verb: &'static str) -> Context {
+        context(verb, Some(&self.namespace), &self.keys)
+    }
+
+    /// The names of its records with the revisions of their keys, and the revision of the store.
+    pub(super) async fn names(&self) -> Result<(BTreeMap<RecordName, i64>, i64), Status> {
+        let query = RangeRequest { keys_only: true, ..range(&self.keys) };
+        let found = self.client.range(query).await?;
+        let name = |kv: &KeyValue| (codec::record_name(kv), kv.mod_revision);
+        let revision = found.header.map(|header| header.revision).unwrap_or_default();
+        Ok((found.kvs.iter().map(name).collect(), revision))
+    }
+
+    /// Reads records.
+    pub(super) async fn read(&self, names: Vec<RecordName>) -> Result<Vec<Found>, Status> {
+        let parts: Vec<_> = names.chunks(OPERATIONS).map(<[_]>::to_vec).collect();
+        let parts = stream::iter(parts).map(|names| self.read_some(names)).buffered(AT_ONCE);
+        Ok(parts.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+    }
+
+    async fn read_some(&self, names: Vec<RecordName>) -> Result<Vec<Found>, Status> {
+        let read = |name| RequestOp::read(range(&self.record(name)));
+        let query =
+            TxnRequest { success: names.iter().map(read).collect(), ..TxnRequest::default() };
+        let answer = self.client.txn(query).await?;
+        let revision = answer.header.map(|header| header.revision).unwrap_or_default();
+        let kvs = answer.responses.into_iter().map(|response| response.range.unwrap_or_default());
+        let found = names.into_iter().zip(kvs);
+        let found = found.map(|(name, range)| Found {
+            name,
+            revision,
+            record: range.kvs.into_iter().next(),
+        });
+        Ok(found.collect())
+    }
+
+    /// The record, if it names the session.
+    pub(super) fn judge(&self, record: Option<&KeyValue>) -> Option<HeldLock> {
+        record.and_then(|kv| codec::decode_held_by(kv, &self.session))
+    }
+
+    /// The records that name the session, among those of the index. Deletes the keys of the others.
+    pub(super) async fn list(&self) -> Result<Vec<HeldLock>> {
+        let listed = async {
+            let (names, _) = self.names().await?;
+            let found = self.read(names.keys().cloned().collect()).await?;
+            let mut locks = Vec::new();
+            for Found { name, record, .. } in found {
+                match self.judge(record.as_ref()) {
+                    Some(held) => locks.push(held),
+                    None => self.forget(&name, names[&name], record.as_ref()).await?,
+                }
+            }
+            Ok(locks)
+        };
+        listed.await.map_err(|status| self.context("get").error(&status))
+    }
+
+    /// Deletes the key of a record that does not name the session, if both are as they were read.
+    async fn forget(
+        &self,
+        name: &RecordName,
+        revision: i64,
+        record: Option<&KeyValue>,
+    ) -> Result<(), Status> {
+        let key = self.record(name).key;
+        let unchanged = match record {
+            Some(record) => Compare::modified(key.as_bytes(), record.mod_revision),
+            None => Compare::created(key.as_bytes(), 0),
+        };
+        let key = format!("{}{name}", self.keys.key);
+        let query = TxnRequest {
+            compare: vec![unchanged, Compare::modified(key.as_bytes(), revision)],
+            success: vec![RequestOp::delete(key, "")],
+            failure: Vec::new(),
+        };
+        self.client.txn(query).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        EtcdOptions,
+        api::name::Name,
+        protocol::{
+            queue::{
+                line::Line,
+                record::{Condition, LockRecord, LockWrite, Turn},
+            },
+            record::{Record, Whole, Write, WriteKind},
+            session::Stored,
+        },
+        store::{Kind, RecordKey},
+    };
+
+    fn id(number: usize) -> SessionId {
+        SessionId::parse(&format!(
+            "s15-{}",
+            char::from(b'a' + u8::try_from(number).unwrap()).to_string().repeat(20)
+        ))
+        .unwrap()
+    }
+
+    fn key() -> RecordKey {
+        RecordKey {
+            namespace: Namespace::stored("shop"),
+            record: RecordName::stored("x"),
+            kind: Kind::Lock,
+            name: Name::parse("lock name", "x").unwrap(),
+        }
+    }
+
+    fn line(holders: std::ops::Range<usize>, waiters: usize) -> Line {
+        let holders: Vec<_> =
+            holders.map(|number| format!("{}/{number:016x}/shared", id(number))).collect();
+        let queue: Vec<_> =
+            (0..waiters).map(|number| format!("{}/{number:016x}", id(25))).collect();
+        Line::parse(&json!({ "v": 1, "holders": holders, "queue": queue }).to_string()).unwrap()
+    }
+
+    /// The keys that are deleted, and those that are put with the length of their values.
+    fn changes(value: &Encoded) -> (Vec<SessionId>, Vec<(SessionId, usize)>) {
+        let client = EtcdOptions::default().client(&[]).unwrap();
+        let records = Records::new(client, Prefix::parse("/p").unwrap());
+        let keys = records.prefix.of(&key());
+        let session = |key: &[u8]| {
+            let path = String::from_utf8_lossy(key).into_owned();
+            let path = path.strip_prefix("/p/shop/~held/").unwrap().to_owned();
+            SessionId::parse(path.strip_suffix("/x").unwrap()).unwrap()
+        };
+        let all = records.index(&key().namespace, &keys, None, value, &value.value());
+        let deleted = all.iter().filter_map(|change| change.delete.as_ref());
+        let put = all.iter().filter_map(|change| change.put.as_ref());
+        (
+            deleted.map(|delete| session(&delete.key)).collect(),
+            put.map(|put| (session(&put.key), put.value.len())).collect(),
+        )
+    }
+
+    fn write(before: Line, after: Line) -> Encoded {
+        let version = Version { number: 9.try_into().unwrap(), uid: "7".into() };
+        let record = LockRecord { line: before, ..LockRecord::default() };
+        let base = Some(Stored { version, record, whole: Whole::default() }.into());
+        let (condition, turn) = (Condition::Version, Turn::default());
+        codec::encode_lock(
+            &key(),
+            &LockWrite { base, condition, line: after, turn, changes_holders: true },
+        )
+    }
+
+    #[tokio::test]
+    async fn a_write_changes_the_keys_of_the_sessions_that_gain_hold_or_lose_the_lock() {
+        let (deleted, put) = changes(&write(line(0..2, 1), line(1..3, 1)));
+
+        assert_eq!(deleted, [id(0)]);
+        let (told, lengths): (Vec<_>, Vec<_>) = put.into_iter().unzip();
+        assert_eq!(told, [id(1), id(2)]);
+        assert!(lengths.iter().all(|length| *length > 200), "copies: {lengths:?}");
+    }
+
+    #[tokio::test]
+    async fn copies_that_are_large_together_are_not_written() {
+        let (deleted, put) = changes(&write(line(0..8, 60), line(1..9, 60)));
+
+        assert_eq!((deleted, put), (vec![id(0)], vec![(id(8), 0)]));
+    }
+
+    #[tokio::test]
+    async fn a_handle_without_a_session_deletes_the_keys_of_the_holders_that_it_replaces() {
+        let value = json!([3, {
+            "v": 1, "kind": "lock", "name": "x", "holder": id(0).as_str(), "ttl": 60,
+            "queue": serde_json::from_str::<serde_json::Value>(&line(0..1, 1).to_text()).unwrap(),
+        }]);
+        let version = Version { number: 9.try_into().unwrap(), uid: "7".into() };
+        let (record, age, whole) = (Record::default(), None, Whole::new(value.to_string()));
+        let base =
+            crate::protocol::record::Versioned { version, record, age, whole: whole.clone() };
+        let record = Record { holder: Some("other".into()), ..Record::default() };
+        let claim = Write { base: Some(base.into()), record, kind: WriteKind::Claim };
+
+        for value in [codec::encode_record(&key(), &claim), codec::encode_released(&whole)] {
+            assert_eq!(changes(&value), (vec![id(0)], vec![]));
+        }
+    }
+}

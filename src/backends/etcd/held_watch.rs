@@ -1,0 +1,405 @@
+//! The watch of one session: of its index, and of each record that it holds.
+//!
+//! All are watches on one stream of etcd. The index brings grants, losses, and the changes of a held record that this
+//! crate writes. What a person changes with other tools is not in the index: for that, a record is watched by its key
+//! once it is held for a while. Not at once, because a lock that goes from hand to hand would need a watch for each
+//! hand-over. That watch begins at the revision after the last known state, so it misses nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    future::pending,
+    num::NonZeroU64,
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::time::sleep;
+use tonic::Status;
+
+use super::{
+    codec,
+    held::{Found, Index},
+    messages::{Event, WatchCreate, WatchResponse},
+    watch::{Open, Requests, Source, events},
+};
+use crate::{
+    api::name::RecordName,
+    store::sessions::{HeldEvent, HeldLock},
+    util::clock::{Clock, Moment},
+};
+
+/// A record is watched by its key after it was held for so long.
+const DELAY: Duration = Duration::from_secs(1);
+/// The number of the watch of the index.
+const INDEX: i64 = 1;
+
+/// See the [module](self).
+pub(super) struct HeldWatch {
+    index: Index,
+    held: BTreeMap<RecordName, Held>,
+    /// The records of the watches, by number.
+    numbers: HashMap<i64, RecordName>,
+    last_number: i64,
+    /// The watches that begin, and when.
+    due: VecDeque<(Moment, i64)>,
+    /// The records to read: a key of the index is no copy, or a watch cannot go on from its revision.
+    unread: Vec<RecordName>,
+    reading: Option<BoxFuture<'static, Result<Vec<Found>, Status>>>,
+}
+
+/// A record that the session holds.
+struct Held {
+    /// The number of its watch.
+    number: i64,
+    watched: bool,
+    /// Its state at this revision was reported.
+    revision: i64,
+}
+
+impl HeldWatch {
+    pub(super) fn new(index: Index) -> Self {
+        Self {
+            index,
+            held: BTreeMap::new(),
+            numbers: HashMap::new(),
+            last_number: INDEX,
+            due: VecDeque::new(),
+            unread: Vec::new(),
+            reading: None,
+        }
+    }
+
+    /// The session holds a record, as it is at `revision`.
+    fn hold(&mut self, held: HeldLock, revision: i64) -> HeldEvent {
+        self.last_number += 1;
+        let number = self.last_number;
+        let known = self.held.entry(held.record.clone()).or_insert_with(|| {
+            self.numbers.insert(number, held.record.clone());
+            self.due.push_back((Clock::Runtime.now() + DELAY, number));
+            Held { number, watched: false, revision }
+        });
+        known.revision = known.revision.max(revision);
+        HeldEvent::Set(held)
+    }
+
+    /// The session does not hold the record any more.
+    fn lose(&mut self, requests: &Requests, record: &RecordName) {
+        if let Some(held) = self.held.remove(record) {
+            self.numbers.remove(&held.number);
+            if held.watched {
+                requests.cancel(held.number);
+            }
+        }
+    }
+
+    /// Begins the watches that are due.
+    fn watch_due(&mut self, requests: &Requests) {
+        let now = Clock::Runtime.now();
+        while let Some((at, number)) = self.due.front()
+            && *at <= now
+        {
+            let record = self.numbers.get(number);
+            let number = *number;
+            self.due.pop_front();
+            let Some(record) = record else { continue };
+            let Some(held) = self.held.get_mut(record) else { continue };
+            held.watched = true;
+            let key = self.index.record(record).key;
+            requests.create(WatchCreate {
+                key: key.into(),
+                start_revision: held.revision + 1,
+                watch_id: number,
+                ..WatchCreate::default()
+            });
+        }
+    }
+
+    fn responded(
+        &mut self,
+        requests: &Requests,
+        response: WatchResponse,
+    ) -> Result<Vec<HeldEvent>, Status> {
+        let over = response.canceled || response.compact_revision != 0;
+        if over && response.watch_id > INDEX {
+            match self.numbers.get(&response.watch_id).cloned() {
+                // It was cancelled here.
+                None => return Ok(Vec::new()),
+                Some(record) if response.compact_revision != 0 => {
+                    self.lose(requests, &record);
+                    self.unread.push(record);
+                    return Ok(Vec::new());
+                }
+                Some(_) => {}
+            }
+        }
+        let events = events(response)?;
+        Ok(events.iter().filter_map(|event| self.changed(requests, event)).collect())
+    }
+
+    fn changed(&mut self, requests: &Requests, event: &Event) -> Option<HeldEvent> {
+        let kv = event.kv.as_ref()?;
+        let (record, revision) = (codec::record_name(kv), kv.mod_revision);
+        let known = self.held.get(&record);
+        let in_index = kv.key.starts_with(self.index.keys.key.as_bytes());
+        if known.is_some_and(|held| revision <= held.revision) || known.is_none() && !in_index {
+            return None;
+        }
+        if in_index && event.is_deletion() {
+            // Also a person may have deleted it. Then the record is as before, and a watch of it decides.
+            if known.is_none_or(|held| held.watched) {
+                return None;
+            }
+        } else if in_index {
+            let copy = codec::decode_copy(kv, &self.index.session);
+            if copy.is_none() {
+                self.unread.push(record);
+            }
+            return copy.map(|held| self.hold(held, revision));
+        } else if let Some(held) = self.index.judge(Some(kv).filter(|_| !event.is_deletion())) {
+            return Some(self.hold(held, revision));
+        }
+        self.lose(requests, &record);
+        gone(record, revision)
+    }
+
+    /// Judges records by what was read of them.
+    fn read(&mut self, requests: &Requests, found: Vec<Found>) -> Vec<HeldEvent> {
+        let judged = found.into_iter().filter_map(|found| {
+            if let Some(held) = self.index.judge(found.record.as_ref()) {
+                return Some(self.hold(held, found.revision));
+            }
+            self.lose(requests, &found.name);
+            gone(found.name, found.record.map_or(found.revision, |kv| kv.mod_revision))
+        });
+        judged.collect()
+    }
+}
+
+/// The session does not hold the record since `revision`.
+fn gone(record: RecordName, revision: i64) -> Option<HeldEvent> {
+    let revision = u64::try_from(revision).ok().and_then(NonZeroU64::new)?;
+    Some(HeldEvent::Gone(record, revision))
+}
+
+impl Source for HeldWatch {
+    type Report = HeldEvent;
+
+    async fn begin(&mut self) -> Result<(Open, Vec<HeldEvent>), Status> {
+        let (mut names, revision) = self.index.names().await?;
+        // What was held before is judged too.
+        names.extend(self.held.keys().map(|record| (record.clone(), 0)));
+        let found = self.index.read(names.into_keys().collect()).await?;
+        let create = WatchCreate {
+            key: self.index.keys.key.clone().into(),
+            range_end: self.index.keys.end.clone().into(),
+            start_revision: revision + 1,
+            progress_notify: true,
+            watch_id: INDEX,
+            ..WatchCreate::default()
+        };
+        let open = Open::begin(&self.index.client, create).await?;
+        *self = Self { last_number: self.last_number, ..Self::new(self.index.clone()) };
+        let (mut all, mut events) = (Vec::new(), Vec::new());
+        for event in self.read(&open.requests, found) {
+            match event {
+                HeldEvent::Set(held) => all.push(held),
+                event => events.push(event),
+            }
+        }
+        events.insert(0, HeldEvent::All(all));
+        Ok((open, events))
+    }
+
+    async fn progress(&mut self, open: &mut Open) -> Result<Vec<HeldEvent>, Status> {
+        self.watch_due(&open.requests);
+        if self.reading.is_none() && !self.unread.is_empty() {
+            let (index, unread) = (self.index.clone(), std::mem::take(&mut self.unread));
+            self.reading = Some(Box::pin(async move { index.read(unread).await }));
+        }
+        let next = self.due.front().map(|(at, _)| at.since(Clock::Runtime.now()));
+        tokio::select! {
+            biased;
+            response = open.response() => self.responded(&open.requests, response?),
+            found = wait(&mut self.reading) => {
+                self.reading = None;
+                Ok(self.read(&open.requests, found?))
+            }
+            () = sleep(next.unwrap_or_default()), if next.is_some() => Ok(Vec::new()),
+        }
+    }
+
+    fn blind(&self, status: &Status) -> HeldEvent {
+        HeldEvent::Blind(self.index.context("watch").error(status))
+    }
+}
+
+/// The result; pending if there is nothing to wait for.
+async fn wait<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc;
+    use serde_json::json;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{
+        EtcdOptions,
+        api::name::Namespace,
+        backends::etcd::{
+            keys::Prefix,
+            messages::{KeyValue, WatchRequest},
+            store::Records,
+        },
+        protocol::session::SessionId,
+    };
+
+    const ME: &str = "s15-k2j5q7w3x4y6z2a3b4c5";
+
+    struct Bench {
+        watch: HeldWatch,
+        requests: Requests,
+        sent: mpsc::UnboundedReceiver<WatchRequest>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let client = EtcdOptions::default().client(&[]).unwrap();
+            let records = Records::new(client, Prefix::parse("/p").unwrap());
+            let namespace = Namespace::stored("shop");
+            let index = Index::new(&records, &namespace, &SessionId::parse(ME).unwrap());
+            let (sender, sent) = mpsc::unbounded();
+            Self { watch: HeldWatch::new(index), requests: Requests(sender), sent }
+        }
+
+        fn changed(&mut self, event: &Event) -> Option<HeldEvent> {
+            self.watch.changed(&self.requests, event)
+        }
+
+        /// What was sent: the watches that begin, with their revision, and those that end.
+        async fn sent(&mut self) -> Vec<(&'static str, i64)> {
+            advance(DELAY).await;
+            self.watch.watch_due(&self.requests);
+            let sent = std::iter::from_fn(|| self.sent.try_recv().ok());
+            let sent = sent.map(|request| match (request.create, request.cancel) {
+                (Some(create), _) => ("create", create.start_revision),
+                (_, cancel) => ("cancel", cancel.unwrap().watch_id),
+            });
+            sent.collect()
+        }
+    }
+
+    fn record(holder: &str) -> String {
+        let queue = json!({ "v": 1, "holders": [format!("{ME}/00000000000000ff")] });
+        json!({ "v": 1, "kind": "lock", "name": "x", "holder": holder, "ttl": 60, "queue": queue })
+            .to_string()
+    }
+
+    fn kv(key: &str, revision: i64, value: String) -> KeyValue {
+        let (key, value) = (key.replace("ME", ME).into_bytes(), value.into_bytes());
+        KeyValue { key, create_revision: 3, mod_revision: revision, version: 2, value }
+    }
+
+    fn put(key: &str, revision: i64, value: String) -> Event {
+        Event { kind: 0, kv: Some(kv(key, revision, value)), prev_kv: None }
+    }
+
+    fn deletion(key: &str, revision: i64) -> Event {
+        Event { kind: 1, ..put(key, revision, String::new()) }
+    }
+
+    fn grant(revision: i64) -> Event {
+        let copy = format!(r#"{{"created":3,"writes":2,"record":{}}}"#, record(ME));
+        put("/p/shop/~held/ME/x", revision, copy)
+    }
+
+    #[track_caller]
+    fn assert_set(event: Option<HeldEvent>, version: u64) {
+        let Some(HeldEvent::Set(held)) = event else { panic!("{event:?}") };
+        assert_eq!((held.record.as_str(), held.found.version.number.get()), ("x", version));
+    }
+
+    #[track_caller]
+    fn assert_gone(event: Option<HeldEvent>, version: u64) {
+        let Some(HeldEvent::Gone(record, gone)) = event else { panic!("{event:?}") };
+        assert_eq!((record.as_str(), gone.get()), ("x", version));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_record_is_watched_from_its_last_known_state_until_it_is_lost() {
+        let mut bench = Bench::new();
+        assert_set(bench.changed(&grant(9)), 9);
+        assert_set(bench.changed(&grant(11)), 11);
+        assert_eq!(bench.sent().await, [("create", 12)]);
+
+        assert_set(bench.changed(&put("/p/shop/x", 13, record(ME))), 13);
+        assert!(bench.changed(&grant(13)).is_none(), "known");
+        assert_gone(bench.changed(&put("/p/shop/x", 14, record("other"))), 14);
+
+        assert_eq!(bench.sent().await, [("cancel", 2)]);
+        assert!(bench.changed(&put("/p/shop/x", 15, record(ME))).is_none(), "a late event");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_key_of_the_index_is_a_loss_only_if_the_record_is_not_watched() {
+        let mut bench = Bench::new();
+        let deleted = |revision| deletion("/p/shop/~held/ME/x", revision);
+        bench.changed(&grant(9));
+        assert_gone(bench.changed(&deleted(10)), 10);
+        assert_eq!(bench.sent().await, [], "no watch for a short tenure");
+        assert!(bench.changed(&deleted(11)).is_none(), "not held");
+
+        bench.changed(&grant(12));
+        bench.sent().await;
+
+        assert!(bench.changed(&deleted(13)).is_none(), "the record may be as before");
+        assert_gone(bench.changed(&deletion("/p/shop/x", 13)), 13);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_without_a_copy_makes_the_session_read_the_record() {
+        let mut bench = Bench::new();
+        let found = |revision, record| Found { name: RecordName::stored("x"), revision, record };
+        let hint = put("/p/shop/~held/ME/x", 9, String::new());
+        assert!(bench.changed(&hint).is_none());
+        assert_eq!(bench.watch.unread, [RecordName::stored("x")]);
+
+        let held = found(20, Some(kv("/p/shop/x", 9, record(ME))));
+        let held = bench.watch.read(&bench.requests, vec![held]);
+        assert_set(held.into_iter().next(), 9);
+        assert_eq!(bench.sent().await, [("create", 21)], "the record is known as of this revision");
+
+        // The version of a record that exists is that of its last write, or no later read would be believed.
+        for (record, version) in [(Some(kv("/p/shop/x", 15, record("other"))), 15), (None, 30)] {
+            let lost = bench.watch.read(&bench.requests, vec![found(30, record)]);
+            assert_gone(lost.into_iter().next(), version);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_whose_changes_were_compacted_is_read_and_watched_again() {
+        let mut bench = Bench::new();
+        bench.changed(&grant(9));
+        bench.sent().await;
+        let response = |watch_id, compact_revision| WatchResponse {
+            watch_id,
+            canceled: true,
+            compact_revision,
+            ..WatchResponse::default()
+        };
+
+        let compacted = bench.watch.responded(&bench.requests, response(2, 50));
+
+        assert!(compacted.unwrap().is_empty());
+        assert_eq!(bench.watch.unread, [RecordName::stored("x")]);
+        assert!(bench.watch.responded(&bench.requests, response(2, 0)).is_ok(), "not wanted");
+        assert!(bench.watch.responded(&bench.requests, response(INDEX, 50)).is_err());
+        bench.changed(&grant(60));
+        assert!(bench.watch.responded(&bench.requests, response(3, 0)).is_err(), "by etcd");
+    }
+}
