@@ -84,9 +84,11 @@ impl Scope {
     pub(crate) fn selects(&self, entry: &Entry) -> bool {
         let by_purpose = match (self, &entry.kind) {
             (Self::Record(..), _) => true,
-            (Self::Elections(_, only), Some(Kind::Election)) => is_or_any(only, &entry.record),
+            (Self::Elections(_, only), Some(Kind::Election)) => {
+                is_or_any(only.as_ref(), &entry.record)
+            }
             (Self::Elections(_, only), Some(Kind::Candidate(election))) => {
-                is_or_any(only, election)
+                is_or_any(only.as_ref(), election)
             }
             (Self::Elections(..), Some(Kind::Lock) | None) => false,
             (Self::Records(_, labels), kind) => labels.is_none() && kind.is_some(),
@@ -104,8 +106,8 @@ impl Scope {
     }
 }
 
-fn is_or_any<T: PartialEq>(only: &Option<T>, it: &T) -> bool {
-    only.as_ref().is_none_or(|only| only == it)
+fn is_or_any<T: PartialEq>(only: Option<&T>, it: &T) -> bool {
+    only.is_none_or(|only| only == it)
 }
 
 /// A record, and the purpose that is written in it.

@@ -25,7 +25,7 @@ const LOCKS: usize = 1000;
 const TTL: Duration = Duration::from_secs(15);
 /// How long the waits last before the crash, and for how long all claims may join.
 const WAIT: Duration = Duration::from_secs(10);
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// One session waits for all locks; then ten sessions for a tenth of them each.
 pub(crate) async fn all(bench: &mut Bench) {
@@ -91,7 +91,7 @@ pub(crate) async fn until_joined(plain: &Plain, session: &str, count: usize) {
             if leases.iter().filter(|lease| waits(lease)).count() >= count {
                 return;
             }
-            sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(500)).await;
         }
     };
     timeout(LIMIT, joined).await.expect("all claims are in their queues in time");

@@ -19,7 +19,7 @@ use super::{
 
 const LOCKS: usize = 1000;
 const ROUNDS: usize = 6;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// See the [module](self). The first round, whose waits are the first ones, is not counted.
 pub(crate) async fn granted(bench: &mut Bench) {

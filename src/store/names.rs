@@ -17,7 +17,7 @@ pub(crate) trait Names: fmt::Debug + Send + Sync + 'static {
 
     /// The record whose own name a caller states.
     #[cfg_attr(
-        not(any(feature = "etcd", feature = "kubernetes")),
+        not(any(test, feature = "etcd", feature = "kubernetes")),
         expect(dead_code, reason = "the embedded backend has no tools for operators")
     )]
     fn record(&self, text: &str) -> Result<RecordName>;

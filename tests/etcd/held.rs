@@ -145,7 +145,7 @@ async fn more_holders_than_a_transaction_has_operations_are_granted_at_once() {
     let granted = timeout(secs(10), join_all(waits)).await.expect("by events");
 
     let granted: Vec<_> = granted.into_iter().map(Result::unwrap).collect();
-    assert!(granted.iter().all(Guard::is_held));
+    assert!(granted.iter().all(|guard| guard.is_held()));
     let next = wait(&writer, "x");
     let heard = join_all(granted.iter().map(|guard| guard.requested()));
     timeout(secs(10), heard).await.expect("by the watch of the record");

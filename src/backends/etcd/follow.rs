@@ -45,9 +45,10 @@ impl Ranges {
             Ok(keys) => keys,
             // Forever: the subscribers would begin a new watch at once.
             Err(error) => {
-                return if reporter.failed(error.to_string()) {
-                    pending().await
-                };
+                if reporter.failed(error.to_string()) {
+                    pending::<()>().await;
+                }
+                return;
             }
         };
         let context = context("watch", namespace, &keys);

@@ -100,7 +100,7 @@ impl RequestContext<'_> {
         let status: Option<Status> = serde_json::from_slice(body).ok();
         let refusal = Refusal::of(code, status.as_ref());
         let refused = refused_patches(code, refusal).filter(|_| self.verb == PATCH);
-        match (self.sort(code, headers, body, status, refusal), refused) {
+        match (self.sort(code, headers, body, status.as_ref(), refusal), refused) {
             (RequestFailure::Other(error), Some(refused)) => {
                 RequestFailure::PatchRefused(refused, error)
             }
@@ -113,20 +113,20 @@ impl RequestContext<'_> {
         code: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        status: Option<Status>,
+        status: Option<&Status>,
         refusal: Option<Refusal>,
     ) -> RequestFailure {
-        let message = match &status {
+        let message = match status {
             Some(status) if !status.message.is_empty() => status.message.clone(),
             _ => first_line(body),
         };
-        let details = status.as_ref().and_then(|status| status.details.as_ref());
+        let details = status.and_then(|status| status.details.as_ref());
         let about_namespace = details.is_some_and(|details| details.kind == "namespaces");
         if let Some(refusal) = refusal.filter(|refusal| *refusal != Refusal::NotReady) {
             return RequestFailure::Other(self.refused(refusal, &message));
         }
         // A 404 without a `Status` object comes from a proxy, which knows nothing about the object.
-        let not_found = status.as_ref().is_some_and(|status| status.code == 404);
+        let not_found = status.is_some_and(|status| status.code == 404);
         match code {
             StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
                 RequestFailure::Other(self.namespace_error(

@@ -183,8 +183,7 @@ pub(super) fn outcome(result: &Result<Put<LockRecord>>) -> Outcome {
     match result {
         Ok(Put::Stored(stored)) => Outcome::Stored(Arc::clone(stored)),
         Ok(Put::Conflict) => Outcome::Conflict,
-        Ok(Put::PatchRefused(_, error)) => Outcome::Failed(failure(error)),
-        Err(error) => Outcome::Failed(failure(error)),
+        Ok(Put::PatchRefused(_, error)) | Err(error) => Outcome::Failed(failure(error)),
     }
 }
 

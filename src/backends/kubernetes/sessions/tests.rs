@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     api::name::{Name, Namespace},
-    backends::kubernetes::{codec::Extras, names::LeaseNames},
+    backends::kubernetes::{
+        codec::{Extras, object_of},
+        names::LeaseNames,
+    },
     protocol::{
         queue::{
             claim::{Claim, Mode},

@@ -145,7 +145,7 @@ impl LockMachine {
         // After a conflict or a loss it is not known what is left of this session in the record.
         let unknown = self.outdated && self.is_held();
         let leaving = self.unlabelled || !self.leaving.is_empty();
-        let owes = self.owes && !self.outdated;
+        let owes = self.joins.owed && !self.outdated;
         waiting || unknown || leaving || owes || self.has_unwanted() || self.state_at() <= now
     }
 

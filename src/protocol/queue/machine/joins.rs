@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Joins {
     /// The record has another turn than the one that is known: a join shows it as well as a read does.
     pub(super) turned: bool,
+    /// A write of this session let a claim wait that fits next to the holders: it joined meanwhile, and saw the lock held.
+    pub(super) owed: bool,
     /// Others wrote the line between the last two claims of this session, so it is probably in use again.
     pub(super) contended: bool,
     /// The backend refuses requests that change parts of the record. They are tried again after this moment.
@@ -30,6 +32,7 @@ pub(super) struct Joins {
 impl Joins {
     pub(super) const NONE: Self = Self {
         turned: false,
+        owed: false,
         contended: false,
         refused_until: Moment::from_nanos(0),
         arrivals: Vec::new(),

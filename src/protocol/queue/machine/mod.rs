@@ -105,8 +105,6 @@ pub(crate) struct LockMachine {
     sights: u64,
     /// A conflict or an unknown outcome: what is known may not be the present state.
     outdated: bool,
-    /// A write of this session let a claim wait that fits next to the holders: it joined meanwhile, and saw the lock held.
-    owes: bool,
     joins: Joins,
     /// The label is gone from a record that was held: the record may still name a claim of this session.
     unlabelled: bool,
@@ -146,7 +144,6 @@ impl LockMachine {
             known_at: Moment::from_nanos(0),
             sights: 0,
             outdated: false,
-            owes: false,
             joins: Joins::NONE,
             unlabelled: false,
             claims: Vec::new(),
@@ -268,7 +265,7 @@ impl LockMachine {
         let replaced = self.record().is_some_and(|known| known.version.uid != state.version.uid);
         self.mark = version;
         (self.outdated, self.unlabelled) = (false, false);
-        (self.owes, self.joins.turned) = (false, false);
+        (self.joins.owed, self.joins.turned) = (false, false);
         self.order_joined(&mut state);
         self.sights += 1;
         self.known_at = now;
@@ -380,7 +377,7 @@ impl LockMachine {
             }
             other => return self.flight = other,
         };
-        (self.owes, self.joins.turned) = (false, false);
+        (self.joins.owed, self.joins.turned) = (false, false);
         match outcome {
             Outcome::Stored(state) => {
                 (self.failures, self.failed_writes) = (0, 0);
@@ -393,7 +390,7 @@ impl LockMachine {
                     self.joins.contended = false;
                 }
                 self.seen(now, state);
-                self.owes = self.record().is_some_and(|found| {
+                self.joins.owed = self.record().is_some_and(|found| {
                     found.record.foreign.is_none() && found.record.line.may_promote()
                 });
             }
