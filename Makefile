@@ -98,7 +98,7 @@ chaos: tools tools-go ## Inject random faults into six processes on a real API s
 	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
 		$(DEFAULT_SIGNALS) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
-model: tools ## Visit every state that two contenders, or two sessions, can reach, within bounds: ten minutes, 4 GB
+model: tools ## Visit every state that two contenders, or two or three sessions, can reach, within bounds: ten minutes, 4 GB
 	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --package leasehold --no-default-features --lib no_interleaving_violates_a_rule_within_larger_bounds -- --ignored --nocapture --test-threads 1
 
 fuzz: ## Feed random input to the codec of Leases for SECONDS seconds (60); needs a nightly Rust

@@ -17,6 +17,7 @@ mod failover;
 mod floor;
 mod hand_over;
 mod latency;
+mod lock_set;
 mod many;
 mod peers;
 mod process;
@@ -89,6 +90,9 @@ impl Bench {
 }
 
 fn main() {
+    if let Ok(orders) = std::env::var(lock_set::ORDERS) {
+        return lock_set::work(&orders);
+    }
     // Cargo passes `--bench`. An argument without a dash is the one part to run.
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if let [etcd::held::HOLD, address, count] =
@@ -120,6 +124,9 @@ async fn measure(mut bench: Bench) {
     }
     if bench.begins("etcd") {
         etcd::locks(bench).await;
+    }
+    if bench.begins("lock-set") {
+        lock_set::all(bench).await;
     }
     if bench.begins("etcd-elections") {
         etcd::elections(bench).await;

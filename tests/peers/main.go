@@ -13,7 +13,7 @@ import (
 )
 
 // parts is what main knows.
-const parts = "etcd-mutex, etcd-pair, etcd-hold, etcd-start, etcd-campaigns, etcd-successions, client-go, client-go-start"
+const parts = "etcd-mutex, etcd-pair, lock-set, etcd-hold, etcd-start, etcd-campaigns, etcd-successions, client-go, client-go-start"
 
 // Contest is one round: processes that want one lock in a loop.
 type Contest struct {
@@ -49,6 +49,8 @@ func main() {
 	kubeconfig := flags.String("kubeconfig", "", "kubeconfig file")
 	namespace := flags.String("namespace", "default", "namespace of the Leases")
 	name := flags.String("name", "contended", "name of the lock, or prefix of its key")
+	socket := flags.String("socket", "", "socket of the store, for lock-set")
+	seconds := flags.Int("ttl", ttl, "ttl of a session in seconds, for lock-set")
 	contest := Contest{}
 	flags.IntVar(&contest.processes, "processes", 2, "how many processes want the lock, or how many locks")
 	flags.DurationVar(&contest.length, "length", 10*time.Second, "length of the round")
@@ -79,6 +81,9 @@ func main() {
 		err = measured(etcdCampaigns(*endpoint, *name, contest))
 	case "etcd-successions":
 		err = measured(etcdSuccessions(*endpoint, *name, contest))
+	case "lock-set":
+		// It ends with its input.
+		err = lockSet(*endpoint, *name, *socket, *seconds, contest.hold)
 	case "client-go":
 		err = measured(electors(*kubeconfig, *namespace, *name, contest))
 	case "client-go-start":

@@ -6,7 +6,7 @@ use crate::protocol::session::SessionId;
 /// One event. The first number is that of a process, unless stated otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
-    /// Time passes, for both processes.
+    /// Time passes, for all processes.
     Tick,
     /// The paused process goes on.
     Resume(usize),
@@ -56,14 +56,14 @@ impl World {
         if self.violation.is_some() {
             return;
         }
-        for at in 0..2 {
+        for at in 0..self.processes.len() {
             self.actions_of(at, actions);
         }
         let mut add = |possible: bool, action| actions.extend(possible.then_some(action));
         for (at, zombie) in self.zombies.iter().enumerate() {
             add(self.may_store(zombie), Action::Zombie(at));
         }
-        add(self.delays() <= self.left.late, Action::Tick);
+        add(!self.timeless && self.delays() <= self.left.late, Action::Tick);
         add(self.left.lock_deletions > 0 && self.store.lock.is_some(), Action::DeleteLock);
         for id in self.store.sessions.keys() {
             add(self.left.session_deletions > 0, Action::DeleteSession(id.clone()));

@@ -2,7 +2,7 @@
 
 use super::{
     canonical::NONCES,
-    process::{Caller, HeldEvent, LockAnswer, Observed, Process, SessionRequest},
+    process::{Caller, HeldEvent, LockAnswer, Observed, Process, SessionRequest, Tenure},
     store::{LockChange, SessionWrite, Zombie},
 };
 use crate::{
@@ -36,9 +36,9 @@ impl Process {
     pub(super) fn give_up(&mut self) {
         match std::mem::replace(&mut self.caller, Caller::Absent) {
             Caller::Absent => {}
-            Caller::Waiting(nonce) | Caller::Granted(nonce, _) | Caller::Held(nonce, _) => {
-                self.machine.give_up(nonce);
-            }
+            Caller::Waiting(nonce)
+            | Caller::Granted(Tenure { nonce, .. })
+            | Caller::Held(Tenure { nonce, .. }) => self.machine.give_up(nonce),
         }
         self.drive();
     }
@@ -47,19 +47,18 @@ impl Process {
     fn deliver(&mut self) {
         for event in self.machine.take_events() {
             match (event, self.caller) {
-                (Event::Granted { nonce, token, .. }, Caller::Waiting(own)) if own == nonce => {
+                (Event::Granted { nonce, token, slot }, Caller::Waiting(own)) if own == nonce => {
                     self.outdated |= token.get() < self.highest;
-                    self.caller = Caller::Granted(nonce, token);
+                    self.caller = Caller::Granted(Tenure { nonce, token, slot });
                     self.begin();
                 }
-                (Event::Lost { nonce, .. }, Caller::Held(own, _)) if own == nonce => {
+                (Event::Lost { nonce, .. }, Caller::Held(own)) if own.nonce == nonce => {
                     self.caller = Caller::Absent;
                 }
-                (Event::Lost { nonce, .. }, Caller::Waiting(own) | Caller::Granted(own, _))
-                    if own == nonce =>
-                {
-                    self.claim_again();
-                }
+                (
+                    Event::Lost { nonce, .. },
+                    Caller::Waiting(own) | Caller::Granted(Tenure { nonce: own, .. }),
+                ) if own == nonce => self.claim_again(),
                 _ => {}
             }
         }
@@ -67,11 +66,11 @@ impl Process {
 
     /// Hands out the guard of a grant, if the session is known to be alive.
     pub(super) fn begin(&mut self) {
-        if let Caller::Granted(nonce, token) = self.caller
+        if let Caller::Granted(tenure) = self.caller
             && self.clock < self.heartbeat.validity()
         {
-            self.caller = Caller::Held(nonce, token);
-            self.begun.push((nonce, token));
+            self.caller = Caller::Held(tenure);
+            self.begun.push(tenure);
         }
     }
 

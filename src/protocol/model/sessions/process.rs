@@ -43,8 +43,16 @@ pub(super) enum Caller {
     Absent,
     Waiting(Nonce),
     /// The grant was seen after the end of the last confirmed heartbeat: the next one decides.
-    Granted(Nonce, NonZeroU64),
-    Held(Nonce, NonZeroU64),
+    Granted(Tenure),
+    Held(Tenure),
+}
+
+/// What the machine of the lock says of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tenure {
+    pub(super) nonce: Nonce,
+    pub(super) token: NonZeroU64,
+    pub(super) slot: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -132,7 +140,7 @@ pub(super) struct Process {
     /// A grant was taken from a state that is older than another one that the machine was shown.
     pub(super) outdated: bool,
     /// The tenures that began in the last step.
-    pub(super) begun: Vec<(Nonce, NonZeroU64)>,
+    pub(super) begun: Vec<Tenure>,
 }
 
 impl Process {
@@ -168,10 +176,10 @@ impl Process {
         }
     }
 
-    /// The claim with which this process believes to hold the lock, by its own clock.
-    pub(super) fn believes(&self) -> Option<Nonce> {
+    /// The tenure in which this process believes to hold the lock, by its own clock.
+    pub(super) fn believes(&self) -> Option<Tenure> {
         match self.caller {
-            Caller::Held(nonce, _) if self.clock < self.heartbeat.validity() => Some(nonce),
+            Caller::Held(tenure) if self.clock < self.heartbeat.validity() => Some(tenure),
             _ => None,
         }
     }
@@ -295,9 +303,9 @@ impl Process {
             return;
         }
         self.silent = true;
-        if let Caller::Held(nonce, _) = self.caller {
+        if let Caller::Held(tenure) = self.caller {
             self.caller = Caller::Absent;
-            self.machine.give_up(nonce);
+            self.machine.give_up(tenure.nonce);
             self.drive();
         }
     }
@@ -312,7 +320,7 @@ impl Process {
         self.events.clear();
         self.highest = 0;
         self.drive_at = Moment::NEVER;
-        let waits = matches!(self.caller, Caller::Waiting(_) | Caller::Granted(..));
+        let waits = matches!(self.caller, Caller::Waiting(_) | Caller::Granted(_));
         self.caller = Caller::Absent;
         self.stopped = self.sessions == 0;
         if self.stopped {

@@ -29,6 +29,7 @@ impl World {
         let mut world = self.clone();
         world.left = Mishaps { releases: u8::MAX, ..Mishaps::NONE };
         world.zombies.clear();
+        world.timeless = false;
         world.processes.iter_mut().for_each(|process| {
             process.claims = 0;
         });

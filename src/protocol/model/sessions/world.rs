@@ -23,11 +23,12 @@ use crate::{
     util::clock::Moment,
 };
 
-/// A state of the model: two processes, the store, and the requests between them.
+/// A state of the model: the processes, the store, and the requests between them.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     watched: bool,
-    pub(super) processes: [Process; 2],
+    pub(super) timeless: bool,
+    pub(super) processes: Vec<Process>,
     pub(super) store: Store,
     /// Writes whose sender does not wait for them any more.
     pub(super) zombies: Vec<Zombie>,
@@ -44,15 +45,15 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Both processes have a session, and want the lock.
+    /// Each process has a session, and wants the lock.
     pub(super) fn new(bounds: &Bounds) -> Self {
         let now = Moment::from_nanos(MOMENTS + (1 << 58));
-        let process = |at: usize| {
-            Process::new(at as u64, now, bounds.modes[at], bounds.claims[at], bounds.sessions)
-        };
+        let process =
+            |(at, &(mode, claims))| Process::new(at as u64, now, mode, claims, bounds.sessions);
         let mut world = Self {
             watched: bounds.watched,
-            processes: [process(0), process(1)],
+            timeless: bounds.timeless,
+            processes: bounds.callers.iter().enumerate().map(process).collect(),
             store: Store::new(),
             zombies: Vec::new(),
             left: Mishaps { lost: u8::MAX, ..Mishaps::NONE },
@@ -62,9 +63,9 @@ impl World {
             grants: Vec::new(),
             violation: None,
         };
-        for at in 0..2 {
+        for (at, &(_, claims)) in bounds.callers.iter().enumerate() {
             world.act(&Action::Beat(at));
-            if bounds.claims[at] > 0 {
+            if claims > 0 {
                 world.act(&Action::Claim(at));
             }
             while bounds.held && world.processes[at].request.is_some() {
@@ -77,7 +78,7 @@ impl World {
         world
     }
 
-    /// How far the clock of this process moves in a tick. The first clock is slow, the second one fast.
+    /// How far the clock of this process moves in a tick. The first clock is slow, the others are fast.
     pub(super) fn tick_of(at: usize) -> Duration {
         if at == 0 { TTL / 10 * 9 / TTL_TICKS } else { TTL / TTL_TICKS }
     }
@@ -161,7 +162,7 @@ impl World {
 
     fn tick(&mut self) {
         self.left.late -= self.delays();
-        for at in 0..2 {
+        for at in 0..self.processes.len() {
             let tick = Self::tick_of(at);
             self.processes[at].tick(tick);
         }
@@ -244,7 +245,7 @@ impl World {
         if let Outcome::Stored(stored) = &outcome
             && before.as_ref().is_none_or(|before| before.version != stored.version)
         {
-            self.check_lock(writer, before.as_deref(), stored);
+            self.check_lock(writer, write, before.as_deref(), stored);
             self.report(before.as_deref());
         }
         outcome
@@ -273,7 +274,7 @@ impl World {
 
     /// Checks what began, and forgets what has no consequences any more.
     fn settle(&mut self) {
-        for at in 0..2 {
+        for at in 0..self.processes.len() {
             self.zombies.append(&mut self.processes[at].abandoned);
             self.check_begun(at);
             // A heartbeat that was overtaken matters only if it was stored, or still may be.
@@ -312,8 +313,8 @@ impl World {
     /// What tells this state from others.
     fn canonical(&self) -> Vec<u64> {
         let mut canonical = Canonical::new();
-        for at in 0..2 {
-            self.processes[at].hash_into(Self::tick_of(at), &mut canonical);
+        for (at, process) in self.processes.iter().enumerate() {
+            process.hash_into(Self::tick_of(at), &mut canonical);
         }
         let Self { store, zombies, left, deleted, over, created, grants, violation, .. } = self;
         (&store.lock, &store.sessions, zombies, left, deleted).hash(&mut canonical);
