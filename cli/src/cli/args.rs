@@ -152,7 +152,8 @@ pub(crate) struct LockArgs {
     #[arg(long, env = "LEASEHOLD_SHARED", value_parser = BoolishValueParser::new())]
     pub(crate) shared: bool,
     /// The namespace of the Leases of sessions, for fleets of more than about 500 processes: the Leases of locks stay in
-    /// the namespace of -n. All processes that use the lock must pass the same. Without --queue, --slots or --shared it has no effect.
+    /// the namespace of -n. All processes that use the lock must pass the same. Without --queue, --slots or --shared it
+    /// has no effect.
     #[arg(long, env = "LEASEHOLD_SESSION_NAMESPACE", value_name = "NAMESPACE")]
     pub(crate) session_namespace: Option<String>,
     /// The exit code if the lock is held with --try, or if --wait has passed.
