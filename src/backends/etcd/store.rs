@@ -82,8 +82,9 @@ impl Records {
         if !answer.succeeded {
             return Ok(None);
         }
-        self.index_late(&late).await;
-        Ok(value.stored(base, answer.header.map(|header| header.revision).unwrap_or_default()))
+        let revision = answer.header.map(|header| header.revision).unwrap_or_default();
+        self.index_late(late, &keys, revision).await;
+        Ok(value.stored(base, revision))
     }
 
     /// Deletes the key if it is exactly `base`, and then these other keys too.
