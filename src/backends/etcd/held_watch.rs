@@ -145,10 +145,12 @@ impl HeldWatch {
             return None;
         }
         if in_index && event.is_deletion() {
-            // Also a person may have deleted it. Then the record is as before, and a watch of it decides.
-            if known.is_none_or(|held| held.watched) {
-                return None;
+            // Also a person may have deleted it, or it was deleted later than the record was written. So the record
+            // decides, by a watch of it or by a read.
+            if known.is_some_and(|held| !held.watched) {
+                self.unread.push(record);
             }
+            return None;
         } else if in_index {
             let copy = codec::decode_copy(kv, &self.index.session);
             if copy.is_none() {
@@ -346,19 +348,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deleted_key_of_the_index_is_a_loss_only_if_the_record_is_not_watched() {
+    async fn a_deleted_key_of_the_index_makes_the_session_read_a_record_that_is_not_watched() {
         let mut bench = Bench::new();
         let deleted = |revision| deletion("/p/shop/~held/ME/x", revision);
         bench.changed(&grant(9));
-        assert_gone(bench.changed(&deleted(10)), 10);
+        for (version, held) in [(9, true), (12, false)] {
+            let holder = if held { ME } else { "other" };
+            let record = Some(kv("/p/shop/x", version, record(holder)));
+            let (name, revision) = (RecordName::stored("x"), 20 + version);
+            assert!(bench.changed(&deleted(revision)).is_none(), "says nothing of the record");
+            assert_eq!(std::mem::take(&mut bench.watch.unread), [name.clone()]);
+            let found = vec![Found { name, revision, record }];
+            let event = bench.watch.read(&bench.requests, found).pop();
+            let assert = if held { assert_set } else { assert_gone };
+            assert(event, version.try_into().unwrap());
+        }
         assert_eq!(bench.sent().await, [], "no watch for a short tenure");
-        assert!(bench.changed(&deleted(11)).is_none(), "not held");
+        assert!(bench.changed(&deleted(40)).is_none(), "not held");
+        assert!(bench.watch.unread.is_empty());
 
-        bench.changed(&grant(12));
+        bench.changed(&grant(42));
         bench.sent().await;
 
-        assert!(bench.changed(&deleted(13)).is_none(), "the record may be as before");
-        assert_gone(bench.changed(&deletion("/p/shop/x", 13)), 13);
+        assert!(bench.changed(&deleted(43)).is_none(), "the record may be as before");
+        assert!(bench.watch.unread.is_empty());
+        assert_gone(bench.changed(&deletion("/p/shop/x", 43)), 43);
     }
 
     #[tokio::test(start_paused = true)]
