@@ -160,16 +160,26 @@ impl Index {
         let listed = async {
             let (names, _) = self.names().await?;
             let found = self.read(names.keys().cloned().collect()).await?;
-            let mut locks = Vec::new();
-            for Found { name, record, .. } in found {
-                match self.judge(record.as_ref()) {
+            let (mut locks, mut wrong) = (Vec::new(), Vec::new());
+            for found in found {
+                match self.judge(found.record.as_ref()) {
                     Some(held) => locks.push(held),
-                    None => self.forget(&name, names[&name], record.as_ref()).await?,
+                    None => wrong.push((names[&found.name], found)),
                 }
             }
+            self.clean(&wrong).await;
             Ok(locks)
         };
         listed.await.map_err(|status| self.context("get").error(&status))
+    }
+
+    /// Deletes keys, with their revisions, of records that do not name the session. The next list goes on.
+    async fn clean(&self, wrong: &[(i64, Found)]) {
+        for (revision, Found { name, record, .. }) in wrong.iter().take(OPERATIONS) {
+            if let Err(status) = self.forget(name, *revision, record.as_ref()).await {
+                return tracing::debug!(%status, "keys of the index stay for the next list");
+            }
+        }
     }
 
     /// Deletes the key of a record that does not name the session, if both are as they were read.
