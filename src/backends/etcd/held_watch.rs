@@ -44,6 +44,8 @@ pub(super) struct HeldWatch {
     due: VecDeque<(Moment, i64)>,
     /// The records to read: a key of the index is no copy, or a watch cannot go on from its revision.
     unread: Vec<RecordName>,
+    /// Those of the read under way.
+    reading_names: Vec<RecordName>,
     reading: Option<BoxFuture<'static, Result<Vec<Found>, Status>>>,
 }
 
@@ -65,6 +67,7 @@ impl HeldWatch {
             last_number: INDEX,
             due: VecDeque::new(),
             unread: Vec::new(),
+            reading_names: Vec::new(),
             reading: None,
         }
     }
@@ -164,9 +167,12 @@ impl HeldWatch {
         gone(record, revision)
     }
 
-    /// Judges records by what was read of them.
+    /// Judges records by what was read of them, unless something newer is known.
     fn read(&mut self, requests: &Requests, found: Vec<Found>) -> Vec<HeldEvent> {
         let judged = found.into_iter().filter_map(|found| {
+            if self.held.get(&found.name).is_some_and(|held| held.revision > found.revision) {
+                return None;
+            }
             if let Some(held) = self.index.judge(found.record.as_ref()) {
                 return Some(self.hold(held, found.revision));
             }
@@ -188,8 +194,9 @@ impl Source for HeldWatch {
 
     async fn begin(&mut self) -> Result<(Open, Vec<HeldEvent>), Status> {
         let (mut names, revision) = self.index.names().await?;
-        // What was held before is judged too.
-        names.extend(self.held.keys().map(|record| (record.clone(), 0)));
+        // What was held before is judged too, and what was to be read.
+        let before = self.held.keys().chain(&self.unread).chain(&self.reading_names);
+        names.extend(before.map(|record| (record.clone(), 0)));
         let found = self.index.read(names.into_keys().collect()).await?;
         let create = WatchCreate {
             key: self.index.keys.key.clone().into(),
@@ -216,6 +223,7 @@ impl Source for HeldWatch {
         self.watch_due(&open.requests);
         if self.reading.is_none() && !self.unread.is_empty() {
             let (index, unread) = (self.index.clone(), std::mem::take(&mut self.unread));
+            self.reading_names.clone_from(&unread);
             self.reading = Some(Box::pin(async move { index.read(unread).await }));
         }
         let next = self.due.front().map(|(at, _)| at.since(Clock::Runtime.now()));
@@ -224,7 +232,9 @@ impl Source for HeldWatch {
             response = open.response() => self.responded(&open.requests, response?),
             found = wait(&mut self.reading) => {
                 self.reading = None;
-                Ok(self.read(&open.requests, found?))
+                let found = found?;
+                self.reading_names.clear();
+                Ok(self.read(&open.requests, found))
             }
             () = sleep(next.unwrap_or_default()), if next.is_some() => Ok(Vec::new()),
         }
@@ -393,6 +403,9 @@ mod tests {
             let lost = bench.watch.read(&bench.requests, vec![found(30, record)]);
             assert_gone(lost.into_iter().next(), version);
         }
+        bench.changed(&grant(41));
+        assert!(bench.watch.read(&bench.requests, vec![found(40, None)]).is_empty(), "older");
+        assert_set(bench.changed(&grant(43)), 43);
     }
 
     #[tokio::test(start_paused = true)]
