@@ -318,7 +318,7 @@ mod tests {
     }
 
     fn put(key: &str, revision: i64, value: String) -> Event {
-        Event { kind: 0, kv: Some(kv(key, revision, value)), prev_kv: None }
+        Event { kind: 0, kv: Some(kv(key, revision, value)) }
     }
 
     fn deletion(key: &str, revision: i64) -> Event {
