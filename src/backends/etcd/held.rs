@@ -299,7 +299,7 @@ mod tests {
     fn changes_beyond_the_limit_have_no_copies_and_are_conditional_on_the_record() {
         let keys = Prefix::parse("/p").unwrap().of(&key());
         let put = |number: usize| RequestOp::put(format!("{number}"), b"copy".to_vec());
-        let changes = (0..OPERATIONS + 1).map(put).chain([RequestOp::delete("x", "")]).collect();
+        let changes = (0..=OPERATIONS).map(put).chain([RequestOp::delete("x", "")]).collect();
 
         let queries = late(changes, &keys, 9);
 

@@ -204,7 +204,6 @@ impl Source for HeldWatch {
             start_revision: revision + 1,
             progress_notify: true,
             watch_id: INDEX,
-            ..WatchCreate::default()
         };
         let open = Open::begin(&self.index.client, create).await?;
         *self = Self { last_number: self.last_number, ..Self::new(self.index.clone()) };
@@ -367,7 +366,7 @@ mod tests {
             let record = Some(kv("/p/shop/x", version, record(holder)));
             let (name, revision) = (RecordName::stored("x"), 20 + version);
             assert!(bench.changed(&deleted(revision)).is_none(), "says nothing of the record");
-            assert_eq!(std::mem::take(&mut bench.watch.unread), [name.clone()]);
+            assert_eq!(std::mem::take(&mut bench.watch.unread), std::slice::from_ref(&name));
             let found = vec![Found { name, revision, record }];
             let event = bench.watch.read(&bench.requests, found).pop();
             let assert = if held { assert_set } else { assert_gone };

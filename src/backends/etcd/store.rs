@@ -293,7 +293,7 @@ mod tests {
         let event = |kind, key: &str, value: &str| {
             let (key, value) = (key.into(), value.into());
             let kv = KeyValue { key, value, mod_revision: 9, ..KeyValue::default() };
-            change(&prefix, &scope, &Event { kind, kv: Some(kv), ..Event::default() })
+            change(&prefix, &scope, &Event { kind, kv: Some(kv) })
         };
 
         for (kind, value) in [(1, ""), (0, "no record")] {

@@ -336,8 +336,9 @@ mod tests {
             assert_eq!(sent.try_recv().unwrap().cancel.unwrap().watch_id, PROBE);
             let created = WatchResponse { watch_id: PROBE, created: true, ..<_>::default() };
             answers.unbounded_send(Ok(created)).unwrap();
-            let (report, left) = next.await.unwrap();
-            (_, reports) = (assert_eq!(report, Some("event")), left);
+            let report;
+            (report, reports) = next.await.unwrap();
+            assert_eq!(report, Some("event"));
         }
         assert_eq!(reports.next().await, Some("all"), "no answer: the next node");
     }
