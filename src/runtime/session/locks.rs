@@ -156,8 +156,15 @@ impl Task {
                         lock.machine.patch_refused(now + PATCH_PAUSE);
                         self.patch_refused(now, &record, *patches, error);
                     } else {
+                        let informs = lock.machine.only_informs();
                         lock.machine.wrote(now, random, outcome(&result));
-                        lock.answered(now, result.err());
+                        match result {
+                            // No caller waits for this write.
+                            Err(error) if informs => {
+                                tracing::debug!(%record, %error, "a token could not be stated");
+                            }
+                            result => lock.answered(now, result.err()),
+                        }
                     }
                 }
                 self.drive(&record);
