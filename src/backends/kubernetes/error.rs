@@ -249,8 +249,8 @@ impl RequestContext<'_> {
 /// example one of the credentials.
 const fn refused_patches(code: StatusCode, refusal: Option<Refusal>) -> Option<Patches> {
     match refusal {
-        Some(Refusal::Authorizer | Refusal::Stranger) => Some(Patches::All),
-        Some(Refusal::Policy | Refusal::Other) => Some(Patches::OfRecord),
+        Some(Refusal::Authorizer) => Some(Patches::All),
+        Some(Refusal::Policy | Refusal::Stranger | Refusal::Other) => Some(Patches::OfRecord),
         Some(Refusal::Anonymous | Refusal::Quota | Refusal::Terminating | Refusal::NotReady) => {
             None
         }
