@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use leasehold::{Etcd, Guard, LockOptions, Loss, Session, SessionOptions, Sync as _};
-use leasehold_test_support::EtcdCluster;
+use leasehold_test_support::{EtcdCluster, Link};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{
     handle, options, secs,
-    sessions::{LONG, TTL, lock, session, session_of, until_queued, wait},
+    sessions::{LONG, TTL, lock, proxied, session, session_of, until_queued, wait},
     shared, unique, until,
 };
 
@@ -152,6 +152,37 @@ async fn more_holders_than_a_transaction_has_operations_are_granted_at_once() {
     let released = join_all(granted.into_iter().map(Guard::release)).await;
     assert!(released.iter().all(Result::is_ok), "{released:?}");
     assert!(timeout(LONG, next).await.unwrap().unwrap().unwrap().is_held());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_passes_over_more_holders_than_a_transaction_has_operations_can_release() {
+    const READERS: usize = 125;
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let (proxy, cut) = proxied(cluster, &prefix).await;
+    let short = SessionOptions::default().ttl(secs(6));
+    let writer = handle(cluster, &prefix).await.session(short.clone()).await.unwrap();
+    let open = (0..READERS).map(|_| cut.session(short.clone()));
+    let readers: Vec<_> = join_all(open).await.into_iter().map(Result::unwrap).collect();
+    let held = lock(&writer, "x").await;
+    let waits: Vec<_> = readers.iter().map(shared_lock).map(tokio::spawn).collect();
+    until_queued(&writer, "x", READERS).await;
+    held.release().await.unwrap();
+    let granted = timeout(LONG, join_all(waits)).await.unwrap();
+    let granted: Vec<_> = granted.into_iter().map(Result::unwrap).collect();
+    let next = wait(&writer, "x");
+    until_queued(&writer, "x", 1).await;
+
+    proxy.set(Link::BLACK_HOLE);
+    let next = timeout(LONG, next).await.unwrap().unwrap().unwrap();
+
+    let id = writer.id();
+    let left = index(cluster, &prefix).await;
+    assert!(left.iter().all(|key| key.contains(&id)), "{left:?}");
+    assert!(granted.iter().all(|guard| !guard.is_held()));
+    sleep(WATCHED).await;
+    timeout(secs(6), next.release()).await.expect("with one write").unwrap();
+    timeout(secs(6), lock(&writer, "x")).await.expect("the lock is free").release().await.unwrap();
 }
 
 fn shared_lock(session: &Session) -> impl Future<Output = Guard> + use<> {

@@ -25,13 +25,18 @@ pub(super) async fn session(cluster: &EtcdCluster, prefix: &str) -> Session {
     session_of(&handle(cluster, prefix).await).await
 }
 
-/// A session whose requests pass a proxy.
-async fn behind_proxy(cluster: &EtcdCluster, prefix: &str) -> (Proxy, Session) {
+/// A handle whose requests pass a proxy.
+pub(super) async fn proxied(cluster: &EtcdCluster, prefix: &str) -> (Proxy, Etcd) {
     let proxy = Proxy::start(cluster.address(0)).await;
     let nodes = [format!("127.0.0.1:{}", proxy.port())];
     let sync = Etcd::connect(options(cluster, prefix).nodes(nodes)).await.unwrap();
-    let session = session_of(&sync).await;
-    (proxy, session)
+    (proxy, sync)
+}
+
+/// A session whose requests pass a proxy.
+async fn behind_proxy(cluster: &EtcdCluster, prefix: &str) -> (Proxy, Session) {
+    let (proxy, sync) = proxied(cluster, prefix).await;
+    (proxy, session_of(&sync).await)
 }
 
 pub(super) async fn lock(session: &Session, name: &str) -> Guard {

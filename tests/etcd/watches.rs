@@ -56,3 +56,23 @@ async fn many_streams_of_one_election_cost_one_watch_and_each_gets_every_event()
     assert!(matches!(late, Some(ElectEvent::Joined(_) | ElectEvent::Elected(_))), "{late:?}");
     drop(guard);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_of_an_idle_cluster_goes_on_without_another_read() {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    let sync = handle(&cluster, "").await;
+    let mut watcher = sync.watch_elect(WatchElectOptions::default()).await.unwrap();
+    let watching = tokio::spawn(async move { watcher.next().await });
+    until("a watch", || cluster.watches().map(|watches| watches > 0)).await;
+    let before = cluster.requests().await;
+
+    // Longer than the silence after which the node is asked, and the time that it has for an answer.
+    tokio::time::sleep(secs(45)).await;
+
+    let sent = cluster.requests().await - before;
+    assert_eq!(sent, 2, "the beginning and the end of one probe");
+    let leader = sync.leader("billing", LeaderOptions::default()).await.unwrap();
+    let event = tokio::time::timeout(secs(30), watching).await.expect("still watched").unwrap();
+    assert!(matches!(event, Some(ElectEvent::Joined(_) | ElectEvent::Elected(_))), "{event:?}");
+    drop(leader);
+}

@@ -40,8 +40,8 @@ const COPIES: usize = 16 * 1024;
 const AT_ONCE: usize = 4;
 
 impl Records {
-    /// The changes of the index that belong to the write of `value`, whose text is `text`. Deletions come first, and
-    /// those beyond the limit are left out: so many holders are given up at once only if their sessions are over.
+    /// The changes of the index that belong to the write of `value`, whose text is `text`. What new holders need comes
+    /// first, because the changes beyond the limit are late.
     pub(super) fn index(
         &self,
         namespace: &Namespace,
@@ -53,24 +53,36 @@ impl Records {
         let Encoded { before, after, .. } = value;
         let name = keys::name(keys.key.as_bytes());
         let key = |session| format!("{}{name}", self.prefix.held(namespace, session).key);
-        let lost = before.difference(after).take(OPERATIONS);
+        let lost = before.difference(after);
         let lost = lost.map(|session| RequestOp::delete(key(session), ""));
         let fits = text.len() * after.len() <= COPIES;
         let copy = if fits && !after.is_empty() { value.copy(base, text) } else { Vec::new() };
         let told = after.iter().filter(|session| fits || !before.contains(session));
-        lost.chain(told.map(|session| RequestOp::put(key(session), copy.clone()))).collect()
+        told.map(|session| RequestOp::put(key(session), copy.clone())).chain(lost).collect()
     }
 
-    /// The changes of the index that did not fit into the transaction: only grants, to holders that then read the record.
-    /// If they are not stored, those holders read it later.
-    pub(super) async fn index_late(&self, changes: &[RequestOp]) {
-        for changes in changes.chunks(OPERATIONS) {
-            let query = TxnRequest { success: changes.to_vec(), ..TxnRequest::default() };
+    /// Sends the changes of the index that did not fit into the transaction. If they are not stored, those holders read
+    /// the record later.
+    pub(super) async fn index_late(&self, changes: Vec<RequestOp>, keys: &Keys, revision: i64) {
+        for query in late(changes, keys, revision) {
             if let Err(status) = self.client.txn(query).await {
-                tracing::debug!(%status, "some new holders read the record later");
+                tracing::debug!(%status, "some holders read the record later");
             }
         }
     }
+}
+
+/// The transactions of the changes that come later than the write at `revision`. They have no copies, because the
+/// revision of a key would not be that of its record, and change nothing if the record was written since.
+fn late(mut changes: Vec<RequestOp>, keys: &Keys, revision: i64) -> Vec<TxnRequest> {
+    changes.iter_mut().filter_map(|change| change.put.as_mut()).for_each(|put| put.value.clear());
+    let unchanged = || vec![Compare::modified(keys.key.as_bytes(), revision)];
+    let query = |success: &[_]| TxnRequest {
+        compare: unchanged(),
+        success: success.to_vec(),
+        failure: Vec::new(),
+    };
+    changes.chunks(OPERATIONS).map(query).collect()
 }
 
 /// A record as it was at a revision of the store.
@@ -148,16 +160,26 @@ impl Index {
         let listed = async {
             let (names, _) = self.names().await?;
             let found = self.read(names.keys().cloned().collect()).await?;
-            let mut locks = Vec::new();
-            for Found { name, record, .. } in found {
-                match self.judge(record.as_ref()) {
+            let (mut locks, mut wrong) = (Vec::new(), Vec::new());
+            for found in found {
+                match self.judge(found.record.as_ref()) {
                     Some(held) => locks.push(held),
-                    None => self.forget(&name, names[&name], record.as_ref()).await?,
+                    None => wrong.push((names[&found.name], found)),
                 }
             }
+            self.clean(&wrong).await;
             Ok(locks)
         };
         listed.await.map_err(|status| self.context("get").error(&status))
+    }
+
+    /// Deletes keys, with their revisions, of records that do not name the session. The next list goes on.
+    async fn clean(&self, wrong: &[(i64, Found)]) {
+        for (revision, Found { name, record, .. }) in wrong.iter().take(OPERATIONS) {
+            if let Err(status) = self.forget(name, *revision, record.as_ref()).await {
+                return tracing::debug!(%status, "keys of the index stay for the next list");
+            }
+        }
     }
 
     /// Deletes the key of a record that does not name the session, if both are as they were read.
@@ -271,6 +293,24 @@ mod tests {
         let (deleted, put) = changes(&write(line(0..8, 60), line(1..9, 60)));
 
         assert_eq!((deleted, put), (vec![id(0)], vec![(id(8), 0)]));
+    }
+
+    #[test]
+    fn changes_beyond_the_limit_have_no_copies_and_are_conditional_on_the_record() {
+        let keys = Prefix::parse("/p").unwrap().of(&key());
+        let put = |number: usize| RequestOp::put(format!("{number}"), b"copy".to_vec());
+        let changes = (0..=OPERATIONS).map(put).chain([RequestOp::delete("x", "")]).collect();
+
+        let queries = late(changes, &keys, 9);
+
+        let [first, second] = &queries[..] else { panic!("{queries:?}") };
+        assert_eq!((first.success.len(), second.success.len()), (OPERATIONS, 2));
+        assert!(second.success[1].delete.is_some());
+        for query in &queries {
+            assert_eq!(query.compare, [Compare::modified(keys.key.as_bytes(), 9)]);
+            let mut puts = query.success.iter().filter_map(|change| change.put.as_ref());
+            assert!(puts.all(|put| put.value.is_empty()));
+        }
     }
 
     #[tokio::test]

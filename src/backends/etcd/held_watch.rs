@@ -44,6 +44,8 @@ pub(super) struct HeldWatch {
     due: VecDeque<(Moment, i64)>,
     /// The records to read: a key of the index is no copy, or a watch cannot go on from its revision.
     unread: Vec<RecordName>,
+    /// Those of the read under way.
+    reading_names: Vec<RecordName>,
     reading: Option<BoxFuture<'static, Result<Vec<Found>, Status>>>,
 }
 
@@ -65,6 +67,7 @@ impl HeldWatch {
             last_number: INDEX,
             due: VecDeque::new(),
             unread: Vec::new(),
+            reading_names: Vec::new(),
             reading: None,
         }
     }
@@ -145,10 +148,12 @@ impl HeldWatch {
             return None;
         }
         if in_index && event.is_deletion() {
-            // Also a person may have deleted it. Then the record is as before, and a watch of it decides.
-            if known.is_none_or(|held| held.watched) {
-                return None;
+            // Also a person may have deleted it, or it was deleted later than the record was written. So the record
+            // decides, by a watch of it or by a read.
+            if known.is_some_and(|held| !held.watched) {
+                self.unread.push(record);
             }
+            return None;
         } else if in_index {
             let copy = codec::decode_copy(kv, &self.index.session);
             if copy.is_none() {
@@ -162,9 +167,12 @@ impl HeldWatch {
         gone(record, revision)
     }
 
-    /// Judges records by what was read of them.
+    /// Judges records by what was read of them, unless something newer is known.
     fn read(&mut self, requests: &Requests, found: Vec<Found>) -> Vec<HeldEvent> {
         let judged = found.into_iter().filter_map(|found| {
+            if self.held.get(&found.name).is_some_and(|held| held.revision > found.revision) {
+                return None;
+            }
             if let Some(held) = self.index.judge(found.record.as_ref()) {
                 return Some(self.hold(held, found.revision));
             }
@@ -186,8 +194,9 @@ impl Source for HeldWatch {
 
     async fn begin(&mut self) -> Result<(Open, Vec<HeldEvent>), Status> {
         let (mut names, revision) = self.index.names().await?;
-        // What was held before is judged too.
-        names.extend(self.held.keys().map(|record| (record.clone(), 0)));
+        // What was held before is judged too, and what was to be read.
+        let before = self.held.keys().chain(&self.unread).chain(&self.reading_names);
+        names.extend(before.map(|record| (record.clone(), 0)));
         let found = self.index.read(names.into_keys().collect()).await?;
         let create = WatchCreate {
             key: self.index.keys.key.clone().into(),
@@ -195,7 +204,6 @@ impl Source for HeldWatch {
             start_revision: revision + 1,
             progress_notify: true,
             watch_id: INDEX,
-            ..WatchCreate::default()
         };
         let open = Open::begin(&self.index.client, create).await?;
         *self = Self { last_number: self.last_number, ..Self::new(self.index.clone()) };
@@ -214,6 +222,7 @@ impl Source for HeldWatch {
         self.watch_due(&open.requests);
         if self.reading.is_none() && !self.unread.is_empty() {
             let (index, unread) = (self.index.clone(), std::mem::take(&mut self.unread));
+            self.reading_names.clone_from(&unread);
             self.reading = Some(Box::pin(async move { index.read(unread).await }));
         }
         let next = self.due.front().map(|(at, _)| at.since(Clock::Runtime.now()));
@@ -222,7 +231,9 @@ impl Source for HeldWatch {
             response = open.response() => self.responded(&open.requests, response?),
             found = wait(&mut self.reading) => {
                 self.reading = None;
-                Ok(self.read(&open.requests, found?))
+                let found = found?;
+                self.reading_names.clear();
+                Ok(self.read(&open.requests, found))
             }
             () = sleep(next.unwrap_or_default()), if next.is_some() => Ok(Vec::new()),
         }
@@ -306,7 +317,7 @@ mod tests {
     }
 
     fn put(key: &str, revision: i64, value: String) -> Event {
-        Event { kind: 0, kv: Some(kv(key, revision, value)), prev_kv: None }
+        Event { kind: 0, kv: Some(kv(key, revision, value)) }
     }
 
     fn deletion(key: &str, revision: i64) -> Event {
@@ -346,19 +357,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deleted_key_of_the_index_is_a_loss_only_if_the_record_is_not_watched() {
+    async fn a_deleted_key_of_the_index_makes_the_session_read_a_record_that_is_not_watched() {
         let mut bench = Bench::new();
         let deleted = |revision| deletion("/p/shop/~held/ME/x", revision);
         bench.changed(&grant(9));
-        assert_gone(bench.changed(&deleted(10)), 10);
+        for (version, held) in [(9, true), (12, false)] {
+            let holder = if held { ME } else { "other" };
+            let record = Some(kv("/p/shop/x", version, record(holder)));
+            let (name, revision) = (RecordName::stored("x"), 20 + version);
+            assert!(bench.changed(&deleted(revision)).is_none(), "says nothing of the record");
+            assert_eq!(std::mem::take(&mut bench.watch.unread), std::slice::from_ref(&name));
+            let found = vec![Found { name, revision, record }];
+            let event = bench.watch.read(&bench.requests, found).pop();
+            let assert = if held { assert_set } else { assert_gone };
+            assert(event, version.try_into().unwrap());
+        }
         assert_eq!(bench.sent().await, [], "no watch for a short tenure");
-        assert!(bench.changed(&deleted(11)).is_none(), "not held");
+        assert!(bench.changed(&deleted(40)).is_none(), "not held");
+        assert!(bench.watch.unread.is_empty());
 
-        bench.changed(&grant(12));
+        bench.changed(&grant(42));
         bench.sent().await;
 
-        assert!(bench.changed(&deleted(13)).is_none(), "the record may be as before");
-        assert_gone(bench.changed(&deletion("/p/shop/x", 13)), 13);
+        assert!(bench.changed(&deleted(43)).is_none(), "the record may be as before");
+        assert!(bench.watch.unread.is_empty());
+        assert_gone(bench.changed(&deletion("/p/shop/x", 43)), 43);
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,6 +402,9 @@ mod tests {
             let lost = bench.watch.read(&bench.requests, vec![found(30, record)]);
             assert_gone(lost.into_iter().next(), version);
         }
+        bench.changed(&grant(41));
+        assert!(bench.watch.read(&bench.requests, vec![found(40, None)]).is_empty(), "older");
+        assert_set(bench.changed(&grant(43)), 43);
     }
 
     #[tokio::test(start_paused = true)]

@@ -172,8 +172,6 @@ pub(super) struct WatchCreate {
     pub(super) start_revision: i64,
     #[prost(bool, tag = "4")]
     pub(super) progress_notify: bool,
-    #[prost(bool, tag = "6")]
-    pub(super) prev_kv: bool,
     /// The number of the watch on its stream; zero if etcd may choose.
     #[prost(int64, tag = "7")]
     pub(super) watch_id: i64,
@@ -185,9 +183,6 @@ pub(super) struct WatchCancel {
     pub(super) watch_id: i64,
 }
 
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct WatchProgress {}
-
 /// One of these.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct WatchRequest {
@@ -195,8 +190,6 @@ pub(super) struct WatchRequest {
     pub(super) create: Option<WatchCreate>,
     #[prost(message, optional, tag = "2")]
     pub(super) cancel: Option<WatchCancel>,
-    #[prost(message, optional, tag = "3")]
-    pub(super) progress: Option<WatchProgress>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -223,9 +216,6 @@ pub(super) struct Event {
     /// The new state. Of a deletion, the key and the revision alone.
     #[prost(message, optional, tag = "2")]
     pub(super) kv: Option<KeyValue>,
-    /// The state before.
-    #[prost(message, optional, tag = "3")]
-    pub(super) prev_kv: Option<KeyValue>,
 }
 
 impl Event {

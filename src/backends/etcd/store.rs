@@ -82,8 +82,9 @@ impl Records {
         if !answer.succeeded {
             return Ok(None);
         }
-        self.index_late(&late).await;
-        Ok(value.stored(base, answer.header.map(|header| header.revision).unwrap_or_default()))
+        let revision = answer.header.map(|header| header.revision).unwrap_or_default();
+        self.index_late(late, &keys, revision).await;
+        Ok(value.stored(base, revision))
     }
 
     /// Deletes the key if it is exactly `base`, and then these other keys too.
@@ -268,21 +269,43 @@ pub(super) fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<Wa
     }
 }
 
-/// The event of a change. The purpose of a deleted record is that of the state before.
+/// The event of a change. What is no record of the scope any more, or cannot be read, is gone. That is also told of
+/// records that were never in the scope, because the state before may be unknown.
 fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
     let kv = event.kv.as_ref()?;
-    let state = if event.is_deletion() { event.prev_kv.as_ref() } else { Some(kv) };
-    let entry = entry(prefix, scope, state?)?;
-    if !event.is_deletion() {
+    let Place::Record(namespace) = prefix.place(&kv.key)? else { return None };
+    let now = if event.is_deletion() { None } else { entry(prefix, scope, kv) };
+    if let Some(entry) = now {
         return Some(WatchEvent::Set(entry));
     }
     let version = u64::try_from(kv.mod_revision).ok()?.try_into().ok()?;
-    Some(WatchEvent::Gone(entry.namespace, entry.record, version))
+    Some(WatchEvent::Gone(namespace, codec::record_name(kv), version))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_record_of_the_scope_any_more_is_gone_even_if_nothing_else_is_known_of_it() {
+        let prefix = Prefix::parse("/p").unwrap();
+        let scope = Scope::Records(None, None);
+        let event = |kind, key: &str, value: &str| {
+            let (key, value) = (key.into(), value.into());
+            let kv = KeyValue { key, value, mod_revision: 9, ..KeyValue::default() };
+            change(&prefix, &scope, &Event { kind, kv: Some(kv) })
+        };
+
+        for (kind, value) in [(1, ""), (0, "no record")] {
+            let Some(WatchEvent::Gone(namespace, record, version)) =
+                event(kind, "/p/shop/x", value)
+            else {
+                panic!("{kind}");
+            };
+            assert_eq!((namespace.as_str(), record.as_str(), version.get()), ("shop", "x", 9));
+        }
+        assert!(event(1, "/p/shop/~sessions/s15-k2j5q7w3x4y6z2a3b4c5", "").is_none());
+    }
 
     #[test]
     fn a_write_is_conditional_on_the_revisions_of_the_last_write_and_of_the_creation() {

@@ -12,14 +12,13 @@ use futures::{
     stream::{self, BoxStream},
 };
 use tokio::time::{sleep, timeout};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::{
     client::Client,
     error::{Context, canceled},
     messages::{
-        Event, KeyValue, RangeRequest, WatchCancel, WatchCreate, WatchProgress, WatchRequest,
-        WatchResponse,
+        Event, KeyValue, RangeRequest, WatchCancel, WatchCreate, WatchRequest, WatchResponse,
     },
 };
 use crate::{
@@ -32,10 +31,13 @@ use crate::{
 
 /// How long a read and the start of a watch may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// After so long without an event, the watch asks for a notification of progress.
+/// After so long without a response, a probe is sent: a watch that begins and ends at once. etcd answers each, while it
+/// does not notify of progress a watch that waits for a later revision than the last one.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long etcd may take to notify. A watch whose node hangs is over then.
-const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long etcd may take to answer. A watch whose node hangs is over then.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The number of a probe.
+const PROBE: i64 = i64::MAX;
 /// The pause after the second failure in a row. Each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -103,11 +105,11 @@ impl<S: Source> Watch<S> {
             return Ok(());
         };
         let reports = self.source.progress(open).await;
-        if let Err(status) = &reports {
-            self.client.watch_failed(open.node, status);
+        let reports = reports.inspect_err(|status| self.client.watch_failed(open.node, status))?;
+        if open.works {
+            self.failures = 0;
         }
-        self.failures = 0;
-        self.reports.extend(reports?);
+        self.reports.extend(reports);
         Ok(())
     }
 }
@@ -137,7 +139,11 @@ impl Requests {
 pub(super) struct Open {
     node: usize,
     pub(super) requests: Requests,
-    responses: Streaming<WatchResponse>,
+    responses: BoxStream<'static, Result<WatchResponse, Status>>,
+    /// There was a response after the first one: this node does more than accept watches.
+    works: bool,
+    /// The first key of the first watch.
+    key: Vec<u8>,
     /// When the node is asked whether it still works on the watches, or given up if it was asked.
     silent_at: Moment,
     asked: bool,
@@ -147,16 +153,26 @@ impl Open {
     /// Opens a stream with one watch.
     pub(super) async fn begin(client: &Client, first: WatchCreate) -> Result<Self, Status> {
         let (sender, sent) = mpsc::unbounded();
-        let requests = Requests(sender);
+        let (requests, key) = (Requests(sender), first.key.clone());
         requests.create(first);
         let (node, responses) = client.watch(sent).await?;
-        let silent_at = Clock::Runtime.now() + SILENCE;
-        let mut open = Self { node, requests, responses, silent_at, asked: false };
+        let mut open = Self::new(node, requests, responses.boxed(), key);
         // Reported only when etcd has accepted the watch, so that the first report to a user without the permission is
         // the refusal.
         let accepted = open.response().await.and_then(events);
         accepted.inspect_err(|status| client.watch_failed(node, status))?;
+        open.works = false;
         Ok(open)
+    }
+
+    fn new(
+        node: usize,
+        requests: Requests,
+        responses: BoxStream<'static, Result<WatchResponse, Status>>,
+        key: Vec<u8>,
+    ) -> Self {
+        let silent_at = Clock::Runtime.now() + SILENCE;
+        Self { node, requests, responses, works: false, key, silent_at, asked: false }
     }
 
     /// The next response. If there is none for a long time, asks whether the node still works on the watches.
@@ -167,16 +183,22 @@ impl Open {
     pub(super) async fn response(&mut self) -> Result<WatchResponse, Status> {
         loop {
             let wait = self.silent_at.since(Clock::Runtime.now());
-            if let Ok(response) = timeout(wait, self.responses.message()).await {
+            if let Ok(response) = timeout(wait, self.responses.next()).await {
+                let ended = || Err(Status::unavailable("the watch ended"));
+                let response = response.unwrap_or_else(ended)?;
                 (self.silent_at, self.asked) = (Clock::Runtime.now() + SILENCE, false);
-                return response?.ok_or_else(|| Status::unavailable("the watch ended"));
+                self.works = true;
+                // A probe has nothing to tell: its key is also that of the first watch.
+                let probed = response.watch_id == PROBE;
+                return Ok(if probed { WatchResponse::default() } else { response });
             }
             if self.asked {
                 return Err(silent());
             }
-            (self.silent_at, self.asked) = (Clock::Runtime.now() + PROGRESS_TIMEOUT, true);
-            let progress = Some(WatchProgress {});
-            self.requests.send(WatchRequest { progress, ..WatchRequest::default() });
+            (self.silent_at, self.asked) = (Clock::Runtime.now() + PROBE_TIMEOUT, true);
+            let key = self.key.clone();
+            self.requests.create(WatchCreate { key, watch_id: PROBE, ..WatchCreate::default() });
+            self.requests.cancel(PROBE);
         }
     }
 }
@@ -217,7 +239,6 @@ impl Source for Range {
             range_end: self.keys.range_end.clone(),
             start_revision: revision + 1,
             progress_notify: true,
-            prev_kv: true,
             watch_id: 0,
         };
         let open = Open::begin(&self.client, create).await?;
@@ -257,10 +278,78 @@ fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EtcdOptions;
+
+    /// A node that accepts each watch, and does then what `stream` does.
+    struct Accepts<F>(F, mpsc::UnboundedSender<WatchRequest>);
+
+    impl<F> Source for Accepts<F>
+    where
+        F: Fn() -> BoxStream<'static, Result<WatchResponse, Status>> + Send + 'static,
+    {
+        type Report = &'static str;
+
+        async fn begin(&mut self) -> Result<(Open, Vec<&'static str>), Status> {
+            let (stream, requests) = ((self.0)(), Requests(self.1.clone()));
+            Ok((Open::new(0, requests, stream, b"x".to_vec()), vec!["all"]))
+        }
+
+        async fn progress(&mut self, open: &mut Open) -> Result<Vec<&'static str>, Status> {
+            events(open.response().await?).map(|_| vec!["event"])
+        }
+
+        fn blind(&self, _: &Status) -> &'static str {
+            "blind"
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watches_that_are_accepted_and_end_at_once_are_reported_and_retried_with_pauses() {
+        let client = EtcdOptions::default().client(&[]).unwrap();
+        let source = Accepts(|| stream::empty().boxed(), mpsc::unbounded().0);
+        let begun = Clock::Runtime.now();
+
+        let reported: Vec<_> = reports(client, source).take(11).collect().await;
+
+        assert_eq!(reported[..4], ["all", "all", "blind", "all"]);
+        assert!(Clock::Runtime.now().since(begun) > secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_without_events_lives_as_long_as_probes_are_answered() {
+        let client = EtcdOptions::default().client(&[]).unwrap();
+        let (sender, mut sent) = mpsc::unbounded();
+        let (answers, answered) = mpsc::unbounded();
+        let answered = std::sync::Mutex::new(Some(answered.boxed()));
+        let source = Accepts(
+            move || answered.lock().unwrap().take().unwrap_or_else(|| stream::pending().boxed()),
+            sender,
+        );
+        let mut reports = reports(client, source);
+        assert_eq!(reports.next().await, Some("all"));
+
+        for _ in 0..3 {
+            let next = tokio::spawn(async move { (reports.next().await, reports) });
+            tokio::time::sleep(SILENCE + secs(1)).await;
+            let probe = sent.try_recv().unwrap().create.unwrap();
+            assert_eq!((&probe.key[..], probe.watch_id), (&b"x"[..], PROBE));
+            assert_eq!(sent.try_recv().unwrap().cancel.unwrap().watch_id, PROBE);
+            let created = WatchResponse { watch_id: PROBE, created: true, ..<_>::default() };
+            answers.unbounded_send(Ok(created)).unwrap();
+            let report;
+            (report, reports) = next.await.unwrap();
+            assert_eq!(report, Some("event"));
+        }
+        assert_eq!(reports.next().await, Some("all"), "no answer: the next node");
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
 
     #[test]
     fn a_watch_is_over_when_etcd_has_compacted_the_changes_from_which_it_began() {
-        let event = Event { kind: 0, kv: Some(KeyValue::default()), prev_kv: None };
+        let event = Event { kind: 0, kv: Some(KeyValue::default()) };
         let response = WatchResponse { events: vec![event.clone()], ..WatchResponse::default() };
         assert_eq!(events(response.clone()).unwrap(), [event]);
 

@@ -357,7 +357,9 @@ pub(super) fn decode_held_by(kv: &KeyValue, session: &SessionId) -> Option<HeldL
 
 /// The record of which a key of the index has a copy, if it has one and `session` is a holder.
 pub(super) fn decode_copy(kv: &KeyValue, session: &SessionId) -> Option<HeldLock> {
-    let Copied { created, writes, record } = serde_json::from_slice(&kv.value).ok()?;
+    let copied = serde_json::from_slice(&kv.value).ok();
+    let Copied { created, writes, record } =
+        copied.filter(|copied: &Copied| copied.record.v == FORMAT)?;
     let created = if created == 0 { kv.mod_revision } else { created };
     let version = version(created, kv.mod_revision)?;
     let held = Decoded { version, text: record, writes }.held(kv);
@@ -481,7 +483,10 @@ mod tests {
             let version = &held.found.version;
             assert_eq!((version.number.get(), &*version.uid), (9, created));
             assert_eq!(stored(&held.found.whole).1, 3);
-            assert!(decode_copy(&KeyValue { value: Vec::new(), ..kv }, &id).is_none());
+            let newer = String::from_utf8(kv.value.clone()).unwrap().replace("\"v\":1", "\"v\":2");
+            for value in [newer.into_bytes(), Vec::new()] {
+                assert!(decode_copy(&KeyValue { value, ..kv.clone() }, &id).is_none());
+            }
         }
     }
 }
