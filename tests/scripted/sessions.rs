@@ -51,7 +51,7 @@ async fn a_deletion_that_no_event_reports_is_noticed_by_the_next_list() {
     let a = session(&cluster, "a").await;
     let held = lock(&a, "orders").await;
     // The write that states the token would notice it.
-    cluster.until(secs(6)).await;
+    cluster.until(secs(11)).await;
     cluster.delete("orders");
 
     let (lost_at, loss) = end_of(&cluster, &held).await;

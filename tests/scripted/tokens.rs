@@ -134,7 +134,7 @@ async fn the_token_of_a_session_s_lock_is_listed_once_its_holder_has_stated_it()
     assert_eq!(listed(&reader).await, None);
     label(&cluster);
 
-    sleep(secs(6)).await;
+    sleep(secs(11)).await;
 
     assert_eq!(listed(&reader).await, Some(held.token()));
     let queue = a.queue("orders").await.unwrap();
@@ -161,7 +161,7 @@ async fn a_watch_reports_the_token_of_a_session_s_tenure_at_its_end() {
     follow(&mut watch).await;
     assert_eq!(events(&mut watch), [(RecordEventKind::Acquired, None)]);
 
-    sleep(secs(6)).await;
+    sleep(secs(11)).await;
     follow(&mut watch).await;
     assert_eq!(events(&mut watch), [], "a token that becomes known is no event");
     assert_eq!(watch.current()[0].token, Some(held.token()));

@@ -2,13 +2,13 @@
 //!
 //! | pool | requests | a connection closes after |
 //! |---|---|---|
-//! | sessions | heartbeats, and other requests about a session, up to four at once | 85 s without a request |
+//! | sessions | heartbeats, up to two at once | 85 s without a request |
 //! | steady | other requests, up to four at once | 85 s without a request |
 //! | surplus | what finds no place in its pool | 5 to 10 s without a request |
 //!
 //! So a process that sends many requests at once has few connections soon after, and the requests that it sends all the
 //! time find one that is open. If a server dies without a word, a heartbeat is lost on each connection that waits in its
-//! pool, and a session has time for three attempts. So heartbeats have a pool of their own.
+//! pool, and a session has time for three attempts. So heartbeats have a pool of their own, of two.
 
 use std::{
     sync::Arc,
@@ -29,14 +29,15 @@ use tower::Service;
 use super::route::Route;
 
 /// How many requests of a pool wait for an answer before further ones are surplus, and how many connections it keeps.
-const AT_ONCE: usize = 4;
+const STEADY_AT_ONCE: usize = 4;
+const HEARTBEATS_AT_ONCE: usize = 2;
 /// How long a connection without a request is kept. The API server closes it after 90 s. If it were kept longer, a
 /// request could meet the end of its connection.
 const KEPT: Duration = Duration::from_secs(85);
 /// The same, for a connection that was opened for surplus requests. It closes after at most twice this time.
 const SURPLUS_KEPT: Duration = Duration::from_secs(5);
 
-/// In the extensions of a request: it is about a session.
+/// In the extensions of a request: it writes the record of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OfSession;
 
@@ -54,18 +55,19 @@ pub(super) struct Pools {
 /// A pool for a few requests at once.
 struct Narrow {
     client: HttpClient,
+    at_once: usize,
     /// Each request that waits for an answer has a reference.
     places: Arc<()>,
 }
 
 impl Pools {
     pub(super) fn new(connector: &HttpsConnector<Route>) -> Self {
-        let narrow = || {
-            let client = client(connector, KEPT, AT_ONCE);
-            Arc::new(Narrow { client, places: Arc::default() })
+        let narrow = |at_once| {
+            let client = client(connector, KEPT, at_once);
+            Arc::new(Narrow { client, at_once, places: Arc::default() })
         };
         let surplus = client(connector, SURPLUS_KEPT, usize::MAX);
-        Self { sessions: narrow(), steady: narrow(), surplus }
+        Self { sessions: narrow(HEARTBEATS_AT_ONCE), steady: narrow(STEADY_AT_ONCE), surplus }
     }
 }
 
@@ -80,7 +82,7 @@ fn client(connector: &HttpsConnector<Route>, kept: Duration, most: usize) -> Htt
 impl Narrow {
     /// A place for one more request, if there is one. Requests that come at the same instant may all get the last one.
     fn place(&self) -> Option<Arc<()>> {
-        (Arc::strong_count(&self.places) <= AT_ONCE).then(|| Arc::clone(&self.places))
+        (Arc::strong_count(&self.places) <= self.at_once).then(|| Arc::clone(&self.places))
     }
 }
 

@@ -48,7 +48,7 @@ struct Text {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     candidates: BTreeMap<String, candidate::Text>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    tokens: BTreeMap<String, NonZeroU64>,
+    tokens: BTreeMap<String, serde_json::Value>,
     #[serde(default, skip_serializing_if = "is_zero")]
     touched: u32,
 }
@@ -68,18 +68,26 @@ impl Line {
             Some((nonce.parse::<Nonce>().ok()?.0, Candidate::from(candidate)))
         });
         let candidates = candidates.collect::<Option<_>>()?;
-        let tokens = text.tokens.into_iter();
-        let tokens = tokens.map(|(nonce, token)| Some((nonce.parse::<Nonce>().ok()?.0, token)));
+        // Nothing is decided by a token, so one that cannot be read is left out.
+        let tokens = text.tokens.into_iter().filter_map(|(nonce, token)| {
+            Some((nonce.parse::<Nonce>().ok()?.0, NonZeroU64::new(token.as_u64()?)?))
+        });
         let mut line = Self {
             holders: holders?,
             queue: queue?,
             joined: Vec::new(),
             candidates,
-            tokens: tokens.collect::<Option<_>>()?,
+            tokens: tokens.collect(),
             touched: text.touched,
         };
         line.forget_absent();
         Some(line)
+    }
+
+    /// Whether the other line says the same of everything but tokens.
+    pub(crate) fn differs_in_tokens_only(&self, other: &Self) -> bool {
+        let tokens = other.tokens.clone();
+        self.tokens != tokens && Self { tokens, ..self.clone() } == *other
     }
 
     pub(crate) fn to_text(&self) -> String {
@@ -93,7 +101,7 @@ impl Line {
                 .map(|(nonce, candidate)| (Nonce(*nonce).to_string(), candidate.into()))
                 .collect(),
             tokens: (self.tokens.iter())
-                .map(|(nonce, token)| (Nonce(*nonce).to_string(), *token))
+                .map(|(nonce, token)| (Nonce(*nonce).to_string(), token.get().into()))
                 .collect(),
             touched: self.touched,
         };

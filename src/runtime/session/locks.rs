@@ -156,8 +156,15 @@ impl Task {
                         lock.machine.patch_refused(now + PATCH_PAUSE);
                         self.patch_refused(now, &record, *patches, error);
                     } else {
+                        let informs = lock.machine.only_informs();
                         lock.machine.wrote(now, random, outcome(&result));
-                        lock.answered(now, result.err());
+                        match result {
+                            // No caller waits for this write.
+                            Err(error) if informs => {
+                                tracing::debug!(%record, %error, "a token could not be stated");
+                            }
+                            result => lock.answered(now, result.err()),
+                        }
                     }
                 }
                 self.drive(&record);
@@ -179,11 +186,11 @@ impl Task {
     /// requests.
     fn patch_refused(&mut self, now: Moment, record: &RecordName, patches: Patches, error: &Error) {
         tracing::debug!(%record, ?patches, %error, "a patch was refused");
-        if patches == Patches::OfRecord {
-            return;
-        }
         if !std::mem::replace(&mut self.learned.warned_of_patches, true) {
             tracing::warn!(%error, "without patches, contended locks cost more requests");
+        }
+        if patches == Patches::OfRecord {
+            return;
         }
         self.learned.patches_refused_until = now + PATCH_PAUSE;
         for lock in self.locks.values_mut() {

@@ -139,7 +139,7 @@ impl Task {
         let now = self.clock.now();
         for (id, found) in stale {
             if found.record.is_over() {
-                self.requests.push(self.sender.delete(id, found));
+                self.jobs.push_back(Job::Delete((id, found)));
             } else if id != *self.beats.heartbeat.id() {
                 let observed = self.observed.entry(id.clone()).or_insert_with(|| Observed {
                     observer: Observer::new(id.clone(), now),
@@ -177,7 +177,7 @@ impl Task {
         }
         self.over.insert(id.clone());
         if let Some(ended) = observed.observer.ended().filter(|_| observed.old) {
-            self.requests.push(self.sender.delete(id.clone(), ended));
+            self.jobs.push_back(Job::Delete((id.clone(), ended)));
         }
         for record in observed.watchers.keys() {
             if let Some(lock) = self.locks.get_mut(record) {

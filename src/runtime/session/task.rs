@@ -38,7 +38,10 @@ use crate::{
     },
     protocol::{record::Nonce, session::SessionId},
     runtime::{attempt::FAR, candidates::Resign},
-    store::{RecordKey, sessions::HeldEvent},
+    store::{
+        RecordKey,
+        sessions::{HeldEvent, NamedSession},
+    },
     util::{
         clock::{Clock, Moment},
         environment,
@@ -98,6 +101,8 @@ pub(super) enum Command {
 pub(super) enum Job {
     Lock(RecordName),
     Observe(SessionId),
+    /// Deletes the record of a session that is over.
+    Delete(NamedSession),
 }
 
 /// What a session has learned from answers, for locks that it does not know yet.
@@ -399,6 +404,9 @@ impl Task {
                     self.drive(&record);
                 }
                 Some(Job::Observe(id)) => self.observe(&id),
+                Some(Job::Delete((id, found))) => {
+                    self.requests.push(self.sender.delete(id, found));
+                }
                 None => return,
             }
         }

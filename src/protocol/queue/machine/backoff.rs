@@ -63,7 +63,7 @@ impl LockMachine {
     }
 
     fn back_off(&mut self, now: Moment, random: u64, failure: Failure, before: u32) {
-        self.outdated = true;
+        (self.outdated, self.pause_has_time) = (true, false);
         let longest = self.me.ttl() / 3;
         let doubled = (FAILURE_PAUSE * (1 << before.min(16))).min(longest);
         let pause = if failure.refused { longest } else { doubled };

@@ -269,6 +269,7 @@ impl LockMachine {
         new_epoch: bool,
         foreign_holds: bool,
     ) -> Step {
+        let informs = self.is_informing(now, base.as_deref(), &line);
         self.tokens_sent(now);
         let mut nonces = Vec::new();
         for claim in self.claims.iter_mut().filter(|claim| !claim.is_held()) {
@@ -295,7 +296,8 @@ impl LockMachine {
             },
         };
         let (basis, patch) = (Basis::of(base.as_deref(), condition), condition == Condition::Turn);
-        self.flight = Some(Flight::Write { write: Unresolved { basis, nonces }, version, patch });
+        let write = Unresolved { basis, nonces };
+        self.flight = Some(Flight::Write { write, version, patch, informs });
         Step::Write(LockWrite { base, condition, line, turn, changes_holders })
     }
 

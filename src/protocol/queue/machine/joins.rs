@@ -56,6 +56,10 @@ impl LockMachine {
         if self.is_patching() {
             self.flight = None;
         }
+        // A leader states its token with the write that follows.
+        for claim in self.claims.iter_mut().filter(|claim| claim.candidate.is_some()) {
+            claim.state_at = Moment::from_nanos(0);
+        }
     }
 
     /// The request under way changes parts of the record.

@@ -90,6 +90,8 @@ enum Flight {
         version: u64,
         /// It changes parts of the record instead of replacing it.
         patch: bool,
+        /// It only states tokens.
+        informs: bool,
     },
     Join(Unresolved),
 }
@@ -120,6 +122,8 @@ pub(crate) struct LockMachine {
     /// must not receive a write at once after each read.
     failed_writes: u32,
     pause_until: Moment,
+    /// The pause follows a write that only stated tokens.
+    pause_has_time: bool,
     /// Until then the event of a conflicting write is waited for.
     event_until: Moment,
     poll_at: Option<Moment>,
@@ -155,6 +159,7 @@ impl LockMachine {
             failures: 0,
             failed_writes: 0,
             pause_until: Moment::from_nanos(0),
+            pause_has_time: false,
             event_until: Moment::from_nanos(0),
             poll_at: None,
             over: BTreeSet::new(),
@@ -215,6 +220,13 @@ impl LockMachine {
     pub(crate) fn give_up(&mut self, nonce: Nonce) {
         let Some(index) = self.claims.iter().position(|claim| claim.nonce == nonce) else { return };
         let claim = self.claims.remove(index);
+        if claim.is_held() {
+            // Earlier writes were not urgent. Others wait for this one.
+            (self.conflicts, self.failed_writes) = (0, 0);
+            if std::mem::take(&mut self.pause_has_time) {
+                self.pause_until = Moment::from_nanos(0);
+            }
+        }
         if claim.sent {
             self.leaving.push(nonce);
         } else {
@@ -230,6 +242,11 @@ impl LockMachine {
     /// The session is known to be over.
     pub(crate) fn passed(&mut self, session: &SessionId) {
         self.over.insert(session.clone());
+    }
+
+    /// The request under way is a write that only states tokens, so no caller waits for it.
+    pub(crate) const fn only_informs(&self) -> bool {
+        matches!(self.flight, Some(Flight::Write { informs: true, .. }))
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -357,6 +374,7 @@ impl LockMachine {
 
     /// The outcome of a write.
     pub(crate) fn wrote(&mut self, now: Moment, random: u64, outcome: Outcome) {
+        let informs = self.only_informs();
         let request = match self.flight.take() {
             Some(Flight::Write { write, version, .. }) => {
                 // Nothing was changed: another program takes each change back.
@@ -394,12 +412,17 @@ impl LockMachine {
                     found.record.foreign.is_none() && found.record.line.may_promote()
                 });
             }
-            Outcome::Conflict => self.conflicted(now, random, &request),
+            Outcome::Conflict => {
+                self.conflicted(now, random, &request);
+                self.tokens_not_stored(now, random, informs);
+            }
             Outcome::Failed(failure) => {
                 if !failure.refused {
                     note(&mut self.unresolved, request);
                 }
                 self.write_failed(now, random, failure);
+                self.pause_has_time = informs;
+                self.tokens_not_stored(now, random, false);
             }
         }
     }

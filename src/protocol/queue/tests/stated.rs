@@ -1,9 +1,10 @@
 //! What a session states in the record for others to read.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
+        candidate::Candidate,
         claim::Mode,
         line::Line,
         machine::{Failure, LockMachine, Outcome, Step},
@@ -102,6 +103,61 @@ fn a_token_that_cannot_be_stated_costs_few_requests() {
         }
         assert!(machine.is_held());
     }
+}
+
+/// Others wait for the release, and nobody waits for a token.
+#[test]
+fn a_release_does_not_wait_because_a_token_could_not_be_stated() {
+    let failure = Failure { refused: false, retry_after: Duration::from_secs(30) };
+    let mut machine = holds_one_of(1);
+    write(&mut machine, DUE);
+    machine.wrote(at(DUE), 0, Outcome::Failed(failure));
+    assert!(matches!(machine.next(at(DUE), 0), Step::Sleep(until) if until > at(DUE + 30_000)));
+
+    machine.give_up(Nonce(1));
+    assert_eq!(machine.next(at(DUE), 0), Step::Read, "the write may have been stored");
+    machine.read(at(DUE), 0, Ok(Some(stored(6, &line(&[('a', 1)])))));
+    assert_eq!(write(&mut machine, DUE).line, Line::default());
+}
+
+#[test]
+fn a_token_is_stated_soon_after_another_write_came_first() {
+    let mut machine = holds_one_of(1);
+    write(&mut machine, DUE);
+    machine.wrote(at(DUE), 0, Outcome::Conflict);
+    machine.seen(at(DUE), stored(6, &line(&[('a', 1)])));
+
+    let Step::Sleep(again) = machine.next(at(DUE), 0) else { panic!("it waits") };
+    assert!(again > at(DUE) && again < at(DUE) + TTL, "{again:?}");
+}
+
+#[test]
+fn holders_that_were_granted_at_one_instant_state_their_tokens_apart() {
+    let due = |nonce: u64| {
+        let mut machine = LockMachine::new(session('a'));
+        machine.among(0, 1);
+        machine.claim(at(0), Nonce(nonce), Mode::Exclusive, false);
+        machine.seen(at(1), stored(5, &line(&[('a', nonce)])));
+        machine.next(at(1), 0)
+    };
+    assert_ne!(due(1), due(0x8000 << 48));
+}
+
+/// A leader's token is stated at once, but not without end.
+#[test]
+fn a_token_that_is_taken_out_again_is_not_stated_again_at_once() {
+    let mut machine = holds_one_of(1);
+    machine.describe(Nonce(1), Arc::new(Candidate { id: "a".into(), payload: None }));
+    let found = line(&[('a', 1)]);
+    write(&mut machine, DUE);
+    machine.wrote(at(DUE), 0, Outcome::Stored(stored(6, &found)));
+    assert!(matches!(machine.next(at(DUE), 0), Step::Sleep(until) if until > at(DUE + 1000)));
+}
+
+#[test]
+fn a_token_that_cannot_be_read_does_not_void_the_line() {
+    let text = r#"{"v":1,"holders":[],"queue":[],"tokens":{"x":5,"0000000000000001":0}}"#;
+    assert_eq!(Line::parse(text), Some(Line::default()));
 }
 
 #[test]
