@@ -8,7 +8,7 @@
 #   Caught-By: simulation C1 seed 34          the seed fails this check, and no other before it
 #   Caught-By: simulation C3 seed 12 alone    the same, where no other check is asked
 #   Caught-By: model one-holder                the model finds a state that breaks this rule (src/protocol/model)
-#   Caught-By: test --lib some::test          this test fails, by an assertion outside the changed files
+#   Caught-By: test --lib some::test          this test fails, and no panic is in the changed code
 #
 # Each named check must also pass on the tree without a mistake. The exit code is 1 if a patch does not apply, does not
 # compile, or is not caught. The table of results is printed, and is left in target/mutations/table.md.
@@ -57,6 +57,14 @@ builds() { # the arguments of a check
     esac
 }
 
+panics_in_changed_code() { # the patch. Unit tests are at the end of their file, and their assertions do count
+    sed -n 's/.*panicked at \([^:]*\):\([0-9]*\):.*/\1 \2/p' "$log" | while read -r file line; do
+        files_of "$1" | grep -qxF "$file" || continue
+        tests=$(grep -n '^#\[cfg(test)\]' "$tree/$file" | tail -n 1 | cut -d: -f1 || true)
+        [[ -n $tests && $line -gt $tests ]] || echo "$file:$line"
+    done
+}
+
 caught() { # the patch, the arguments of a check
     local patch=$1 kind=$2 name=${*: -1}
     shift 2
@@ -74,7 +82,7 @@ caught() { # the patch, the arguments of a check
     test)
         run_cargo "${@:1:$#-1}" -- --exact "$name" && return 1
         grep -q "^test $name .*FAILED" "$log" || return 1
-        ! sed -n 's/.*panicked at \([^:]*\):.*/\1/p' "$log" | grep -qxF "$(files_of "$patch")"
+        ! panics_in_changed_code "$patch" | grep -q .
         ;;
     esac
 }
