@@ -11,9 +11,9 @@ use super::{POLL, Place};
 
 /// How long a surplus connection stays at most, and time for a busy machine.
 const CLOSED: Duration = Duration::from_secs(10 + 5);
-/// What may remain: a watch, and four connections each for requests about sessions and for others. A heartbeat has one
+/// What may remain: a watch, two connections for requests about sessions, and four for others. A heartbeat has one
 /// more if the answer to the one before takes long.
-const FEW: usize = 9;
+const FEW: usize = 7;
 /// How many connections late answers may cost on a busy machine. There are more heartbeats than that.
 const LATE: usize = 2;
 const LOCKS: usize = 200;

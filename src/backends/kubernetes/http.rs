@@ -71,9 +71,7 @@ impl Http {
         let mut request =
             request.map_err(|error| RequestFailure::Other(codec::malformed(error)))?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // Almost always the heartbeat of the own session. Reads of others are not urgent.
-        let writes = matches!(context.verb, "create" | "update");
-        if writes && context.name.and_then(SessionId::parse).is_some() {
+        if context.name.and_then(SessionId::parse).is_some() {
             request.extensions_mut().insert(OfSession);
         }
         let response = self.0.send(request.map(Body::from)).await.map_err(unavailable)?;

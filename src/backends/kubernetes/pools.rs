@@ -2,13 +2,14 @@
 //!
 //! | pool | requests | a connection closes after |
 //! |---|---|---|
-//! | sessions | heartbeats, up to two at once | 85 s without a request |
+//! | sessions | heartbeats, and other requests about a session; two connections are kept | 85 s without a request |
 //! | steady | other requests, up to four at once | 85 s without a request |
 //! | surplus | what finds no place in its pool | 5 to 10 s without a request |
 //!
 //! So a process that sends many requests at once has few connections soon after, and the requests that it sends all the
 //! time find one that is open. If a server dies without a word, a heartbeat is lost on each connection that waits in its
-//! pool, and a session has time for three attempts. So heartbeats have a pool of their own, of two.
+//! pool, and a session has time for three attempts. So heartbeats have a pool of their own, which keeps two connections. A
+//! heartbeat is never surplus, because the attempts before it may still wait for answers that never come.
 
 use std::{
     sync::Arc,
@@ -28,16 +29,17 @@ use tower::Service;
 
 use super::route::Route;
 
-/// How many requests of a pool wait for an answer before further ones are surplus, and how many connections it keeps.
-const STEADY_AT_ONCE: usize = 4;
-const HEARTBEATS_AT_ONCE: usize = 2;
+/// How many steady requests wait for an answer before further ones are surplus, and how many connections are kept for them.
+const STEADY: usize = 4;
+/// How many connections are kept for requests about sessions.
+const HEARTBEATS: usize = 2;
 /// How long a connection without a request is kept. The API server closes it after 90 s. If it were kept longer, a
 /// request could meet the end of its connection.
 const KEPT: Duration = Duration::from_secs(85);
 /// The same, for a connection that was opened for surplus requests. It closes after at most twice this time.
 const SURPLUS_KEPT: Duration = Duration::from_secs(5);
 
-/// In the extensions of a request: it writes the record of a session.
+/// In the extensions of a request: it is about a session. Also reads, because one follows a heartbeat without an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OfSession;
 
@@ -62,12 +64,12 @@ struct Narrow {
 
 impl Pools {
     pub(super) fn new(connector: &HttpsConnector<Route>) -> Self {
-        let narrow = |at_once| {
-            let client = client(connector, KEPT, at_once);
+        let narrow = |at_once, kept| {
+            let client = client(connector, KEPT, kept);
             Arc::new(Narrow { client, at_once, places: Arc::default() })
         };
         let surplus = client(connector, SURPLUS_KEPT, usize::MAX);
-        Self { sessions: narrow(HEARTBEATS_AT_ONCE), steady: narrow(STEADY_AT_ONCE), surplus }
+        Self { sessions: narrow(usize::MAX, HEARTBEATS), steady: narrow(STEADY, STEADY), surplus }
     }
 }
 
