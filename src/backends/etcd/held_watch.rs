@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::pending,
-    num::NonZeroU64,
     time::Duration,
 };
 
@@ -199,8 +198,7 @@ impl HeldWatch {
 
 /// The session does not hold the record since `revision`.
 fn gone(record: RecordName, revision: i64) -> Option<HeldEvent> {
-    let revision = u64::try_from(revision).ok().and_then(NonZeroU64::new)?;
-    Some(HeldEvent::Gone(record, revision))
+    Some(HeldEvent::Gone(record, codec::number(revision)?))
 }
 
 impl Source for HeldWatch {

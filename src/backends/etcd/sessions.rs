@@ -3,7 +3,7 @@
 //! Sessions are records with a heartbeat, as in the other backends, and no leases of etcd: so the guarantees are the
 //! same. A lease of etcd ends by the clock of etcd, and a change of its leader extends it, which no holder can judge.
 
-use std::{future::ready, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 
@@ -145,6 +145,5 @@ fn lock_event(report: Report) -> Option<HeldEvent> {
     if !event.is_deletion() {
         return codec::decode_held(kv).map(HeldEvent::Set);
     }
-    let version = u64::try_from(kv.mod_revision).ok().and_then(NonZeroU64::new)?;
-    Some(HeldEvent::Gone(codec::record_name(kv), version))
+    Some(HeldEvent::Gone(codec::record_name(kv), codec::number(kv.mod_revision)?))
 }

@@ -269,8 +269,8 @@ pub(super) fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<Wa
     }
 }
 
-/// The event of a change. What is no record of the scope any more, or cannot be read, is gone. That is also told of
-/// records that were never in the scope, because the state before may be unknown.
+/// The event of a change. A record that left the scope, or cannot be read, is gone. Records that were never in the scope
+/// are reported as gone too, because the state before the change may be unknown.
 fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
     let kv = event.kv.as_ref()?;
     let Place::Record(namespace) = prefix.place(&kv.key)? else { return None };
@@ -278,8 +278,7 @@ fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
     if let Some(entry) = now {
         return Some(WatchEvent::Set(entry));
     }
-    let version = u64::try_from(kv.mod_revision).ok()?.try_into().ok()?;
-    Some(WatchEvent::Gone(namespace, codec::record_name(kv), version))
+    Some(WatchEvent::Gone(namespace, codec::record_name(kv), codec::number(kv.mod_revision)?))
 }
 
 #[cfg(test)]

@@ -130,6 +130,24 @@ struct Copied {
     record: Text,
 }
 
+impl Text {
+    fn holder(&self) -> Option<&str> {
+        self.holder.as_deref().filter(|holder| !holder.is_empty())
+    }
+
+    /// The holders and the queue.
+    fn judge(&self, lives: Duration, spec: impl FnOnce() -> Arc<str>) -> LockRecord {
+        let line = self.queue.as_ref().map(Value::to_string);
+        LockRecord::judge(self.holder(), line.as_deref(), Vec::new(), None, lives, spec)
+    }
+
+    /// The sessions that hold the lock.
+    fn held_by(&self) -> BTreeSet<SessionId> {
+        let LockRecord { line, .. } = self.judge(Duration::ZERO, || "".into());
+        line.held_by().into_iter().cloned().collect()
+    }
+}
+
 impl Encoded {
     /// A write that changes no holders.
     fn of(text: Text, writes: i64) -> Self {
@@ -154,9 +172,14 @@ impl Encoded {
     }
 }
 
+/// A revision as the number of a version. `None` for one that no key has.
+pub(super) fn number(revision: i64) -> Option<NonZeroU64> {
+    u64::try_from(revision).ok().and_then(NonZeroU64::new)
+}
+
 /// The version of a key. `None` for revisions that no key has.
 fn version(created: i64, modified: i64) -> Option<Version> {
-    let number = u64::try_from(modified).ok().and_then(NonZeroU64::new)?;
+    let number = number(modified)?;
     Some(Version { number, uid: created.to_string().into() })
 }
 
@@ -192,21 +215,17 @@ impl Decoded {
         Whole::new(serde_json::to_string(&(self.writes, &self.text)).unwrap_or_default())
     }
 
-    fn holder(&self) -> Option<&str> {
-        self.text.holder.as_deref().filter(|holder| !holder.is_empty())
-    }
-
     fn fields(&self) -> Record {
         let text = &self.text;
         let nonce = text.write.as_ref().and_then(|nonce| nonce.parse().ok());
         let claimed = (text.claim == Some(self.writes)).then_some(self.version.number);
         Record {
-            holder: self.holder().map(Into::into),
+            holder: text.holder().map(Into::into),
             nonce,
             ttl: text.ttl.filter(|&secs| secs > 0).map(Duration::from_secs),
             transitions: text.transitions,
             preferred: None,
-            token: text.token.or(claimed.filter(|_| self.holder().is_some() && nonce.is_some())),
+            token: text.token.or(claimed.filter(|_| text.holder().is_some() && nonce.is_some())),
             not_before: text.not_before.as_ref().and_then(NotBeforeText::read).map(Arc::new),
             payload: text.payload.as_deref().map(Into::into),
         }
@@ -222,7 +241,7 @@ impl Decoded {
     /// The record of a session.
     pub(super) fn session(&self) -> Stored<SessionRecord> {
         let record = SessionRecord {
-            holder: self.holder().map(Into::into),
+            holder: self.text.holder().map(Into::into),
             mark: self.text.transitions,
             identity: self.text.identity.as_deref().unwrap_or_default().into(),
         };
@@ -231,14 +250,11 @@ impl Decoded {
 
     /// The record of a lock with its holders and its queue.
     pub(super) fn lock(&self) -> StoredLock {
-        let Record { holder, ttl, .. } = self.fields();
-        let lives = Record { ttl, ..Record::default() }.lives();
-        let line = self.text.queue.as_ref().map(Value::to_string);
+        let lives = self.fields().lives();
         // Our own writes to the queue are none of its holder.
         let spec = || json!(Text { queue: None, ..self.text.clone() }).to_string().into();
-        let record =
-            LockRecord::judge(holder.as_deref(), line.as_deref(), Vec::new(), None, lives, spec);
-        Stored { version: self.version.clone(), record, whole: self.whole() }
+        let (version, record) = (self.version.clone(), self.text.judge(lives, spec));
+        Stored { version, record, whole: self.whole() }
     }
 
     /// The lock whose name is at the end of the key `kv`.
@@ -288,15 +304,6 @@ pub(super) fn decode_entry(namespace: &Namespace, kv: &KeyValue) -> Option<Entry
     })
 }
 
-/// The sessions that the value names as holders.
-fn held_by(text: &Text) -> BTreeSet<SessionId> {
-    let queue = text.queue.as_ref().map(Value::to_string);
-    let line = queue.and_then(|queue| Line::parse(&queue)).unwrap_or_default();
-    let agrees = line.holder().map(SessionId::as_str) == text.holder.as_deref();
-    let holders = line.held_by().into_iter().filter(|_| agrees);
-    holders.cloned().collect()
-}
-
 fn skip_invalid<T>(decoded: Result<T>) -> Option<T> {
     decoded.inspect_err(|error| tracing::warn!(%error, "skipping a key that cannot be read")).ok()
 }
@@ -304,7 +311,7 @@ fn skip_invalid<T>(decoded: Result<T>) -> Option<T> {
 /// The value of `write`.
 pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
     let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
-    let (record, now, before) = (&write.record, wall_clock(), held_by(&text));
+    let (record, now, before) = (&write.record, wall_clock(), text.held_by());
     let claims = write.kind == WriteKind::Claim;
     text.holder = record.holder.as_deref().map(Into::into);
     text.ttl = record.ttl.map(|ttl| ttl.as_secs());
@@ -316,7 +323,7 @@ pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
     text.not_before = record.not_before.as_deref().and_then(NotBeforeText::written);
     text.acquired = if claims { Some(now) } else { text.acquired };
     text.renewed = Some(now);
-    let after = held_by(&text);
+    let after = text.held_by();
     Encoded { before, after, ..Encoded::of(text, writes) }
 }
 
@@ -457,8 +464,8 @@ mod tests {
         let held = kv(one.as_str());
         assert!(decode_held_by(&held, &one).is_some() && decode_held_by(&held, &two).is_none());
         assert!(decode_held_by(&kv("other"), &one).is_none(), "another program took it over");
-        assert_eq!(held_by(&decode(&held).unwrap().text), [one.clone()].into());
-        assert_eq!(held_by(&decode(&kv("other")).unwrap().text), BTreeSet::new());
+        assert_eq!(decode(&held).unwrap().text.held_by(), [one.clone()].into());
+        assert_eq!(decode(&kv("other")).unwrap().text.held_by(), BTreeSet::new());
     }
 
     #[test]

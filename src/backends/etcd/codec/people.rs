@@ -1,8 +1,7 @@
 //! What only people read of a record or a session, and what only an operator writes.
 
 use super::{
-    super::messages::KeyValue, Decoded, Encoded, Text, decode, elapsed_since, held_by,
-    skip_invalid, stored,
+    super::messages::KeyValue, Decoded, Encoded, Text, decode, elapsed_since, skip_invalid, stored,
 };
 use crate::{
     api::{name::Namespace, session::SessionInfo},
@@ -26,7 +25,7 @@ pub(in super::super) fn describe(found: &Versioned) -> Description {
 /// else stays as it is.
 pub(in super::super) fn encode_released(whole: &Whole) -> Encoded {
     let (text, writes) = stored(whole);
-    let before = held_by(&text);
+    let before = text.held_by();
     let free =
         Text { holder: None, write: None, claim: None, token: None, not_before: None, ..text };
     Encoded { before, ..Encoded::of(free, writes + 1) }
