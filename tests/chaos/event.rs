@@ -1,6 +1,6 @@
 //! Events that a member reports to the runner, one line of JSON each.
 
-use rustix::time::{ClockId, clock_gettime};
+pub(crate) use leasehold_test_support::clock::now;
 use serde::{Deserialize, Serialize};
 
 /// The locks of a run.
@@ -102,15 +102,4 @@ pub(crate) enum Event {
     Failed { what: String },
     /// The member kills itself in the middle of its work.
     Crashes,
-}
-
-/// The time on the clock that guards use, in nanoseconds. All processes of the machine share it.
-pub(crate) fn now() -> u64 {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const CLOCK: ClockId = ClockId::Boottime;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const CLOCK: ClockId = ClockId::Monotonic;
-
-    let now = clock_gettime(CLOCK);
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }

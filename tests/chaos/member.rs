@@ -11,7 +11,7 @@ use std::{
 };
 
 use leasehold::{DynSync, Error, Guard, Kubernetes, LockOptions, Options, Session, SessionOptions};
-use leasehold_test_support::Rng;
+use leasehold_test_support::{Rng, clock::deadline};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -267,17 +267,7 @@ impl Member {
         if self.orders.broken == Broken::Deadline {
             return Some(u64::MAX);
         }
-        loop {
-            let before = now();
-            let left = guard.remaining();
-            if left.is_zero() {
-                return None;
-            }
-            // Measure again after a pause, because the sum would be too early by the length of that pause.
-            if now() - before < 1_000_000 {
-                return Some(before + u64::try_from(left.as_nanos()).expect("seconds"));
-            }
-        }
+        deadline(|| guard.remaining())
     }
 
     /// The time of the work: mostly short. Sometimes it blocks the executor.

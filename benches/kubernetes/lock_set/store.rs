@@ -22,7 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use leasehold_test_support::clock::now;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -256,15 +256,4 @@ impl Connection {
         let mut numbers = reply.split_whitespace().filter_map(|word| word.parse().ok());
         Ok(numbers.next().zip(numbers.next()).map(<[u64; 2]>::from))
     }
-}
-
-/// The time on the clock that guards use, in nanoseconds. All processes of the machine share it.
-pub(super) fn now() -> u64 {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const CLOCK: ClockId = ClockId::Boottime;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const CLOCK: ClockId = ClockId::Monotonic;
-
-    let now = clock_gettime(CLOCK);
-    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }

@@ -3,13 +3,13 @@
 use std::{io::Read as _, os::unix::process::CommandExt as _, path::PathBuf, time::Duration};
 
 use leasehold::{DynSync, Etcd, Guard, Kubernetes, LockOptions, Options, SessionOptions};
-use leasehold_test_support::Rng;
+use leasehold_test_support::{Rng, clock::deadline};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{
     TTL, WORK,
-    store::{Connection, Guarded, now},
+    store::{Connection, Guarded},
 };
 
 /// The slots of the lock with slots.
@@ -161,7 +161,7 @@ async fn add_one(guard: &Guard, lock: Lock, work: Duration, store: &mut Connecti
     }
     let Some(read) = checked else { return };
     // The request is ready before the check, so that only its sending comes after it.
-    match deadline(guard) {
+    match deadline(|| guard.remaining()) {
         Some(until) => {
             let request = write(1, read, until);
             let request =
@@ -170,21 +170,6 @@ async fn add_one(guard: &Guard, lock: Lock, work: Duration, store: &mut Connecti
         }
         None => {
             ask(format!("skip {}", names[1]));
-        }
-    }
-}
-
-/// A lower bound of the deadline, if the lock is held now.
-fn deadline(guard: &Guard) -> Option<u64> {
-    loop {
-        let before = now();
-        let left = guard.remaining();
-        if left.is_zero() {
-            return None;
-        }
-        // Measure again after a pause, because the sum would be too early by the length of that pause.
-        if now() - before < 1_000_000 {
-            return Some(before + u64::try_from(left.as_nanos()).unwrap());
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`browser`] | a headless Chromium |
 //! | [`helm`] | the program `helm` |
 //! | [`processes`] | processes by their ids |
+//! | [`clock`] | the clock that guards use |
 //! | [`Rng`] | random numbers from a seed |
 //! | [`overlap`] | the check that no two tenures overlap, and its [`Violation`] |
 
@@ -28,6 +29,8 @@
 )]
 
 pub mod browser;
+#[cfg(unix)]
+pub mod clock;
 #[cfg(unix)]
 mod controlplane;
 mod forward_proxy;
