@@ -1,5 +1,5 @@
-//! The time from the start of a process to its first lock, beside the processes of others: all in turns, each lock with
-//! a new name.
+//! The time from the start of a process to its first lock, compared with processes of other programs: all in turns, each
+//! lock with a new name.
 
 use std::{process::Command, time::Duration};
 

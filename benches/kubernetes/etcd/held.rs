@@ -1,4 +1,4 @@
-//! One process holds thousands of locks of a session on etcd, beside a process of etcd's own client with as many.
+//! One process holds thousands of locks of a session on etcd, compared with as many in a process of etcd's client.
 //!
 //! The process is this program: it is started with a word that makes it [`hold`].
 

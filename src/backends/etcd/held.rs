@@ -57,8 +57,8 @@ impl Records {
         let lost = lost.map(|session| RequestOp::delete(key(session), ""));
         let fits = text.len() * after.len() <= COPIES;
         let copy = if fits && !after.is_empty() { value.copy(base, text) } else { Vec::new() };
-        let told = after.iter().filter(|session| fits || !before.contains(session));
-        told.map(|session| RequestOp::put(key(session), copy.clone())).chain(lost).collect()
+        let kept = after.iter().filter(|session| fits || !before.contains(session));
+        kept.map(|session| RequestOp::put(key(session), copy.clone())).chain(lost).collect()
     }
 
     /// Sends the changes of the index that did not fit into the transaction. If they are not stored, those holders read
@@ -283,8 +283,8 @@ mod tests {
         let (deleted, put) = changes(&write(line(0..2, 1), line(1..3, 1)));
 
         assert_eq!(deleted, [id(0)]);
-        let (told, lengths): (Vec<_>, Vec<_>) = put.into_iter().unzip();
-        assert_eq!(told, [id(1), id(2)]);
+        let (written, lengths): (Vec<_>, Vec<_>) = put.into_iter().unzip();
+        assert_eq!(written, [id(1), id(2)]);
         assert!(lengths.iter().all(|length| *length > 200), "copies: {lengths:?}");
     }
 

@@ -188,7 +188,7 @@ impl Open {
                 let response = response.unwrap_or_else(ended)?;
                 (self.silent_at, self.asked) = (Clock::Runtime.now() + SILENCE, false);
                 self.works = true;
-                // A probe has nothing to tell: its key is also that of the first watch.
+                // The answer to a probe carries no news: its key is also that of the first watch.
                 let probed = response.watch_id == PROBE;
                 return Ok(if probed { WatchResponse::default() } else { response });
             }
