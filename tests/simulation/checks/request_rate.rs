@@ -35,6 +35,8 @@ pub(crate) struct RequestRate {
     demands: u64,
     /// The most locks that a process with sessions waited for.
     waits: u64,
+    /// The most thirds of its ttl in a minute: a process may start again with another ttl.
+    thirds: u64,
     /// The most requests in any period, in thousandths of the bound.
     pub(crate) peak: u64,
 }
@@ -59,10 +61,10 @@ impl RequestRate {
             *self = Self { started_at: now, peak: self.peak, ..Self::default() };
         }
         self.waits = self.waits.max(waits);
-        let thirds = 3 * 60 / ttl;
+        self.thirds = self.thirds.max(3 * 60 / ttl);
         self.count(
-            SESSIONS * (2 * thirds + PER_SESSION)
-                + 2 * thirds * self.waits
+            SESSIONS * (2 * self.thirds + PER_SESSION)
+                + 2 * self.thirds * self.waits
                 + PER_CLAIM * self.demands,
         )
     }
@@ -97,6 +99,13 @@ mod tests {
     fn too_many_requests_under_way_are_a_violation() {
         assert_eq!(check_under_way(UNDER_WAY), None);
         assert!(check_under_way(UNDER_WAY + 1).is_some_and(|found| found.check == "C6"));
+    }
+
+    #[test]
+    fn a_process_that_starts_again_with_a_longer_ttl_may_have_sent_more_before() {
+        let mut request_rate = RequestRate::default();
+        assert!((0..400).all(|n| request_rate.sent_by_sessions(n, 3, 1).is_none()));
+        assert_eq!(request_rate.sent_by_sessions(400, 15, 1), None);
     }
 
     #[test]

@@ -80,8 +80,13 @@ impl LockChange<'_> {
             return Some("a claim overtook a waiter");
         }
         over_capacity(after).or_else(|| {
-            let stuck =
-                after.foreign.is_none() && after.queue.first().is_some_and(|head| after.fits(head));
+            // A person who clears the holder leaves such a line, and a join that comes then cannot change it.
+            let joins_only = before.holders == after.holders
+                && before.queue == after.queue
+                && before.foreign == after.foreign;
+            let stuck = !joins_only
+                && after.foreign.is_none()
+                && after.queue.first().is_some_and(|head| after.fits(head));
             stuck.then_some("the head of the queue fits and was not granted")
         })
     }
@@ -175,6 +180,9 @@ mod tests {
         wrong(joined(waited.clone(), &["c"]), line(&["c"], &["b"]), "a");
         wrong(joined(waited.clone(), &["c"]), line(&["a"], &["c", "b"]), "a");
         wrong(waited, joined(line(&["a"], &[]), &["b"]), "a");
+        let cleared = line(&[], &["b"]);
+        fine(cleared.clone(), joined(cleared.clone(), &["c"]), "c");
+        wrong(cleared, line(&[], &["b", "c"]), "c");
     }
 
     #[test]
