@@ -122,6 +122,9 @@ async fn measure(mut bench: Bench) {
     if bench.begins("peers") {
         peers::all(bench).await;
     }
+    if bench.begins("etcd-pair") {
+        etcd::pair(bench).await;
+    }
     if bench.begins("etcd") {
         etcd::locks(bench).await;
     }

@@ -103,6 +103,11 @@ impl Between {
     }
 }
 
+/// Works as a holder does. A timer of the runtime for 1 ms takes up to 2.2 ms, the sleep of a thread 1.1 ms, as in Go.
+async fn work() {
+    tokio::task::spawn_blocking(|| std::thread::sleep(HOLD)).await.unwrap();
+}
+
 /// Lets each session lock, work and release in a loop for [`ROUND`].
 pub(crate) async fn contest(sessions: &[Session], between: Between) -> Vec<Served> {
     let last_token = Arc::new(AtomicU64::new(0));
@@ -126,7 +131,7 @@ pub(crate) async fn contest(sessions: &[Session], between: Between) -> Vec<Serve
                 served.longest = served.longest.max(now() - asked);
                 let token = guard.check().unwrap().get();
                 assert!(last_token.swap(token, Ordering::SeqCst) < token, "the token grows");
-                sleep(HOLD).await;
+                work().await;
                 match between {
                     Between::Queue => held = Some(guard),
                     _ => guard.release().await.unwrap(),

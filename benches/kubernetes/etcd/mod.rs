@@ -27,14 +27,20 @@ pub(crate) async fn held(bench: &mut Bench) {
     held::all(bench, &cluster).await;
 }
 
-/// Locks that are free, and locks that many sessions want: rounds of both, in turns.
-pub(crate) async fn locks(bench: &mut Bench) {
+/// Locks that are free: rounds of both, in turns.
+pub(crate) async fn pair(bench: &mut Bench) {
     let Some(cluster) = EtcdCluster::start(1).await else { return };
     let peer = format!("http://{}", cluster.address(0));
     for _ in 0..2 {
         peers::uncontended(bench, &peer).await;
         uncontended(bench, &cluster).await;
     }
+}
+
+/// Locks that many sessions want: rounds of both, in turns.
+pub(crate) async fn locks(bench: &mut Bench) {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    let peer = format!("http://{}", cluster.address(0));
     for between in [Between::Nothing, Between::Pause, Between::Queue] {
         for processes in PROCESSES {
             match between {
