@@ -45,7 +45,7 @@ mod world;
 extern crate leasehold_simulated as leasehold;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -86,11 +86,18 @@ fn on_all_cores<T: Send>(
 }
 
 fn batch(next: impl Fn() -> Option<u64> + Sync) -> Batch {
+    batch_with(next, |_| ())
+}
+
+/// The same. After each run, `progress` sees the totals so far.
+fn batch_with(next: impl Fn() -> Option<u64> + Sync, progress: impl Fn(&Batch) + Sync) -> Batch {
     let all = std::sync::Mutex::new(Batch::default());
     on_all_cores(next, |seed| {
         let mut batch = Batch::default();
         batch.run(seed);
-        all.lock().expect("no panic").join(batch);
+        let mut all = all.lock().expect("no panic");
+        all.join(batch);
+        progress(&all);
         None::<()>
     });
     all.into_inner().expect("no panic")
@@ -211,7 +218,19 @@ fn soak() {
         (before < enough).then(|| mixed(seed.fetch_add(1, Ordering::Relaxed)))
     };
     let started = real_now();
-    let all = batch(next);
+    let (shown_minutes, shown_violations) = (AtomicU64::new(0), AtomicUsize::new(0));
+    // A line a minute, and each violation at once: the whole may take hours.
+    let all = batch_with(next, |all| {
+        let minute = started.elapsed().as_secs() / 60;
+        let failed = shown_violations.fetch_max(all.violations.len(), Ordering::Relaxed);
+        for (seed, what) in &all.violations[failed.min(all.violations.len())..] {
+            println!("seed {seed}: {what}");
+        }
+        if shown_minutes.fetch_max(minute, Ordering::Relaxed) < minute {
+            let done = all.simulated / 3600 / scenario::SEC;
+            println!("{minute} min: {done} of {hours} simulated hours, {} runs", all.runs);
+        }
+    });
     let elapsed: Duration = started.elapsed();
     println!("seeds from {from}: {all}");
     let rate = u128::from(all.simulated) * 60 / 3600 / elapsed.as_micros().max(1);
