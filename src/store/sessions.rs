@@ -21,8 +21,9 @@ use crate::{
 pub(crate) enum Put<T> {
     /// The object as it is stored now.
     Stored(Arc<Stored<T>>),
-    /// The object is not the one that the write was conditional on, or exists already. Nothing was written.
-    Conflict,
+    /// The object is not the one that the write was conditional on, or exists already. Nothing was written. The object as
+    /// it was instead, if the backend says that.
+    Conflict(Option<Arc<Stored<T>>>),
     /// The backend refuses to change parts of an object. Nothing was written, and a request that replaces the whole
     /// object may succeed.
     #[cfg_attr(
@@ -133,7 +134,7 @@ pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
         join: &'a Join,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
         let _ = (key, join);
-        Box::pin(ready(Ok(Put::Conflict)))
+        Box::pin(ready(Ok(Put::Conflict(None))))
     }
 
     /// Lists the records that `session` holds.

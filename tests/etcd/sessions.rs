@@ -54,6 +54,26 @@ pub(super) async fn until_queued(session: &Session, name: &str, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_comes_too_late_shows_what_came_first() {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    let sync = handle(&cluster, &unique()).await;
+    let options = || SessionOptions::default().ttl(secs(60));
+    let sessions = [sync.session(options()).await.unwrap(), sync.session(options()).await.unwrap()];
+    let before = cluster.requests().await;
+
+    // Each session knows the lock as it was before the other one had it.
+    for _ in 0..20 {
+        for session in &sessions {
+            lock(session, "orders").await.release().await.unwrap();
+        }
+    }
+
+    let sent = cluster.requests().await - before;
+    // A write, the same after its conflict, and a release; and some requests about the sessions.
+    assert!((120..140).contains(&sent), "{sent} requests for 40 locks");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_sessions_are_served_in_the_order_in_which_they_came() {
     let Some(cluster) = shared().await else { return };
     let prefix = unique();

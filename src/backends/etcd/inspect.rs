@@ -56,7 +56,7 @@ impl InspectStore for Records {
         Box::pin(async move {
             let keys = self.prefix.record(namespace, lease);
             let value = codec::encode_released(&found.whole);
-            Ok(self.put(namespace, keys, Some(&found.version), value).await?.is_some())
+            Ok(self.put(namespace, keys, Some(&found.version), value).await?.is_ok())
         })
     }
 

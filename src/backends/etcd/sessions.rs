@@ -52,10 +52,10 @@ impl SessionStore for Records {
         Box::pin(async move {
             let keys = self.prefix.session(namespace, id);
             let value = codec::encode_session(id, base, record);
-            match self.put(namespace, keys, base.map(|base| &base.version), value).await? {
-                Some(stored) => Ok(Put::Stored(Arc::new(stored.session()))),
-                None => Ok(Put::Conflict),
-            }
+            Ok(match self.put(namespace, keys, base.map(|base| &base.version), value).await? {
+                Ok(stored) => Put::Stored(Arc::new(stored.session())),
+                Err(found) => Put::Conflict(found.map(|found| Arc::new(found.session()))),
+            })
         })
     }
 
@@ -102,10 +102,10 @@ impl SessionStore for Records {
         Box::pin(async move {
             let (keys, value) = (self.prefix.of(key), codec::encode_lock(key, write));
             let base = write.base.as_ref().map(|base| &base.version);
-            match self.put(&key.namespace, keys, base, value).await? {
-                Some(stored) => Ok(Put::Stored(Arc::new(stored.lock()))),
-                None => Ok(Put::Conflict),
-            }
+            Ok(match self.put(&key.namespace, keys, base, value).await? {
+                Ok(stored) => Put::Stored(Arc::new(stored.lock())),
+                Err(found) => Put::Conflict(found.map(|found| Arc::new(found.lock()))),
+            })
         })
     }
 

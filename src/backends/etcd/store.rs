@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
+use tonic::Status;
+
 use super::{
     BACKEND,
     client::Client,
@@ -63,28 +65,32 @@ impl Records {
         Ok(found.map_err(|status| context.error(&status))?.kvs)
     }
 
-    /// Writes the value, if the key is exactly `base`. `None` if it is not.
+    /// Writes the value, if the key is exactly `base`. Otherwise returns what the key has instead, if that can be read.
     pub(super) async fn put(
         &self,
         namespace: &Namespace,
         keys: Keys,
         base: Option<&Version>,
         value: Encoded,
-    ) -> Result<Option<Decoded>> {
+    ) -> Result<Result<Decoded, Option<Decoded>>> {
         let context = context("put", Some(namespace), &keys);
         let text = value.value();
         let mut index = self.index(namespace, &keys, base, &value, &text);
         let late = index.split_off(index.len().min(OPERATIONS));
         let put = RequestOp::put(keys.key.clone(), text);
         let success = [put].into_iter().chain(index).collect();
-        let query = TxnRequest { compare: unchanged(&keys, base), success, failure: Vec::new() };
+        let failure = vec![RequestOp::read(range(&keys))];
+        let query = TxnRequest { compare: unchanged(&keys, base), success, failure };
         let answer = self.client.txn(query).await.map_err(|status| context.error(&status))?;
         if !answer.succeeded {
-            return Ok(None);
+            let found = answer.responses.first().and_then(|response| response.range.as_ref());
+            let found = found.and_then(|found| found.kvs.first());
+            return Ok(Err(found.and_then(|kv| codec::decode(kv).ok())));
         }
         let revision = answer.header.map(|header| header.revision).unwrap_or_default();
         self.index_late(late, &keys, revision).await;
-        Ok(value.stored(base, revision))
+        let unnumbered = || context.error(&Status::unknown("an answer without a revision"));
+        value.stored(base, revision).ok_or_else(unnumbered).map(Ok)
     }
 
     /// Deletes the key if it is exactly `base`, and then these other keys too.
@@ -212,8 +218,8 @@ impl Store for Records {
             }
             let value = codec::encode_record(key, write);
             match self.put(&key.namespace, keys, base, value).await? {
-                Some(stored) => Ok(Written::Stored(Arc::new(stored.record()))),
-                None => Ok(Written::Conflict),
+                Ok(stored) => Ok(Written::Stored(Arc::new(stored.record()))),
+                Err(_) => Ok(Written::Conflict),
             }
         })
     }

@@ -145,7 +145,7 @@ impl Records {
     ) -> Put<SessionRecord> {
         let mut state = lock(&self.state);
         if state.sessions.get(&place).map(|(stored, _)| &stored.version) != base {
-            return Put::Conflict;
+            return Put::Conflict(None);
         }
         let version = state.next(base);
         let stored = Arc::new(Stored { version, record, whole: Whole::default() });
@@ -165,7 +165,7 @@ impl Records {
         let place = (key.namespace.clone(), key.record.clone());
         let present = state.map.get(&place);
         if !meets(write, present) {
-            return Put::Conflict;
+            return Put::Conflict(None);
         }
         let mut queue = present.map(|stored| stored.queue.clone()).unwrap_or_default();
         let mut record = present.map(|s| s.entry.found.record.clone()).unwrap_or_default();
@@ -197,7 +197,7 @@ impl Records {
             let epoch = stored.queue.turn.map(|turn| turn.epoch);
             stored.entry.found.version.uid == join.base.version.uid && epoch == Some(join.epoch)
         }) else {
-            return Put::Conflict;
+            return Put::Conflict(None);
         };
         let (record, mut queue) = (stored.entry.found.record.clone(), stored.queue.clone());
         let new = join.claims.iter().filter(|claim| !stored.queue.joined.contains(claim));

@@ -156,6 +156,10 @@ impl Task {
                         lock.machine.patch_refused(now + PATCH_PAUSE);
                         self.patch_refused(now, &record, *patches, error);
                     } else {
+                        // The state that came first is known before its conflict, as if its event had come first.
+                        if let Ok(Put::Conflict(Some(found))) = &result {
+                            lock.machine.seen(now, Arc::clone(found));
+                        }
                         let informs = lock.machine.only_informs();
                         lock.machine.wrote(now, random, outcome(&result));
                         match result {

@@ -145,7 +145,7 @@ impl Sender {
         let (store, namespace) = (&self.store, &self.sessions);
         let put = |put| match put {
             Put::Stored(stored) => SessionAnswer::Written(stored),
-            Put::Conflict => SessionAnswer::Conflict,
+            Put::Conflict(_) => SessionAnswer::Conflict,
             Put::PatchRefused(..) => SessionAnswer::Failed,
         };
         let answer = async {
@@ -182,7 +182,7 @@ impl Sender {
 pub(super) fn outcome(result: &Result<Put<LockRecord>>) -> Outcome {
     match result {
         Ok(Put::Stored(stored)) => Outcome::Stored(Arc::clone(stored)),
-        Ok(Put::Conflict) => Outcome::Conflict,
+        Ok(Put::Conflict(_)) => Outcome::Conflict,
         Ok(Put::PatchRefused(_, error)) | Err(error) => Outcome::Failed(failure(error)),
     }
 }

@@ -98,7 +98,7 @@ impl Leases {
         let request = patch::request(&key.namespace, lease, operations);
         match self.http.send(request, &context).await {
             Ok(object) => put_lock(key, Some(object)),
-            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Put::Conflict),
+            Err(RequestFailure::Conflict | RequestFailure::NotFound) => Ok(Put::Conflict(None)),
             Err(RequestFailure::PatchRefused(patches, error)) => {
                 Ok(Put::PatchRefused(patches, error))
             }
@@ -154,7 +154,7 @@ impl SessionStore for Leases {
             let object = codec::encode_session(namespace, id, base, record, &self.extras);
             match self.put(&address, base.is_none(), &object).await? {
                 Some(object) => Ok(Put::Stored(Arc::new(codec::decode_session(id, &object)?))),
-                None => Ok(Put::Conflict),
+                None => Ok(Put::Conflict(None)),
             }
         })
     }
@@ -250,7 +250,7 @@ impl SessionStore for Leases {
 fn put_lock(key: &RecordKey, stored: Option<Value>) -> Result<Put<LockRecord>> {
     match stored {
         Some(object) => Ok(Put::Stored(Arc::new(codec::decode_lock(key, object)?))),
-        None => Ok(Put::Conflict),
+        None => Ok(Put::Conflict(None)),
     }
 }
 

@@ -47,6 +47,8 @@ impl LockMachine {
                 return;
             }
             before -= AT_ONCE;
+            // Without events, what is known now is outdated after the pause.
+            self.outdated |= !self.expects_events();
         }
         let longest = CONFLICT_PAUSE * (1 << before.min(7));
         self.pause_until = now + part(longest.min(MAX_CONFLICT_PAUSE), random);

@@ -269,6 +269,25 @@ fn a_conflict_that_an_event_has_overtaken_costs_no_read() {
 }
 
 #[test]
+fn a_claim_whose_conflicts_show_the_record_writes_again_at_once_and_reads_after_each_pause() {
+    let mut machine = wanting();
+    reads(&mut machine, 0, Some(stored(4, &line(&[('b', 9)]))));
+    let mut pauses = 0;
+    for version in 5..50 {
+        write(&mut machine, 0);
+        machine.seen(at(0), stored(version, &line(&[('b', version)])));
+        machine.wrote(at(0), 0, Outcome::Conflict);
+        if version >= 5 + 32 {
+            pauses += 1;
+            let now = at(pauses * 1000);
+            assert_eq!(machine.next(now, 0), Step::Read, "what was known is old after the pause");
+            machine.read(now, 0, Ok(Some(stored(version, &line(&[('b', version)])))));
+        }
+    }
+    assert_eq!(pauses, 13);
+}
+
+#[test]
 fn a_wait_that_vanished_from_the_record_joins_the_queue_again() {
     for gone in [None, Some(stored(7, &line(&[('b', 9)])))] {
         let mut machine = waiting();
