@@ -81,6 +81,8 @@ impl Line {
             touched: text.touched,
         };
         line.forget_absent();
+        // A session remembers the lines of thousands of locks. Most of them have one holder, in four places.
+        line.holders.shrink_to_fit();
         Some(line)
     }
 

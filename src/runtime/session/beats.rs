@@ -198,7 +198,7 @@ impl Task {
         let records: Vec<_> = records.into_iter().map(|(record, _)| record.clone()).collect();
         for record in records {
             let Some(lock) = self.locks.get_mut(&record) else { continue };
-            let nonces: Vec<_> = lock.callers.keys().copied().collect();
+            let nonces = lock.callers.nonces();
             let begun: Vec<_> =
                 nonces.into_iter().filter_map(|nonce| lock.begin(now, nonce, &terms)).collect();
             self.begun(&record, begun);
@@ -278,7 +278,7 @@ impl Task {
             }
             lock.candidates = candidates;
             lock.campaign(now);
-            self.locks.insert(record, lock);
+            self.locks.insert(record, Box::new(lock));
         }
     }
 

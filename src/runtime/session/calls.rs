@@ -77,7 +77,8 @@ impl Session {
         // After a timeout the claim may still be in the queue.
         pending.done = !matches!(&answer, Ok(Err(Error::Timeout { .. })));
         match answer.unwrap_or_else(|_| Err(closed(&name()))) {
-            Err(error) => Err(self.with_identity(&key, error).await),
+            // In a box, because a process may wait for thousands of locks, and few of these waits end with an error.
+            Err(error) => Err(Box::pin(self.with_identity(&key, error)).await),
             guard => guard,
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    callers::Callers,
     candidacy::Candidate,
     meter::{Held, LockMeter},
 };
@@ -78,7 +79,7 @@ pub(super) struct Lock {
     pub(super) key: Arc<RecordKey>,
     pub(super) machine: LockMachine,
     /// By the nonce of their claim.
-    pub(super) callers: BTreeMap<u64, Caller>,
+    pub(super) callers: Callers,
     /// The candidates of this session, if it is an election.
     pub(super) candidates: BTreeMap<u64, Candidate>,
     /// Callers whose wait is over, until their claims have left the queue.
@@ -104,7 +105,7 @@ impl Lock {
             outage: Outage::default(),
             key,
             machine,
-            callers: BTreeMap::new(),
+            callers: Callers::default(),
             candidates: BTreeMap::new(),
             expired: BTreeMap::new(),
             renamed: BTreeMap::new(),
@@ -139,7 +140,7 @@ impl Lock {
         for event in self.machine.take_events() {
             match event {
                 Event::Granted { nonce, token, slot } => {
-                    if let Some(Caller::Waiting(waiting)) = self.callers.remove(&nonce.0) {
+                    if let Some(Caller::Waiting(waiting)) = self.callers.remove(nonce.0) {
                         let granted = Caller::Granted(waiting, Token::new(token), slot);
                         self.callers.insert(nonce.0, granted);
                         begun.extend(self.begin(now, nonce.0, terms));
@@ -152,7 +153,7 @@ impl Lock {
                 }
                 Event::Mismatch { nonce, in_use } => {
                     let name = self.key.name.to_string();
-                    let wanted = match self.callers.get(&nonce.0) {
+                    let wanted = match self.callers.get(nonce.0) {
                         Some(Caller::Waiting(waiting)) => waiting.mode,
                         _ => Mode::default(),
                     };
@@ -162,7 +163,7 @@ impl Lock {
                 Event::Left { nonce } => {
                     self.meter.left(&self.key, now, nonce.0);
                     self.report_expired(nonce.0);
-                    if let Some(Caller::Leaving(done)) = self.callers.remove(&nonce.0) {
+                    if let Some(Caller::Leaving(done)) = self.callers.remove(nonce.0) {
                         answer_all(done, &Ok(()));
                     }
                 }
@@ -190,11 +191,11 @@ impl Lock {
 
     /// Hands out the guard of a grant, if the session is known to be alive. Returns the number of the tenure.
     pub(super) fn begin(&mut self, now: Moment, number: u64, terms: &Terms) -> Option<u64> {
-        let granted = matches!(self.callers.get(&number), Some(Caller::Granted(..)));
+        let granted = matches!(self.callers.get(number), Some(Caller::Granted(..)));
         if now >= terms.validity || !granted {
             return None;
         }
-        let Some(Caller::Granted(waiting, token, slot)) = self.callers.remove(&number) else {
+        let Some(Caller::Granted(waiting, token, slot)) = self.callers.remove(number) else {
             return None;
         };
         self.renamed.remove(&waiting.asked);
@@ -229,7 +230,7 @@ impl Lock {
 
     /// Ends a tenure. A grant that no guard has yet becomes a wait again, behind the others.
     fn end(&mut self, now: Moment, nonce: u64, loss: Loss) {
-        match self.callers.remove(&nonce) {
+        match self.callers.remove(nonce) {
             Some(Caller::Held { tenure, .. }) => self.lost(&tenure, loss),
             Some(Caller::Leaving(done)) => answer_all(done, &Ok(())),
             Some(Caller::Granted(waiting, ..) | Caller::Waiting(waiting)) => {
@@ -247,7 +248,7 @@ impl Lock {
 
     /// A tenure was not confirmed in time. Its claim leaves the record.
     pub(super) fn lose(&mut self, nonce: u64) {
-        if let Some(Caller::Held { tenure, .. }) = self.callers.get(&nonce) {
+        if let Some(Caller::Held { tenure, .. }) = self.callers.get(nonce) {
             self.lost(tenure, Loss::Expired);
             self.callers.insert(nonce, Caller::Leaving(Vec::new()));
             self.machine.give_up(Nonce(nonce));
@@ -297,7 +298,7 @@ impl Lock {
 
     /// The mode of a tenure.
     pub(super) fn mode_of(&self, nonce: u64) -> Option<Mode> {
-        match self.callers.get(&nonce) {
+        match self.callers.get(nonce) {
             Some(Caller::Held { mode, .. }) => Some(*mode),
             _ => None,
         }
@@ -308,13 +309,13 @@ impl Lock {
     pub(super) fn waiting(&self, asked: u64) -> Option<u64> {
         let nonce = self.nonce_of(asked);
         let waits =
-            matches!(self.callers.get(&nonce), Some(Caller::Waiting(_) | Caller::Granted(..)));
+            matches!(self.callers.get(nonce), Some(Caller::Waiting(_) | Caller::Granted(..)));
         waits.then_some(nonce)
     }
 
     /// Gives up a claim, and reports to `done` once it is gone from the record.
     pub(super) fn give_up(&mut self, nonce: u64, done: Option<oneshot::Sender<Result<()>>>) {
-        match self.callers.remove(&nonce) {
+        match self.callers.remove(nonce) {
             Some(Caller::Held { tenure, .. }) => {
                 self.telemetry.released(tenure.token());
                 tenure.end(Loss::Released);
@@ -337,7 +338,7 @@ impl Lock {
     /// Gives up the claim of a caller that waits, and returns `error` once it has left the queue.
     pub(super) fn expire(&mut self, nonce: u64, error: Error) {
         if let Some(Caller::Waiting(waiting) | Caller::Granted(waiting, ..)) =
-            self.callers.remove(&nonce)
+            self.callers.remove(nonce)
         {
             self.renamed.remove(&waiting.asked);
             self.expired.insert(nonce, (waiting.answer, error));
@@ -348,14 +349,13 @@ impl Lock {
 
     /// Gives up everything. A caller that waits gets an error.
     pub(super) fn close(&mut self) {
-        let nonces: Vec<_> = self.callers.keys().copied().collect();
-        for nonce in nonces {
+        for nonce in self.callers.nonces() {
             self.expire_or_release(nonce);
         }
     }
 
     fn expire_or_release(&mut self, nonce: u64) {
-        match self.callers.get(&nonce) {
+        match self.callers.get(nonce) {
             Some(Caller::Waiting(_) | Caller::Granted(..)) => {
                 self.expire(nonce, Error::Closed { name: self.key.name.to_string() });
             }
@@ -375,7 +375,7 @@ impl Lock {
     }
 
     fn refuse(&mut self, nonce: Nonce, error: Error) {
-        if let Some(Caller::Waiting(waiting)) = self.callers.remove(&nonce.0) {
+        if let Some(Caller::Waiting(waiting)) = self.callers.remove(nonce.0) {
             self.renamed.remove(&waiting.asked);
             let _ = waiting.answer.send(Err(error));
         }
@@ -383,9 +383,8 @@ impl Lock {
 
     /// Returns `error` to all callers that wait, and to those that release. The release goes on.
     pub(super) fn refuse_all(&mut self, error: &Error) {
-        let numbers: Vec<_> = self.callers.keys().copied().collect();
-        for number in numbers {
-            match self.callers.remove(&number) {
+        for number in self.callers.nonces() {
+            match self.callers.remove(number) {
                 Some(Caller::Waiting(waiting)) => {
                     self.renamed.remove(&waiting.asked);
                     let _ = waiting.answer.send(Err(error.clone()));
@@ -396,7 +395,7 @@ impl Lock {
                     answer_all(done, &Err(error.clone()));
                     self.callers.insert(number, Caller::Leaving(Vec::new()));
                 }
-                Some(other) => drop(self.callers.insert(number, other)),
+                Some(other) => self.callers.insert(number, other),
                 None => {}
             }
         }

@@ -44,7 +44,7 @@ impl Task {
         let (machine, expects_absence) = (self.new_machine(), self.learned.expects_absence);
         self.locks.entry(key.record.clone()).or_insert_with(|| {
             let machine = if expects_absence { machine.expecting_absence() } else { machine };
-            Lock::new(Arc::clone(key), machine)
+            Box::new(Lock::new(Arc::clone(key), machine))
         })
     }
 
@@ -116,7 +116,7 @@ impl Task {
     pub(super) fn begun(&mut self, record: &RecordName, nonces: Vec<u64>) {
         let Some(lock) = self.locks.get(record) else { return };
         for nonce in nonces {
-            if let Some(Caller::Held { tenure, .. }) = lock.callers.get(&nonce) {
+            if let Some(Caller::Held { tenure, .. }) = lock.callers.get(nonce) {
                 self.tenures.insert(nonce, (record.clone(), tenure.clone()));
             }
         }
@@ -244,7 +244,7 @@ impl Task {
             .tenures
             .iter()
             .filter(|(nonce, (record, _))| {
-                let lock = self.locks.get(record).and_then(|lock| lock.callers.get(nonce));
+                let lock = self.locks.get(record).and_then(|lock| lock.callers.get(**nonce));
                 let Some(Caller::Held { since, .. }) = lock else { return false };
                 *since < self.listed_at && !present.contains(record)
             })
@@ -260,7 +260,7 @@ impl Task {
         // Not those that have ended by themselves: the release of a guard that was dropped a moment ago is still to come.
         let Self { tenures, locks, .. } = self;
         tenures.retain(|nonce, (record, _)| {
-            let caller = locks.get(record).and_then(|lock| lock.callers.get(nonce));
+            let caller = locks.get(record).and_then(|lock| lock.callers.get(*nonce));
             matches!(caller, Some(Caller::Held { .. }))
         });
         self.schedule_resync(now);

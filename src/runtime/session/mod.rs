@@ -5,7 +5,7 @@
 //! | `mod`, [`calls`], `implement` | the public handle, its calls about locks, and the contract on it |
 //! | [`task`] | the task: its loop, the calls of the handle, the end |
 //! | [`beats`] | the heartbeat; loss of the session, and the next one |
-//! | [`locks`], [`lock`] | drives the machines of all locks; one lock and its callers |
+//! | [`locks`], [`lock`], [`callers`] | drives the machines of all locks; one lock and its callers |
 //! | [`candidacy`], [`elections`] | the candidates of elections; the watches of elections that a user observes |
 //! | [`observed`] | the sessions of other processes that locks wait for |
 //! | [`requests`], [`timers`] | requests under way; all deadlines in one list |
@@ -13,6 +13,7 @@
 //! | [`end`] | the end of another process's session, for operators |
 
 mod beats;
+mod callers;
 pub(crate) mod calls;
 mod candidacy;
 mod elections;

@@ -128,7 +128,8 @@ pub(super) struct Task {
     pub(super) watch: Option<BoxStream<'static, HeldEvent>>,
     /// The session is created and its watch has begun, so locks may be claimed.
     pub(super) ready: bool,
-    pub(super) locks: BTreeMap<RecordName, Lock>,
+    /// In boxes, because a B-tree leaves up to half of its places empty.
+    pub(super) locks: BTreeMap<RecordName, Box<Lock>>,
     /// The locks that no caller wants, of which only the last known state is kept.
     pub(super) idle: BTreeSet<RecordName>,
     /// The watches of elections that a user observes.
@@ -250,7 +251,7 @@ impl Task {
 
     /// Answers the callers of `close` once nothing is left of what was given up.
     fn report_settled(&mut self) {
-        if !self.settling.is_empty() && !self.locks.values().any(Lock::is_leaving) {
+        if !self.settling.is_empty() && !self.locks.values().any(|lock| lock.is_leaving()) {
             for done in self.settling.drain(..) {
                 let _ = done.send(Ok(()));
             }
@@ -349,7 +350,7 @@ impl Task {
 
     /// No lock names this session. Before its watch has begun it has claimed none.
     fn is_settled(&self) -> bool {
-        !self.ready || self.locks.values().all(Lock::is_settled)
+        !self.ready || self.locks.values().all(|lock| lock.is_settled())
     }
 
     /// Deletes the record of the ended session if no lock names it, and reports the end.

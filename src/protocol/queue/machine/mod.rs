@@ -190,6 +190,10 @@ impl LockMachine {
         let (phase, since) = (Phase::Waiting, now);
         let stale_sights = self.sights + u64::from(self.flight.is_some());
         let (sent, candidate, state_at) = (false, None, Moment::NEVER);
+        // Most locks have one claim, and a list grows from nothing to four places.
+        if self.claims.is_empty() {
+            self.claims.reserve_exact(1);
+        }
         self.claims.push(Wanted {
             nonce,
             mode,
