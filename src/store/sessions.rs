@@ -60,11 +60,34 @@ pub(crate) struct HeldLock {
     pub(crate) found: Arc<StoredLock>,
 }
 
+/// Where the next page of a list begins. Only the backend reads the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor(pub(crate) String);
+
+/// A part of the list of the records that a session holds.
+#[derive(Debug)]
+pub(crate) enum HeldPage {
+    /// Some of them. The list is complete, and proves the absence of others, when no cursor follows.
+    Some(Vec<HeldLock>, Option<Cursor>),
+    /// The list cannot continue, because the backend does not keep its state any more. The pages before prove no absence.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only the pages of an API server expire")
+    )]
+    Expired,
+}
+
 /// An event of the watch of one session, about the records that the session holds; or of the watch of one record.
 #[derive(Clone, Debug)]
 pub(crate) enum HeldEvent {
     /// All of them.
     All(Vec<HeldLock>),
+    /// Some of them, if there are too many for one event.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only an API server lists in pages for a watch")
+    )]
+    Some(Vec<HeldLock>),
     /// The session holds this record, which has changed or is new.
     Set(HeldLock),
     /// The session does not hold this record any more since this version: another session does, or it was deleted.
@@ -137,15 +160,17 @@ pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
         Box::pin(ready(Ok(Put::Conflict(None))))
     }
 
-    /// Lists the records that `session` holds.
+    /// Lists the records that `session` holds: the first page, or the one at `cursor`. A record that the session holds
+    /// during the whole list is on one of its pages.
     fn list_held<'a>(
         &'a self,
         namespace: &'a Namespace,
         session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<Vec<HeldLock>>>;
+        cursor: Option<&'a Cursor>,
+    ) -> BoxFuture<'a, Result<HeldPage>>;
 
-    /// Watches the records that `session` holds. The stream begins with [`HeldEvent::All`] or [`HeldEvent::Blind`], and
-    /// never ends.
+    /// Watches the records that `session` holds. The stream begins with [`HeldEvent::All`], [`HeldEvent::Some`] or
+    /// [`HeldEvent::Blind`], and never ends.
     fn watch_held(
         &self,
         namespace: &Namespace,

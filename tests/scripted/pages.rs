@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use leasehold::{Inspect as _, LeaseRecord, RecordOptions, SessionOptions};
+use leasehold::{Inspect as _, LeaseRecord, RecordOptions, Session, SessionOptions};
 
 use crate::prelude::*;
 
@@ -85,6 +85,78 @@ async fn a_list_whose_pages_expire_each_time_fails() {
 
     assert!(error.is_transient(), "{error}");
     assert_eq!(cluster.verbs("a"), ["list"; 4]);
+}
+
+/// A session whose watch shows nothing, with locks on two pages. No request was seen yet.
+async fn session_with_locks(cluster: &Cluster) -> (Session, Vec<Guard>) {
+    cluster.on(When::verb("watch").by("a"), Play::watch([Feed::Silence(secs(3600))]));
+    let session = cluster.handle("a").session(SessionOptions::default()).await.expect("a session");
+    let mut held = Vec::new();
+    for number in 0..LOCKS {
+        let name = format!("lock-{number:04}");
+        held.push(session.lock(&name, LockOptions::default()).await.expect("the lock"));
+    }
+    cluster.forget();
+    (session, held)
+}
+
+fn lists(cluster: &Cluster) -> usize {
+    cluster.count(|request| request.verb == "list" && !request.query.contains_key("continue"))
+}
+
+/// Waits for the request for the further page of a list.
+async fn until_further_page(cluster: &Cluster) {
+    while cluster.count(|request| request.query.contains_key("continue")) == 0 {
+        sleep(secs(1) / 10).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_which_a_page_fails_proves_no_absence() {
+    let cluster = Cluster::new();
+    let (_session, held) = session_with_locks(&cluster).await;
+    cluster.on(further_page().once(), Play::instead(Answer::unavailable()));
+    cluster.delete("lock-0000");
+    until_further_page(&cluster).await;
+    sleep(secs(5)).await;
+
+    assert_eq!((lists(&cluster), cluster.count(|request| request.verb == "get")), (1, 0));
+    assert!(held[0].is_held(), "the next list decides");
+    let (_, loss) = end_of(&cluster, &held[0]).await;
+
+    assert_eq!((loss, lists(&cluster)), (Loss::Deleted, 2));
+    assert!(held[1..].iter().all(|guard| guard.is_held()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_granted_while_the_pages_arrive_is_not_missing() {
+    let cluster = Cluster::new();
+    let (session, held) = session_with_locks(&cluster).await;
+    cluster.on(further_page().once(), Play::as_it_is().delayed(secs(4)));
+    until_further_page(&cluster).await;
+
+    // Its place is on the first page, which was there before.
+    let new = session.lock("a-new-one", LockOptions::default()).await.expect("the lock");
+    cluster.forget();
+    sleep(secs(10)).await;
+
+    assert_eq!(cluster.count(|request| request.verb == "get"), 0);
+    assert!(new.is_held() && held.iter().all(|guard| guard.is_held()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_on_an_expired_page_and_not_in_the_next_list_is_missing() {
+    let cluster = Cluster::new();
+    let (_session, held) = session_with_locks(&cluster).await;
+    cluster.on(further_page().once(), Play::instead(Answer::gone()).delayed(secs(2)));
+    until_further_page(&cluster).await;
+    cluster.delete("lock-0000");
+
+    let (_, loss) = end_of(&cluster, &held[0]).await;
+
+    assert_eq!((loss, lists(&cluster)), (Loss::Deleted, 2), "the list began again at once");
+    assert_eq!(cluster.count(|request| request.verb == "get"), 1, "no other lock is missing");
+    assert!(held[1..].iter().all(|guard| guard.is_held()));
 }
 
 #[tokio::test(start_paused = true)]

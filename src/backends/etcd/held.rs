@@ -6,7 +6,7 @@
 //! revision of its record, and the event brings the grant.
 //!
 //! The index is a hint. Writes are conditional on the record alone. A key may be out of date, because a person has edited
-//! the record or the index. Then the record decides, and [`Index::list`] deletes the key. A session that is over takes
+//! the record or the index. Then the record decides, and [`Index::page`] deletes the key. A session that is over takes
 //! its index along when its own record is deleted.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ use crate::{
         name::{Namespace, RecordName},
     },
     protocol::{record::Version, session::SessionId},
-    store::sessions::HeldLock,
+    store::sessions::{Cursor, HeldLock, HeldPage},
 };
 
 /// How many operations of the index a transaction has. etcd refuses more than 128 (`--max-txn-ops`).
@@ -38,6 +38,9 @@ pub(super) const OPERATIONS: usize = 100;
 const COPIES: usize = 16 * 1024;
 /// How many transactions a list sends at once.
 const AT_ONCE: usize = 4;
+
+/// How many records one page of a list has.
+const PAGE: i64 = 500;
 
 impl Records {
     /// The changes of the index that belong to the write of `value`, whose text is `text`. What new holders need comes
@@ -120,9 +123,7 @@ impl Index {
 
     /// The names of its records with the revisions of their keys, and the revision of the store.
     pub(super) async fn names(&self) -> Result<(BTreeMap<RecordName, i64>, i64), Status> {
-        let query = RangeRequest { keys_only: true, ..range(&self.keys) };
-        let found = self.client.range(query).await?;
-        let name = |kv: &KeyValue| (codec::record_name(kv), kv.mod_revision);
+        let found = self.client.range(self.query()).await?;
         let revision = found.header.map(|header| header.revision).unwrap_or_default();
         Ok((found.kvs.iter().map(name).collect(), revision))
     }
@@ -155,10 +156,20 @@ impl Index {
         record.and_then(|kv| codec::decode_held_by(kv, &self.session))
     }
 
-    /// The records that name the session, among those of the index. Deletes the keys of the others.
-    pub(super) async fn list(&self) -> Result<Vec<HeldLock>> {
+    /// One page of the records that name the session, among those of the index. Deletes the keys of the others.
+    ///
+    /// The pages are of several revisions. A key that is there all the time is on one of them, because they are in the
+    /// order of the keys.
+    pub(super) async fn page(&self, cursor: Option<&Cursor>) -> Result<HeldPage> {
         let listed = async {
-            let (names, _) = self.names().await?;
+            // Zero is the least byte, so this is the first key after the last one.
+            let key =
+                cursor.map_or_else(|| self.keys.key.clone(), |Cursor(last)| format!("{last}\0"));
+            let query = RangeRequest { key: key.into(), limit: PAGE, ..self.query() };
+            let page = self.client.range(query).await?;
+            let last = page.kvs.last().filter(|_| page.more);
+            let cursor = last.map(|kv| Cursor(String::from_utf8_lossy(&kv.key).into_owned()));
+            let names: BTreeMap<_, _> = page.kvs.iter().map(name).collect();
             let found = self.read(names.keys().cloned().collect()).await?;
             let (mut locks, mut wrong) = (Vec::new(), Vec::new());
             for found in found {
@@ -168,9 +179,14 @@ impl Index {
                 }
             }
             self.clean(&wrong).await;
-            Ok(locks)
+            Ok(HeldPage::Some(locks, cursor))
         };
         listed.await.map_err(|status| self.context("get").error(&status))
+    }
+
+    /// The request for all of its keys.
+    fn query(&self) -> RangeRequest {
+        RangeRequest { keys_only: true, ..range(&self.keys) }
     }
 
     /// Deletes keys, with their revisions, of records that do not name the session. The next list goes on.
@@ -202,6 +218,11 @@ impl Index {
         };
         self.client.txn(query).await.map(drop)
     }
+}
+
+/// The name of a record with the revision of its key in the index.
+fn name(kv: &KeyValue) -> (RecordName, i64) {
+    (codec::record_name(kv), kv.mod_revision)
 }
 
 #[cfg(test)]

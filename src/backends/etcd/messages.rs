@@ -32,6 +32,9 @@ pub(super) struct RangeRequest {
     /// The first key that is not meant; empty for a single key.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) range_end: Vec<u8>,
+    /// The largest number of keys; zero for all.
+    #[prost(int64, tag = "3")]
+    pub(super) limit: i64,
     #[prost(bool, tag = "8")]
     pub(super) keys_only: bool,
     #[prost(bool, tag = "9")]
@@ -44,6 +47,9 @@ pub(super) struct RangeResponse {
     pub(super) header: Option<Header>,
     #[prost(message, repeated, tag = "2")]
     pub(super) kvs: Vec<KeyValue>,
+    /// More keys are in the range than the limit.
+    #[prost(bool, tag = "3")]
+    pub(super) more: bool,
     #[prost(int64, tag = "4")]
     pub(super) count: i64,
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         RecordKey,
-        sessions::{HeldEvent, HeldLock, NamedSession, Put, SessionStore},
+        sessions::{Cursor, HeldEvent, HeldPage, NamedSession, Put, SessionStore},
     },
 };
 
@@ -113,8 +113,9 @@ impl SessionStore for Records {
         &'a self,
         namespace: &'a Namespace,
         session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
-        Box::pin(async move { Index::new(self, namespace, session).list().await })
+        cursor: Option<&'a Cursor>,
+    ) -> BoxFuture<'a, Result<HeldPage>> {
+        Box::pin(async move { Index::new(self, namespace, session).page(cursor).await })
     }
 
     fn watch_held(

@@ -169,7 +169,7 @@ pub(super) fn without_labels(selector: Option<&str>) -> Result<()> {
 
 pub(super) fn range(keys: &Keys) -> RangeRequest {
     let (key, range_end) = (keys.key.clone().into(), keys.end.clone().into());
-    RangeRequest { key, range_end, keys_only: false, count_only: false }
+    RangeRequest { key, range_end, limit: 0, keys_only: false, count_only: false }
 }
 
 pub(super) fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {

@@ -22,6 +22,7 @@ use super::{
     codec::{self, ELECTION, KIND},
     error::{NotAnApiServer, RequestContext, RequestFailure},
     names::label,
+    page::{self, Page, PageFailure},
     pools::OfSession,
 };
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
         name::{Namespace, RecordName},
     },
     protocol::{record::Version, session::SessionId},
-    store::{Entry, Scope},
+    store::{Entry, Scope, sessions::Cursor},
 };
 
 /// The resource, as the API server and the rules of a Role name it.
@@ -67,6 +68,19 @@ impl Http {
         request: BuiltRequest,
         context: &RequestContext<'_>,
     ) -> Result<Value, RequestFailure> {
+        let parse = |status, body: &[u8]| {
+            serde_json::from_slice(body).map_err(|error| unreadable(status, body, error))
+        };
+        self.receive(request, context, parse).await
+    }
+
+    /// Sends one request, and parses the body of a response that is no failure.
+    async fn receive<T>(
+        &self,
+        request: BuiltRequest,
+        context: &RequestContext<'_>,
+        parse: impl FnOnce(StatusCode, &[u8]) -> Result<T, Error>,
+    ) -> Result<T, RequestFailure> {
         let unavailable = |error| RequestFailure::Other(Error::unavailable(BACKEND, error));
         let mut request =
             request.map_err(|error| RequestFailure::Other(codec::malformed(error)))?;
@@ -80,13 +94,7 @@ impl Http {
         if !head.status.is_success() {
             return Err(context.classify(head.status, &head.headers, &body));
         }
-        // If the body is truncated or garbled, the server may still have done what was requested.
-        serde_json::from_slice(&body).map_err(|error| {
-            RequestFailure::Other(match NotAnApiServer::detect(head.status, &body) {
-                Some(stranger) => Error::unavailable(BACKEND, stranger),
-                None => codec::malformed(error),
-            })
-        })
+        parse(head.status, &body).map_err(RequestFailure::Other)
     }
 
     /// Every record in `selection` that has one of `names`, and the version from which to watch the selection.
@@ -107,31 +115,50 @@ impl Http {
     pub(super) async fn list_objects<T: Send>(
         &self,
         selection: &Selection,
-        decode: impl Fn(Value) -> Option<T> + Send,
+        decode: impl Fn(Value) -> Option<T> + Send + Sync,
     ) -> Result<(Vec<T>, String)> {
+        let (mut found, mut next, mut begun_again) = (Vec::new(), None, false);
+        loop {
+            match self.page(selection, next.as_ref(), &decode).await? {
+                Page::Expired if begun_again => return Err(expired(selection)),
+                Page::Expired => {
+                    (next, begun_again) = (None, true);
+                    found.clear();
+                }
+                Page::Last(page, version) => {
+                    found.extend(page);
+                    return Ok((found, version));
+                }
+                Page::Further(page, cursor) => {
+                    found.extend(page);
+                    next = Some(cursor);
+                }
+            }
+        }
+    }
+
+    /// What `decode` makes of the objects on one page of `selection`: the first one, or the one at `cursor`.
+    pub(super) async fn page<T: Send>(
+        &self,
+        selection: &Selection,
+        cursor: Option<&Cursor>,
+        decode: impl Fn(Value) -> Option<T> + Send,
+    ) -> Result<Page<T>> {
         let context = selection.context("list");
         let mut params = ListParams::default().limit(PAGE);
         (params.field_selector, params.label_selector) = selection.selectors();
-        let (mut found, mut begun_again) = (Vec::new(), false);
-        loop {
-            let request = leases(selection.namespace()).list(&params);
-            let mut page = match self.send(request, &context).await {
-                Ok(page) => page,
-                Err(RequestFailure::Expired) if params.continue_token.is_some() && !begun_again => {
-                    (params.continue_token, begun_again) = (None, true);
-                    found.clear();
-                    continue;
-                }
-                Err(failure) => return Err(failure.into_error(&context)),
-            };
-            found.extend(items(&mut page)?.filter_map(&decode));
-            let metadata = &page["metadata"];
-            let Some(token) = metadata["continue"].as_str().filter(|token| !token.is_empty())
-            else {
-                let version = metadata["resourceVersion"].as_str().unwrap_or_default();
-                return Ok((found, version.into()));
-            };
-            params.continue_token = Some(token.into());
+        params.continue_token = cursor.map(|Cursor(token)| token.clone());
+        let request = leases(selection.namespace()).list(&params);
+        let parse = |status, body: &[u8]| {
+            page::decode(body, decode).map_err(|failure| match failure {
+                PageFailure::NotAList => codec::malformed(NotAList),
+                PageFailure::Malformed(error) => unreadable(status, body, error),
+            })
+        };
+        match self.receive(request, &context, parse).await {
+            Ok(page) => Ok(page),
+            Err(RequestFailure::Expired) if cursor.is_some() => Ok(Page::Expired),
+            Err(failure) => Err(failure.into_error(&context)),
         }
     }
 
@@ -235,20 +262,17 @@ impl Selection {
     }
 }
 
-/// The objects on one page of a list.
-///
-/// # Errors
-///
-/// [`Error::Unavailable`] if `page` is not a list. Such a response must not be read as an empty list, because
-/// every record would then count as deleted.
-fn items(page: &mut Value) -> Result<impl Iterator<Item = Value> + use<>> {
-    let items = match page.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => items,
-        // Some servers omit the field of an empty list.
-        None | Some(Value::Null) if page["metadata"].is_object() => Vec::new(),
-        _ => return Err(codec::malformed(NotAList)),
-    };
-    Ok(items.into_iter())
+/// What a body means that is no JSON. If it is truncated or garbled, the server may still have done what was requested.
+fn unreadable(status: StatusCode, body: &[u8], error: serde_json::Error) -> Error {
+    match NotAnApiServer::detect(status, body) {
+        Some(stranger) => Error::unavailable(BACKEND, stranger),
+        None => codec::malformed(error),
+    }
+}
+
+/// The pages of a list have expired, and those of the next one too.
+pub(super) fn expired(selection: &Selection) -> Error {
+    RequestFailure::Expired.into_error(&selection.context("list"))
 }
 
 /// A proxy or a server responded with something else.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `store` | the `Store`: one request for each call |
 //! | `sessions` | the `SessionStore`: sessions and locks with a queue |
-//! | `http` | sends requests, lists and watches |
+//! | `http`, `page` | sends requests, lists and watches; one page of a list |
 //! | `error`, `refusal` | turn a failed response into an error; who refused a request |
 //! | `codec`, `names` | Lease objects as JSON, and records; the names of Leases |
 //! | `reflector` | the task of a watch, which `runtime::watches` shares |
@@ -24,6 +24,7 @@ mod error;
 mod http;
 mod inspect;
 mod names;
+mod page;
 mod permissions;
 mod pools;
 mod proxy;

@@ -26,7 +26,7 @@ use crate::{
     },
     store::{
         Entry, Kind, ListedSession, RecordKey,
-        sessions::{HeldEvent, HeldLock, NamedSession, Put, SessionStore},
+        sessions::{Cursor, HeldEvent, HeldLock, HeldPage, NamedSession, Put, SessionStore},
     },
     util::{clock::Moment, mutex::lock},
 };
@@ -335,9 +335,12 @@ impl SessionStore for Connection {
         &'a self,
         namespace: &'a Namespace,
         session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
+        _: Option<&'a Cursor>,
+    ) -> BoxFuture<'a, Result<HeldPage>> {
         let (namespace, session) = (namespace.clone(), session.clone());
-        Box::pin(self.send("list", None, move |records| records.list_held(&namespace, &session)))
+        let list =
+            move |records: &Records| HeldPage::Some(records.list_held(&namespace, &session), None);
+        Box::pin(self.send("list", None, list))
     }
 
     fn watch_held(

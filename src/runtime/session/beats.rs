@@ -301,7 +301,7 @@ impl Task {
     pub(super) fn watched(&mut self, event: HeldEvent) {
         let now = self.clock.now();
         match event {
-            HeldEvent::All(held) => self.listed(now, held),
+            HeldEvent::All(held) | HeldEvent::Some(held) => self.listed(now, held),
             HeldEvent::Set(held) => self.seen(now, held),
             HeldEvent::Gone(record, version) => {
                 if let Some(lock) = self.locks.get_mut(&record) {

@@ -98,7 +98,7 @@ impl Task {
                     lock.machine.doubt();
                 }
             }
-            HeldEvent::All(found) => return self.listed(now, found),
+            HeldEvent::All(found) | HeldEvent::Some(found) => return self.listed(now, found),
             HeldEvent::Set(found) => return self.seen(now, found),
             HeldEvent::Gone(_, version) => {
                 if let Some(lock) = self.locks.get_mut(&record) {

@@ -91,6 +91,8 @@ pub(super) struct Lock {
     requested: bool,
     /// It waits for a request of another lock to end.
     pub(super) queued: bool,
+    /// The number of the last list that showed it.
+    pub(super) listed_in: u64,
     /// The last failure, until a request succeeds.
     pub(super) error: Option<Error>,
     outage: Outage,
@@ -112,6 +114,7 @@ impl Lock {
             interests: Vec::new(),
             requested: false,
             queued: false,
+            listed_in: 0,
             error: None,
             meter: LockMeter::default(),
         }

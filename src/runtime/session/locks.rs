@@ -29,13 +29,9 @@ use crate::{
 
 /// How many locks a session remembers after its callers are done with them.
 const REMEMBERED: usize = 4096;
-/// How often the records that the session holds are listed, in case that the watch missed an event.
-const RESYNC: Duration = Duration::from_secs(30);
 /// How long no part of a record is changed after the backend has refused that. The request is then tried again: a verb may
 /// have been granted, or a policy changed.
 const PATCH_PAUSE: Duration = Duration::from_secs(600);
-/// A session with so many locks lists them as much less often, because a list of 10,000 is 11 MB.
-const RESYNC_LOCKS: usize = 500;
 
 impl Task {
     /// The lock of `key`, new if the session does not know it.
@@ -177,11 +173,7 @@ impl Task {
             Answer::Stale(Ok(stale)) => self.collect(stale),
             Answer::Stale(Err(error)) => tracing::debug!(%error, "could not list old sessions"),
             Answer::Collected => {}
-            Answer::Listed(Ok(held)) => self.resynced(now, held),
-            Answer::Listed(Err(error)) => {
-                tracing::debug!(%error, "could not list the held locks");
-                self.schedule_resync(now);
-            }
+            Answer::Listed(answer) => self.resync_answered(now, answer),
         }
         self.next_jobs();
     }
@@ -216,59 +208,6 @@ impl Task {
         let key = RecordKey { namespace, record: record.clone(), kind, name };
         self.lock_of(&Arc::new(key)).machine.seen(now, found);
         self.drive(&record);
-    }
-
-    /// All records that this session holds, as its watch lists them.
-    pub(super) fn listed(&mut self, now: Moment, held: Vec<HeldLock>) {
-        for held in held {
-            self.seen(now, held);
-        }
-    }
-
-    /// Lists what the session holds.
-    pub(super) fn resync(&mut self, now: Moment) {
-        if !self.ready {
-            return;
-        }
-        self.listed_at = now;
-        let id = self.beats.heartbeat.id().clone();
-        self.requests.push(self.sender.list(id));
-    }
-
-    /// A list of all records that this session holds. A lock that was held before the list was sent and is not in it is
-    /// read: only that read decides.
-    fn resynced(&mut self, now: Moment, held: Vec<HeldLock>) {
-        let present: std::collections::BTreeSet<_> =
-            held.iter().map(|held| held.record.clone()).collect();
-        let missing: Vec<_> = self
-            .tenures
-            .iter()
-            .filter(|(nonce, (record, _))| {
-                let lock = self.locks.get(record).and_then(|lock| lock.callers.get(**nonce));
-                let Some(Caller::Held { since, .. }) = lock else { return false };
-                *since < self.listed_at && !present.contains(record)
-            })
-            .map(|(_, (record, _))| record.clone())
-            .collect();
-        self.listed(now, held);
-        for record in missing {
-            if let Some(lock) = self.locks.get_mut(&record) {
-                lock.machine.doubt();
-            }
-            self.drive(&record);
-        }
-        // Not those that have ended by themselves: the release of a guard that was dropped a moment ago is still to come.
-        let Self { tenures, locks, .. } = self;
-        tenures.retain(|nonce, (record, _)| {
-            let caller = locks.get(record).and_then(|lock| lock.callers.get(*nonce));
-            matches!(caller, Some(Caller::Held { .. }))
-        });
-        self.schedule_resync(now);
-    }
-
-    pub(super) fn schedule_resync(&mut self, now: Moment) {
-        let locks = u32::try_from(self.tenures.len() / RESYNC_LOCKS).unwrap_or(u32::MAX);
-        self.timers.set(Timer::Resync, now + RESYNC.saturating_mul(locks.saturating_add(1)));
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`task`] | the task: its loop, the calls of the handle, the end |
 //! | [`beats`] | the heartbeat; loss of the session, and the next one |
 //! | [`locks`], [`lock`], [`callers`] | drives the machines of all locks; one lock and its callers |
+//! | [`resync`] | the list of all records that the session holds |
 //! | [`candidacy`], [`elections`] | the candidates of elections; the watches of elections that a user observes |
 //! | [`observed`] | the sessions of other processes that locks wait for |
 //! | [`requests`], [`timers`] | requests under way; all deadlines in one list |
@@ -30,6 +31,7 @@ mod meter;
 mod metrics;
 mod observed;
 mod requests;
+mod resync;
 mod task;
 mod timers;
 
@@ -48,6 +50,7 @@ use self::{
     beats::Beats,
     elections::Elections,
     requests::Sender,
+    resync::Resync,
     task::{Command, Learned, Task},
     timers::Timers,
 };
@@ -190,7 +193,7 @@ impl Session {
             settling: Vec::new(),
             closing: None,
             orphaned: false,
-            listed_at: validity,
+            resync: Resync::default(),
             waits: 0,
             learned: Learned::default(),
         };

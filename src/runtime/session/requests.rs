@@ -20,7 +20,7 @@ use crate::{
     runtime::attempt::no_answer,
     store::{
         RecordKey,
-        sessions::{HeldLock, NamedSession, Put, SessionStore},
+        sessions::{Cursor, HeldPage, NamedSession, Put, SessionStore},
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) enum Answer {
     Read(RecordName, Result<Option<Arc<StoredLock>>>),
     Write(RecordName, Result<Put<LockRecord>>),
     Observed(SessionId, SessionAnswer),
-    Listed(Result<Vec<HeldLock>>),
+    Listed(Result<HeldPage>),
     Stale(Result<Vec<NamedSession>>),
     /// The record of an old session was deleted, or not.
     Collected,
@@ -88,10 +88,15 @@ impl Sender {
         self.within(self.store.read_lock(key)).await
     }
 
-    pub(super) fn list(&self, session: SessionId) -> BoxFuture<'static, Answer> {
+    /// One page of the list of the records that `session` holds.
+    pub(super) fn list(
+        &self,
+        session: SessionId,
+        cursor: Option<Cursor>,
+    ) -> BoxFuture<'static, Answer> {
         let this = self.clone();
         Box::pin(async move {
-            let list = this.store.list_held(&this.namespace, &session);
+            let list = this.store.list_held(&this.namespace, &session, cursor.as_ref());
             Answer::Listed(this.within(list).await)
         })
     }

@@ -27,6 +27,7 @@ use super::{
     lock::{Lock, Terms, Waiting},
     observed::Observed,
     requests::{Answer, Sender},
+    resync::Resync,
     timers::{Timer, Timers},
 };
 use crate::{
@@ -150,7 +151,7 @@ pub(super) struct Task {
     /// The callers that wait for the end, once it was requested.
     pub(super) closing: Option<Vec<oneshot::Sender<Result<()>>>>,
     pub(super) orphaned: bool,
-    pub(super) listed_at: Moment,
+    pub(super) resync: Resync,
     /// How many locks wait for another session.
     pub(super) waits: u32,
     pub(super) learned: Learned,

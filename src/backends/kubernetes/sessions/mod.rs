@@ -17,6 +17,7 @@ use super::{
     codec::untrack_created,
     error::{PATCH, RequestContext, RequestFailure},
     http::{LEASES, Selection, delete_version, leases},
+    page::Page,
     store::Leases,
 };
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     },
     store::{
         ListedSession, RecordKey, Scope,
-        sessions::{HeldEvent, HeldLock, NamedSession, Put, SessionStore},
+        sessions::{Cursor, HeldEvent, HeldPage, NamedSession, Put, SessionStore},
     },
 };
 
@@ -225,11 +226,15 @@ impl SessionStore for Leases {
         &'a self,
         namespace: &'a Namespace,
         session: &'a SessionId,
-    ) -> BoxFuture<'a, Result<Vec<HeldLock>>> {
+        cursor: Option<&'a Cursor>,
+    ) -> BoxFuture<'a, Result<HeldPage>> {
         Box::pin(async move {
             let selection = held(namespace, session);
-            let (found, _) = self.http.list_objects(&selection, codec::decode_held).await?;
-            Ok(found)
+            Ok(match self.http.page(&selection, cursor, codec::decode_held).await? {
+                Page::Further(found, cursor) => HeldPage::Some(found, Some(cursor)),
+                Page::Last(found, _) => HeldPage::Some(found, None),
+                Page::Expired => HeldPage::Expired,
+            })
         })
     }
 

@@ -13,14 +13,15 @@ use tokio::time::{sleep, timeout};
 use super::{
     super::{
         BACKEND,
-        http::{Http, LeaseEvent, Selection, watch_error},
+        http::{Http, LeaseEvent, Selection, expired, watch_error},
+        page::Page,
         reflector::{REQUEST_TIMEOUT, pause},
     },
     codec,
 };
 use crate::{
     api::error::{Error, Result},
-    store::sessions::{HeldEvent, HeldLock},
+    store::sessions::{Cursor, HeldEvent, HeldLock},
     util::clock::Clock,
 };
 
@@ -38,7 +39,10 @@ struct Watch {
     selection: Selection,
     /// The version from which to continue; `None` if a list is necessary.
     version: Option<String>,
-    listed: Option<Vec<HeldLock>>,
+    /// Where the next page of the list begins; `None` for the first one.
+    cursor: Option<Cursor>,
+    /// The last page, until the watch has begun.
+    last_page: Option<Vec<HeldLock>>,
     events: Option<Events>,
     started: crate::util::clock::Moment,
     failures: u32,
@@ -50,7 +54,8 @@ pub(super) fn watch(http: Http, selection: Selection) -> BoxStream<'static, Held
         http,
         selection,
         version: None,
-        listed: None,
+        cursor: None,
+        last_page: None,
         events: None,
         started: Clock::Runtime.now(),
         failures: 0,
@@ -71,9 +76,19 @@ impl Watch {
     async fn next(&mut self) -> Result<HeldEvent> {
         loop {
             let Some(version) = self.version.clone() else {
-                let list = self.http.list_objects(&self.selection, codec::decode_held);
-                let (all, version) = within(REQUEST_TIMEOUT, list).await?;
-                (self.listed, self.version) = (Some(all), Some(version));
+                let page =
+                    self.http.page(&self.selection, self.cursor.as_ref(), codec::decode_held);
+                match within(REQUEST_TIMEOUT, page).await? {
+                    Page::Further(page, cursor) => {
+                        self.cursor = Some(cursor);
+                        return Ok(HeldEvent::Some(page));
+                    }
+                    Page::Last(page, version) => {
+                        (self.last_page, self.version) = (Some(page), Some(version));
+                    }
+                    // The next list begins with the first page.
+                    Page::Expired => return Err(expired(&self.selection)),
+                }
                 continue;
             };
             let Some(events) = &mut self.events else {
@@ -81,8 +96,9 @@ impl Watch {
                 let start = self.http.watch(&self.selection, &version, LENGTH);
                 self.events = Some(Box::pin(within(REQUEST_TIMEOUT, start).await?));
                 // Reported only now, so that the first event of a session that may not watch is the refusal.
-                if let Some(all) = self.listed.take() {
-                    return Ok(HeldEvent::All(all));
+                if let Some(page) = self.last_page.take() {
+                    let all = self.cursor.take().is_none();
+                    return Ok(if all { HeldEvent::All(page) } else { HeldEvent::Some(page) });
                 }
                 continue;
             };
@@ -128,7 +144,7 @@ impl Watch {
     fn failed(&mut self, error: Error) -> HeldEvent {
         self.pause = pause(&error, self.failures);
         self.failures += 1;
-        (self.version, self.events) = (None, None);
+        (self.version, self.events, self.cursor, self.last_page) = (None, None, None, None);
         HeldEvent::Blind(error)
     }
 }
