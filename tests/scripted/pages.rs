@@ -159,6 +159,38 @@ async fn a_lock_that_was_on_an_expired_page_and_not_in_the_next_list_is_missing(
     assert!(held[1..].iter().all(|guard| guard.is_held()));
 }
 
+/// The watch is reset while nothing of it has arrived, and a grant came meanwhile. Its record is on the second page.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_begins_again_reports_what_is_on_each_page() {
+    let cluster = Cluster::new();
+    let watch = [Feed::Silence(secs(20)), Feed::Reset];
+    cluster.on(When::verb("watch").by("a").once(), Play::watch(watch));
+    let a = cluster.handle("a").session(SessionOptions::default()).await.expect("a session");
+    let b = cluster.handle("b").session(SessionOptions::default()).await.expect("a session");
+    let wanted = b.lock("wanted", LockOptions::default()).await.expect("the lock");
+    let mut held = Vec::new();
+    for number in 0..LOCKS {
+        let name = format!("lock-{number:04}");
+        held.push(a.lock(&name, LockOptions::default()).await.expect("the lock"));
+    }
+    let next = tokio::spawn({
+        let a = a.clone();
+        async move { a.lock("wanted", LockOptions::default()).await }
+    });
+    wanted.requested().await;
+    cluster.until(secs(19)).await;
+    wanted.release().await.expect("a release");
+    cluster.forget();
+
+    let granted = next.await.expect("a task").expect("the lock");
+
+    assert!(granted.is_held() && held.iter().all(|guard| guard.is_held()));
+    assert!(cluster.now() < secs(25), "before the next list of the session: {:?}", cluster.now());
+    let pages = cluster.count(|request| request.verb == "list" && request.by == "a");
+    let reads = cluster.count(|request| request.verb == "get" && request.name == "wanted");
+    assert_eq!((pages, reads), (2, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_whose_list_expires_loses_no_lock() {
     let cluster = Cluster::new();
