@@ -55,9 +55,12 @@ pub(crate) async fn end_all(sessions: &[Session]) {
 }
 
 /// What one process did.
+#[derive(Default)]
 pub(crate) struct Served {
     rounds: u64,
     longest: Duration,
+    /// The longest wait but the first one, in which all processes begin at one instant.
+    longest_after_first: Duration,
 }
 
 /// Processes that want one lock, without and with a pause of up to 100 ms between two rounds.
@@ -115,7 +118,7 @@ pub(crate) async fn contest(sessions: &[Session], between: Between) -> Vec<Serve
     let work = sessions.iter().map(|session| {
         let (session, last_token) = (session.clone(), Arc::clone(&last_token));
         tokio::spawn(async move {
-            let mut served = Served { rounds: 0, longest: Duration::ZERO };
+            let mut served = Served::default();
             let mut random = fastrand_of(&session.id());
             let mut held = None;
             while now() < end {
@@ -128,7 +131,11 @@ pub(crate) async fn contest(sessions: &[Session], between: Between) -> Vec<Serve
                     None => session.lock("contended", LockOptions::default()).await,
                 };
                 let guard = guard.unwrap();
-                served.longest = served.longest.max(now() - asked);
+                let waited = now() - asked;
+                served.longest = served.longest.max(waited);
+                if served.rounds > 0 {
+                    served.longest_after_first = served.longest_after_first.max(waited);
+                }
                 let token = guard.check().unwrap().get();
                 assert!(last_token.swap(token, Ordering::SeqCst) < token, "the token grows");
                 work().await;
@@ -158,15 +165,17 @@ pub(crate) fn report(
     let rounds: Vec<_> = served.iter().map(|one| one.rounds as f64).collect();
     let sum: f64 = rounds.iter().sum();
     let squares: f64 = rounds.iter().map(|rounds| rounds * rounds).sum();
-    let longest = served.iter().map(|one| one.longest).max().unwrap_or_default();
+    let longest =
+        |of: fn(&Served) -> Duration| served.iter().map(of).max().unwrap_or_default().as_secs_f64();
     bench.row(
         &format!("{line}, {}", between.name()),
         format!("{:.0} hand-offs/s", sum / ROUND.as_secs_f64()),
         format!(
-            "{:.1} requests each, Jain's index {:.2}, longest wait {:.1} s",
+            "{:.1} requests each, Jain's index {:.2}, longest wait {:.2} s, {:.2} s after the first",
             requests as f64 / sum,
             sum * sum / (squares * rounds.len() as f64),
-            longest.as_secs_f64()
+            longest(|one| one.longest),
+            longest(|one| one.longest_after_first),
         ),
     );
 }
