@@ -23,9 +23,10 @@
 //! | `machine/responses` | what an answer to the machine's own request means |
 //! | `machine/observe` | what a state of the record means, from an answer or from a watch |
 //! | `machine/decide` | what to do next |
-//! | `machine/not_before` | the time before which no other tenure may begin, the only use of a wall clock |
+//! | `machine/not_before` | the time before which no other tenure may begin, as one contender states it |
 //! | `machine/backoff` | how long to pause after a failure, a conflict or a lost race |
 //! | `machine/status` | what a step reports |
+//! | `not_before` | how both machines judge that time, the only use of a wall clock |
 //! | `tests` | each rule of `src/docs/protocol.md` that concerns the machine, as a test named after the rule |
 //! | `model` | every interleaving of two machines, within bounds |
 //! | [`session`] | one heartbeat for any number of locks: the machines of a session and of its observers |
@@ -63,6 +64,7 @@
 pub(crate) mod machine;
 #[cfg(test)]
 mod model;
+pub(crate) mod not_before;
 pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod session;

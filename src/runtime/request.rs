@@ -20,7 +20,7 @@ use crate::{
         guard::{Guard, NO_TENURE, Release},
         timing::Durations,
     },
-    protocol::machine::Closed,
+    protocol::not_before::Closed,
     store::Store,
     util::{clock::Moment, watched::Watched},
 };

@@ -62,18 +62,20 @@ mod observe;
 mod responses;
 mod status;
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
-use super::record::{Nonce, Record, Version, Versioned};
+use super::{
+    not_before::{Known, WallClock},
+    record::{Nonce, Record, Version, Versioned},
+};
 use crate::{
     api::{error::Loss, timing::Durations, token::Token},
     util::clock::Moment,
 };
 
+use self::backoff::Backoff;
 pub(crate) use self::input::{Failure, Input, LateAnswer, Outcome, SentWrite, Step, Urgency};
-pub(crate) use self::not_before::Closed;
 pub(crate) use self::status::{Release, Status, TenureStatus};
-use self::{backoff::Backoff, not_before::Known};
 
 /// The tenure that this machine holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -202,7 +204,7 @@ pub(crate) struct Machine {
     /// In this step an answer showed that the backend stored something else than was written.
     altered: bool,
     /// A moment, and what the wall clock of this host showed then.
-    wall_clock: (Moment, SystemTime),
+    wall_clock: WallClock,
     /// The not-before time of the tenure that this machine began last, which its renewals and its release state. `None`
     /// from the next claim on, because a claim that begins no tenure must leave no such time.
     stated: Option<Known>,
@@ -236,7 +238,7 @@ impl Machine {
             regression: None,
             settle_deadline: Moment::default(),
             altered: false,
-            wall_clock: (Moment::default(), SystemTime::UNIX_EPOCH),
+            wall_clock: WallClock::UNSET,
             stated: None,
             shown: None,
             nonce: None,

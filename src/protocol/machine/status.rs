@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Closed, InFlight, Machine, View};
+use super::{InFlight, Machine, View};
 use crate::{
     api::{error::Loss, token::Token},
-    protocol::record::Versioned,
+    protocol::{not_before::Closed, record::Versioned},
     util::clock::Moment,
 };
 
