@@ -154,7 +154,7 @@ impl Guard {
         let answer = granted.await;
         pending.number = None;
         match answer {
-            Ok(answer) => answer,
+            Ok(answer) => answer.inspect(|guard| guard.mark_received()),
             Err(_) if matches!(tenure.why(), Loss::Released | Loss::Abandoned) => Err(closed()),
             Err(_) => Err(tenure.check().err().unwrap_or_else(closed)),
         }

@@ -13,6 +13,7 @@ mod queue;
 #[cfg(feature = "metrics")]
 mod recorder;
 mod runtimes;
+mod session_at_least;
 mod session_elections;
 mod session_faults;
 mod session_namespace;

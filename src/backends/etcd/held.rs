@@ -295,7 +295,14 @@ mod tests {
         let (condition, turn) = (Condition::Version, Turn::default());
         codec::encode_lock(
             &key(),
-            &LockWrite { base, condition, line: after, turn, changes_holders: true },
+            &LockWrite {
+                base,
+                condition,
+                line: after,
+                turn,
+                changes_holders: true,
+                not_before: None,
+            },
         )
     }
 

@@ -111,7 +111,8 @@ fn judge(found: &Versioned, queue: &Queue) -> LockRecord {
     let spec = || format!("{:?}", (&record.nonce, &record.ttl, record.transitions)).into();
     let (holder, line, joined) =
         (record.holder.as_deref(), queue.line.as_deref(), queue.joined.clone());
-    LockRecord::judge(holder, line, joined, queue.turn, record.lives(), spec)
+    let judged = LockRecord::judge(holder, line, joined, queue.turn, record.lives(), spec);
+    LockRecord { not_before: record.not_before.clone(), ..judged }
 }
 
 /// Whether a write may be stored on what is present.
@@ -186,6 +187,7 @@ impl Records {
                 payload: None,
             };
         }
+        record.not_before.clone_from(&write.not_before);
         self.put_lock(&mut state, key, record, queue)
     }
 

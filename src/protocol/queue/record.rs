@@ -3,7 +3,10 @@
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{claim::Claim, line::Line};
-use crate::protocol::session::{SessionId, Stored};
+use crate::{
+    api::record::NotBefore,
+    protocol::session::{SessionId, Stored},
+};
 
 /// The ttl that a held record states: ten years. Electors that know nothing of sessions wait for so long, because the
 /// record itself is not renewed. A larger value passes the year 2038 in 32-bit clocks.
@@ -22,6 +25,8 @@ pub(crate) struct LockRecord {
     pub(crate) copies: Vec<Claim>,
     /// `None` if the backend has no joins, or the record lacks what they need: it is then replaced as a whole.
     pub(crate) turn: Option<Turn>,
+    /// The time before which no other tenure may begin.
+    pub(crate) not_before: Option<Arc<NotBefore>>,
 }
 
 /// The counters on which a write may be conditional instead of on the whole record, so that claims can join meanwhile.
@@ -56,7 +61,8 @@ impl LockRecord {
     /// If it is not the holder that the line names, the holders of the line are void, because electors keep our
     /// annotation when they take the record over and when they release it. Without a holder the record is free, whatever
     /// the line says, and the queue remains. `line` is the annotation, if there is one, and `joined` are the claims that
-    /// are stored apart from it. A line that cannot be read has no turn, so the next write replaces it.
+    /// are stored apart from it. A line that cannot be read has no turn, so the next write replaces it. The time before
+    /// which no tenure may begin is independent of all that.
     pub(crate) fn judge(
         holder: Option<&str>,
         line: Option<&str>,
@@ -80,7 +86,7 @@ impl LockRecord {
         line.joined = joined;
         let foreign = holder.filter(|_| !agrees);
         let foreign = foreign.map(|holder| Foreign { holder: holder.into(), lives, spec: spec() });
-        Self { line, foreign, copies, turn }
+        Self { line, foreign, copies, turn, not_before: None }
     }
 
     /// The token of the first holder, if its session has stated it.
@@ -120,6 +126,8 @@ pub(crate) struct LockWrite {
     pub(crate) turn: Turn,
     /// The holders change. Otherwise the fields of the holder stay as they are, because they may be a foreign one's.
     pub(crate) changes_holders: bool,
+    /// The time before which no other tenure may begin, as it is after the write.
+    pub(crate) not_before: Option<Arc<NotBefore>>,
 }
 
 impl LockWrite {

@@ -20,6 +20,7 @@ use crate::{
     protocol::{
         queue::{
             claim::{Claim, Mode},
+            machine::AtLeast,
             record::LockRecord,
         },
         record::Nonce,
@@ -37,15 +38,16 @@ impl Session {
     pub(super) async fn acquire(&self, name: &str, options: LockOptions) -> Result<Guard> {
         require_runtime()?;
         self.check_ttl(options.timing)?;
-        check_at_least(options.at_least)?;
         let mode = mode_of(options.mode.check()?);
+        let at_least = self.at_least(mode, options)?;
         let key = self.key(name)?;
         let record = key.record.clone();
         let nonce = Nonce(environment::random().max(1));
         let (answer, mut granted) = oneshot::channel();
         let try_once = options.wait == Some(Duration::ZERO);
         let (asked, since) = (nonce.0, self.0.clock.now());
-        let waiting = Waiting { asked, since, mode, try_once, answer, candidate: None };
+        let candidate = None;
+        let waiting = Waiting { asked, since, mode, try_once, at_least, answer, candidate };
         let shown = key.name.to_string();
         let name = || shown.clone();
         let key = Arc::new(key);
@@ -76,6 +78,9 @@ impl Session {
         };
         // After a timeout the claim may still be in the queue.
         pending.done = !matches!(&answer, Ok(Err(Error::Timeout { .. })));
+        if let Ok(Ok(guard)) = &answer {
+            guard.mark_received();
+        }
         match answer.unwrap_or_else(|_| Err(closed(&name()))) {
             // In a box, because a process may wait for thousands of locks, and few of these waits end with an error.
             Err(error) => Err(Box::pin(self.with_identity(&key, error)).await),
@@ -151,6 +156,21 @@ impl Session {
         Ok(found.map(|found| queue_of(&found.record)).unwrap_or_default())
     }
 
+    /// For how long after the start of the tenure no other one may begin.
+    fn at_least(&self, mode: Mode, options: LockOptions) -> Result<Option<AtLeast>> {
+        let Some(length) = options.timing.check()?.with_at_least(options.at_least)?.at_least()
+        else {
+            return Ok(None);
+        };
+        if mode != Mode::Exclusive {
+            let bound = "only an exclusive lock can have one, because the holders of a shared lock, and of a lock with \
+                slots, begin at any time";
+            return Err(Error::invalid("time between two starts", &format!("{length:?}"), bound));
+        }
+        let holder = self.0.handle.options().identity.as_deref().unwrap_or_default().into();
+        Ok(Some(AtLeast { length, holder }))
+    }
+
     pub(super) fn key(&self, name: &str) -> Result<RecordKey> {
         let name = Name::parse("lock name", name)?;
         let record = self.0.handle.record_name(&name);
@@ -169,14 +189,6 @@ impl Session {
         );
         Err(Error::invalid("time to live", &format!("{ttl:?}"), bound))
     }
-}
-
-/// The record of a lock with a queue has no time before which no tenure may begin.
-fn check_at_least(at_least: Option<Duration>) -> Result<()> {
-    let bound = "a lock of a session has no time between two starts. Acquire it through a handle without a session";
-    at_least.map_or(Ok(()), |time| {
-        Err(Error::invalid("time between two starts", &format!("{time:?}"), bound))
-    })
 }
 
 /// The mode in the record. Zero slots were refused before.

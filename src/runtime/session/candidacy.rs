@@ -238,6 +238,7 @@ impl Lock {
             since: now,
             mode: Mode::Exclusive,
             try_once: false,
+            at_least: None,
             answer,
             candidate: Some(Arc::new(described)),
         };

@@ -18,10 +18,11 @@ use crate::{
         token::Token,
     },
     protocol::{
+        not_before::Closed,
         queue::{
             candidate::Candidate as Described,
             claim::Mode,
-            machine::{Event, Interest, LockMachine},
+            machine::{AtLeast, Event, Interest, LockMachine},
         },
         record::Nonce,
     },
@@ -46,6 +47,7 @@ pub(super) enum Caller {
         tenure: Tenure,
         since: Moment,
         mode: Mode,
+        at_least: Option<AtLeast>,
         _metered: Held,
     },
     Leaving(Vec<oneshot::Sender<Result<()>>>),
@@ -59,6 +61,8 @@ pub(super) struct Waiting {
     pub(super) since: Moment,
     pub(super) mode: Mode,
     pub(super) try_once: bool,
+    /// For how long after the start of the tenure no other one may begin.
+    pub(super) at_least: Option<AtLeast>,
     pub(super) answer: oneshot::Sender<Result<Guard>>,
     /// The candidate that waits, if it is one.
     pub(super) candidate: Option<Arc<Described>>,
@@ -129,6 +133,9 @@ impl Lock {
         if let Some(candidate) = &waiting.candidate {
             self.machine.describe(nonce, Arc::clone(candidate));
         }
+        if let Some(at_least) = &waiting.at_least {
+            self.machine.space(nonce, at_least.clone());
+        }
         self.callers.insert(nonce.0, Caller::Waiting(waiting));
     }
 
@@ -153,6 +160,10 @@ impl Lock {
                 Event::Busy { nonce, holder } => {
                     let (name, holder) = (self.key.name.to_string(), holder.to_string());
                     self.refuse(nonce, Error::Held { name, holder });
+                }
+                Event::TooEarly { nonce, closed } => {
+                    let error = too_early(&self.key, now, &closed);
+                    self.refuse(nonce, error);
                 }
                 Event::Mismatch { nonce, in_use } => {
                     let name = self.key.name.to_string();
@@ -218,8 +229,10 @@ impl Lock {
         tenure.request(self.machine.is_requested());
         self.telemetry.acquired(token, terms.validity.since(now));
         let metered = self.meter.began(&self.key, &tenure, now - waiting.since);
-        let mode = waiting.mode;
-        let held = Caller::Held { tenure: tenure.clone(), since: now, mode, _metered: metered };
+        let (mode, at_least) = (waiting.mode, waiting.at_least.clone());
+        self.machine.began(now, Nonce(number));
+        let held =
+            Caller::Held { tenure: tenure.clone(), since: now, mode, at_least, _metered: metered };
         self.callers.insert(number, held);
         // A caller that is gone drops the guard, which then releases the lock.
         let releases = terms.releases.clone();
@@ -299,10 +312,10 @@ impl Lock {
         waiting
     }
 
-    /// The mode of a tenure.
-    pub(super) fn mode_of(&self, nonce: u64) -> Option<Mode> {
+    /// The mode of a tenure, and for how long after its start no other one may begin.
+    pub(super) fn mode_of(&self, nonce: u64) -> Option<(Mode, Option<AtLeast>)> {
         match self.callers.get(nonce) {
-            Some(Caller::Held { mode, .. }) => Some(*mode),
+            Some(Caller::Held { mode, at_least, .. }) => Some((*mode, at_least.clone())),
             _ => None,
         }
     }
@@ -323,6 +336,9 @@ impl Lock {
                 self.telemetry.released(tenure.token());
                 tenure.end(Loss::Released);
                 self.meter.releasing(&tenure, self.requested);
+                if !tenure.is_received() {
+                    self.machine.withdraw(Nonce(nonce));
+                }
             }
             Some(Caller::Leaving(before)) => {
                 let all = before.into_iter().chain(done).collect();
@@ -331,6 +347,7 @@ impl Lock {
             }
             Some(Caller::Waiting(waiting) | Caller::Granted(waiting, ..)) => {
                 self.renamed.remove(&waiting.asked);
+                self.machine.withdraw(Nonce(nonce));
             }
             None => return answer_all(done, &Ok(())),
         }
@@ -346,6 +363,7 @@ impl Lock {
             self.renamed.remove(&waiting.asked);
             self.expired.insert(nonce, (waiting.answer, error));
             self.callers.insert(nonce, Caller::Leaving(Vec::new()));
+            self.machine.withdraw(Nonce(nonce));
             self.machine.give_up(Nonce(nonce));
         }
     }
@@ -410,6 +428,17 @@ impl Lock {
             .record()
             .map(|found| found.record.shown_holder().to_string())
             .unwrap_or_default()
+    }
+}
+
+/// No tenure may begin yet.
+pub(super) fn too_early(key: &RecordKey, now: Moment, closed: &Closed) -> Error {
+    let Closed { until, time, stated } = closed;
+    Error::TooEarly {
+        name: key.name.to_string(),
+        holder: stated.holder.clone(),
+        not_before: *time,
+        remaining: *until - now,
     }
 }
 

@@ -75,6 +75,7 @@ impl Task {
             let begun = lock.deliver(now, &terms);
             lock.campaign(now);
             lock.machine.among(self.waits, self.tenures.len());
+            lock.machine.set_wall_clock(now, self.clock.wall());
             let step = lock.machine.next(now, Self::random());
             let begun_too = lock.deliver(now, &terms);
             let claimed = lock.campaign(now);

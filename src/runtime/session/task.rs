@@ -24,7 +24,7 @@ use super::{
     beats::Beats,
     candidacy::Candidate,
     elections::Elections,
-    lock::{Lock, Terms, Waiting},
+    lock::{Lock, Terms, Waiting, too_early},
     observed::Observed,
     requests::{Answer, Sender},
     resync::Resync,
@@ -227,11 +227,13 @@ impl Task {
 
     /// The caller does not wait any longer: says why it waited in vain.
     fn expire(&mut self, record: &RecordName, nonce: Nonce, waited: Duration) {
+        let now = self.clock.now();
         let Some(lock) = self.locks.get_mut(record) else { return };
         let Some(nonce) = lock.waiting(nonce.0) else { return };
         let (name, holder) = (lock.key.name.to_string(), lock.holder());
         let error = lock.error.clone().or_else(|| self.beats.error.clone());
-        let error = error.unwrap_or(Error::Timeout { name, holder, waited });
+        let closed = lock.machine.closed(now).map(|closed| too_early(&lock.key, now, &closed));
+        let error = error.or(closed).unwrap_or(Error::Timeout { name, holder, waited });
         lock.expire(nonce, error);
         self.drive(record);
     }
@@ -279,12 +281,18 @@ impl Task {
                 if let Some(lock) = self.locks.get_mut(&record) {
                     let mode = lock.mode_of(tenure);
                     lock.give_up(tenure, done);
-                    if let (Some(Again::Claim(number, answer)), Some(mode), false) =
+                    if let (Some(Again::Claim(number, answer)), Some((mode, at_least)), false) =
                         (again, mode, closing)
                     {
-                        let (asked, try_once, candidate) = (number, false, None);
-                        let since = now;
-                        let waiting = Waiting { asked, since, mode, try_once, answer, candidate };
+                        let waiting = Waiting {
+                            asked: number,
+                            since: now,
+                            mode,
+                            try_once: false,
+                            at_least,
+                            answer,
+                            candidate: None,
+                        };
                         lock.claim(now, Nonce(number), waiting);
                     }
                 }

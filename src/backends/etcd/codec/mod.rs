@@ -253,8 +253,9 @@ impl Decoded {
         let lives = self.fields().lives();
         // Our own writes to the queue are none of its holder.
         let spec = || json!(Text { queue: None, ..self.text.clone() }).to_string().into();
-        let (version, record) = (self.version.clone(), self.text.judge(lives, spec));
-        Stored { version, record, whole: self.whole() }
+        let judged = self.text.judge(lives, spec);
+        let record = LockRecord { not_before: self.fields().not_before, ..judged };
+        Stored { version: self.version.clone(), record, whole: self.whole() }
     }
 
     /// The lock whose name is at the end of the key `kv`.
@@ -381,6 +382,7 @@ fn is_holder(held: &HeldLock, session: &SessionId) -> bool {
 pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite) -> Encoded {
     let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
     text.queue = serde_json::from_str(&write.line.to_text()).ok();
+    text.not_before = write.not_before.as_deref().and_then(NotBeforeText::written);
     if write.changes_holders {
         let now = Some(wall_clock());
         text.holder = write.line.holder().map(ToString::to_string);

@@ -358,7 +358,7 @@ pub(super) fn malformed(error: impl std::error::Error + Send + Sync + 'static) -
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod check;
-mod not_before;
+pub(super) mod not_before;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::api::{record::NotBefore, timing::MAX_AT_LEAST};
 
 /// The annotation, as JSON: see [`Text`].
-pub(super) const NOT_BEFORE: &str = "leasehold.dev/not-before";
+pub(in crate::backends::kubernetes) const NOT_BEFORE: &str = "leasehold.dev/not-before";
 
 /// A [`NotBefore`] as a person reads it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,14 +37,18 @@ pub(super) fn read(annotations: &Value) -> Option<Arc<NotBefore>> {
 }
 
 /// Sets the annotation, or removes that of an earlier tenure.
-pub(super) fn set(annotations: &mut Map<String, Value>, not_before: Option<&NotBefore>) {
+pub(in crate::backends::kubernetes) fn set(
+    annotations: &mut Map<String, Value>,
+    not_before: Option<&NotBefore>,
+) {
     match not_before.and_then(written) {
         Some(text) => annotations.insert(NOT_BEFORE.into(), text.into()),
         None => annotations.remove(NOT_BEFORE),
     };
 }
 
-fn written(not_before: &NotBefore) -> Option<String> {
+/// The text of the annotation.
+pub(in crate::backends::kubernetes) fn written(not_before: &NotBefore) -> Option<String> {
     let NotBefore { time, length, holder } = not_before;
     let time = Timestamp::try_from(*time).ok()?.to_string();
     let length = format!("{:#}", SignedDuration::try_from(*length).ok()?);

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::codec::{
-        Extras, KIND, decode, field, map, new_object, object_of, set_labels_and_annotations,
-        stored_name, wall_clock, whole,
+        Extras, KIND, decode, field, map, new_object,
+        not_before::{self, NOT_BEFORE},
+        object_of, set_labels_and_annotations, stored_name, wall_clock, whole,
     },
     lease_name,
 };
@@ -144,7 +145,7 @@ fn strip(object: &mut Value) {
     if let Some(annotations) =
         object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
     {
-        for key in [QUEUE, TURN, EPOCH] {
+        for key in [QUEUE, TURN, EPOCH, NOT_BEFORE] {
             annotations.remove(key);
         }
     }
@@ -155,7 +156,8 @@ fn judge(record: &Record, object: &Value) -> LockRecord {
     let line = object["metadata"]["annotations"][QUEUE].as_str();
     let spec = || Arc::from(object["spec"].to_string());
     let (holder, joined, turn) = (record.holder.as_deref(), joined(object), turn(object));
-    LockRecord::judge(holder, line, joined, turn, record.lives(), spec)
+    let judged = LockRecord::judge(holder, line, joined, turn, record.lives(), spec);
+    LockRecord { not_before: record.not_before.clone(), ..judged }
 }
 
 /// The claims that joined since the last write of the queue. One that cannot be read is left alone.
@@ -238,6 +240,7 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -
     annotations.insert(QUEUE.into(), write.line.to_text().into());
     annotations.insert(TURN.into(), write.turn.number.to_string().into());
     annotations.insert(EPOCH.into(), write.turn.epoch.to_string().into());
+    not_before::set(annotations, write.not_before.as_deref());
     for claim in write.taken() {
         annotations.remove(&joined_annotation(claim));
     }

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        codec::object_of,
+        codec::{
+            not_before::{NOT_BEFORE, written},
+            object_of,
+        },
         http::{BuiltRequest, leases},
     },
     codec::{EPOCH, HELD, QUEUE, TURN, held_label, holder_fields, joined_annotation},
@@ -62,6 +65,7 @@ pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
         operations.push(add(&annotation(EPOCH), &write.turn.epoch.to_string().into()));
     }
     operations.extend(write.taken().map(|claim| remove(&joined(claim))));
+    operations.extend(not_before(base, write));
     if write.changes_holders {
         let object = object_of(&base.whole);
         let labels = object["metadata"]["labels"].as_object();
@@ -77,6 +81,20 @@ pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
         );
     }
     operations
+}
+
+/// Sets the time before which no other tenure may begin, or removes it. One that stays is left alone.
+fn not_before(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
+    if base.record.not_before == write.not_before {
+        return Vec::new();
+    }
+    let path = annotation(NOT_BEFORE);
+    let text = write.not_before.as_deref().and_then(written);
+    match text {
+        Some(text) => vec![add(&path, &text.into())],
+        // Another program may have removed it meanwhile, and what is not there cannot be removed.
+        None => vec![add(&path, &"".into()), remove(&path)],
+    }
 }
 
 fn same_object(base: &StoredLock) -> Value {

@@ -65,7 +65,8 @@ fn as_stored(mut object: Value, version: &str) -> Value {
 fn write(base: Option<&Value>, line: Line, changes_holders: bool) -> Value {
     let base = base.map(|base| Arc::new(decode_lock(&key(), base.clone()).unwrap()));
     let (condition, turn) = (Condition::Version, Turn::default());
-    let write = LockWrite { base, condition, line, turn, changes_holders };
+    let not_before = None;
+    let write = LockWrite { base, condition, line, turn, changes_holders, not_before };
     encode_lock(&key(), &write, &Extras::default())
 }
 
@@ -236,7 +237,8 @@ fn a_patch_tests_the_object_its_holder_and_its_turn_and_adds_the_line_and_the_la
 
     let (condition, turn) = (Condition::Turn, Turn { number: 4, epoch: 1 });
     let base = Some(base);
-    let write = LockWrite { base, condition, line: line(&['b']), turn, changes_holders: true };
+    let (line, not_before) = (line(&['b']), None);
+    let write = LockWrite { base, condition, line, turn, changes_holders: true, not_before };
     let operations = patch::line(write.base.as_ref().unwrap(), &write);
     let operation = |op: &str, path: &str| {
         let found = operations.iter().find(|one| one["op"] == op && one["path"] == path);
@@ -251,7 +253,7 @@ fn a_patch_tests_the_object_its_holder_and_its_turn_and_adds_the_line_and_the_la
     operation("remove", &format!("/metadata/labels/held.leasehold.dev~1{}", session('a').as_str()));
     operation("add", &format!("/metadata/labels/held.leasehold.dev~1{}", session('b').as_str()));
     let text = operation("add", "/metadata/annotations/leasehold.dev~1queue");
-    assert_eq!(text, line(&['b']).to_text());
+    assert_eq!(text, write.line.to_text());
     let epochs = operations.iter().filter(|one| one["path"].as_str().unwrap().ends_with("epoch"));
     assert_eq!(epochs.count(), 0, "the same epoch");
 

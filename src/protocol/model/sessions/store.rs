@@ -145,7 +145,7 @@ impl Store {
         let (copies, joined) =
             apart.into_iter().partition(|claim| line.has(&claim.session, claim.nonce));
         line.joined = joined;
-        LockRecord { line, foreign: None, copies, turn }
+        LockRecord { line, copies, turn, ..LockRecord::default() }
     }
 
     pub(super) fn write_session(&mut self, write: &SessionWrite) -> SessionAnswer {

@@ -29,6 +29,7 @@ enum Fence {
 impl LockMachine {
     /// What to do now. After a request, nothing until its answer.
     pub(crate) fn next(&mut self, now: Moment, random: u64) -> Step {
+        self.begin_reserved(now);
         if self.flight.is_some() {
             return Step::Sleep(Moment::NEVER);
         }
@@ -46,7 +47,7 @@ impl LockMachine {
             return Step::Sleep(self.event_until);
         }
         let base = match &self.known {
-            _ if self.outdated => return self.send_read(),
+            _ if self.outdated || self.must_confirm_any(now) => return self.send_read(),
             Known::Nothing => return self.send_read(),
             Known::Absent => None,
             Known::Present(found) => Some(Arc::clone(found)),
@@ -60,7 +61,8 @@ impl LockMachine {
             None => line == Line::default(),
         };
         let fence = self.must_fence(base.as_deref());
-        if unchanged && fence.is_none() {
+        let states = self.must_state_any(now);
+        if unchanged && fence.is_none() && !states {
             return match &base {
                 Some(base) if !joins.is_empty() => self.send_join(base, joins),
                 base => self.wait(now, random, base.as_deref()),
@@ -74,7 +76,7 @@ impl LockMachine {
             line.promote();
         }
         self.state_tokens(&mut line);
-        if unchanged && base.as_ref().is_none_or(|base| line == base.record.line) {
+        if unchanged && !states && base.as_ref().is_none_or(|base| line == base.record.line) {
             line.touch();
         }
         self.send_write(now, base, line, fence == Some(Fence::Epoch), foreign_holds)
@@ -146,13 +148,14 @@ impl LockMachine {
         let unknown = self.outdated && self.is_held();
         let leaving = self.unlabelled || !self.leaving.is_empty();
         let owes = self.joins.owed && !self.outdated;
-        waiting || unknown || leaving || owes || self.has_unwanted() || self.state_at() <= now
+        let due = self.state_at().min(self.begins_at()) <= now;
+        waiting || unknown || leaving || owes || self.has_unwanted() || due
     }
 
     /// Nothing is to be done now.
     fn rest(&self, now: Moment) -> Step {
         if !self.claims.is_empty() {
-            Step::Sleep(self.state_at())
+            Step::Sleep(self.state_at().min(self.begins_at()))
         } else if now < self.curious_until {
             Step::Sleep(self.curious_until)
         } else {
@@ -220,6 +223,7 @@ impl LockMachine {
             }
         };
         promote(&mut line);
+        let closed = self.is_closed(now, base);
         let may_join =
             !self.joins.are_refused(now) && base.is_some_and(|base| base.record.turn.is_some());
         let mut joins = Vec::new();
@@ -240,7 +244,7 @@ impl LockMachine {
             let doubted = self.joins.contended && self.known_at < wanted.since;
             if may_join && (!granted || doubted) {
                 joins.push(claim);
-            } else if granted || !wanted.try_once {
+            } else if granted && !closed || !wanted.try_once {
                 line = tried;
             }
         }
@@ -252,7 +256,7 @@ impl LockMachine {
     }
 
     /// How long a foreign tenure is respected: unchanged for its ttl and a tenth, on this clock.
-    fn foreign_until(&self, lives: Duration) -> Moment {
+    pub(super) fn foreign_until(&self, lives: Duration) -> Moment {
         self.foreign_since + lives + lives / 10
     }
 
@@ -296,9 +300,10 @@ impl LockMachine {
             },
         };
         let (basis, patch) = (Basis::of(base.as_deref(), condition), condition == Condition::Turn);
+        let not_before = self.not_before_of(now, base.as_deref(), &line);
         let write = Unresolved { basis, nonces };
         self.flight = Some(Flight::Write { write, version, patch, informs });
-        Step::Write(LockWrite { base, condition, line, turn, changes_holders })
+        Step::Write(LockWrite { base, condition, line, turn, changes_holders, not_before })
     }
 
     /// Nothing to write: answers single tries and misfits, and reads again after a while.
@@ -326,7 +331,7 @@ impl LockMachine {
         }
         let foreign = base.and_then(|base| base.record.foreign.as_ref());
         let expires = foreign.map_or(Moment::NEVER, |one| self.foreign_until(one.lives));
-        Step::Sleep(poll_at.min(expires).min(self.state_at()))
+        Step::Sleep(poll_at.min(expires).min(self.state_at()).min(self.begins_at()))
     }
 
     /// How long after the last state the record is read again; `None` if its queue is full.
@@ -351,6 +356,7 @@ impl LockMachine {
         let in_use = record.line.first().map(|first| first.mode);
         let misfit = |mode| in_use.filter(|in_use| !in_use.mixes(mode));
         let (sights, mut must_read) = (self.sights, false);
+        let closed = self.closed(now).filter(|_| record.line.holders.is_empty()).map(Box::new);
         let Self { claims, events, leaving, .. } = self;
         claims.retain(|claim| {
             let misfit = misfit(claim.mode);
@@ -367,7 +373,10 @@ impl LockMachine {
             }
             events.push(match misfit {
                 Some(in_use) => Event::Mismatch { nonce, in_use },
-                None => Event::Busy { nonce, holder: record.shown_holder() },
+                None => match &closed {
+                    Some(closed) => Event::TooEarly { nonce, closed: closed.clone() },
+                    None => Event::Busy { nonce, holder: record.shown_holder() },
+                },
             });
             false
         });

@@ -11,8 +11,10 @@
 //! ```
 //!
 //! A tenure begins at the first sight of the grant, from any source, and ends before its release is sent. The version
-//! of that state is its token. A state older than one that was processed is ignored everywhere.
+//! of that state is its token. A state older than one that was processed is ignored everywhere. If the record states a
+//! time before which no tenure may begin, or the claim states one, the tenure begins later: see [`at_least`].
 
+mod at_least;
 mod backoff;
 mod decide;
 mod joins;
@@ -22,6 +24,8 @@ mod unresolved;
 
 use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
 
+pub(crate) use self::at_least::AtLeast;
+use self::at_least::Spacing;
 use self::joins::Joins;
 pub(crate) use self::step::{Event, Failure, Interest, Outcome, Step};
 use self::unresolved::{Basis, Unresolved, note};
@@ -58,7 +62,13 @@ enum Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Waiting,
-    Held { token: NonZeroU64 },
+    /// The record names it as a holder, and its tenure has not begun.
+    Reserved {
+        slot: u16,
+    },
+    Held {
+        token: NonZeroU64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +87,7 @@ struct Wanted {
     candidate: Option<Arc<Candidate>>,
     /// When its token is stated with a write of its own, once it holds.
     state_at: Moment,
+    at_least: Option<Box<AtLeast>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +149,8 @@ pub(crate) struct LockMachine {
     waits: u32,
     /// How many locks this session holds; the largest number until that is known.
     held: usize,
+    /// The time before which no tenure may begin, if there is one.
+    spacing: Option<Box<Spacing>>,
 }
 
 impl LockMachine {
@@ -169,6 +182,7 @@ impl LockMachine {
             events: Vec::new(),
             waits: 0,
             held: usize::MAX,
+            spacing: None,
         }
     }
 
@@ -204,6 +218,7 @@ impl LockMachine {
             sent,
             candidate,
             state_at,
+            at_least: None,
         });
         self.poll_at = None;
     }
@@ -297,27 +312,43 @@ impl LockMachine {
         if foreign(&state) != before {
             self.foreign_since = now;
         }
+        self.note_not_before(now, &state.record);
+        let mut begun = Vec::new();
         for claim in &mut self.claims {
             let held = state.record.line.held(&self.me, claim.nonce);
             match (claim.phase, held) {
                 (Phase::Waiting, Some(holder)) => {
-                    let (nonce, token, slot) = (claim.nonce, state.version.number, holder.slot);
-                    claim.phase = Phase::Held { token };
-                    claim.state_at = stated::first(now, &self.me, claim);
-                    self.events.push(Event::Granted { nonce, token, slot });
+                    claim.phase = Phase::Reserved { slot: holder.slot };
+                    // Without a time there is nothing to wait for.
+                    if self.spacing.is_none() {
+                        begun.push(claim.nonce);
+                    }
                 }
-                (Phase::Held { .. }, None) => {
+                (Phase::Reserved { .. } | Phase::Held { .. }, None) => {
                     let loss = if replaced { Loss::Deleted } else { Loss::Taken };
                     self.events.push(Event::Lost { nonce: claim.nonce, loss });
                 }
-                (Phase::Held { .. }, Some(_)) if replaced => {
+                (Phase::Reserved { .. } | Phase::Held { .. }, Some(_)) if replaced => {
                     self.events.push(Event::Lost { nonce: claim.nonce, loss: Loss::Deleted });
                 }
                 _ => {}
             }
         }
+        for nonce in begun {
+            self.begin_tenure(now, nonce, state.version.number);
+        }
         self.forget_lost();
         self.known = Known::Present(state);
+    }
+
+    /// The tenure of a reservation begins.
+    fn begin_tenure(&mut self, now: Moment, nonce: Nonce, token: NonZeroU64) {
+        let Some(claim) = self.claims.iter_mut().find(|claim| claim.nonce == nonce) else { return };
+        if let Phase::Reserved { slot } = claim.phase {
+            claim.phase = Phase::Held { token };
+            claim.state_at = stated::first(now, &self.me, claim);
+            self.events.push(Event::Granted { nonce, token, slot });
+        }
     }
 
     /// An event says that no claim of this session holds the lock since this version: its label is gone, or the whole
@@ -369,6 +400,7 @@ impl LockMachine {
                 self.unlabelled = false;
                 self.known = Known::Absent;
                 self.known_at = now;
+                self.forget_not_before();
                 self.lose_held(Loss::Deleted);
                 self.unresolved.retain(|request| request.basis.fits(None));
             }
@@ -448,7 +480,7 @@ impl LockMachine {
 impl Wanted {
     const fn token(&self) -> Option<NonZeroU64> {
         match self.phase {
-            Phase::Waiting => None,
+            Phase::Waiting | Phase::Reserved { .. } => None,
             Phase::Held { token } => Some(token),
         }
     }
@@ -464,8 +496,9 @@ impl Wanted {
         !self.try_once && self.candidate.is_none()
     }
 
+    /// The record names it as a holder.
     const fn is_held(&self) -> bool {
-        matches!(self.phase, Phase::Held { .. })
+        matches!(self.phase, Phase::Reserved { .. } | Phase::Held { .. })
     }
 }
 

@@ -5,6 +5,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use crate::{
     api::error::Loss,
     protocol::{
+        not_before::Closed,
         queue::{
             claim::Mode,
             record::{Join, LockWrite, StoredLock},
@@ -43,6 +44,11 @@ pub(crate) enum Event {
     Busy {
         nonce: Nonce,
         holder: Arc<str>,
+    },
+    /// A single try found the lock free, and no tenure may begin yet.
+    TooEarly {
+        nonce: Nonce,
+        closed: Box<Closed>,
     },
     /// The lock is in use in another mode.
     Mismatch {

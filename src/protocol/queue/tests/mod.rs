@@ -1,5 +1,6 @@
 //! The rules of a lock with a queue, each as a test named after it.
 
+mod at_least;
 mod candidates;
 mod contended;
 mod joins;
