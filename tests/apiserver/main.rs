@@ -25,6 +25,7 @@ mod permissions;
 mod processes;
 mod prune;
 mod refusals;
+mod session_at_least;
 mod session_cut_off;
 mod sessions;
 mod slow;
