@@ -6,6 +6,7 @@
     reason = "a test says where it fails, and reads the clock"
 )]
 
+mod at_least;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod faults;

@@ -138,6 +138,39 @@ async fn a_watch_reports_the_tenures_and_no_event_for_the_time() {
 }
 
 #[tokio::test]
+async fn runs_with_a_queue_obey_the_time_and_set_it() {
+    let fixture = Fixture::new().await;
+    let run = async |id: &'static str, more: &'static [&'static str]| {
+        let args = ["lock", "--at-least", "8s", "--id", id];
+        let args = args.iter().chain(more).chain(&["nightly", "date", "+%s"]);
+        fixture.leasehold(args.copied()).end().await
+    };
+
+    let first = run("host-a", &["--queue", "--try"]).await;
+    let stated = fixture.stated("nightly").await.unwrap();
+    let second = run("host-b", &["--queue", "--try"]).await;
+    let third = run("host-c", &["--try"]).await;
+    let short = run("host-d", &["--queue", "--wait", "1s"]).await;
+    let later = run("host-e", &["--queue", "--wait", "60s"]).await;
+    let next = fixture.stated("nightly").await.unwrap();
+    let shared = run("host-f", &["--shared"]).await;
+
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert_eq!((&stated["holder"], &stated["length"]), (&json!("host-a"), &json!("8s")));
+    for early in [&second, &third, &short] {
+        assert_eq!((early.code, early.text()), (Some(75), ""), "{early:?}");
+        let line = early.stderr_line();
+        assert!(line.contains("host-a") && line.contains("--at-least"), "{line}");
+    }
+    assert_eq!(later.code, Some(0), "{later:?}");
+    let start: f64 = later.text().trim().parse().unwrap();
+    let time: jiff::Timestamp = stated["time"].as_str().unwrap().parse().unwrap();
+    assert!(start + 1.0 > time.as_duration().as_secs_f64(), "{start} {stated}");
+    assert_eq!(next["holder"], "host-e");
+    assert_eq!(shared.code, Some(64), "{shared:?}");
+}
+
+#[tokio::test]
 async fn a_time_that_cannot_be_used_is_a_usage_error() {
     let fixture = Fixture::new().await;
     for length in ["0", "367d", "soon"] {

@@ -9,7 +9,10 @@ use super::{
     patch,
 };
 use crate::{
-    api::name::{Name, Namespace},
+    api::{
+        name::{Name, Namespace},
+        record::NotBefore,
+    },
     backends::kubernetes::{
         codec::{Extras, object_of},
         names::LeaseNames,
@@ -268,4 +271,48 @@ fn a_patch_tests_the_object_its_holder_and_its_turn_and_adds_the_line_and_the_la
             json!({ "op": "add", "path": added, "value": claim }),
         ]
     );
+}
+
+#[test]
+fn a_write_sets_keeps_and_removes_the_time_before_which_no_tenure_may_begin() {
+    const PATH: &str = "/metadata/annotations/leasehold.dev~1not-before";
+    let text = r#"{"time":"2100-01-01T00:00:00Z","length":"10m","holder":"a"}"#;
+    let mut object = patchable();
+    object["metadata"]["annotations"]["leasehold.dev/not-before"] = text.into();
+    let base = Arc::new(decode_lock(&key(), object).unwrap());
+    assert!(!base.whole.as_str().contains("not-before"), "each write sets it");
+    let stated = base.record.not_before.clone().unwrap();
+    let later =
+        Arc::new(NotBefore { time: stated.time + Duration::from_secs(1), ..(*stated).clone() });
+    let later_text = text.replace("00Z", "01Z");
+
+    for (not_before, whole, operations) in [
+        (Some(stated), Some(text), json!([])),
+        (
+            Some(later),
+            Some(&*later_text),
+            json!([{ "op": "add", "path": PATH, "value": later_text }]),
+        ),
+        // Nothing can be removed that is not there, and an operator may have removed it.
+        (
+            None,
+            None,
+            json!([{ "op": "add", "path": PATH, "value": "" }, { "op": "remove", "path": PATH }]),
+        ),
+    ] {
+        let (condition, turn, line) = (Condition::Turn, Turn { number: 4, epoch: 1 }, line(&['b']));
+        let write = LockWrite {
+            base: Some(Arc::clone(&base)),
+            condition,
+            line,
+            turn,
+            changes_holders: false,
+            not_before,
+        };
+        let sent = patch::line(&base, &write);
+        let sent: Vec<_> = sent.into_iter().filter(|one| one["path"] == PATH).collect();
+        assert_eq!(Value::from(sent), operations);
+        let object = encode_lock(&key(), &write, &Extras::default());
+        assert_eq!(object.pointer(PATH).and_then(Value::as_str), whole);
+    }
 }
