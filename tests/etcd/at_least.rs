@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use leasehold::{Error, Inspect as _, LockOptions, RecordOptions, Sync as _};
+use leasehold::{Error, Inspect as _, LockOptions, RecordOptions};
 use tokio::time::timeout;
 
 use super::{
