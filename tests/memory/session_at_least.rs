@@ -14,7 +14,7 @@ fn spaced() -> LockOptions {
 }
 
 async fn session(sync: &Memory) -> Session {
-    sync.session(SessionOptions::default()).await.unwrap()
+    sync.session(SessionOptions::default()).await.expect("a session")
 }
 
 /// Acquires the lock `x` with a time between two starts, and releases it after half a second.
@@ -26,9 +26,9 @@ async fn run_briefly<S: leasehold::Sync>(sync: &S) {
 
 /// The time since `start`, once a wait for `x` has succeeded.
 async fn waited<S: leasehold::Sync>(sync: &S, start: tokio::time::Instant) -> Duration {
-    let guard = within(secs(700), sync.lock("x", LockOptions::default())).await.unwrap();
+    let guard = within(secs(700), sync.lock("x", LockOptions::default())).await.expect("acquired");
     let waited = now() - start;
-    guard.release().await.unwrap();
+    guard.release().await.expect("released");
     waited
 }
 
