@@ -219,8 +219,8 @@ impl LockOptions {
     /// waits longer than this length, counted from when its handle first saw the time, also if a clock is wrong. A time
     /// that is more than two lengths away is ignored, because it cannot be right.
     ///
-    /// **Sessions.** A [`Session`](crate::Session) obeys the time of a handle, and a handle that of a session. A session
-    /// refuses this option for a lock that is shared or has slots, because their holders begin at any time.
+    /// **Sessions.** A [`Session`](crate::Session) obeys the time of a handle, and a handle that of a session. A
+    /// session refuses this option for a lock that is shared or has slots, because their holders begin at any time.
     ///
     /// **Other programs.** client-go and older versions of this crate ignore the time, and acquire the lock at once. An
     /// operator removes the time with `leasehold release NAME --force`, or by deleting the record.

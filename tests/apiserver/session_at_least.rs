@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
 use leasehold::{
     Error, Inspect as _, Kubernetes, LockOptions, Options, PruneOptions, RecordOptions, Session,
     SessionOptions, Sync as _,
@@ -57,6 +58,10 @@ fn wait(session: &Session, start: Timestamp) -> JoinHandle<Duration> {
     tokio::spawn(async move { waited(&session, start).await })
 }
 
+fn holder_of(lease: Lease) -> String {
+    lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default()
+}
+
 impl Place {
     async fn spaced_session(&self) -> Session {
         session_of(&self.handle()).await
@@ -78,13 +83,7 @@ impl Place {
     }
 
     async fn until_held(&self) {
-        self.until("a holder", |lease| {
-            lease
-                .spec
-                .and_then(|spec| spec.holder_identity)
-                .is_some_and(|holder| !holder.is_empty())
-        })
-        .await;
+        self.until("a holder", |lease| !holder_of(lease).is_empty()).await;
     }
 }
 
@@ -128,8 +127,7 @@ async fn a_closed_lock_is_handed_over_and_begins_at_its_time() {
 
     assert!((secs(6)..secs(20)).contains(&waited), "{waited:?}");
     assert_eq!(stated.unwrap()["length"], "6s");
-    let holder = lease.spec.unwrap().holder_identity.unwrap();
-    assert_eq!(holder, two.id(), "a reservation names its session");
+    assert_eq!(holder_of(lease), two.id(), "a reservation names its session");
     assert_eq!(place.stated().await, None);
 }
 
@@ -220,17 +218,10 @@ async fn the_time_of_a_killed_process_counts_for_sessions_and_handles() {
         let waited = if queued {
             waited(&session, start).await
         } else {
-            let wait = LockOptions::default().wait(secs(4));
-            let early = session.lock("orders", wait).await.unwrap_err();
-            assert!(matches!(early, Error::Timeout { .. } | Error::TooEarly { .. }), "{early}");
-            place
-                .until("a free lock", |lease| {
-                    lease
-                        .spec
-                        .and_then(|spec| spec.holder_identity)
-                        .is_none_or(|one| one.is_empty())
-                })
-                .await;
+            let reservation = wait(&session, start);
+            place.until("a reservation", |lease| holder_of(lease) == session.id()).await;
+            reservation.abort();
+            place.until("a free lock", |lease| holder_of(lease).is_empty()).await;
             waited(&place.handle(), start).await
         };
 

@@ -136,8 +136,8 @@ pub(crate) struct LockArgs {
     #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
     pub(crate) try_once: bool,
     /// No other run starts for at least this long from the start of this one, also after it has ended: for example 10m,
-    /// at most 366d. By the clocks of the hosts. Until then --try, and a shorter --wait, end with 75. Not with --shared or
-    /// --slots.
+    /// at most 366d. By the clocks of the hosts. Until then --try, and a shorter --wait, end with 75. Not with --shared
+    /// or --slots.
     #[arg(long, env = "LEASEHOLD_AT_LEAST", value_name = "DURATION", value_parser = age)]
     pub(crate) at_least: Option<Duration>,
     /// Wait in a queue, first come, first served across processes. It opens a session, with a Lease of its own: the

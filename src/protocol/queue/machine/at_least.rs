@@ -239,8 +239,8 @@ impl LockMachine {
 
     /// The time that a write of `line` stores.
     ///
-    /// An earlier time that counts stays. A claim that can begin its tenure with this write states its own time, and one
-    /// that has none removes a time that is over. Writes of other sessions leave it alone.
+    /// An earlier time that counts stays. A claim that can begin its tenure with this write states its own time, and
+    /// one that has none removes a time that is over. Writes of other sessions leave it alone.
     pub(super) fn not_before_of(
         &mut self,
         now: Moment,
