@@ -207,6 +207,19 @@ async fn a_wait_whose_session_is_lost_keeps_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deleted_record_opens_a_reserved_lock() {
+    let (a, b) = pair();
+    let (one, two) = (session(&a).await, session(&b).await);
+    run_briefly(&one).await;
+    let waiter = tokio::spawn(async move { two.lock("x", LockOptions::default()).await });
+    sleep(secs(60)).await;
+
+    assert!(a.delete_record("x"));
+
+    assert!(within(secs(5), waiter).await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kept_lock_and_all_locks_of_one_call_state_their_times() {
     let (a, b) = pair();
     let (one, two) = (session(&a).await, session(&b).await);

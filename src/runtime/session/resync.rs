@@ -90,7 +90,12 @@ impl Task {
             let Some(Caller::Held { since, .. }) = lock.callers.get(**nonce) else { return false };
             *since < self.resync.began_at && lock.listed_in != self.resync.number
         });
-        let missing: Vec<_> = missing.map(|(_, (record, _))| record.clone()).collect();
+        let missing = missing.map(|(_, (record, _))| record.clone());
+        // A reservation may last for days, so it must not depend on one event.
+        let reserved = self.locks.iter().filter(|(_, lock)| {
+            lock.listed_in != self.resync.number && lock.machine.has_reservation()
+        });
+        let missing: Vec<_> = missing.chain(reserved.map(|(record, _)| record.clone())).collect();
         for record in missing {
             if let Some(lock) = self.locks.get_mut(&record) {
                 lock.machine.doubt();

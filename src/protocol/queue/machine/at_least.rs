@@ -183,10 +183,14 @@ impl LockMachine {
         base.is_some_and(|base| now < self.opens_at(&base.record))
     }
 
+    /// A claim has a reservation.
+    pub(crate) fn has_reservation(&self) -> bool {
+        self.claims.iter().any(Wanted::is_reserved)
+    }
+
     /// When the next reservation can become a tenure.
     pub(super) fn begins_at(&self) -> Moment {
-        let reserved = self.claims.iter().any(Wanted::is_reserved);
-        let record = self.record().filter(|_| reserved);
+        let record = self.record().filter(|_| self.has_reservation());
         record.map_or(Moment::NEVER, |found| self.opens_at(&found.record))
     }
 

@@ -1,7 +1,6 @@
 //! The time before which no tenure may begin, in a lock with a queue.
 
 use std::{
-    num::NonZeroU64,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -11,13 +10,13 @@ use super::{
         claim::Mode,
         line::Line,
         machine::{AtLeast, Event, Failure, LockMachine, Outcome, Step},
-        record::{Foreign, LockRecord, LockWrite, StoredLock},
+        record::{LockRecord, LockWrite, StoredLock},
     },
     machine::{TTL, at, line, reads, stored, write},
     session,
 };
 use crate::{
-    api::{error::Loss, record::NotBefore},
+    api::record::NotBefore,
     protocol::{record::Nonce, session::Stored},
     util::clock::Moment,
 };
@@ -25,29 +24,33 @@ use crate::{
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// What a wall clock shows that is right, `millis` after the start.
-fn wall(millis: u64) -> SystemTime {
+pub(super) fn wall(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + Duration::from_millis(millis)
 }
 
 /// The time that another process states, `millis` after the start on a right clock.
-fn opens(millis: u64) -> Arc<NotBefore> {
+pub(super) fn opens(millis: u64) -> Arc<NotBefore> {
     Arc::new(NotBefore { time: wall(millis), length: TEN_MINUTES, holder: "b".into() })
 }
 
 /// A record with this line, before whose time no tenure may begin.
-fn closed(version: u64, line: &Line, not_before: Option<Arc<NotBefore>>) -> Arc<StoredLock> {
+pub(super) fn closed(
+    version: u64,
+    line: &Line,
+    not_before: Option<Arc<NotBefore>>,
+) -> Arc<StoredLock> {
     let found = stored(version, line);
     let record = LockRecord { not_before, ..found.record.clone() };
     Arc::new(Stored { record, ..(*found).clone() })
 }
 
 /// What this write stores.
-fn after(version: u64, sent: &LockWrite) -> Arc<StoredLock> {
+pub(super) fn after(version: u64, sent: &LockWrite) -> Arc<StoredLock> {
     closed(version, &sent.line, sent.not_before.clone())
 }
 
 /// When a record opens after this write, in milliseconds after the start.
-fn opened(sent: &LockWrite) -> Option<u128> {
+pub(super) fn opened(sent: &LockWrite) -> Option<u128> {
     let not_before = sent.not_before.as_ref()?;
     Some(not_before.time.duration_since(wall(0)).unwrap().as_millis())
 }
@@ -56,11 +59,17 @@ fn set_clock(machine: &mut LockMachine, ahead: Duration, behind: Duration) {
     machine.set_wall_clock(at(0), wall(0) + ahead - behind);
 }
 
-fn right(machine: &mut LockMachine) {
+pub(super) fn right(machine: &mut LockMachine) {
     set_clock(machine, Duration::ZERO, Duration::ZERO);
 }
 
-fn claims(machine: &mut LockMachine, millis: u64, nonce: u64, try_once: bool, spaced: bool) {
+pub(super) fn claims(
+    machine: &mut LockMachine,
+    millis: u64,
+    nonce: u64,
+    try_once: bool,
+    spaced: bool,
+) {
     machine.claim(at(millis), Nonce(nonce), Mode::Exclusive, try_once);
     if spaced {
         machine.space(Nonce(nonce), AtLeast { length: TEN_MINUTES, holder: "host-a".into() });
@@ -69,7 +78,7 @@ fn claims(machine: &mut LockMachine, millis: u64, nonce: u64, try_once: bool, sp
 }
 
 /// A machine of session `a` with claim 1, which has read `found`.
-fn reading(spaced: bool, found: Option<Arc<StoredLock>>) -> LockMachine {
+pub(super) fn reading(spaced: bool, found: Option<Arc<StoredLock>>) -> LockMachine {
     let mut machine = LockMachine::new(session('a'));
     claims(&mut machine, 0, 1, false, spaced);
     reads(&mut machine, 0, found);
@@ -88,7 +97,7 @@ fn spaced_holder() -> LockMachine {
 }
 
 /// The token of a tenure that begins now, if one does.
-fn granted(machine: &mut LockMachine, millis: u64) -> Option<u64> {
+pub(super) fn granted(machine: &mut LockMachine, millis: u64) -> Option<u64> {
     machine.next(at(millis), 0);
     events(machine)
 }
@@ -101,7 +110,7 @@ fn events(machine: &mut LockMachine) -> Option<u64> {
 }
 
 #[track_caller]
-fn sleeps(machine: &mut LockMachine, millis: u64) -> Moment {
+pub(super) fn sleeps(machine: &mut LockMachine, millis: u64) -> Moment {
     match machine.next(at(millis), 0) {
         Step::Sleep(until) => until,
         other => panic!("it does not sleep: {other:?}"),
@@ -309,37 +318,6 @@ fn a_holder_that_corrects_its_time_does_not_start_the_wait_again() {
     assert_eq!(sleeps(&mut machine, 500_000), at(600_040));
 }
 
-#[test]
-fn a_single_try_of_a_closed_lock_writes_nothing_and_returns_the_time() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, true, true);
-    reads(&mut machine, 0, Some(closed(4, &Line::default(), Some(opens(400_000)))));
-    right(&mut machine);
-
-    let step = machine.next(at(0), 0);
-
-    assert!(matches!(step, Step::Sleep(_) | Step::Idle), "{step:?}");
-    let Some(Event::TooEarly { nonce, closed }) = machine.take_events().pop() else {
-        panic!("no answer")
-    };
-    assert_eq!((nonce, closed.until, closed.time), (Nonce(1), at(400_000), wall(400_000)));
-    assert_eq!(closed.stated.holder, "b");
-}
-
-#[test]
-fn a_single_try_of_a_held_or_reserved_lock_finds_it_in_use() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, true, false);
-    reads(&mut machine, 0, Some(closed(4, &line(&[('b', 9)]), Some(opens(400_000)))));
-    right(&mut machine);
-
-    machine.next(at(0), 0);
-
-    let holder = session('b').to_arc();
-    assert_eq!(machine.take_events(), [Event::Busy { nonce: Nonce(1), holder }]);
-    assert_eq!(machine.closed(at(0)), None);
-}
-
 /// The machine has a reservation that is due at 0 ms, and has sent its statement.
 fn stating() -> (LockMachine, LockWrite) {
     let mut machine = LockMachine::new(session('a'));
@@ -397,71 +375,4 @@ fn an_earlier_statement_of_the_same_claim_is_none_of_another_holder() {
     machine.seen(at(1002), after(9, &first));
 
     assert_eq!(granted(&mut machine, 1002), Some(9));
-}
-
-#[test]
-fn a_reservation_that_is_lost_reports_that() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, false, false);
-    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
-    right(&mut machine);
-    machine.next(at(1), 0);
-
-    machine.seen(at(2), stored(9, &line(&[('c', 3)])));
-
-    let lost = Event::Lost { nonce: Nonce(1), loss: Loss::Taken };
-    assert_eq!(machine.take_events(), [lost], "its caller claims again");
-}
-
-#[test]
-fn a_record_that_another_holder_has_keeps_its_time() {
-    let held = |version, holder: Option<&str>| {
-        let found = closed(version, &Line::default(), Some(opens(400_000)));
-        let foreign =
-            holder.map(|holder| Foreign { holder: holder.into(), lives: TTL, spec: holder.into() });
-        let record = LockRecord { foreign, ..found.record.clone() };
-        Arc::new(Stored { record, ..(*found).clone() })
-    };
-    let mut machine = reading(false, Some(held(4, Some("client-go"))));
-    let joining = write(&mut machine, 0);
-    assert!(!joining.changes_holders);
-    assert_eq!(opened(&joining), Some(400_000));
-
-    // It releases the record, and keeps the annotations.
-    machine.wrote(at(1), 0, Outcome::Conflict);
-    reads(&mut machine, 1000, Some(held(6, None)));
-
-    let reserving = write(&mut machine, 1000);
-    assert_eq!((&reserving.line, opened(&reserving)), (&line(&[('a', 1)]), Some(400_000)));
-    machine.wrote(at(1001), 0, Outcome::Stored(after(7, &reserving)));
-    assert_eq!(sleeps(&mut machine, 1001), at(400_000));
-}
-
-#[test]
-fn a_time_that_an_operator_removes_opens_the_lock() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, false, false);
-    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
-    right(&mut machine);
-    sleeps(&mut machine, 1);
-
-    machine.seen(at(1000), stored(9, &line(&[('a', 1)])));
-
-    assert_eq!(granted(&mut machine, 1000), Some(9));
-}
-
-#[test]
-fn a_shared_claim_obeys_a_time_too() {
-    let mut machine = LockMachine::new(session('a'));
-    machine.claim(at(0), Nonce(1), Mode::Shared, false);
-    reads(&mut machine, 0, Some(closed(4, &Line::default(), Some(opens(400_000)))));
-    right(&mut machine);
-    let sent = write(&mut machine, 0);
-    let found = after(5, &sent);
-    machine.wrote(at(1), 0, Outcome::Stored(Arc::clone(&found)));
-    assert_eq!(sleeps(&mut machine, 1), at(400_000));
-
-    reads(&mut machine, 400_000, Some(found));
-
-    assert_eq!(granted(&mut machine, 400_000), NonZeroU64::new(5).map(NonZeroU64::get));
 }

@@ -8,6 +8,7 @@ mod leaving;
 mod line;
 mod machine;
 mod random;
+mod reserved;
 mod simulation;
 mod stated;
 
