@@ -29,6 +29,8 @@ pub(super) struct WallClock {
 pub(super) struct Known {
     pub(super) value: Arc<NotBefore>,
     pub(super) since: Moment,
+    /// It could be right when a state showed it. A later step of the wall clock does not change that.
+    credible: bool,
 }
 
 /// No tenure may begin yet, although no live process holds the record.
@@ -85,25 +87,37 @@ impl Known {
         before: Option<Self>,
         now: Moment,
         stated: Option<&Arc<NotBefore>>,
+        clock: &WallClock,
     ) -> Option<Self> {
         let value = Arc::clone(stated?);
-        let since = before.map_or(now, |Self { value: before, since }| {
+        let credible = before.as_ref().is_some_and(|known| known.credible && known.value == value);
+        let since = before.map_or(now, |Self { value: before, since, .. }| {
             let same = (&before.holder, before.length) == (&value.holder, value.length);
             match value.time.duration_since(before.time) {
                 Ok(later) if same => now.min(since + later),
                 _ => now,
             }
         });
-        Some(Self { value, since })
+        let mut known = Self { value, since, credible };
+        known.credible |= known.is_credible(clock);
+        Some(known)
+    }
+
+    /// What the tenure of this machine states, which began at `since`.
+    pub(super) const fn own(value: Arc<NotBefore>, since: Moment) -> Self {
+        Self { value, since, credible: true }
     }
 
     /// When another tenure may begin. `None` if the time cannot be right.
     pub(super) fn opens_at(&self, clock: &WallClock) -> Option<Moment> {
         let (stated, latest) = (clock.moment_of(self.value.time), self.since + self.value.length);
-        // The clocks differ by more than a whole length. A new process would see such a time for the first time again
-        // and again, so a single try would not succeed until then.
-        let is_credible = stated <= latest + self.value.length;
-        is_credible.then(|| stated.min(latest))
+        (self.credible || self.is_credible(clock)).then(|| stated.min(latest))
+    }
+
+    /// Otherwise the clocks differ by more than a whole length. A new process would see such a time for the first time
+    /// again and again, so a single try would not succeed until then.
+    fn is_credible(&self, clock: &WallClock) -> bool {
+        clock.moment_of(self.value.time) <= self.since + self.value.length * 2
     }
 
     /// When another tenure may begin after that of this machine, which began at `since`. It needs no wall clock.

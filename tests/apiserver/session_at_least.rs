@@ -107,6 +107,23 @@ async fn handles_and_sessions_obey_one_another() {
 }
 
 #[tokio::test]
+async fn a_session_that_knows_the_lock_from_before_obeys_a_handle() {
+    let place = Place::new().await;
+    let (session, handle) = (place.spaced_session().await, place.handle());
+    run_briefly(&session, secs(1)).await;
+    tokio::time::sleep(secs(1)).await;
+
+    // The session knows the free lock, and learns nothing of this tenure.
+    run_briefly(&handle, secs(3600)).await;
+
+    for options in [LockOptions::default(), LockOptions::default().at_least(secs(1))] {
+        let early = session.lock("orders", options.try_once()).await.unwrap_err();
+        assert!(matches!(early, Error::TooEarly { .. }), "{early}");
+    }
+    assert_eq!(place.stated().await.unwrap()["length"], "1h");
+}
+
+#[tokio::test]
 async fn a_closed_lock_is_handed_over_and_begins_at_its_time() {
     let place = Place::new().await;
     let (one, two) = (place.spaced_session().await, place.spaced_session().await);

@@ -66,6 +66,24 @@ async fn a_waiting_session_begins_when_the_time_has_passed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_knows_the_lock_from_before_obeys_a_handle() {
+    for options in [LockOptions::default(), spaced()] {
+        let (a, b) = pair();
+        let one = session(&b).await;
+        run_briefly(&one).await;
+        sleep(secs(601)).await;
+
+        // The session knows the free lock, and learns nothing of this tenure.
+        run_briefly(&a).await;
+
+        let early = one.lock("x", options.try_once()).await.unwrap_err();
+        assert!(matches!(early, Error::TooEarly { .. }), "{early}");
+        let start = now();
+        assert!(waited(&one, start).await > secs(590));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn handles_and_sessions_obey_one_another() {
     let (a, b) = pair();
     let two = session(&b).await;

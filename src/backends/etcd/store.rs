@@ -89,7 +89,7 @@ impl Records {
         }
         let revision = answer.header.map(|header| header.revision).unwrap_or_default();
         self.index_late(late, &keys, revision).await;
-        let unnumbered = || context.error(&Status::unknown("an answer without a revision"));
+        let unnumbered = || context.error(&Status::unknown("etcd gave it no revision"));
         value.stored(base, revision).ok_or_else(unnumbered).map(Ok)
     }
 

@@ -123,8 +123,11 @@ fn meets(write: &LockWrite, present: Option<&StoredRecord>) -> bool {
         return present.map(version) == write.base.as_ref().map(|base| base.version.clone());
     };
     let holder = present.entry.found.record.holder.as_deref();
+    // A handle has no turn, but a tenure of one may have left another time.
+    let not_before = &present.entry.found.record.not_before;
     present.entry.found.version.uid == base.version.uid
         && present.queue.turn == base.record.turn
+        && *not_before == base.record.not_before
         && holder == base.record.line.holder().map(SessionId::as_str)
 }
 

@@ -29,12 +29,13 @@ impl Machine {
     /// The tenure begins at `now`: its later writes count from here, because the work begins only now.
     pub(super) fn state_not_before(&mut self, now: Moment) {
         let value = self.not_before_from(now);
-        self.stated = value.map(|value| Known { value, since: now });
+        self.stated = value.map(|value| Known::own(value, now));
     }
 
     /// The record shows this state.
     pub(super) fn note_not_before(&mut self, now: Moment, record: &Record) {
-        self.shown = Known::noted(self.shown.take(), now, record.not_before.as_ref());
+        let shown = self.shown.take();
+        self.shown = Known::noted(shown, now, record.not_before.as_ref(), &self.wall_clock);
     }
 
     /// When the last known state of the record allows another tenure to begin; `None` if it states no time.

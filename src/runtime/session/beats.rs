@@ -268,11 +268,13 @@ impl Task {
         for (record, mut lock) in std::mem::take(&mut self.locks) {
             let key = Arc::clone(&lock.key);
             let candidates = std::mem::take(&mut lock.candidates);
-            let waiting = lock.abandon();
+            let (waiting, earlier) = lock.abandon();
             if waiting.is_empty() && candidates.is_empty() {
                 continue;
             }
-            let mut lock = Lock::new(key, self.new_machine());
+            let mut machine = self.new_machine();
+            machine.inherit(earlier);
+            let mut lock = Lock::new(key, machine);
             for waiting in waiting {
                 lock.claim(now, Nonce(Self::random()), waiting);
             }

@@ -248,7 +248,10 @@ impl Lock {
     fn end(&mut self, now: Moment, nonce: u64, loss: Loss) {
         match self.callers.remove(nonce) {
             Some(Caller::Held { tenure, .. }) => self.lost(&tenure, loss),
-            Some(Caller::Leaving(done)) => answer_all(done, &Ok(())),
+            Some(Caller::Leaving(done)) => {
+                self.report_expired(nonce);
+                answer_all(done, &Ok(()));
+            }
             Some(Caller::Granted(waiting, ..) | Caller::Waiting(waiting)) => {
                 self.claim(now, Nonce(environment::random()), waiting);
             }
@@ -291,8 +294,8 @@ impl Lock {
         }
     }
 
-    /// The session is over: ends its tenures, and returns the callers that still wait.
-    pub(super) fn abandon(mut self) -> Vec<Waiting> {
+    /// The session is over: ends its tenures, and returns the callers that still wait, with what was known of the lock.
+    pub(super) fn abandon(mut self) -> (Vec<Waiting>, LockMachine) {
         let expired: Vec<_> = self.expired.keys().copied().collect();
         for nonce in expired {
             self.report_expired(nonce);
@@ -309,7 +312,7 @@ impl Lock {
                 Caller::Leaving(done) => answer_all(done, &Ok(())),
             }
         }
-        waiting
+        (waiting, self.machine)
     }
 
     /// The mode of a tenure, and for how long after its start no other one may begin.

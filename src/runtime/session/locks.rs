@@ -48,6 +48,7 @@ impl Task {
     pub(super) fn new_machine(&self) -> LockMachine {
         let mut machine = LockMachine::new(self.beats.heartbeat.id().clone());
         machine.refuse_patches(self.learned.patches_refused_until);
+        machine.set_wall_clock(self.clock.now(), self.clock.wall());
         machine
     }
 

@@ -44,30 +44,35 @@ pub(super) fn request(namespace: &Namespace, lease: &str, operations: &[Value]) 
 /// Adds claims, if this is the object in its epoch.
 pub(super) fn join(join: &Join) -> Vec<Value> {
     let mut operations =
-        vec![same_object(&join.base), test(&annotation(EPOCH), &join.epoch.to_string())];
+        vec![same_object(&join.base), test(&annotation(EPOCH), &join.epoch.to_string().into())];
     operations
         .extend(join.claims.iter().map(|claim| add(&joined(claim), &claim.to_string().into())));
     operations
 }
 
-/// Writes the line, if the object, its holder and its turn are those of the base.
+/// Writes the line, if the object, its holder, its turn and its transitions are those of the base. Without the last, a
+/// whole tenure of another elector could lie between, because electors keep our annotations.
 pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
     let holder = base.record.line.holder().map_or("", |session| session.as_str());
     let turn = base.record.turn.unwrap_or_default();
+    let object = object_of(&base.whole);
     let mut operations = vec![
         same_object(base),
-        test("/spec/holderIdentity", holder),
-        test(&annotation(TURN), &turn.number.to_string()),
+        test("/spec/holderIdentity", &holder.into()),
+        test(&annotation(TURN), &turn.number.to_string().into()),
         add(&annotation(TURN), &write.turn.number.to_string().into()),
         add(&annotation(QUEUE), &write.line.to_text().into()),
     ];
+    let transitions = &object["spec"]["leaseTransitions"];
+    if transitions.is_number() {
+        operations.push(test("/spec/leaseTransitions", transitions));
+    }
     if write.turn.epoch != turn.epoch {
         operations.push(add(&annotation(EPOCH), &write.turn.epoch.to_string().into()));
     }
     operations.extend(write.taken().map(|claim| remove(&joined(claim))));
     operations.extend(not_before(base, write));
     if write.changes_holders {
-        let object = object_of(&base.whole);
         let labels = object["metadata"]["labels"].as_object();
         let labels = labels.into_iter().flatten().map(|(label, _)| label.as_str());
         let before: BTreeSet<_> = labels.filter_map(|label| label.strip_prefix(HELD)).collect();
@@ -98,7 +103,7 @@ fn not_before(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
 }
 
 fn same_object(base: &StoredLock) -> Value {
-    test("/metadata/uid", &base.version.uid)
+    test("/metadata/uid", &(*base.version.uid).into())
 }
 
 fn annotation(key: &str) -> String {
@@ -118,7 +123,7 @@ fn escaped(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
 
-fn test(path: &str, value: &str) -> Value {
+fn test(path: &str, value: &Value) -> Value {
     json!({ "op": "test", "path": path, "value": value })
 }
 

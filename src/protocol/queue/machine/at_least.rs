@@ -40,10 +40,20 @@ pub(crate) struct AtLeast {
     pub(crate) holder: Arc<str>,
 }
 
+/// What must be known before a reservation becomes a tenure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Proof {
+    /// Nothing more.
+    None,
+    /// It has to wait for the time of another tenure. After that it needs a proof.
+    Later,
+    /// A read that is sent after this moment.
+    Since(Moment),
+}
+
 /// What a machine knows of such times. Most machines have none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spacing {
-    wall_clock: WallClock,
     /// What the record states.
     shown: Option<Known>,
     /// What claims of this session state, or have stated.
@@ -61,7 +71,7 @@ struct Own {
 }
 
 impl Spacing {
-    const NONE: Self = Self { wall_clock: WallClock::UNSET, shown: None, own: Vec::new() };
+    const NONE: Self = Self { shown: None, own: Vec::new() };
 
     fn own_mut(&mut self, nonce: Nonce) -> &mut Own {
         let at = self.own.iter().position(|own| own.nonce == nonce).unwrap_or_else(|| {
@@ -88,9 +98,15 @@ impl LockMachine {
     }
 
     /// The wall clock shows `wall` at `now`. The machine goes on from there until the next call.
-    pub(crate) fn set_wall_clock(&mut self, now: Moment, wall: SystemTime) {
-        if let Some(spacing) = &mut self.spacing {
-            spacing.wall_clock = WallClock::new(now, wall);
+    pub(crate) const fn set_wall_clock(&mut self, now: Moment, wall: SystemTime) {
+        self.wall_clock = WallClock::new(now, wall);
+    }
+
+    /// Goes on with the time that an earlier machine of this lock has seen, so that the wait for it does not start again.
+    pub(crate) fn inherit(&mut self, earlier: Self) {
+        let shown = earlier.spacing.and_then(|spacing| spacing.shown);
+        if shown.is_some() {
+            self.spacing.get_or_insert_with(|| Box::new(Spacing::NONE)).shown = shown;
         }
     }
 
@@ -101,8 +117,8 @@ impl LockMachine {
         if let (Some(AtLeast { length, holder }), Some(spacing)) =
             (at_least.map(|at_least| &**at_least), &mut self.spacing)
         {
-            let value = spacing.wall_clock.not_before(now, *length, holder);
-            spacing.own_mut(nonce).begun = Some(Known { value, since: now });
+            let value = self.wall_clock.not_before(now, *length, holder);
+            spacing.own_mut(nonce).begun = Some(Known::own(value, now));
         }
     }
 
@@ -110,7 +126,7 @@ impl LockMachine {
     pub(crate) fn withdraw(&mut self, nonce: Nonce) {
         let own = self.spacing.iter_mut().flat_map(|spacing| &mut spacing.own);
         for own in own.filter(|own| own.nonce == nonce) {
-            own.sent.extend(own.begun.take().map(|Known { value, since }| (since, value)));
+            own.sent.extend(own.begun.take().map(|known| (known.since, known.value)));
         }
     }
 
@@ -128,7 +144,7 @@ impl LockMachine {
         let free = !foreign_holds && record.line.holders.iter().all(reserved);
         let closed = |known: &Known| Closed {
             until,
-            time: spacing.wall_clock.at(until),
+            time: self.wall_clock.at(until),
             stated: Arc::clone(&known.value),
         };
         spacing.shown.as_ref().filter(|_| free && now < until).map(closed)
@@ -139,9 +155,9 @@ impl LockMachine {
         if self.spacing.is_none() && record.not_before.is_none() {
             return;
         }
-        let Self { me, spacing, claims, leaving, .. } = self;
+        let Self { me, spacing, claims, leaving, wall_clock, .. } = self;
         let known = spacing.get_or_insert_with(|| Box::new(Spacing::NONE));
-        known.shown = Known::noted(known.shown.take(), now, record.not_before.as_ref());
+        known.shown = Known::noted(known.shown.take(), now, record.not_before.as_ref(), wall_clock);
         known.own.retain(|own| {
             record.line.held(me, own.nonce).is_some()
                 || leaving.contains(&own.nonce)
@@ -168,7 +184,7 @@ impl LockMachine {
             Some(own) if own.has_sent(record.not_before.as_ref()) => Moment::default(),
             _ => {
                 let shown = spacing.shown.as_ref();
-                shown.and_then(|known| known.opens_at(&spacing.wall_clock)).unwrap_or_default()
+                shown.and_then(|known| known.opens_at(&self.wall_clock)).unwrap_or_default()
             }
         }
     }
@@ -188,6 +204,31 @@ impl LockMachine {
         self.claims.iter().any(Wanted::is_reserved)
     }
 
+    /// Notes how the reservations stand at `now`: those that have to wait need a proof once their time is over.
+    fn note_reserved(&mut self, now: Moment) {
+        let waits = now < self.begins_at();
+        for claim in &mut self.claims {
+            if let Phase::Reserved { proof, .. } = &mut claim.phase {
+                *proof = match *proof {
+                    _ if waits => Proof::Later,
+                    Proof::Later => Proof::Since(now),
+                    proof => proof,
+                };
+            }
+        }
+    }
+
+    /// A read that was sent at this moment shows the record.
+    pub(super) fn confirm_reserved(&mut self, sent_at: Moment) {
+        for claim in &mut self.claims {
+            if let Phase::Reserved { proof, .. } = &mut claim.phase
+                && matches!(proof, Proof::Since(due) if *due <= sent_at)
+            {
+                *proof = Proof::None;
+            }
+        }
+    }
+
     /// When the next reservation can become a tenure.
     pub(super) fn begins_at(&self) -> Moment {
         let record = self.record().filter(|_| self.has_reservation());
@@ -199,12 +240,13 @@ impl LockMachine {
     /// The token is the version of the state that is known then. All earlier tenures have smaller ones, and a later one
     /// is granted by a later write.
     pub(super) fn begin_reserved(&mut self, now: Moment) {
+        self.note_reserved(now);
         if self.outdated || now < self.begins_at() {
             return;
         }
         let Some(found) = self.record().cloned() else { return };
         let ready = self.claims.iter().filter(|claim| {
-            claim.is_reserved() && !self.must_confirm(claim) && !self.must_state(now, claim)
+            claim.is_reserved() && !must_confirm(claim) && !self.must_state(now, claim)
         });
         let ready: Vec<_> = ready.map(|claim| claim.nonce).collect();
         for nonce in ready {
@@ -213,10 +255,10 @@ impl LockMachine {
         }
     }
 
-    /// The claim states no time, and the state that is known is from before the time was over: only a read shows that
-    /// the reservation still stands. A claim that states a time confirms it with that write.
-    fn must_confirm(&self, claim: &Wanted) -> bool {
-        claim.is_reserved() && claim.at_least.is_none() && self.known_at < self.begins_at()
+    /// A single try got a reservation: the lock was closed when its write was stored.
+    pub(super) fn has_early_try(&self, now: Moment) -> bool {
+        let tried = |claim: &Wanted| claim.try_once && claim.is_reserved();
+        now < self.begins_at() && self.claims.iter().any(tried)
     }
 
     /// The tenure of this claim may begin once the record states the time of this claim.
@@ -233,7 +275,7 @@ impl LockMachine {
 
     /// A read is necessary before a reservation becomes a tenure.
     pub(super) fn must_confirm_any(&self, now: Moment) -> bool {
-        now >= self.begins_at() && self.claims.iter().any(|claim| self.must_confirm(claim))
+        now >= self.begins_at() && self.claims.iter().any(must_confirm)
     }
 
     /// A write is necessary before a reservation becomes a tenure.
@@ -244,26 +286,33 @@ impl LockMachine {
     /// The time that a write of `line` stores.
     ///
     /// An earlier time that counts stays. A claim that can begin its tenure with this write states its own time, and
-    /// one that has none removes a time that is over. Writes of other sessions leave it alone.
+    /// one that has none removes a time that is over. Writes of other sessions leave it alone. The second value is the
+    /// time that a claim states with this write, before its tenure.
     pub(super) fn not_before_of(
         &mut self,
         now: Moment,
         base: Option<&StoredLock>,
         line: &Line,
-    ) -> Option<Arc<NotBefore>> {
+    ) -> (Option<Arc<NotBefore>>, Option<Arc<NotBefore>>) {
         let stays = base.and_then(|base| self.stays(&base.record));
         let mine = |line: &Line| line.holders.iter().any(|one| one.claim.session == self.me);
         let concerns = mine(line) || base.is_some_and(|base| mine(&base.record.line));
         if !concerns || self.is_closed(now, base) {
-            return stays;
+            return (stays, None);
         }
+        let states = self.statement(now, line);
+        (states.clone(), states)
+    }
+
+    /// The time that a claim of this session, whose tenure `line` lets begin at `now`, states.
+    fn statement(&mut self, now: Moment, line: &Line) -> Option<Arc<NotBefore>> {
         let stating = self
             .claims
             .iter()
             .find(|claim| claim.token().is_none() && line.held(&self.me, claim.nonce).is_some())?;
         let (nonce, AtLeast { length, holder }) = (stating.nonce, &**stating.at_least.as_ref()?);
         let spacing = self.spacing.as_mut()?;
-        let value = spacing.wall_clock.not_before(now, *length, holder);
+        let value = self.wall_clock.not_before(now, *length, holder);
         let own = spacing.own_mut(nonce);
         if own.sent.len() == MAX_SENT {
             own.sent.remove(0);
@@ -282,6 +331,14 @@ impl LockMachine {
             _ => stated.cloned(),
         }
     }
+}
+
+/// The claim has waited for the time of another tenure, and states none: only a read that was sent after that time
+/// shows that the reservation still stands. This process may have been paused, and events may be old. A claim that
+/// states a time confirms its reservation with that write.
+fn must_confirm(claim: &Wanted) -> bool {
+    let Phase::Reserved { proof, .. } = claim.phase else { return false };
+    claim.at_least.is_none() && proof != Proof::None
 }
 
 impl Wanted {

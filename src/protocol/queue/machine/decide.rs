@@ -47,8 +47,8 @@ impl LockMachine {
             return Step::Sleep(self.event_until);
         }
         let base = match &self.known {
-            _ if self.outdated || self.must_confirm_any(now) => return self.send_read(),
-            Known::Nothing => return self.send_read(),
+            _ if self.outdated || self.must_confirm_any(now) => return self.send_read(now),
+            Known::Nothing => return self.send_read(now),
             Known::Absent => None,
             Known::Present(found) => Some(Arc::clone(found)),
         };
@@ -148,7 +148,7 @@ impl LockMachine {
         let unknown = self.outdated && self.is_held();
         let leaving = self.unlabelled || !self.leaving.is_empty();
         let owes = self.joins.owed && !self.outdated;
-        let due = self.state_at().min(self.begins_at()) <= now;
+        let due = self.state_at().min(self.begins_at()) <= now || self.has_early_try(now);
         waiting || unknown || leaving || owes || self.has_unwanted() || due
     }
 
@@ -260,8 +260,8 @@ impl LockMachine {
         self.foreign_since + lives + lives / 10
     }
 
-    fn send_read(&mut self) -> Step {
-        self.flight = Some(Flight::Read { mark: self.mark });
+    fn send_read(&mut self, now: Moment) -> Step {
+        self.flight = Some(Flight::Read { mark: self.mark, sent_at: now });
         Step::Read
     }
 
@@ -300,16 +300,16 @@ impl LockMachine {
             },
         };
         let (basis, patch) = (Basis::of(base.as_deref(), condition), condition == Condition::Turn);
-        let not_before = self.not_before_of(now, base.as_deref(), &line);
+        let (not_before, states) = self.not_before_of(now, base.as_deref(), &line);
         let write = Unresolved { basis, nonces };
-        self.flight = Some(Flight::Write { write, version, patch, informs });
+        self.flight = Some(Flight::Write { write, version, patch, informs, states });
         Step::Write(LockWrite { base, condition, line, turn, changes_holders, not_before })
     }
 
     /// Nothing to write: answers single tries and misfits, and reads again after a while.
     fn wait(&mut self, now: Moment, random: u64, base: Option<&StoredLock>) -> Step {
         if self.answer_at_once(now, base) {
-            return self.send_read();
+            return self.send_read(now);
         }
         // A claim that was answered leaves the record.
         if !self.leaving.is_empty() {
@@ -327,7 +327,7 @@ impl LockMachine {
         let next = self.known_at + least + part(spread, random);
         let poll_at = *self.poll_at.get_or_insert(next);
         if now >= poll_at {
-            return self.send_read();
+            return self.send_read(now);
         }
         let foreign = base.and_then(|base| base.record.foreign.as_ref());
         let expires = foreign.map_or(Moment::NEVER, |one| self.foreign_until(one.lives));
@@ -356,10 +356,22 @@ impl LockMachine {
         let in_use = record.line.first().map(|first| first.mode);
         let misfit = |mode| in_use.filter(|in_use| !in_use.mixes(mode));
         let (sights, mut must_read) = (self.sights, false);
-        let closed = self.closed(now).filter(|_| record.line.holders.is_empty()).map(Box::new);
+        let early = self.has_early_try(now);
+        let closed = self.closed(now).filter(|_| early || record.line.holders.is_empty());
+        let closed = closed.map(Box::new);
         let Self { claims, events, leaving, .. } = self;
         claims.retain(|claim| {
             let misfit = misfit(claim.mode);
+            if early
+                && claim.try_once
+                && claim.is_reserved()
+                && let Some(closed) = &closed
+            {
+                let (nonce, closed) = (claim.nonce, closed.clone());
+                leaving.push(nonce);
+                events.push(Event::TooEarly { nonce, closed });
+                return false;
+            }
             if claim.is_held() || !claim.try_once && misfit.is_none() {
                 return true;
             }

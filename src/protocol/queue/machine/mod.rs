@@ -25,7 +25,7 @@ mod unresolved;
 use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
 
 pub(crate) use self::at_least::AtLeast;
-use self::at_least::Spacing;
+use self::at_least::{Proof, Spacing};
 use self::joins::Joins;
 pub(crate) use self::step::{Event, Failure, Interest, Outcome, Step};
 use self::unresolved::{Basis, Unresolved, note};
@@ -35,8 +35,8 @@ use super::{
     record::StoredLock,
 };
 use crate::{
-    api::error::Loss,
-    protocol::{record::Nonce, session::SessionId},
+    api::{error::Loss, record::NotBefore},
+    protocol::{not_before::WallClock, record::Nonce, session::SessionId},
     util::clock::Moment,
 };
 
@@ -65,6 +65,7 @@ enum Phase {
     /// The record names it as a holder, and its tenure has not begun.
     Reserved {
         slot: u16,
+        proof: Proof,
     },
     Held {
         token: NonZeroU64,
@@ -94,6 +95,7 @@ struct Wanted {
 enum Flight {
     Read {
         mark: u64,
+        sent_at: Moment,
     },
     Write {
         write: Unresolved,
@@ -103,6 +105,8 @@ enum Flight {
         patch: bool,
         /// It only states tokens.
         informs: bool,
+        /// The time that it states for a claim of this session.
+        states: Option<Arc<NotBefore>>,
     },
     Join(Unresolved),
 }
@@ -151,6 +155,7 @@ pub(crate) struct LockMachine {
     held: usize,
     /// The time before which no tenure may begin, if there is one.
     spacing: Option<Box<Spacing>>,
+    wall_clock: WallClock,
 }
 
 impl LockMachine {
@@ -183,6 +188,7 @@ impl LockMachine {
             waits: 0,
             held: usize::MAX,
             spacing: None,
+            wall_clock: WallClock::UNSET,
         }
     }
 
@@ -318,7 +324,7 @@ impl LockMachine {
             let held = state.record.line.held(&self.me, claim.nonce);
             match (claim.phase, held) {
                 (Phase::Waiting, Some(holder)) => {
-                    claim.phase = Phase::Reserved { slot: holder.slot };
+                    claim.phase = Phase::Reserved { slot: holder.slot, proof: Proof::None };
                     // Without a time there is nothing to wait for.
                     if self.spacing.is_none() {
                         begun.push(claim.nonce);
@@ -344,7 +350,7 @@ impl LockMachine {
     /// The tenure of a reservation begins.
     fn begin_tenure(&mut self, now: Moment, nonce: Nonce, token: NonZeroU64) {
         let Some(claim) = self.claims.iter_mut().find(|claim| claim.nonce == nonce) else { return };
-        if let Phase::Reserved { slot } = claim.phase {
+        if let Phase::Reserved { slot, .. } = claim.phase {
             claim.phase = Phase::Held { token };
             claim.state_at = stated::first(now, &self.me, claim);
             self.events.push(Event::Granted { nonce, token, slot });
@@ -372,7 +378,7 @@ impl LockMachine {
         random: u64,
         result: Result<Option<Arc<StoredLock>>, Failure>,
     ) {
-        let Some(Flight::Read { mark }) = self.flight.take() else { return };
+        let Some(Flight::Read { mark, sent_at }) = self.flight.take() else { return };
         match result {
             // A server that lags behind, or a store that was restored. The present state is still unknown.
             Ok(Some(state)) if state.version.number.get() < mark => {
@@ -382,6 +388,7 @@ impl LockMachine {
                 self.failures = 0;
                 self.outdated = false;
                 self.known_at = now;
+                self.confirm_reserved(sent_at);
                 self.poll_at = None;
                 let before = self.sights;
                 // The object exists, also in a version that was known before the absence.
@@ -412,10 +419,13 @@ impl LockMachine {
     pub(crate) fn wrote(&mut self, now: Moment, random: u64, outcome: Outcome) {
         let informs = self.only_informs();
         let request = match self.flight.take() {
-            Some(Flight::Write { write, version, .. }) => {
-                // Nothing was changed: another program takes each change back.
-                if matches!(&outcome, Outcome::Stored(state) if state.version.number.get() <= version)
-                {
+            Some(Flight::Write { write, version, states, .. }) => {
+                // Nothing was changed, or not the time: another program takes such a change back.
+                let altered = |state: &StoredLock| {
+                    state.version.number.get() <= version
+                        || states.is_some() && state.record.not_before != states
+                };
+                if matches!(&outcome, Outcome::Stored(state) if altered(state)) {
                     return self.write_failed(now, random, Failure::default());
                 }
                 write
