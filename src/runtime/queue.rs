@@ -84,12 +84,17 @@ impl Queue {
             // A failure from before this request says nothing about it.
             self.failure = None;
         }
-        if self.waiters.is_empty() && request.is_single_try() {
+        let is_single_try = request.is_single_try();
+        if self.waiters.is_empty() && is_single_try {
             self.turns.skip_pause();
         }
         self.waiters.push(request);
-        // Without an earlier request nothing was read lately: the last known holder may have left long ago.
-        if status.wanted { Input::Wake } else { Input::Look }
+        match status.wanted {
+            true => Input::Wake,
+            // Without an earlier request nothing was read lately: the last known holder may have left long ago.
+            false if is_single_try => Input::Try,
+            false => Input::Look,
+        }
     }
 
     /// A request to the store failed. Callers get this error if waiting longer cannot help.

@@ -34,6 +34,8 @@ pub(crate) enum Input {
     Missed,
     /// A new caller wants an answer from the present state of the store: read again, and forget earlier failures.
     Look,
+    /// The same for a caller that does not wait.
+    Try,
     /// There is no watch, so the machine polls. Any event of a watch ends the polling.
     Blind,
     /// The answer to a request whose attempt is over.

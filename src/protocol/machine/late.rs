@@ -12,6 +12,9 @@ use crate::{protocol::record::Versioned, util::clock::Moment};
 
 impl Machine {
     pub(super) fn on_late_answer(&mut self, now: Moment, answer: LateAnswer) {
+        if let LateAnswer::Read { sent_at, .. } = &answer {
+            self.try_answered(*sent_at);
+        }
         match answer {
             LateAnswer::Read { sent_at, found: Some(found), .. } => {
                 // A read from before the expiry does not replace the read that must precede a takeover.

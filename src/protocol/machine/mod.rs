@@ -192,6 +192,8 @@ pub(crate) struct Machine {
     in_flight: InFlight,
     /// Something happened that only a read can explain. Nothing else is decided before that read.
     must_read: bool,
+    /// When a caller that does not wait called last, if no read shows the record since.
+    tried_at: Option<Moment>,
     /// When that happened last. A read that was sent before then does not explain it.
     read_owed_at: Moment,
     backoff: Backoff,
@@ -232,6 +234,7 @@ impl Machine {
             own_write: None,
             in_flight: InFlight::None,
             must_read: false,
+            tried_at: None,
             read_owed_at: Moment::default(),
             backoff: Backoff::default(),
             conflicted_on: None,
@@ -289,9 +292,14 @@ impl Machine {
             Input::Deleted(version) => self.on_deleted(now, version),
             Input::Missed => self.on_missed(now),
             Input::Look => self.on_look(now),
+            Input::Try => {
+                self.tried_at = Some(now);
+                self.on_look(now);
+            }
             Input::Blind => self.without_watch = true,
             Input::Late(answer) => self.on_late_answer(now, answer),
         }
+        self.confirm_try(now);
         let step = self.next_step(now);
         self.nonce = None;
         (step, self.status(now))

@@ -67,6 +67,30 @@ impl Machine {
         }
     }
 
+    /// A single try fails by what a request shows that was sent after its call. News from a watch may be older than the
+    /// call: the holder that they name may have left before.
+    pub(super) fn confirm_try(&mut self, now: Moment) {
+        let Some(tried_at) = self.tried_at.filter(|_| self.held.is_none()) else {
+            self.tried_at = None;
+            return;
+        };
+        if !self.is_barred(now) {
+            return;
+        }
+        match &mut self.in_flight {
+            InFlight::Read(sent) | InFlight::Write(sent, ..) => {
+                sent.read_again |= sent.sent_at < tried_at;
+            }
+            InFlight::None if self.must_read => {}
+            InFlight::None => self.owe_read(now),
+        }
+    }
+
+    /// A read that was sent at this moment is answered.
+    pub(super) fn try_answered(&mut self, sent_at: Moment) {
+        self.tried_at = self.tried_at.filter(|&tried_at| sent_at < tried_at);
+    }
+
     /// A new watch did not list the record.
     ///
     /// That has no version to compare, and an answer in flight may be older, so only another read shows whether the

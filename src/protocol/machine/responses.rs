@@ -15,6 +15,9 @@ impl Machine {
     pub(super) fn on_read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
         let InFlight::Read(sent) = self.in_flight else { return };
         self.in_flight = InFlight::None;
+        if answer.is_ok() {
+            self.try_answered(sent.sent_at);
+        }
         match answer {
             Err(failure) => {
                 if sent.read_again {

@@ -116,7 +116,7 @@ proptest! {
             };
             let lost = !a.status.wanted;
             let input = if lost { Input::Claim(Durations::default()) } else { input };
-            let new_caller = matches!(input, Input::Look);
+            let new_caller = matches!(input, Input::Look | Input::Try);
             // A record that a new watch misses may have changed after the read in flight was sent, so it is read again.
             level -= f64::from(u8::from(matches!(input, Input::Missed) && flight.reads));
             if newer || lost || new_caller {

@@ -57,6 +57,28 @@ fn a_repeated_read_does_not_restart_the_wait() {
 }
 
 #[test]
+fn a_single_try_fails_by_an_answer_and_not_by_news_that_may_be_old() {
+    // The read that the call owes is not sent yet, or is under way, when old news come.
+    let mut a = waiter();
+    assert_eq!(a.step(at(9000), Input::Try), Step::Read);
+    a.step(at(9001), changed(&held(11)));
+    assert!(!a.status.waiting, "the answer to the read decides");
+    a.step(at(9002), read(&free(12)));
+    assert!(!a.status.waiting);
+
+    // The record was free when it was last seen. The claim conflicts, and old news explain why.
+    let mut a = machine();
+    a.step(at(0), Input::Claim(Durations::default()));
+    a.step(at(1), read(&free(10)));
+    a.step(at(9000), Input::Try);
+    a.step(at(9001), changed(&held(11)));
+    assert_eq!(a.step(at(9002), conflict()), Step::Read);
+    assert!(!a.status.waiting);
+    a.step(at(9003), read(&held(11)));
+    assert!(a.status.waiting, "now it is known to be held");
+}
+
+#[test]
 fn a_late_older_event_is_ignored() {
     let mut a = waiter();
     let step = a.step(at(1), Input::Wake);
