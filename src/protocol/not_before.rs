@@ -80,25 +80,17 @@ impl WallClock {
 impl Known {
     /// What is known once the record shows `stated` at `now`. The same time in a later version is no new one: the wait
     /// for it goes on.
-    ///
-    /// A holder that states a later time than before says by how much later its tenure began, so the wait for it is
-    /// longer by that much and does not start again.
     pub(super) fn noted(
         before: Option<Self>,
         now: Moment,
         stated: Option<&Arc<NotBefore>>,
         clock: &WallClock,
     ) -> Option<Self> {
-        let value = Arc::clone(stated?);
-        let credible = before.as_ref().is_some_and(|known| known.credible && known.value == value);
-        let since = before.map_or(now, |Self { value: before, since, .. }| {
-            let same = (&before.holder, before.length) == (&value.holder, value.length);
-            match value.time.duration_since(before.time) {
-                Ok(later) if same => now.min(since + later),
-                _ => now,
-            }
-        });
-        let mut known = Self { value, since, credible };
+        let value = stated?;
+        let mut known = match before.filter(|known| known.value == *value) {
+            Some(known) => known,
+            None => Self { value: Arc::clone(value), since: now, credible: false },
+        };
         known.credible |= known.is_credible(clock);
         Some(known)
     }

@@ -60,9 +60,30 @@ pub(crate) struct HeldLock {
     pub(crate) found: Arc<StoredLock>,
 }
 
+/// The longest list, in pages: half a million records.
+const MAX_PAGES: u32 = 1000;
+
 /// Where the next page of a list begins. Only the backend reads the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor(pub(crate) String);
+pub(crate) struct Cursor {
+    pub(crate) place: String,
+    /// How many pages are before it.
+    pages: u32,
+}
+
+impl Cursor {
+    /// The cursor after the page at `before`. `None` if that is not progress: a proxy may answer each request with the
+    /// first page, and then a list has no end.
+    #[cfg_attr(
+        not(any(feature = "etcd", feature = "kubernetes")),
+        expect(dead_code, reason = "a list in this process has one page")
+    )]
+    pub(crate) fn after(before: Option<&Self>, place: String) -> Option<Self> {
+        let pages = before.map_or(0, |before| before.pages) + 1;
+        let repeated = before.is_some_and(|before| before.place == place);
+        (!repeated && pages < MAX_PAGES).then_some(Self { place, pages })
+    }
+}
 
 /// A part of the list of the records that a session holds.
 #[derive(Debug)]
@@ -104,6 +125,11 @@ pub(crate) enum HeldEvent {
 pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// The name of the backend, for messages.
     fn backend(&self) -> &'static str;
+
+    /// A question to an operator: what may have changed a write on its way to the store?
+    fn suspect(&self) -> &'static str {
+        "is a program in between changing records?"
+    }
 
     /// Reads the record of a session.
     fn read_session<'a>(

@@ -163,12 +163,18 @@ impl Index {
     pub(super) async fn page(&self, cursor: Option<&Cursor>) -> Result<HeldPage> {
         let listed = async {
             // Zero is the least byte, so this is the first key after the last one.
-            let key =
-                cursor.map_or_else(|| self.keys.key.clone(), |Cursor(last)| format!("{last}\0"));
+            let first = || self.keys.key.clone();
+            let key = cursor.map_or_else(first, |cursor| format!("{}\0", cursor.place));
             let query = RangeRequest { key: key.into(), limit: PAGE, ..self.query() };
             let page = self.client.range(query).await?;
             let last = page.kvs.last().filter(|_| page.more);
-            let cursor = last.map(|kv| Cursor(String::from_utf8_lossy(&kv.key).into_owned()));
+            // A key of this library is a text. One of a person that is none could name an earlier place.
+            let next = |kv: &KeyValue| {
+                let place = String::from_utf8(kv.key.clone()).ok();
+                let next = place.and_then(|place| Cursor::after(cursor, place));
+                next.ok_or_else(|| Status::data_loss("the index has keys that are no text"))
+            };
+            let cursor = last.map(next).transpose()?;
             let names: BTreeMap<_, _> = page.kvs.iter().map(name).collect();
             let found = self.read(names.keys().cloned().collect()).await?;
             let (mut locks, mut wrong) = (Vec::new(), Vec::new());

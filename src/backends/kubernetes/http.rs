@@ -147,11 +147,12 @@ impl Http {
         let context = selection.context("list");
         let mut params = ListParams::default().limit(PAGE);
         (params.field_selector, params.label_selector) = selection.selectors();
-        params.continue_token = cursor.map(|Cursor(token)| token.clone());
+        params.continue_token = cursor.map(|cursor| cursor.place.clone());
         let request = leases(selection.namespace()).list(&params);
         let parse = |status, body: &[u8]| {
-            page::decode(body, decode).map_err(|failure| match failure {
+            page::decode(body, cursor, decode).map_err(|failure| match failure {
                 PageFailure::NotAList => codec::malformed(NotAList),
+                PageFailure::NoEnd => codec::malformed(NoEnd),
                 PageFailure::Malformed(error) => unreadable(status, body, error),
             })
         };
@@ -281,6 +282,11 @@ pub(super) fn expired(selection: &Selection) -> Error {
     "the response to a list request is not a list: check that the URL of the API server is right"
 )]
 struct NotAList;
+
+/// A proxy or a server ignores where a page begins.
+#[derive(Debug, thiserror::Error)]
+#[error("the pages of a list have no end: does a proxy answer in place of the API server?")]
+struct NoEnd;
 
 /// Decodes a listed or watched object. One that cannot be decoded is skipped, so that it does not hide the others.
 pub(super) fn decode_entry(object: &Value) -> Option<Entry> {

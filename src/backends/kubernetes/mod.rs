@@ -63,6 +63,8 @@ use crate::{
 
 /// The name of this backend.
 const BACKEND: &str = "kubernetes";
+/// What may have changed a write on its way to the store.
+const SUSPECT: &str = "is an admission webhook changing Leases?";
 
 /// Locks and elections on Lease objects of a Kubernetes cluster.
 ///

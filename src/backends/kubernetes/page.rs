@@ -27,11 +27,14 @@ pub(super) enum PageFailure {
     /// It is JSON, but no list. It must not be read as an empty list, because every record would then count as deleted.
     NotAList,
     Malformed(serde_json::Error),
+    /// The next page is this one again, or there are too many.
+    NoEnd,
 }
 
-/// What `decode` makes of each object on the page in `body`.
+/// What `decode` makes of each object on the page in `body`, which was requested with this cursor.
 pub(super) fn decode<T>(
     body: &[u8],
+    cursor: Option<&Cursor>,
     decode: impl Fn(Value) -> Option<T>,
 ) -> Result<Page<T>, PageFailure> {
     let (mut found, mut metadata, mut has_items) = (Vec::new(), Value::Null, false);
@@ -47,7 +50,8 @@ pub(super) fn decode<T>(
         return Err(PageFailure::NotAList);
     }
     if let Some(token) = metadata["continue"].as_str().filter(|token| !token.is_empty()) {
-        return Ok(Page::Further(found, Cursor(token.into())));
+        let next = Cursor::after(cursor, token.into()).ok_or(PageFailure::NoEnd)?;
+        return Ok(Page::Further(found, next));
     }
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
     Ok(Page::Last(found, version.into()))
@@ -122,7 +126,7 @@ mod tests {
     use super::*;
 
     fn names(body: &str) -> Result<Page<String>, PageFailure> {
-        decode(body.as_bytes(), |object| object["name"].as_str().map(str::to_owned))
+        decode(body.as_bytes(), None, |object| object["name"].as_str().map(str::to_owned))
     }
 
     #[test]
@@ -130,7 +134,29 @@ mod tests {
         let page = names(r#"{"items":[{"name":"a"},{},{"name":"b"}],"metadata":{"continue":"c"}}"#);
 
         let Ok(Page::Further(found, cursor)) = page else { panic!("{page:?}") };
-        assert_eq!((found, cursor), (vec!["a".into(), "b".into()], Cursor("c".into())));
+        assert_eq!((found, &*cursor.place), (vec!["a".into(), "b".into()], "c"));
+    }
+
+    #[test]
+    fn a_list_whose_pages_have_no_end_is_a_failure() {
+        let page = |cursor: Option<&Cursor>, token: &str| {
+            let text = format!(r#"{{"items":[],"metadata":{{"continue":"{token}"}}}}"#);
+            decode(text.as_bytes(), cursor, Some)
+        };
+        let Ok(Page::Further(_, first)) = page(None, "a") else { panic!("no first page") };
+
+        let again = page(Some(&first), "a");
+        let mut cursor = first;
+        let pages = (0..2000).find(|number| match page(Some(&cursor), &number.to_string()) {
+            Ok(Page::Further(_, next)) => {
+                cursor = next;
+                false
+            }
+            other => matches!(other, Err(PageFailure::NoEnd)),
+        });
+
+        assert!(matches!(again, Err(PageFailure::NoEnd)), "{again:?}");
+        assert!(pages.is_some_and(|pages: u32| pages < 1000), "{pages:?}");
     }
 
     #[test]

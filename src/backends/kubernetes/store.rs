@@ -9,7 +9,7 @@ use kube::{
 };
 
 use super::{
-    BACKEND,
+    BACKEND, SUSPECT,
     codec::{self, Extras},
     error::{RequestContext, RequestFailure},
     http::{Http, LEASES, Selection, delete_version, leases},
@@ -70,7 +70,7 @@ impl Store for Leases {
     }
 
     fn suspect(&self) -> &'static str {
-        "is an admission webhook changing Leases?"
+        SUSPECT
     }
 
     fn names(&self) -> &Arc<dyn Names> {

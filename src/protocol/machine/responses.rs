@@ -15,9 +15,6 @@ impl Machine {
     pub(super) fn on_read(&mut self, now: Moment, answer: Result<Option<Arc<Versioned>>, Failure>) {
         let InFlight::Read(sent) = self.in_flight else { return };
         self.in_flight = InFlight::None;
-        if answer.is_ok() {
-            self.try_answered(sent.sent_at);
-        }
         match answer {
             Err(failure) => {
                 if sent.read_again {
@@ -37,6 +34,7 @@ impl Machine {
                 if !current && sent.highest == self.highest {
                     self.response_outdated(now);
                 } else {
+                    self.try_answered(sent.sent_at);
                     self.read_confirmed(now, found.version.number.get());
                 }
             }
@@ -48,6 +46,7 @@ impl Machine {
             }
             Ok(None) => {
                 self.must_read = false;
+                self.try_answered(sent.sent_at);
                 self.read_confirmed(now, 0);
                 self.observe_absence(now, now);
             }

@@ -150,7 +150,7 @@ impl Lock {
         for event in self.machine.take_events() {
             match event {
                 Event::Granted { nonce, token, slot } => {
-                    if let Some(Caller::Waiting(waiting)) = self.callers.remove(nonce.0) {
+                    if let Some(waiting) = self.take_waiting(nonce.0) {
                         let granted = Caller::Granted(waiting, Token::new(token), slot);
                         self.callers.insert(nonce.0, granted);
                         begun.extend(self.begin(now, nonce.0, terms));
@@ -255,7 +255,7 @@ impl Lock {
             Some(Caller::Granted(waiting, ..) | Caller::Waiting(waiting)) => {
                 self.claim(now, Nonce(environment::random()), waiting);
             }
-            None => {}
+            None => self.report_expired(nonce),
         }
     }
 
@@ -398,8 +398,19 @@ impl Lock {
         self.callers.is_empty()
     }
 
+    /// Removes a caller that waits. One that has left since stays until its claim is gone from the record.
+    fn take_waiting(&mut self, nonce: u64) -> Option<Waiting> {
+        match self.callers.remove(nonce)? {
+            Caller::Waiting(waiting) => Some(waiting),
+            other => {
+                self.callers.insert(nonce, other);
+                None
+            }
+        }
+    }
+
     fn refuse(&mut self, nonce: Nonce, error: Error) {
-        if let Some(Caller::Waiting(waiting)) = self.callers.remove(nonce.0) {
+        if let Some(waiting) = self.take_waiting(nonce.0) {
             self.renamed.remove(&waiting.asked);
             let _ = waiting.answer.send(Err(error));
         }

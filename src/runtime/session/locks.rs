@@ -156,11 +156,18 @@ impl Task {
                     } else {
                         // The state that came first is known before its conflict, as if its event had come first.
                         if let Ok(Put::Conflict(Some(found))) = &result {
+                            self.learned.expects_absence = false;
                             lock.machine.seen(now, Arc::clone(found));
                         }
                         let informs = lock.machine.only_informs();
-                        lock.machine.wrote(now, random, outcome(&result));
+                        let outcome = outcome(&result);
+                        let altered = lock.machine.is_altered(&outcome);
+                        lock.machine.wrote(now, random, outcome);
                         match result {
+                            Ok(_) if altered => {
+                                let error = self.sender.altered(&lock.key);
+                                lock.answered(now, Some(error));
+                            }
                             // No caller waits for this write.
                             Err(error) if informs => {
                                 tracing::debug!(%record, %error, "a token could not be stated");

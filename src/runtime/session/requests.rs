@@ -178,6 +178,12 @@ impl Sender {
         answer.unwrap_or_else(|_| Err(self.no_answer(self.limit)))
     }
 
+    /// The backend stored something else than was written.
+    pub(super) fn altered(&self, key: &RecordKey) -> Error {
+        let reason = format!("it stored something else than was written: {}", self.store.suspect());
+        Error::Rejected { backend: self.store.backend(), name: key.name.to_string(), reason }
+    }
+
     pub(super) fn no_answer(&self, limit: Duration) -> Error {
         no_answer(self.store.backend(), limit)
     }

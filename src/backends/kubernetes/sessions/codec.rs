@@ -183,7 +183,10 @@ fn turn(object: &Value) -> Option<Turn> {
         (number <= version && number.to_string() == text).then_some(number)
     };
     let turn = Turn { number: number(TURN)?, epoch: number(EPOCH)? };
-    let complete = metadata["labels"].is_object() && object["spec"]["holderIdentity"].is_string();
+    let spec = &object["spec"];
+    let complete = metadata["labels"].is_object()
+        && spec["holderIdentity"].is_string()
+        && spec["leaseTransitions"].is_number();
     let repairs = is_tracked(metadata) || metadata["managedFields"] == json!([{}]);
     (complete && !repairs).then_some(turn)
 }

@@ -13,7 +13,7 @@ use kube::api::{GetParams, PostParams};
 use serde_json::Value;
 
 use super::{
-    BACKEND,
+    BACKEND, SUSPECT,
     codec::untrack_created,
     error::{PATCH, RequestContext, RequestFailure},
     http::{LEASES, Selection, delete_version, leases},
@@ -129,6 +129,10 @@ impl Leases {
 impl SessionStore for Leases {
     fn backend(&self) -> &'static str {
         BACKEND
+    }
+
+    fn suspect(&self) -> &'static str {
+        SUSPECT
     }
 
     fn read_session<'a>(

@@ -59,14 +59,11 @@ pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
     let mut operations = vec![
         same_object(base),
         test("/spec/holderIdentity", &holder.into()),
+        test("/spec/leaseTransitions", &object["spec"]["leaseTransitions"]),
         test(&annotation(TURN), &turn.number.to_string().into()),
         add(&annotation(TURN), &write.turn.number.to_string().into()),
         add(&annotation(QUEUE), &write.line.to_text().into()),
     ];
-    let transitions = &object["spec"]["leaseTransitions"];
-    if transitions.is_number() {
-        operations.push(test("/spec/leaseTransitions", transitions));
-    }
     if write.turn.epoch != turn.epoch {
         operations.push(add(&annotation(EPOCH), &write.turn.epoch.to_string().into()));
     }

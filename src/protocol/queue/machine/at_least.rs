@@ -132,7 +132,7 @@ impl LockMachine {
 
     /// For errors: no tenure may begin yet, and no other holder is the reason.
     pub(crate) fn closed(&self, now: Moment) -> Option<Closed> {
-        let (spacing, record) = (self.spacing.as_ref()?, &self.record()?.record);
+        let record = &self.record()?.record;
         let foreign_holds =
             record.foreign.as_ref().is_some_and(|one| now < self.foreign_until(one.lives));
         let reserved = |holder: &Holder| {
@@ -140,14 +140,20 @@ impl LockMachine {
             holder.claim.session == self.me
                 && reserved.any(|claim| claim.nonce == holder.claim.nonce)
         };
-        let until = self.opens_at(record);
         let free = !foreign_holds && record.line.holders.iter().all(reserved);
+        self.closed_until(now).filter(|_| free)
+    }
+
+    /// No tenure may begin yet, whoever holds the record.
+    pub(super) fn closed_until(&self, now: Moment) -> Option<Closed> {
+        let (spacing, record) = (self.spacing.as_ref()?, &self.record()?.record);
+        let until = self.opens_at(record);
         let closed = |known: &Known| Closed {
             until,
             time: self.wall_clock.at(until),
             stated: Arc::clone(&known.value),
         };
-        spacing.shown.as_ref().filter(|_| free && now < until).map(closed)
+        spacing.shown.as_ref().filter(|_| now < until).map(closed)
     }
 
     /// The record shows this state.
@@ -177,7 +183,7 @@ impl LockMachine {
     }
 
     /// When the record allows another tenure to begin: long ago, if it states no time.
-    fn opens_at(&self, record: &LockRecord) -> Moment {
+    pub(super) fn opens_at(&self, record: &LockRecord) -> Moment {
         let Some(spacing) = &self.spacing else { return Moment::default() };
         match self.own_in(spacing, record) {
             Some(Own { begun: Some(begun), .. }) => begun.own_opens_at(),

@@ -357,7 +357,11 @@ impl LockMachine {
         let misfit = |mode| in_use.filter(|in_use| !in_use.mixes(mode));
         let (sights, mut must_read) = (self.sights, false);
         let early = self.has_early_try(now);
-        let closed = self.closed(now).filter(|_| early || record.line.holders.is_empty());
+        let closed = if early {
+            self.closed_until(now)
+        } else {
+            self.closed(now).filter(|_| record.line.holders.is_empty())
+        };
         let closed = closed.map(Box::new);
         let Self { claims, events, leaving, .. } = self;
         claims.retain(|claim| {

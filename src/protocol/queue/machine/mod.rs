@@ -319,12 +319,14 @@ impl LockMachine {
             self.foreign_since = now;
         }
         self.note_not_before(now, &state.record);
+        let waits = self.spacing.is_some() && now < self.opens_at(&state.record);
+        let proof = if waits { Proof::Later } else { Proof::None };
         let mut begun = Vec::new();
         for claim in &mut self.claims {
             let held = state.record.line.held(&self.me, claim.nonce);
             match (claim.phase, held) {
                 (Phase::Waiting, Some(holder)) => {
-                    claim.phase = Phase::Reserved { slot: holder.slot, proof: Proof::None };
+                    claim.phase = Phase::Reserved { slot: holder.slot, proof };
                     // Without a time there is nothing to wait for.
                     if self.spacing.is_none() {
                         begun.push(claim.nonce);
@@ -415,17 +417,26 @@ impl LockMachine {
         }
     }
 
+    /// Whether this outcome of the write under way shows that the time which the write states was not stored.
+    pub(crate) fn is_altered(&self, outcome: &Outcome) -> bool {
+        match (&self.flight, outcome) {
+            (Some(Flight::Write { states, .. }), Outcome::Stored(state)) => {
+                states.is_some() && state.record.not_before != *states
+            }
+            _ => false,
+        }
+    }
+
     /// The outcome of a write.
     pub(crate) fn wrote(&mut self, now: Moment, random: u64, outcome: Outcome) {
+        let altered = self.is_altered(&outcome);
         let informs = self.only_informs();
         let request = match self.flight.take() {
-            Some(Flight::Write { write, version, states, .. }) => {
+            Some(Flight::Write { write, version, .. }) => {
                 // Nothing was changed, or not the time: another program takes such a change back.
-                let altered = |state: &StoredLock| {
-                    state.version.number.get() <= version
-                        || states.is_some() && state.record.not_before != states
-                };
-                if matches!(&outcome, Outcome::Stored(state) if altered(state)) {
+                if altered
+                    || matches!(&outcome, Outcome::Stored(state) if state.version.number.get() <= version)
+                {
                     return self.write_failed(now, random, Failure::default());
                 }
                 write

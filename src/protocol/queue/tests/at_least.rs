@@ -307,15 +307,16 @@ fn a_time_more_than_two_lengths_away_is_ignored() {
 }
 
 #[test]
-fn a_holder_that_corrects_its_time_does_not_start_the_wait_again() {
+fn each_new_time_is_waited_for_from_its_first_sight_on() {
     let mut machine = LockMachine::new(session('a'));
     claims(&mut machine, 0, 1, false, false);
     machine.seen(at(0), closed(8, &line(&[('b', 9), ('a', 1)]), Some(opens(600_000))));
     set_clock(&mut machine, Duration::ZERO, Duration::from_secs(500));
 
+    // The clock of its holder was ten minutes ahead at its first tenure, and is right at the second.
     machine.seen(at(500_000), closed(9, &line(&[('a', 1)]), Some(opens(600_040))));
 
-    assert_eq!(sleeps(&mut machine, 500_000), at(600_040));
+    assert_eq!(sleeps(&mut machine, 500_000), at(1_100_000));
 }
 
 /// The machine has a reservation that is due at 0 ms, and has sent its statement.
