@@ -33,6 +33,8 @@ pub(crate) struct RequestRate {
     started_at: u64,
     sent: u64,
     demands: u64,
+    /// Those of the period before. A release that begins at its end may be repeated in this one.
+    earlier: u64,
     /// The most locks that a process with sessions waited for.
     waits: u64,
     /// The most thirds of its ttl in a minute: a process may start again with another ttl.
@@ -46,26 +48,35 @@ impl RequestRate {
         self.demands += 1;
     }
 
+    /// The release of a lock that was wanted since an earlier period is a demand of this one.
+    pub(crate) fn demand_ended(&mut self, now: u64, since: u64) {
+        self.begin_period(now);
+        self.demands += u64::from(since < self.started_at);
+    }
+
+    fn begin_period(&mut self, now: u64) {
+        if now >= self.started_at + MINUTE {
+            let (peak, earlier) = (self.peak, self.demands);
+            *self = Self { started_at: now, peak, earlier, ..Self::default() };
+        }
+    }
+
     /// Counts a request of a process that uses this many records.
     pub(crate) fn sent(&mut self, now: u64, records: u64) -> Option<Violation> {
-        if now >= self.started_at + MINUTE {
-            *self = Self { started_at: now, peak: self.peak, ..Self::default() };
-        }
+        self.begin_period(now);
         self.count(PER_RECORD * records + PER_DEMAND * self.demands)
     }
 
     /// Counts a request of a process with sessions of this ttl, in seconds, and calls that wait for so many locks. A
     /// held lock costs no request after the one that states its token.
     pub(crate) fn sent_by_sessions(&mut self, now: u64, ttl: u64, waits: u64) -> Option<Violation> {
-        if now >= self.started_at + MINUTE {
-            *self = Self { started_at: now, peak: self.peak, ..Self::default() };
-        }
+        self.begin_period(now);
         self.waits = self.waits.max(waits);
         self.thirds = self.thirds.max(3 * 60 / ttl);
         self.count(
             SESSIONS * (2 * self.thirds + PER_SESSION)
                 + 2 * self.thirds * self.waits
-                + PER_CLAIM * self.demands,
+                + PER_CLAIM * (self.demands + self.earlier),
         )
     }
 
@@ -106,6 +117,16 @@ mod tests {
         let mut request_rate = RequestRate::default();
         assert!((0..400).all(|n| request_rate.sent_by_sessions(n, 3, 1).is_none()));
         assert_eq!(request_rate.sent_by_sessions(400, 15, 1), None);
+    }
+
+    #[test]
+    fn the_release_of_many_locks_that_were_held_for_long_stays_within_the_bound() {
+        let requests = |released: u64| {
+            let mut request_rate = RequestRate::default();
+            (0..released).for_each(|_| request_rate.demand_ended(2 * MINUTE, 1));
+            (0..200).all(|n| request_rate.sent_by_sessions(2 * MINUTE + n, 15, 0).is_none())
+        };
+        assert!(requests(48) && !requests(0));
     }
 
     #[test]

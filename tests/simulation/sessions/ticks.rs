@@ -45,7 +45,13 @@ impl World {
                 let violation = self.session_checks.grants.began(name, token, kind, &own);
                 self.report_violation(violation);
             }
-            CallMessage::TenureEnded(lost) => self.guard_ended(h, number, at, lost),
+            CallMessage::TenureEnded(lost) => {
+                let local = |at: u64| at * host.rate / 1_000_000;
+                if let Some(call) = process.calls.get(&number) {
+                    host.request_rate.demand_ended(local(at), local(call.since));
+                }
+                self.guard_ended(h, number, at, lost);
+            }
             CallMessage::Ended => _ = process.calls.remove(&number),
         }
     }
