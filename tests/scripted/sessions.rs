@@ -255,3 +255,21 @@ async fn a_holder_whose_queue_cannot_be_read_is_respected_for_the_duration_of_it
     assert!(taken < secs(70), "{taken:?}");
     assert_eq!(cluster.count(|request| request.name == holder), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_between_two_starts_that_a_webhook_removes_fails_with_rejected() {
+    let cluster = Cluster::new();
+    let session = session(&cluster, "a").await;
+    let remove = |lease: &mut Value| {
+        let annotations = lease["metadata"]["annotations"].as_object_mut();
+        annotations.into_iter().for_each(|all| _ = all.remove("leasehold.dev/not-before"));
+    };
+    cluster.on(When::write(), Play::webhook(remove));
+
+    let refused = session.lock("orders", wait(secs(60)).at_least(secs(600))).await;
+
+    assert!(matches!(refused, Err(Error::Rejected { .. })), "{refused:?}");
+    assert!(refused.unwrap_err().to_string().contains("webhook"));
+    sleep(secs(60)).await;
+    assert_eq!(cluster.lease("orders").unwrap()["spec"]["holderIdentity"], "", "it is given back");
+}
