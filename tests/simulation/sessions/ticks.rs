@@ -133,7 +133,8 @@ impl World {
     /// A guard that a running process holds is one in the record too.
     fn check_host(&mut self, h: usize) {
         let host = &self.hosts[h];
-        if host.paused_until >= self.now {
+        // It has not run since the pause began, also if a second pause ended within this tick.
+        if host.paused_until > 0 {
             return;
         }
         let owner = (h, host.incarnation);
