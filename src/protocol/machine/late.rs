@@ -12,9 +12,6 @@ use crate::{protocol::record::Versioned, util::clock::Moment};
 
 impl Machine {
     pub(super) fn on_late_answer(&mut self, now: Moment, answer: LateAnswer) {
-        if let LateAnswer::Read { sent_at, .. } = &answer {
-            self.try_answered(*sent_at);
-        }
         match answer {
             LateAnswer::Read { sent_at, found: Some(found), .. } => {
                 // A read from before the expiry does not replace the read that must precede a takeover.
@@ -68,6 +65,7 @@ impl Machine {
     /// unless a conflict has proved that the record moved on from there. If it did not, and every answer is late, the
     /// machine would read forever.
     fn answer_owed_read(&mut self, sent_at: Moment, version: u64) {
+        self.try_answered(sent_at);
         if sent_at >= self.read_owed_at && self.conflicted_on != Some(version) {
             self.must_read = false;
         }
