@@ -18,6 +18,15 @@ use crate::{
     protocol::{record::Nonce, session::Stored},
 };
 
+/// A machine whose claim 1 is reserved until five minutes after the start.
+fn reserved(try_once: bool) -> LockMachine {
+    let mut machine = LockMachine::new(session('a'));
+    claims(&mut machine, 0, 1, try_once, false);
+    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
+    right(&mut machine);
+    machine
+}
+
 #[test]
 fn a_single_try_of_a_closed_lock_writes_nothing_and_returns_the_time() {
     let mut machine = LockMachine::new(session('a'));
@@ -51,10 +60,7 @@ fn a_single_try_of_a_held_or_reserved_lock_finds_it_in_use() {
 
 #[test]
 fn a_reservation_that_is_lost_reports_that() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, false, false);
-    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
-    right(&mut machine);
+    let mut machine = reserved(false);
     machine.next(at(1), 0);
 
     machine.seen(at(2), stored(9, &line(&[('c', 3)])));
@@ -65,10 +71,7 @@ fn a_reservation_that_is_lost_reports_that() {
 
 #[test]
 fn a_reservation_that_a_list_does_not_show_is_read() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, false, false);
-    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
-    right(&mut machine);
+    let mut machine = reserved(false);
     sleeps(&mut machine, 1);
     assert!(machine.has_reservation());
 
@@ -106,25 +109,13 @@ fn a_record_that_another_holder_has_keeps_its_time() {
 
 #[test]
 fn a_time_that_an_operator_removes_opens_the_lock() {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, false, false);
-    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
-    right(&mut machine);
+    let mut machine = reserved(false);
     sleeps(&mut machine, 1);
 
     machine.seen(at(1000), stored(9, &line(&[('a', 1)])));
     reads(&mut machine, 1000, Some(stored(9, &line(&[('a', 1)]))));
 
     assert_eq!(granted(&mut machine, 1000), Some(9));
-}
-
-/// A machine whose claim 1 is reserved until five minutes after the start.
-fn reserved(try_once: bool) -> LockMachine {
-    let mut machine = LockMachine::new(session('a'));
-    claims(&mut machine, 0, 1, try_once, false);
-    machine.seen(at(1), closed(8, &line(&[('a', 1)]), Some(opens(300_000))));
-    right(&mut machine);
-    machine
 }
 
 #[test]
