@@ -172,6 +172,9 @@ pub(crate) enum Written {
     Conflict,
 }
 
+/// What may have changed a write on its way to a store of which nothing better is known.
+const SUSPECT: &str = "is a program in between changing records?";
+
 /// A store of records with compare-and-swap.
 ///
 /// # Guarantees that an implementation gives
@@ -189,7 +192,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// A question to an operator: what may have changed a write on its way to the store?
     fn suspect(&self) -> &'static str {
-        "is a program in between changing records?"
+        SUSPECT
     }
 
     /// The names of the handle.

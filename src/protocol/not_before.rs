@@ -67,7 +67,7 @@ impl WallClock {
     }
 
     /// What the clock shows at `moment`.
-    pub(super) fn at(&self, moment: Moment) -> SystemTime {
+    fn at(&self, moment: Moment) -> SystemTime {
         let shows = if moment >= self.now {
             self.shows.checked_add(moment - self.now)
         } else {
@@ -110,6 +110,11 @@ impl Known {
     /// again and again, so a single try would not succeed until then.
     fn is_credible(&self, clock: &WallClock) -> bool {
         clock.moment_of(self.value.time) <= self.since + self.value.length * 2
+    }
+
+    /// For errors: no tenure may begin before `until`, because the record states this time.
+    pub(super) fn closed(&self, until: Moment, clock: &WallClock) -> Closed {
+        Closed { until, time: clock.at(until), stated: Arc::clone(&self.value) }
     }
 
     /// When another tenure may begin after that of this machine, which began at `since`. It needs no wall clock.

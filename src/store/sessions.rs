@@ -128,7 +128,7 @@ pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
 
     /// A question to an operator: what may have changed a write on its way to the store?
     fn suspect(&self) -> &'static str {
-        "is a program in between changing records?"
+        super::SUSPECT
     }
 
     /// Reads the record of a session.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::{future::BoxFuture, stream::BoxStream};
-
 use tonic::Status;
 
 use super::{

@@ -59,7 +59,6 @@ impl Machine {
         let until = self.opens_at(&found.record).filter(|&until| now < until)?;
         let is_held = self.held.is_some() || self.overdue_at().is_some_and(|at| now < at);
         let known = if self.is_own(&found.record) { &self.stated } else { &self.shown };
-        let stated = Arc::clone(&known.as_ref()?.value);
-        (!is_held).then(|| Closed { until, time: self.wall_clock.at(until), stated })
+        known.as_ref().filter(|_| !is_held).map(|known| known.closed(until, &self.wall_clock))
     }
 }

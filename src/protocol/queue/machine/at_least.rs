@@ -144,16 +144,12 @@ impl LockMachine {
         self.closed_until(now).filter(|_| free)
     }
 
-    /// No tenure may begin yet, whoever holds the record.
+    /// No tenure may begin yet, even if another session holds the record.
     pub(super) fn closed_until(&self, now: Moment) -> Option<Closed> {
         let (spacing, record) = (self.spacing.as_ref()?, &self.record()?.record);
         let until = self.opens_at(record);
-        let closed = |known: &Known| Closed {
-            until,
-            time: self.wall_clock.at(until),
-            stated: Arc::clone(&known.value),
-        };
-        spacing.shown.as_ref().filter(|_| now < until).map(closed)
+        let shown = spacing.shown.as_ref().filter(|_| now < until);
+        shown.map(|known| known.closed(until, &self.wall_clock))
     }
 
     /// The record shows this state.
