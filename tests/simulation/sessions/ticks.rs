@@ -247,14 +247,8 @@ impl World {
                 world.hosts[h].process.is_some() && world.hosts[h].incarnation == incarnation
             })
         };
-        let mut gone = Vec::new();
         for name in self.lease_names() {
             let line = Line::of(self.store.lease(&name).expect("listed"));
-            gone.extend(
-                line.waiting()
-                    .filter(|claim| !running(self, &claim.session))
-                    .map(|claim| claim.session.clone()),
-            );
             let Some(head) = line.queue.first().filter(|head| running(self, &head.session)) else {
                 continue;
             };
@@ -272,12 +266,14 @@ impl World {
                 self.session_checks.handovers.crashed(&name, head, deadline);
             }
         }
-        self.session_checks.handovers.forget(|session| gone.iter().any(|one| one == session));
     }
 
-    /// The process of a host ends without notice: its guards were held until now at most.
+    /// The process of a host ends without notice: its guards were held until now at most, and its claims wait for
+    /// nothing any more.
     pub(crate) fn end_calls(&mut self, h: usize) {
         let owner = (h, self.hosts[h].incarnation);
+        let own = self.session_checks.sessions.of(owner);
+        self.session_checks.handovers.forget(|session| own.iter().any(|own| *own == *session));
         let Some(process) = &mut self.hosts[h].process else { return };
         for call in process.calls.values_mut() {
             let belief = call.end(owner, self.now);
