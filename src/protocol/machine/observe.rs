@@ -135,6 +135,9 @@ impl Machine {
             if free && self.in_flight == InFlight::None && self.is_foreign(&found.record) {
                 self.backoff.race_avoided();
             }
+            if found.record.is_free() && !free {
+                self.backoff.freed(now);
+            }
             self.backoff.conflict_explained(edited);
             if let Some(holder) = &found.record.holder
                 && *holder != self.identity
