@@ -18,6 +18,8 @@ mod at_least;
 mod backoff;
 mod decide;
 mod joins;
+mod observe;
+mod responses;
 mod stated;
 mod step;
 mod unresolved;
@@ -35,7 +37,7 @@ use super::{
     record::StoredLock,
 };
 use crate::{
-    api::{error::Loss, record::NotBefore},
+    api::record::NotBefore,
     protocol::{not_before::WallClock, record::Nonce, session::SessionId},
     util::clock::Moment,
 };
@@ -295,206 +297,6 @@ impl LockMachine {
     /// Another session waits for a lock that this one holds.
     pub(crate) fn is_requested(&self) -> bool {
         self.is_held() && self.record().is_some_and(|found| found.record.line.length() > 0)
-    }
-
-    /// A state from a watch or a list.
-    pub(crate) fn seen(&mut self, now: Moment, mut state: Arc<StoredLock>) {
-        let version = state.version.number.get();
-        let filled = version == self.mark && matches!(self.known, Known::Nothing);
-        if version < self.mark || version == self.mark && !filled {
-            return;
-        }
-        let replaced = self.record().is_some_and(|known| known.version.uid != state.version.uid);
-        self.mark = version;
-        (self.outdated, self.unlabelled) = (false, false);
-        (self.joins.owed, self.joins.turned) = (false, false);
-        self.order_joined(&mut state);
-        self.sights += 1;
-        self.known_at = now;
-        self.poll_at = None;
-        self.unresolved.retain(|request| !request.basis.is_past(&state));
-        let foreign = |state: &StoredLock| state.record.foreign.as_ref().map(|f| f.spec.clone());
-        let before = self.record().and_then(|known| foreign(known));
-        if foreign(&state) != before {
-            self.foreign_since = now;
-        }
-        self.note_not_before(now, &state.record);
-        let waits = self.spacing.is_some() && now < self.opens_at(&state.record);
-        let proof = if waits { Proof::Later } else { Proof::None };
-        let mut begun = Vec::new();
-        for claim in &mut self.claims {
-            let held = state.record.line.held(&self.me, claim.nonce);
-            match (claim.phase, held) {
-                (Phase::Waiting, Some(holder)) => {
-                    claim.phase = Phase::Reserved { slot: holder.slot, proof };
-                    // Without a time there is nothing to wait for.
-                    if self.spacing.is_none() {
-                        begun.push(claim.nonce);
-                    }
-                }
-                (Phase::Reserved { .. } | Phase::Held { .. }, None) => {
-                    let loss = if replaced { Loss::Deleted } else { Loss::Taken };
-                    self.events.push(Event::Lost { nonce: claim.nonce, loss });
-                }
-                (Phase::Reserved { .. } | Phase::Held { .. }, Some(_)) if replaced => {
-                    self.events.push(Event::Lost { nonce: claim.nonce, loss: Loss::Deleted });
-                }
-                _ => {}
-            }
-        }
-        for nonce in begun {
-            self.begin_tenure(now, nonce, state.version.number);
-        }
-        self.forget_lost();
-        self.known = Known::Present(state);
-    }
-
-    /// The tenure of a reservation begins.
-    fn begin_tenure(&mut self, now: Moment, nonce: Nonce, token: NonZeroU64) {
-        let Some(claim) = self.claims.iter_mut().find(|claim| claim.nonce == nonce) else { return };
-        if let Phase::Reserved { slot, .. } = claim.phase {
-            claim.phase = Phase::Held { token };
-            claim.state_at = stated::first(now, &self.me, claim);
-            self.events.push(Event::Granted { nonce, token, slot });
-        }
-    }
-
-    /// An event says that no claim of this session holds the lock since this version: its label is gone, or the whole
-    /// object. It shows the content before that, so the content is not known now.
-    pub(crate) fn unlabelled(&mut self, version: NonZeroU64) {
-        if version.get() <= self.mark {
-            return;
-        }
-        self.mark = version.get();
-        self.known = Known::Nothing;
-        // Usually another session holds the record now. But a person may have removed the label alone, and then no other
-        // event or list would show the claim that no caller wants (L6).
-        self.unlabelled |= self.is_held();
-        self.lose_held(Loss::Taken);
-    }
-
-    /// The answer to a read.
-    pub(crate) fn read(
-        &mut self,
-        now: Moment,
-        random: u64,
-        result: Result<Option<Arc<StoredLock>>, Failure>,
-    ) {
-        let Some(Flight::Read { mark, sent_at }) = self.flight.take() else { return };
-        match result {
-            // A server that lags behind, or a store that was restored. The present state is still unknown.
-            Ok(Some(state)) if state.version.number.get() < mark => {
-                self.read_failed(now, random, Failure::default());
-            }
-            Ok(Some(state)) => {
-                self.failures = 0;
-                self.outdated = false;
-                self.known_at = now;
-                self.confirm_reserved(sent_at);
-                self.poll_at = None;
-                let before = self.sights;
-                // The object exists, also in a version that was known before the absence.
-                if matches!(self.known, Known::Absent) {
-                    self.known = Known::Nothing;
-                }
-                self.seen(now, state);
-                // Also a state that was known already was read now.
-                self.sights = before + 1;
-            }
-            // An absence has no version. It is outdated if a newer state arrived meanwhile.
-            Ok(None) if mark != self.mark => {}
-            Ok(None) => {
-                self.failures = 0;
-                self.outdated = false;
-                self.unlabelled = false;
-                self.known = Known::Absent;
-                self.known_at = now;
-                self.forget_not_before();
-                self.lose_held(Loss::Deleted);
-                self.unresolved.retain(|request| request.basis.fits(None));
-            }
-            Err(failure) => self.read_failed(now, random, failure),
-        }
-    }
-
-    /// Whether this outcome of the write under way shows that the time which the write states was not stored.
-    pub(crate) fn is_altered(&self, outcome: &Outcome) -> bool {
-        match (&self.flight, outcome) {
-            (Some(Flight::Write { states, .. }), Outcome::Stored(state)) => {
-                states.is_some() && state.record.not_before != *states
-            }
-            _ => false,
-        }
-    }
-
-    /// The outcome of a write.
-    pub(crate) fn wrote(&mut self, now: Moment, random: u64, outcome: Outcome) {
-        let altered = self.is_altered(&outcome);
-        let informs = self.only_informs();
-        let request = match self.flight.take() {
-            Some(Flight::Write { write, version, .. }) => {
-                // Nothing was changed, or not the time: another program takes such a change back.
-                if altered
-                    || matches!(&outcome, Outcome::Stored(state) if state.version.number.get() <= version)
-                {
-                    return self.write_failed(now, random, Failure::default());
-                }
-                write
-            }
-            Some(Flight::Join(join)) => {
-                let lacks = |state: &StoredLock, nonce| !state.record.line.has(&self.me, nonce);
-                if let Outcome::Stored(state) = &outcome
-                    && join.nonces.iter().any(|nonce| lacks(state, *nonce))
-                {
-                    return self.write_failed(now, random, Failure::default());
-                }
-                join
-            }
-            other => return self.flight = other,
-        };
-        (self.joins.owed, self.joins.turned) = (false, false);
-        match outcome {
-            Outcome::Stored(state) => {
-                (self.failures, self.failed_writes) = (0, 0);
-                // A join cannot conflict with writes of the line, so it says nothing of them.
-                if !matches!(request.basis, Basis::Epoch { .. }) {
-                    self.conflicts = 0;
-                }
-                let turn = |found: &Arc<StoredLock>| found.record.turn.map(|turn| turn.number);
-                if self.record().and_then(turn) == turn(&state) {
-                    self.joins.contended = false;
-                }
-                self.seen(now, state);
-                self.joins.owed = self.record().is_some_and(|found| {
-                    found.record.foreign.is_none() && found.record.line.may_promote()
-                });
-            }
-            Outcome::Conflict => {
-                self.conflicted(now, random, &request);
-                self.tokens_not_stored(now, random, informs);
-            }
-            Outcome::Failed(failure) => {
-                if !failure.refused {
-                    note(&mut self.unresolved, request);
-                }
-                self.write_failed(now, random, failure);
-                self.pause_has_time = informs;
-                self.tokens_not_stored(now, random, false);
-            }
-        }
-    }
-
-    fn lose_held(&mut self, loss: Loss) {
-        for claim in self.claims.iter().filter(|claim| claim.is_held()) {
-            self.events.push(Event::Lost { nonce: claim.nonce, loss });
-        }
-        self.forget_lost();
-    }
-
-    /// A lost tenure is never held again. If its claim is still in the record, the next write removes it.
-    fn forget_lost(&mut self) {
-        let lost: Vec<_> = self.events.iter().filter_map(Event::lost).collect();
-        self.claims.retain(|claim| !lost.contains(&claim.nonce));
     }
 }
 
