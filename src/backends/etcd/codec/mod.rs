@@ -4,7 +4,9 @@
 //! replaces only what this crate owns. What has the key, the revision of its creation and that of its last write is not
 //! repeated in the value: they are the name, the uid and the version.
 
+mod held;
 mod people;
+mod sessions;
 
 use std::{
     collections::BTreeSet,
@@ -17,9 +19,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+pub(super) use self::held::{decode_copy, decode_held, decode_held_by};
 pub(super) use self::people::{
     decode_session_entry, decode_session_info, describe, encode_released,
 };
+pub(super) use self::sessions::{decode_stale, encode_session};
 use super::{keys, messages::KeyValue};
 use crate::{
     api::{
@@ -34,9 +38,9 @@ use crate::{
             record::{FENCE, LockRecord, LockWrite, StoredLock},
         },
         record::{Nonce, Record, Version, Versioned, Whole, Write, WriteKind},
-        session::{SessionId, SessionRecord, Stored},
+        session::{SessionId, Stored},
     },
-    store::{Entry, Kind, RecordKey, sessions::HeldLock},
+    store::{Entry, Kind, RecordKey},
     util::environment,
 };
 
@@ -120,16 +124,6 @@ pub(super) struct Encoded {
     pub(super) after: BTreeSet<SessionId>,
 }
 
-/// A copy of a record, in the index of held locks.
-#[derive(Deserialize)]
-struct Copied {
-    /// The revision at which the record was created; zero if the copy has the same one.
-    created: i64,
-    /// How often the record was written.
-    writes: i64,
-    record: Text,
-}
-
 impl Text {
     fn holder(&self) -> Option<&str> {
         self.holder.as_deref().filter(|holder| !holder.is_empty())
@@ -156,13 +150,6 @@ impl Encoded {
 
     pub(super) fn value(&self) -> Vec<u8> {
         serde_json::to_vec(&self.text).unwrap_or_default()
-    }
-
-    /// The copy of the record, of which `value` is the value.
-    pub(super) fn copy(&self, base: Option<&Version>, value: &[u8]) -> Vec<u8> {
-        let (created, writes) = (base.map_or(0, created), self.writes);
-        let begin = format!("{{\"created\":{created},\"writes\":{writes},\"record\":");
-        [begin.as_bytes(), value, b"}"].concat()
     }
 
     /// The key as it is stored after the write at `revision`.
@@ -238,16 +225,6 @@ impl Decoded {
         Versioned { version, record, age, whole }
     }
 
-    /// The record of a session.
-    pub(super) fn session(&self) -> Stored<SessionRecord> {
-        let record = SessionRecord {
-            holder: self.text.holder().map(Into::into),
-            mark: self.text.transitions,
-            identity: self.text.identity.as_deref().unwrap_or_default().into(),
-        };
-        Stored { version: self.version.clone(), record, whole: self.whole() }
-    }
-
     /// The record of a lock with its holders and its queue.
     pub(super) fn lock(&self) -> StoredLock {
         let lives = self.fields().lives();
@@ -256,13 +233,6 @@ impl Decoded {
         let judged = self.text.judge(lives, spec);
         let record = LockRecord { not_before: self.fields().not_before, ..judged };
         Stored { version: self.version.clone(), record, whole: self.whole() }
-    }
-
-    /// The lock whose name is at the end of the key `kv`.
-    fn held(&self, kv: &KeyValue) -> HeldLock {
-        let kind = if self.text.kind == "election" { Kind::Election } else { Kind::Lock };
-        let (record, name) = (record_name(kv), self.text.name.clone());
-        HeldLock { record, name, kind, found: Arc::new(self.lock()) }
     }
 }
 
@@ -353,31 +323,6 @@ fn stored(whole: &Whole) -> (Text, i64) {
     (text, writes)
 }
 
-/// A listed or watched lock, if it can be read.
-pub(super) fn decode_held(kv: &KeyValue) -> Option<HeldLock> {
-    Some(skip_invalid(decode(kv))?.held(kv))
-}
-
-/// A listed or watched lock, if `session` is a holder of it.
-pub(super) fn decode_held_by(kv: &KeyValue, session: &SessionId) -> Option<HeldLock> {
-    decode_held(kv).filter(|held| is_holder(held, session))
-}
-
-/// The record of which a key of the index has a copy, if it has one and `session` is a holder.
-pub(super) fn decode_copy(kv: &KeyValue, session: &SessionId) -> Option<HeldLock> {
-    let copied = serde_json::from_slice(&kv.value).ok();
-    let Copied { created, writes, record } =
-        copied.filter(|copied: &Copied| copied.record.v == FORMAT)?;
-    let created = if created == 0 { kv.mod_revision } else { created };
-    let version = version(created, kv.mod_revision)?;
-    let held = Decoded { version, text: record, writes }.held(kv);
-    Some(held).filter(|held| is_holder(held, session))
-}
-
-fn is_holder(held: &HeldLock, session: &SessionId) -> bool {
-    held.found.record.line.held_by().contains(session)
-}
-
 /// The value of `write`.
 pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite) -> Encoded {
     let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
@@ -397,33 +342,6 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite) -> Encoded {
     Encoded { before, after: all(&write.line), ..Encoded::of(text, writes) }
 }
 
-/// A listed session, if it was not renewed for this long.
-pub(super) fn decode_stale(
-    kv: &KeyValue,
-    age: Duration,
-) -> Option<(SessionId, Arc<Stored<SessionRecord>>)> {
-    let id = SessionId::parse(keys::name(&kv.key))?;
-    let decoded = decode(kv).ok()?;
-    let stale = decoded.text.renewed.is_none_or(|renewed| elapsed_since(renewed) >= age);
-    stale.then(|| (id, Arc::new(decoded.session())))
-}
-
-/// The value of a session.
-pub(super) fn encode_session(
-    id: &SessionId,
-    stored: Option<&Stored<SessionRecord>>,
-    record: &SessionRecord,
-) -> Encoded {
-    let (mut text, writes) = base(stored.map(|stored| &stored.whole));
-    (text.v, text.kind, text.name) = (FORMAT, "session".into(), id.to_string());
-    text.holder = record.holder.as_deref().map(Into::into);
-    text.ttl = Some(id.ttl().as_secs());
-    text.transitions = record.mark;
-    text.identity = Some(record.identity.to_string());
-    text.renewed = Some(wall_clock());
-    Encoded::of(text, writes)
-}
-
 pub(super) fn record_name(kv: &KeyValue) -> RecordName {
     RecordName::stored(keys::name(&kv.key))
 }
@@ -436,66 +354,4 @@ fn elapsed_since(then: Timestamp) -> Duration {
 /// Wall time, for people to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_holders_of_a_lock_count_as_holding_it() {
-        let id = |text| SessionId::parse(text).unwrap();
-        let (one, two) = (id("s15-k2j5q7w3x4y6z2a3b4c5"), id("s15-aaaaaaaaaaaaaaaaaaaa"));
-        let kv = |holder: &str| KeyValue {
-            key: b"/p/shop/x".to_vec(),
-            create_revision: 7,
-            mod_revision: 9,
-            version: 3,
-            value: json!({
-                "v": 1, "kind": "lock", "name": "x", "holder": holder, "ttl": 60,
-                "queue": {
-                    "v": 1,
-                    "holders": [format!("{one}/00000000000000ff")],
-                    "queue": [format!("{two}/00000000000000fe")],
-                },
-            })
-            .to_string()
-            .into_bytes(),
-        };
-
-        let held = kv(one.as_str());
-        assert!(decode_held_by(&held, &one).is_some() && decode_held_by(&held, &two).is_none());
-        assert!(decode_held_by(&kv("other"), &one).is_none(), "another program took it over");
-        assert_eq!(decode(&held).unwrap().text.held_by(), [one.clone()].into());
-        assert_eq!(decode(&kv("other")).unwrap().text.held_by(), BTreeSet::new());
-    }
-
-    #[test]
-    fn a_copy_in_the_index_is_the_record_with_its_revisions() {
-        let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
-        let text = Text { v: FORMAT, kind: "lock".into(), name: "a/x".into(), ..Text::default() };
-        let line = json!({ "v": 1, "holders": [format!("{id}/00000000000000ff")] });
-        let holder = Some(id.to_string());
-        let encoded = Encoded::of(Text { queue: Some(line), holder, ..text }, 3);
-        for (base, created) in [(version(7, 8), "7"), (None, "9")] {
-            let kv = KeyValue {
-                key: format!("/p/shop/~held/{id}/x").into_bytes(),
-                mod_revision: 9,
-                create_revision: 2,
-                version: 1,
-                value: encoded.copy(base.as_ref(), &encoded.value()),
-            };
-
-            let held = decode_copy(&kv, &id).unwrap();
-
-            assert_eq!((held.record.as_str(), &*held.name), ("x", "a/x"));
-            let version = &held.found.version;
-            assert_eq!((version.number.get(), &*version.uid), (9, created));
-            assert_eq!(stored(&held.found.whole).1, 3);
-            let newer = String::from_utf8(kv.value.clone()).unwrap().replace("\"v\":1", "\"v\":2");
-            for value in [newer.into_bytes(), Vec::new()] {
-                assert!(decode_copy(&KeyValue { value, ..kv.clone() }, &id).is_none());
-            }
-        }
-    }
 }
