@@ -1,6 +1,7 @@
 //! The embedded backend: the protocol over a map in this process.
 
 mod faults;
+mod held_watch;
 mod sessions;
 mod store;
 mod watch;

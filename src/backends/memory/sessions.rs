@@ -1,21 +1,19 @@
 //! The [`SessionStore`] of this backend: sessions, and the holders and queues of their locks.
 
-use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use super::{
     BACKEND,
     faults::Connection,
+    held_watch::{Held, Named},
     store::{Records, State, StoredRecord},
-    watch::{Selection, events},
+    watch::events,
 };
 use crate::{
     Clock,
-    api::{
-        error::Result,
-        name::{Namespace, RecordName},
-    },
+    api::{error::Result, name::Namespace},
     protocol::{
         queue::{
             claim::Claim,
@@ -44,49 +42,7 @@ pub(super) struct Queue {
     pub(super) labels: BTreeSet<SessionId>,
 }
 
-/// A change of a record, for the watches of sessions.
-#[derive(Clone)]
-pub(super) struct HeldChange {
-    namespace: Namespace,
-    held: HeldLock,
-    before: BTreeSet<SessionId>,
-    after: BTreeSet<SessionId>,
-    /// The version of the change.
-    version: NonZeroU64,
-    /// The record was deleted.
-    removed: bool,
-}
-
-impl HeldChange {
-    pub(super) fn of(stored: &StoredRecord, before: BTreeSet<SessionId>) -> Self {
-        Self {
-            namespace: stored.entry.namespace.clone(),
-            held: held(stored),
-            before,
-            after: stored.queue.labels.clone(),
-            version: stored.entry.found.version.number,
-            removed: false,
-        }
-    }
-
-    pub(super) fn removed(stored: &StoredRecord, version: NonZeroU64) -> Self {
-        let before = stored.queue.labels.clone();
-        Self { after: BTreeSet::new(), version, removed: true, ..Self::of(stored, before) }
-    }
-
-    fn event(self, namespace: &Namespace, session: &SessionId) -> Option<HeldEvent> {
-        if self.namespace != *namespace {
-            None
-        } else if self.after.contains(session) {
-            Some(HeldEvent::Set(self.held))
-        } else {
-            let held = self.before.contains(session);
-            held.then_some(HeldEvent::Gone(self.held.record, self.version))
-        }
-    }
-}
-
-fn held(stored: &StoredRecord) -> HeldLock {
+pub(super) fn held(stored: &StoredRecord) -> HeldLock {
     let (record, name) = (stored.entry.record.clone(), stored.entry.name.clone());
     let kind = match stored.entry.kind {
         Some(Kind::Election) => Kind::Election,
@@ -235,7 +191,7 @@ impl Records {
         Put::Stored(Arc::new(stored_lock(&state.map[&place])))
     }
 
-    fn list_held(&self, namespace: &Namespace, session: &SessionId) -> Vec<HeldLock> {
+    pub(super) fn list_held(&self, namespace: &Namespace, session: &SessionId) -> Vec<HeldLock> {
         let state = lock(&self.state);
         let mine = state.map.values().filter(|stored| {
             stored.entry.namespace == *namespace && stored.queue.labels.contains(session)
@@ -389,54 +345,5 @@ impl Connection {
             all.map(listed).collect()
         };
         self.send("list", None, list).await
-    }
-}
-
-/// One record.
-struct Named {
-    records: Arc<Records>,
-    namespace: Namespace,
-    record: RecordName,
-}
-
-impl Selection for Named {
-    type Change = HeldChange;
-    type Event = HeldEvent;
-
-    fn all(&self) -> HeldEvent {
-        let state = lock(&self.records.state);
-        let place = (self.namespace.clone(), self.record.clone());
-        HeldEvent::All(state.map.get(&place).map(held).into_iter().collect())
-    }
-
-    fn event(&self, change: HeldChange) -> Option<HeldEvent> {
-        let HeldChange { namespace, held, version, removed, .. } = change;
-        if namespace != self.namespace || held.record != self.record {
-            None
-        } else if removed {
-            Some(HeldEvent::Gone(held.record, version))
-        } else {
-            Some(HeldEvent::Set(held))
-        }
-    }
-}
-
-/// The records that a session holds.
-struct Held {
-    records: Arc<Records>,
-    namespace: Namespace,
-    session: SessionId,
-}
-
-impl Selection for Held {
-    type Change = HeldChange;
-    type Event = HeldEvent;
-
-    fn all(&self) -> HeldEvent {
-        HeldEvent::All(self.records.list_held(&self.namespace, &self.session))
-    }
-
-    fn event(&self, change: HeldChange) -> Option<HeldEvent> {
-        change.event(&self.namespace, &self.session)
     }
 }

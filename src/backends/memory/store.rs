@@ -11,7 +11,8 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Fault,
-    sessions::{self, HeldChange, Queue, StoredSession},
+    held_watch::HeldChange,
+    sessions::{self, Queue, StoredSession},
     watch::{Selection, events},
 };
 use crate::{
