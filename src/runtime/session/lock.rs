@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     callers::Callers,
-    candidacy::Candidate,
+    candidate::Candidate,
     meter::{Held, LockMeter},
 };
 

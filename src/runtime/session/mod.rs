@@ -7,7 +7,8 @@
 //! | [`beats`] | the heartbeat; loss of the session, and the next one |
 //! | [`locks`], [`lock`], [`callers`] | drives the machines of all locks; one lock and its callers |
 //! | [`resync`] | the list of all records that the session holds |
-//! | [`candidacy`], [`elections`] | the candidates of elections; the watches of elections that a user observes |
+//! | [`candidacy`], [`candidate`] | the calls of a `Leader`, and its claims; one candidate of an election |
+//! | [`elections`] | the watches of elections that a user observes |
 //! | [`observed`] | the sessions of other processes that locks wait for |
 //! | [`requests`], [`timers`] | requests under way; all deadlines in one list |
 //! | [`meter`] | what is measured, with the feature `metrics` |
@@ -17,6 +18,7 @@ mod beats;
 mod callers;
 pub(crate) mod calls;
 mod candidacy;
+mod candidate;
 mod elections;
 #[cfg_attr(
     not(any(feature = "etcd", feature = "kubernetes")),

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     Status,
     beats::Beats,
-    candidacy::Candidate,
+    candidate::Candidate,
     elections::Elections,
     lock::{Lock, Terms, Waiting, too_early},
     observed::Observed,
