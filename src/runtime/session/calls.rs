@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    LONGEST_REQUEST, Session, closed, lock::Waiting, requests::SessionRequest, task::Command,
+    LONGEST_REQUEST, Session, closed, command::Command, lock::Waiting, requests::SessionRequest,
 };
 use crate::{
     LockMode, LockQueue, QueueEntry,

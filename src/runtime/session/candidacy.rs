@@ -7,8 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Session,
     candidate::{Candidate, Next, Phase},
+    command::Command,
     lock::{Lock, Waiting},
-    task::{Command, Task},
+    task::Task,
 };
 use crate::{
     api::{

@@ -5,7 +5,7 @@ use std::fmt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Session, closed, task::Command};
+use super::{Session, closed, command::Command};
 use crate::{
     Options, Result,
     api::{

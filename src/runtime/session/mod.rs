@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `mod`, [`calls`], `implement` | the public handle, its calls about locks, and the contract on it |
-//! | [`task`] | the task: its loop, the calls of the handle, the end |
+//! | [`task`], [`command`] | the task: its loop and its end; the calls of the handle, and the releases of guards |
 //! | [`beats`] | the heartbeat; loss of the session, and the next one |
 //! | [`locks`], [`lock`], [`callers`] | drives the machines of all locks; one lock and its callers |
 //! | [`resync`] | the list of all records that the session holds |
@@ -19,6 +19,7 @@ mod callers;
 pub(crate) mod calls;
 mod candidacy;
 mod candidate;
+mod command;
 mod elections;
 #[cfg_attr(
     not(any(feature = "etcd", feature = "kubernetes")),
@@ -50,10 +51,11 @@ use tracing::Instrument as _;
 
 use self::{
     beats::Beats,
+    command::Command,
     elections::Elections,
     requests::Sender,
     resync::Resync,
-    task::{Command, Learned, Task},
+    task::{Learned, Task},
     timers::Timers,
 };
 use crate::{
