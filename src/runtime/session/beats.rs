@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{
-    lock::{Caller, Lock},
-    meter::BeatMeter,
-    requests::SessionRequest,
-    task::Task,
+    callers::Caller, lock::Lock, meter::BeatMeter, requests::SessionRequest, task::Task,
     timers::Timer,
 };
 use crate::{

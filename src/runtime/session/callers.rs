@@ -1,8 +1,15 @@
 //! The callers of one lock of a session.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::lock::Caller;
+use tokio::sync::oneshot;
+
+use super::meter::Held;
+use crate::{
+    api::{error::Result, guard::Guard, tenure::Tenure, token::Token},
+    protocol::queue::{candidate::Candidate as Described, claim::Mode, machine::AtLeast},
+    util::clock::Moment,
+};
 
 /// Callers, by the nonce of their claim.
 ///
@@ -52,6 +59,46 @@ impl Callers {
     /// The nonces, so that callers can be changed meanwhile.
     pub(super) fn nonces(&self) -> Vec<u64> {
         self.one.iter().map(|(one, _)| one).chain(self.others.keys()).copied().collect()
+    }
+}
+
+/// A caller of `lock`, and then its guard.
+#[derive(Debug)]
+pub(super) enum Caller {
+    Waiting(Waiting),
+    /// The grant was seen after the session's last confirmed heartbeat had ended: the next heartbeat decides.
+    Granted(Waiting, Token, u16),
+    Held {
+        tenure: Tenure,
+        since: Moment,
+        mode: Mode,
+        at_least: Option<AtLeast>,
+        _metered: Held,
+    },
+    Leaving(Vec<oneshot::Sender<Result<()>>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The nonce that the caller knows. A later session claims with another one.
+    pub(super) asked: u64,
+    /// When the caller began to wait.
+    pub(super) since: Moment,
+    pub(super) mode: Mode,
+    pub(super) try_once: bool,
+    /// For how long after the start of the tenure no other one may begin.
+    pub(super) at_least: Option<AtLeast>,
+    pub(super) answer: oneshot::Sender<Result<Guard>>,
+    /// The candidate that waits, if it is one.
+    pub(super) candidate: Option<Arc<Described>>,
+}
+
+pub(super) fn answer_all(
+    done: impl IntoIterator<Item = oneshot::Sender<Result<()>>>,
+    result: &Result<()>,
+) {
+    for done in done {
+        let _ = done.send(result.clone());
     }
 }
 

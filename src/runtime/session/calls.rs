@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    LONGEST_REQUEST, Session, closed, command::Command, lock::Waiting, requests::SessionRequest,
+    LONGEST_REQUEST, Session, callers::Waiting, closed, command::Command, requests::SessionRequest,
 };
 use crate::{
     LockMode, LockQueue, QueueEntry,

@@ -6,9 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Session,
+    callers::Waiting,
     candidate::{Candidate, Next, Phase},
     command::Command,
-    lock::{Lock, Waiting},
+    lock::Lock,
     task::Task,
 };
 use crate::{

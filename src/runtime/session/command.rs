@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{
-    candidate::Candidate,
-    lock::{Waiting, too_early},
-    task::Task,
-};
+use super::{callers::Waiting, candidate::Candidate, lock::too_early, task::Task};
 use crate::{
     api::{
         error::{Error, Loss, Result},

@@ -2,27 +2,25 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
-    callers::Callers,
+    callers::{Caller, Callers, Waiting, answer_all},
     candidate::Candidate,
-    meter::{Held, LockMeter},
+    meter::LockMeter,
+    tenures::Terms,
 };
-
 use crate::{
     api::{
         error::{Error, Loss, Result},
-        guard::{Guard, Release},
-        tenure::Tenure,
+        guard::Guard,
         token::Token,
     },
     protocol::{
         not_before::Closed,
         queue::{
-            candidate::Candidate as Described,
             claim::Mode,
-            machine::{AtLeast, Event, Interest, LockMachine},
+            machine::{Event, Interest, LockMachine},
         },
         record::Nonce,
     },
@@ -31,51 +29,8 @@ use crate::{
         telemetry::Telemetry,
     },
     store::RecordKey,
-    util::{
-        clock::{Clock, Moment},
-        environment,
-    },
+    util::clock::Moment,
 };
-
-/// A caller of `lock`, and then its guard.
-#[derive(Debug)]
-pub(super) enum Caller {
-    Waiting(Waiting),
-    /// The grant was seen after the session's last confirmed heartbeat had ended: the next heartbeat decides.
-    Granted(Waiting, Token, u16),
-    Held {
-        tenure: Tenure,
-        since: Moment,
-        mode: Mode,
-        at_least: Option<AtLeast>,
-        _metered: Held,
-    },
-    Leaving(Vec<oneshot::Sender<Result<()>>>),
-}
-
-#[derive(Debug)]
-pub(super) struct Waiting {
-    /// The nonce that the caller knows. A later session claims with another one.
-    pub(super) asked: u64,
-    /// When the caller began to wait.
-    pub(super) since: Moment,
-    pub(super) mode: Mode,
-    pub(super) try_once: bool,
-    /// For how long after the start of the tenure no other one may begin.
-    pub(super) at_least: Option<AtLeast>,
-    pub(super) answer: oneshot::Sender<Result<Guard>>,
-    /// The candidate that waits, if it is one.
-    pub(super) candidate: Option<Arc<Described>>,
-}
-
-/// What a new tenure gets from its session.
-pub(super) struct Terms {
-    pub(super) holder: Arc<str>,
-    pub(super) clock: Clock,
-    pub(super) validity: Moment,
-    pub(super) overdue_at: Moment,
-    pub(super) releases: mpsc::UnboundedSender<Release>,
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -89,7 +44,7 @@ pub(super) struct Lock {
     /// Callers whose wait is over, until their claims have left the queue.
     expired: BTreeMap<u64, (oneshot::Sender<Result<Guard>>, Error)>,
     /// The present nonces of claims that were made again, by the nonce that their caller knows.
-    renamed: BTreeMap<u64, u64>,
+    pub(super) renamed: BTreeMap<u64, u64>,
     pub(super) interests: Vec<Interest>,
     /// Others wait for the lock that this session holds.
     requested: bool,
@@ -100,8 +55,8 @@ pub(super) struct Lock {
     /// The last failure, until a request succeeds.
     pub(super) error: Option<Error>,
     outage: Outage,
-    telemetry: Telemetry,
-    meter: LockMeter,
+    pub(super) telemetry: Telemetry,
+    pub(super) meter: LockMeter,
 }
 
 impl Lock {
@@ -203,77 +158,6 @@ impl Lock {
         }
     }
 
-    /// Hands out the guard of a grant, if the session is known to be alive. Returns the number of the tenure.
-    pub(super) fn begin(&mut self, now: Moment, number: u64, terms: &Terms) -> Option<u64> {
-        let granted = matches!(self.callers.get(number), Some(Caller::Granted(..)));
-        if now >= terms.validity || !granted {
-            return None;
-        }
-        let Some(Caller::Granted(waiting, token, slot)) = self.callers.remove(number) else {
-            return None;
-        };
-        self.renamed.remove(&waiting.asked);
-        let tenure = Tenure::new(
-            number,
-            self.key.name.to_arc(),
-            waiting.candidate.as_ref().map_or(&terms.holder, |candidate| &candidate.id).clone(),
-            token,
-            terms.clock,
-            terms.validity,
-        );
-        let tenure = match waiting.mode {
-            Mode::Slots(_) => tenure.in_slot(slot),
-            Mode::Exclusive | Mode::Shared => tenure,
-        };
-        tenure.extend(terms.validity, terms.overdue_at);
-        tenure.request(self.machine.is_requested());
-        self.telemetry.acquired(token, terms.validity.since(now));
-        let metered = self.meter.began(&self.key, &tenure, now - waiting.since);
-        let (mode, at_least) = (waiting.mode, waiting.at_least.clone());
-        self.machine.began(now, Nonce(number));
-        let held =
-            Caller::Held { tenure: tenure.clone(), since: now, mode, at_least, _metered: metered };
-        self.callers.insert(number, held);
-        // A caller that is gone drops the guard, which then releases the lock.
-        let releases = terms.releases.clone();
-        let guard = match &waiting.candidate {
-            Some(_) => Guard::new(tenure, releases),
-            None => Guard::queued(tenure, releases),
-        };
-        let _ = waiting.answer.send(Ok(guard));
-        Some(number)
-    }
-
-    /// Ends a tenure. A grant that no guard has yet becomes a wait again, behind the others.
-    fn end(&mut self, now: Moment, nonce: u64, loss: Loss) {
-        match self.callers.remove(nonce) {
-            Some(Caller::Held { tenure, .. }) => self.lost(&tenure, loss),
-            Some(Caller::Leaving(done)) => {
-                self.report_expired(nonce);
-                answer_all(done, &Ok(()));
-            }
-            Some(Caller::Granted(waiting, ..) | Caller::Waiting(waiting)) => {
-                self.claim(now, Nonce(environment::random()), waiting);
-            }
-            None => self.report_expired(nonce),
-        }
-    }
-
-    /// A tenure ends without a release.
-    fn lost(&self, tenure: &Tenure, why: Loss) {
-        self.telemetry.lost(tenure.token(), why);
-        tenure.end(why);
-    }
-
-    /// A tenure was not confirmed in time. Its claim leaves the record.
-    pub(super) fn lose(&mut self, nonce: u64) {
-        if let Some(Caller::Held { tenure, .. }) = self.callers.get(nonce) {
-            self.lost(tenure, Loss::Expired);
-            self.callers.insert(nonce, Caller::Leaving(Vec::new()));
-            self.machine.give_up(Nonce(nonce));
-        }
-    }
-
     /// The outcome of a request. A refusal is returned to all callers; other failures that last are warned of while a
     /// caller waits.
     pub(super) fn answered(&mut self, now: Moment, error: Option<Error>) {
@@ -288,7 +172,7 @@ impl Lock {
         self.error = error;
     }
 
-    fn report_expired(&mut self, nonce: u64) {
+    pub(super) fn report_expired(&mut self, nonce: u64) {
         if let Some((answer, error)) = self.expired.remove(&nonce) {
             let _ = answer.send(Err(error));
         }
@@ -313,14 +197,6 @@ impl Lock {
             }
         }
         (waiting, self.machine)
-    }
-
-    /// The mode of a tenure, and for how long after its start no other one may begin.
-    pub(super) fn mode_of(&self, nonce: u64) -> Option<(Mode, Option<AtLeast>)> {
-        match self.callers.get(nonce) {
-            Some(Caller::Held { mode, at_least, .. }) => Some((*mode, at_least.clone())),
-            _ => None,
-        }
     }
 
     /// The present nonce of the claim that its caller knows as `asked`, if the caller has no guard yet. A guard that was
@@ -453,11 +329,5 @@ pub(super) fn too_early(key: &RecordKey, now: Moment, closed: &Closed) -> Error 
         holder: stated.holder.clone(),
         not_before: *time,
         remaining: *until - now,
-    }
-}
-
-fn answer_all(done: impl IntoIterator<Item = oneshot::Sender<Result<()>>>, result: &Result<()>) {
-    for done in done {
-        let _ = done.send(result.clone());
     }
 }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    lock::{Caller, Lock},
+    callers::Caller,
+    lock::Lock,
     requests::{Answer, failure, outcome},
     task::{Job, Task},
     timers::Timer,

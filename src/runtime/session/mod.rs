@@ -5,7 +5,8 @@
 //! | `mod`, [`calls`], `implement` | the public handle, its calls about locks, and the contract on it |
 //! | [`task`], [`command`] | the task: its loop and its end; the calls of the handle, and the releases of guards |
 //! | [`beats`] | the heartbeat; loss of the session, and the next one |
-//! | [`locks`], [`lock`], [`callers`] | drives the machines of all locks; one lock and its callers |
+//! | [`locks`], [`lock`] | drives the machines of all locks; one lock |
+//! | [`callers`], [`tenures`] | the callers of one lock; its tenures, from a grant to the end |
 //! | [`resync`] | the list of all records that the session holds |
 //! | [`candidacy`], [`candidate`] | the calls of a `Leader`, and its claims; one candidate of an election |
 //! | [`elections`] | the watches of elections that a user observes |
@@ -36,6 +37,7 @@ mod observed;
 mod requests;
 mod resync;
 mod task;
+mod tenures;
 mod timers;
 
 use std::{

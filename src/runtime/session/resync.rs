@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{lock::Caller, task::Task, timers::Timer};
+use super::{callers::Caller, task::Task, timers::Timer};
 use crate::{
     api::error::Result,
     store::sessions::{Cursor, HeldLock, HeldPage},

@@ -24,10 +24,11 @@ use super::{
     beats::Beats,
     command::Command,
     elections::Elections,
-    lock::{Lock, Terms},
+    lock::Lock,
     observed::Observed,
     requests::{Answer, Sender},
     resync::Resync,
+    tenures::Terms,
     timers::{Timer, Timers},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! One process: the machines that ship, and a copy of what the task of a session does with them.
 //!
-//! The copy follows `runtime::session`, function by function: `beats` (beat, extend, silent, replace), `lock` (deliver,
-//! begin), `locks` (drive) and `observed` (interests, observe, passed).
+//! The copy follows `runtime::session`, function by function: `beats` (beat, extend, silent, replace), `lock` (deliver),
+//! `tenures` (begin), `locks` (drive) and `observed` (interests, observe, passed).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
