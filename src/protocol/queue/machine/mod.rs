@@ -17,6 +17,7 @@
 mod at_least;
 mod backoff;
 mod decide;
+mod interests;
 mod joins;
 mod observe;
 mod responses;
