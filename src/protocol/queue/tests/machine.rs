@@ -9,7 +9,7 @@ use super::{
         machine::{Event, Failure, LockMachine, Outcome, Step},
         record::{LockRecord, LockWrite, StoredLock},
     },
-    claim, session, slots,
+    claim, session,
 };
 use crate::{
     api::error::Loss,
@@ -319,22 +319,6 @@ fn only_a_session_that_is_known_to_be_over_is_passed_over() {
 }
 
 #[test]
-fn a_wait_depends_on_the_holder_and_the_one_before_it_and_on_all_once_one_is_over() {
-    let mut machine = waiting();
-    let queue = [('b', 9), ('c', 2), ('d', 3), ('e', 4), ('a', 1)];
-    machine.seen(at(2), stored(6, &line(&queue)));
-    let sessions = |machine: &LockMachine, millis| {
-        machine.interests(at(millis)).into_iter().map(|one| one.session).collect::<Vec<_>>()
-    };
-    assert_eq!(sessions(&machine, 2), ['b', 'e'].map(session));
-    assert!(machine.interests(at(2)).iter().all(|one| !one.soon), "it may be granted soon");
-    assert!(machine.interests(at(5000)).iter().all(|one| one.soon));
-
-    machine.passed(&session('d'));
-    assert_eq!(sessions(&machine, 2), ['b', 'c', 'e'].map(session));
-}
-
-#[test]
 fn a_record_that_is_free_with_a_queue_heals() {
     let mut machine = waiting();
     let mut freed = line(&[('b', 9), ('c', 2), ('a', 1)]);
@@ -343,37 +327,6 @@ fn a_record_that_is_free_with_a_queue_heals() {
     let sent = write(&mut machine, 2);
     assert_eq!(sent.line.held(&session('c'), Nonce(2)).map(|one| one.slot), Some(0));
     assert_eq!(sent.line.position(&session('a'), Nonce(1)), Some(0));
-}
-
-#[test]
-fn a_single_try_is_answered_from_a_state_that_is_not_older_than_the_call() {
-    let mut machine = waiting();
-    machine.give_up(Nonce(1));
-    let sent = write(&mut machine, 2);
-    machine.wrote(at(3), 0, Outcome::Stored(stored(6, &sent.line)));
-    machine.next(at(3), 0);
-    machine.take_events();
-
-    machine.claim(at(60_000), Nonce(2), Mode::Exclusive, true);
-    reads(&mut machine, 60_000, Some(stored(6, &sent.line)));
-    machine.next(at(60_000), 0);
-    let holder = session('b').to_arc();
-    assert_eq!(machine.take_events(), [Event::Busy { nonce: Nonce(2), holder }]);
-    let observed = machine.interests(at(60_001));
-    assert_eq!(observed[0].session, session('b'), "a later try may find it over");
-    machine.passed(&session('b'));
-    machine.claim(at(90_000), Nonce(3), Mode::Exclusive, true);
-    assert_eq!(write(&mut machine, 90_000).line, line(&[('a', 3)]));
-}
-
-#[test]
-fn another_mode_is_reported_and_not_mixed() {
-    let mut machine = waiting();
-    machine.claim(at(1), Nonce(2), slots(2), false);
-    reads(&mut machine, 2, Some(stored(5, &line(&[('b', 9), ('a', 1)]))));
-    machine.next(at(2), 0);
-    let in_use = Mode::Exclusive;
-    assert_eq!(machine.take_events(), [Event::Mismatch { nonce: Nonce(2), in_use }]);
 }
 
 #[test]
@@ -400,27 +353,6 @@ fn a_refusal_leaves_nothing_to_be_stored_later() {
     assert_eq!(machine.next(until, 0), Step::Read);
     machine.read(until, 0, Ok(None));
     assert_eq!(machine.next(until, 0), Step::Idle);
-}
-
-#[test]
-fn a_wait_outside_a_full_queue_depends_on_the_holder_and_on_the_last_in_the_queue() {
-    let mut machine = wanting();
-    let mut claims: Vec<_> = (1..MAX_QUEUE as u64).map(|nonce| ('c', nonce)).collect();
-    claims.insert(0, ('b', 1000));
-    let mut full = line(&claims);
-    assert!(full.enqueue(claim('d', 2000, Mode::Exclusive)));
-    reads(&mut machine, 0, Some(stored(4, &full)));
-    assert!(matches!(machine.next(at(0), 0), Step::Sleep(_)), "the queue is full");
-    let sessions = |machine: &LockMachine| {
-        machine.interests(at(0)).into_iter().map(|one| one.session).collect::<Vec<_>>()
-    };
-    assert_eq!(sessions(&machine), ['b', 'd'].map(session), "all of them may have crashed");
-
-    machine.passed(&session('d'));
-    assert_eq!(sessions(&machine), ['b', 'c'].map(session));
-    machine.passed(&session('b'));
-    machine.passed(&session('c'));
-    assert_eq!(write(&mut machine, 3000).line, line(&[('a', 1)]));
 }
 
 #[test]
@@ -452,20 +384,4 @@ fn an_answer_older_than_what_was_known_before_its_request_is_followed_by_a_pause
     let Step::Sleep(until) = machine.next(at(2), 0) else { panic!("no pause") };
     reads(&mut machine, 10_000, Some(stored(9, &line(&[('a', 1)]))));
     assert!(until > at(2) && machine.is_held());
-}
-
-#[test]
-fn after_one_that_was_over_all_ahead_are_observed_until_their_time_has_passed_too() {
-    let mut machine = waiting();
-    let queue = [('b', 9), ('c', 2), ('d', 3), ('e', 4), ('a', 1)];
-    machine.seen(at(2), stored(6, &line(&queue)));
-    machine.passed(&session('e'));
-    let sent = write(&mut machine, 3);
-    machine.wrote(at(4), 0, Outcome::Stored(stored(7, &sent.line)));
-    let sessions = |machine: &LockMachine, millis| {
-        machine.interests(at(millis)).into_iter().map(|one| one.session).collect::<Vec<_>>()
-    };
-    assert_eq!(sessions(&machine, 5), ['b', 'c', 'd'].map(session));
-    assert_eq!(sessions(&machine, 15_100), ['b', 'c', 'd'].map(session));
-    assert_eq!(sessions(&machine, 60_000), ['b', 'd'].map(session));
 }

@@ -3,6 +3,7 @@
 mod at_least;
 mod candidates;
 mod contended;
+mod interests;
 mod joins;
 mod leaving;
 mod line;
@@ -11,6 +12,7 @@ mod random;
 mod reserved;
 mod simulation;
 mod stated;
+mod tries;
 
 use std::num::NonZeroU16;
 
