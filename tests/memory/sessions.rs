@@ -4,31 +4,33 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use leasehold::{
-    Error, Fault, LockOptions, Loss, Memory, Options, Session, SessionOptions, Sync as _,
-    SyncExt as _,
+    Error, Fault, LockOptions, Memory, Options, Session, SessionOptions, Sync as _, SyncExt as _,
 };
 use tokio::{
     sync::Mutex,
-    task::{JoinHandle, yield_now},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use super::now;
 
-const TTL: Duration = Duration::from_secs(15);
+pub(super) const TTL: Duration = Duration::from_secs(15);
 /// Two processes' worth of time for what is in memory.
-const SOON: Duration = Duration::from_millis(100);
+pub(super) const SOON: Duration = Duration::from_millis(100);
 
-async fn session(memory: &Memory) -> Session {
+pub(super) async fn session(memory: &Memory) -> Session {
     memory.session(SessionOptions::default()).await.expect("a session")
 }
 
 /// Another process.
-fn another(memory: &Memory) -> Memory {
+pub(super) fn another(memory: &Memory) -> Memory {
     memory.another(Options::default()).expect("valid options")
 }
 
-fn wait(session: &Session, name: &'static str) -> JoinHandle<leasehold::Result<leasehold::Guard>> {
+pub(super) fn wait(
+    session: &Session,
+    name: &'static str,
+) -> JoinHandle<leasehold::Result<leasehold::Guard>> {
     let session = session.clone();
     tokio::spawn(async move { session.lock(name, LockOptions::default()).await })
 }
@@ -119,26 +121,6 @@ async fn a_guard_that_is_dropped_while_the_held_locks_are_listed_is_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lock_of_a_crashed_session_goes_to_the_next_after_its_ttl() {
-    let memory = Memory::default();
-    let crashing = another(&memory);
-    let (one, two) = (session(&crashing).await, session(&memory).await);
-    let held = one.lock("orders", LockOptions::default()).await.unwrap();
-    let waiting = wait(&two, "orders");
-    sleep(Duration::from_secs(20)).await;
-
-    crashing.disturb(Some(Fault::LoseRequest));
-    let crashed = now();
-    let guard = waiting.await.unwrap().unwrap();
-
-    assert!(!held.is_held());
-    assert_eq!(held.lost().await, Loss::Expired);
-    let took = crashed.elapsed();
-    assert!(took >= TTL / 3 * 2 && took <= TTL / 3 * 4 + SOON, "{took:?}");
-    assert!(guard.token() > held.token());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_dropped_wait_leaves_the_queue() {
     let memory = Memory::default();
     let sessions = [
@@ -183,56 +165,6 @@ async fn a_wait_ends_in_time_and_names_the_holder() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_session_loses_all_its_locks_and_begins_again() {
-    let memory = Memory::default();
-    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
-    let [a, b] = [
-        one.lock("a", LockOptions::default()).await.unwrap(),
-        one.lock("b", LockOptions::default()).await.unwrap(),
-    ];
-    let waiting = wait(&two, "a");
-    sleep(SOON).await;
-    let (id, lost) = (
-        one.id(),
-        tokio::spawn({
-            let one = one.clone();
-            async move { one.lost().await }
-        }),
-    );
-    yield_now().await;
-
-    assert!(memory.delete_session(&id));
-    assert_eq!(a.lost().await, Loss::Session);
-    lost.await.unwrap();
-    assert!(!b.is_held(), "all at once");
-    let deleted = now();
-    let next = waiting.await.unwrap().unwrap();
-
-    assert!(next.is_held());
-    assert!(deleted.elapsed() <= TTL / 3 * 4 + SOON, "{:?}", deleted.elapsed());
-    assert_ne!(one.id(), id);
-    let other = one.lock("c", LockOptions::default()).await.unwrap();
-    assert!(other.is_held());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_closed_session_frees_its_locks_at_once() {
-    let memory = Memory::default();
-    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
-    let held = one.lock("orders", LockOptions::default()).await.unwrap();
-    let waiting = wait(&two, "orders");
-    sleep(SOON).await;
-
-    let id = one.id();
-    one.end().await.unwrap();
-
-    assert!(!held.is_held());
-    assert!(timeout(SOON, waiting).await.unwrap().unwrap().unwrap().is_held());
-    assert!(matches!(one.lock("x", LockOptions::default()).await, Err(Error::Closed { .. })));
-    assert!(!memory.delete_session(&id), "its record is deleted");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_session_respects_a_handle_without_one_and_the_reverse() {
     let memory = Memory::default();
     let plain = another(&memory);
@@ -260,70 +192,6 @@ async fn a_ttl_shorter_than_the_sessions_is_refused() {
 
     let error = brief.unwrap_err().to_string();
     assert!(error.contains("5s") && error.contains("15s"), "{error}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lock_with_slots_has_so_many_holders_and_a_token_for_each_slot() {
-    let memory = Memory::default();
-    let options = LockOptions::default().slots(2);
-    let mut sessions = Vec::new();
-    for _ in 0..3 {
-        sessions.push(session(&another(&memory)).await);
-    }
-    let first = sessions[0].lock("gpu", options).await.unwrap();
-    let second = sessions[1].lock("gpu", options).await.unwrap();
-    assert_eq!((first.slot(), second.slot()), (Some(0), Some(1)));
-    let third = {
-        let session = sessions[2].clone();
-        tokio::spawn(async move { session.lock("gpu", options).await })
-    };
-    sleep(SOON).await;
-
-    let queue = sessions[0].queue("gpu").await.unwrap();
-    let slots: Vec<_> = queue.holders.iter().map(|one| (one.session.clone(), one.slot)).collect();
-    assert_eq!(slots, [(sessions[0].id(), Some(0)), (sessions[1].id(), Some(1))]);
-    assert_eq!(queue.waiters.len(), 1);
-    let token = first.token();
-    first.release().await.unwrap();
-    let third = timeout(SOON, third).await.unwrap().unwrap().unwrap();
-
-    assert_eq!(third.slot(), Some(0));
-    assert!(third.token() > token && second.is_held());
-}
-
-#[tokio::test(start_paused = true)]
-async fn shared_holders_hold_together_and_an_exclusive_one_is_not_overtaken() {
-    let memory = Memory::default();
-    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
-    let shared = LockOptions::default().shared();
-    let readers =
-        [one.lock("index", shared).await.unwrap(), two.lock("index", shared).await.unwrap()];
-    assert!(readers.iter().all(|reader| reader.is_held() && reader.slot().is_none()));
-    let writer = wait(&one, "index");
-    sleep(SOON).await;
-
-    let late = two.lock("index", shared.try_once()).await;
-    assert!(matches!(late, Err(Error::Held { .. })), "behind the writer: {late:?}");
-    for reader in readers {
-        reader.release().await.unwrap();
-    }
-    assert!(timeout(SOON, writer).await.unwrap().unwrap().unwrap().is_held());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_mode_that_differs_or_needs_a_session_is_refused() {
-    let memory = Memory::default();
-    let one = session(&memory).await;
-    let _held = one.lock("gpu", LockOptions::default().slots(4)).await.unwrap();
-
-    let other = one.lock("gpu", LockOptions::default().slots(3)).await.unwrap_err();
-    assert!(matches!(other, Error::OtherMode { .. }), "{other}");
-    assert!(other.to_string().contains("4 slots") && other.to_string().contains("3 slots"));
-
-    let plain = memory.lock("x", LockOptions::default().shared()).await;
-    assert!(matches!(plain, Err(Error::NeedsSession { option: "shared" })), "{plain:?}");
-    let none = one.lock("x", LockOptions::default().slots(0)).await;
-    assert!(matches!(none, Err(Error::Invalid { .. })), "{none:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -450,61 +318,4 @@ async fn a_lock_that_its_holder_saw_as_lost_goes_to_the_next_although_the_heartb
 
     assert!(timeout(TTL, waiting).await.unwrap().unwrap().unwrap().is_held());
     assert!(!held.is_held() && !one.remaining().is_zero());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_record_of_a_crashed_session_is_deleted_after_a_day_and_a_live_one_stays() {
-    let memory = Memory::default();
-    let crashing = another(&memory);
-    let (crashed, alive) = (session(&crashing).await, session(&memory).await);
-    let id = crashed.id();
-    crashing.disturb(Some(Fault::LoseRequest));
-    sleep(Duration::from_secs(20 * 3600)).await;
-    let live = alive.id();
-
-    sleep(Duration::from_secs(16 * 3600)).await;
-
-    assert!(!memory.delete_session(&id), "deleted");
-    assert_eq!(alive.id(), live);
-    assert!(alive.remaining() > Duration::ZERO);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_ends_with_its_last_handle_and_guard() {
-    let memory = Memory::default();
-    let (one, two) = (session(&memory).await, session(&another(&memory)).await);
-    let id = one.id();
-    let held = one.lock("orders", LockOptions::default()).await.unwrap();
-
-    drop(one);
-    sleep(Duration::from_secs(60)).await;
-    assert!(held.is_held(), "a guard keeps its session alive");
-    drop(held);
-    sleep(TTL).await;
-
-    assert!(!memory.delete_session(&id), "its record is deleted");
-    assert!(two.try_lock("orders").await.is_ok());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_that_begins_again_observes_only_what_it_waits_for() {
-    let memory = Memory::default();
-    let other = another(&memory);
-    let (one, two) = (session(&memory).await, session(&other).await);
-    let _held = one.lock("orders", LockOptions::default()).await.unwrap();
-    let waiting = wait(&two, "orders");
-    sleep(Duration::from_secs(20)).await;
-
-    assert!(memory.delete_session(&two.id()));
-    other.disturb(Some(Fault::Delay(Duration::from_secs(1))));
-    sleep(Duration::from_secs(12)).await;
-    waiting.abort();
-    sleep(SOON).await;
-    other.disturb(None);
-    sleep(TTL).await;
-
-    let before = other.request_count();
-    sleep(Duration::from_secs(60)).await;
-    let sent = other.request_count() - before;
-    assert!((12..=16).contains(&sent), "{sent} requests in a minute: 12 heartbeats and two lists");
 }
