@@ -2,6 +2,8 @@
 //!
 //! Latencies are those of a server on the same machine: a PUT takes 1.3 ms, and its event arrives with its answer.
 
+mod server;
+
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -15,13 +17,10 @@ use leasehold_test_support::Rng;
 use super::super::{
     claim::Mode,
     machine::{Event, Failure, LockMachine, Outcome, Step},
-    record::{Condition, Join, LockRecord, LockWrite, StoredLock, Turn},
+    record::{Join, LockRecord, LockWrite, StoredLock},
 };
 use crate::{
-    protocol::{
-        record::{Nonce, Version, Whole},
-        session::{SessionId, Stored},
-    },
+    protocol::{record::Nonce, session::SessionId},
     util::clock::Moment,
 };
 
@@ -262,113 +261,6 @@ impl Simulation {
         self.drive(process);
     }
 
-    fn arrives(&mut self, process: usize, request: Request) {
-        match request {
-            Request::Read => {
-                let (found, back) = (self.stored.clone(), self.about(300.0));
-                self.after(back, process, Happens::Replies(Reply::Read(found)));
-            }
-            write => {
-                let delay = self.about(500.0);
-                self.after(delay, process, Happens::Commits(write));
-            }
-        }
-    }
-
-    /// What the record is after this request, if its condition is met.
-    fn changed(&self, request: Request) -> Option<LockRecord> {
-        let (stored, version) =
-            (self.stored.as_deref(), |stored: &StoredLock| stored.version.clone());
-        match request {
-            Request::Read => None,
-            Request::Write(write) => {
-                let base = write.base.as_deref();
-                let same = |base: &StoredLock| {
-                    stored.is_some_and(|stored| {
-                        stored.version.uid == base.version.uid
-                            && stored.record.turn == base.record.turn
-                    })
-                };
-                let met = match write.condition {
-                    Condition::Version => stored.map(version) == base.map(version),
-                    Condition::Turn => base.is_some_and(same),
-                };
-                let mut line = write.line.clone();
-                // What joined since the base stays.
-                let taken: Vec<_> = write.taken().collect();
-                let present = stored.map(|stored| stored.record.line.joined.clone());
-                line.joined = present.unwrap_or_default();
-                line.joined.retain(|claim| !taken.contains(&claim));
-                let turn = self.patches.then_some(write.turn);
-                met.then_some(LockRecord { line, turn, ..LockRecord::default() })
-            }
-            Request::Join(join) => {
-                let epoch = |turn: Turn| turn.epoch == join.epoch;
-                let stored = stored.filter(|stored| {
-                    stored.version.uid == join.base.version.uid
-                        && stored.record.turn.is_some_and(epoch)
-                })?;
-                let mut record = stored.record.clone();
-                let line = &mut record.line;
-                let new = join.claims.into_iter().filter(|claim| {
-                    // A late copy of a claim that is in the queue has no effect there.
-                    !line.has(&claim.session, claim.nonce)
-                });
-                let new: Vec<_> = new.collect();
-                line.joined.extend(new);
-                Some(record)
-            }
-        }
-    }
-
-    fn commits(&mut self, process: Option<usize>, request: Request) {
-        let Some(record) = self.changed(request) else {
-            return self.reply(process, 300.0, Outcome::Conflict);
-        };
-        self.version += 1;
-        let number = NonZeroU64::new(self.version).unwrap();
-        let before = self.stored.take();
-        let uid = before
-            .as_ref()
-            .map_or_else(|| format!("u{number}").into(), |before| before.version.uid.clone());
-        let version = Version { number, uid };
-        let stored = Arc::new(Stored { version, record, whole: Whole::default() });
-        self.stored = Some(Arc::clone(&stored));
-        self.reply(process, 500.0, Outcome::Stored(Arc::clone(&stored)));
-        self.report(before.as_deref(), Some(&stored), number);
-    }
-
-    /// Answers, unless the sender has given up.
-    fn reply(&mut self, process: Option<usize>, micros: f64, outcome: Outcome) {
-        let back = self.about(micros);
-        if let Some(process) = process {
-            self.after(back, process, Happens::Replies(Reply::Write(outcome)));
-        }
-    }
-
-    /// The events of a change, for the sessions that hold the record, or did.
-    fn report(
-        &mut self,
-        before: Option<&StoredLock>,
-        after: Option<&Arc<StoredLock>>,
-        number: NonZeroU64,
-    ) {
-        for other in 0..self.processes.len() {
-            let mut delay = self.about(500.0);
-            if self.fault() {
-                if self.fault() {
-                    continue;
-                }
-                delay *= 1000;
-            }
-            if let Some(stored) = after.filter(|stored| holds(stored, other)) {
-                self.after(delay, other, Happens::Seen(Arc::clone(stored)));
-            } else if before.is_some_and(|before| holds(before, other)) {
-                self.after(delay, other, Happens::Unlabelled(number));
-            }
-        }
-    }
-
     fn drive(&mut self, process: usize) {
         loop {
             let (now, random) = (self.now, self.random.draw());
@@ -405,18 +297,6 @@ impl Simulation {
             return self.after(delay, process, Happens::ArrivesLate(request));
         }
         self.after(delay, process, Happens::Arrives(request));
-    }
-
-    /// The Lease is deleted by hand, now and then.
-    fn deletes(&mut self) {
-        if let Some(before) = self.stored.take() {
-            self.version += 1;
-            let number = NonZeroU64::new(self.version).unwrap();
-            self.report(Some(&before), None, number);
-        }
-        if !self.closing {
-            self.after(Duration::from_secs(3), 0, Happens::Deletes);
-        }
     }
 
     fn event(&mut self, process: usize, event: &Event) {
