@@ -2,7 +2,8 @@
 
 use super::{
     canonical::NONCES,
-    process::{Caller, HeldEvent, LockAnswer, Observed, Process, SessionRequest, Tenure},
+    messages::{HeldEvent, LockAnswer, SessionRequest},
+    process::{Caller, Observed, Process, Tenure},
     store::{LockChange, SessionWrite, Zombie},
 };
 use crate::{

@@ -36,6 +36,7 @@
 mod actions;
 mod canonical;
 mod locks;
+mod messages;
 mod process;
 mod rest;
 mod rules;

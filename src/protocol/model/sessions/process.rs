@@ -7,20 +7,19 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     hash::Hash as _,
     num::NonZeroU64,
-    sync::Arc,
     time::Duration,
 };
 
 use super::{
     canonical::Canonical,
-    store::{LockChange, SessionWrite, Zombie},
+    messages::{HeldEvent, LockAnswer, LockRequest, SentBeat, SessionRequest},
+    store::{SessionWrite, Zombie},
 };
 use crate::{
     protocol::{
         queue::{
             claim::Mode,
-            machine::{Interest, LockMachine, Outcome},
-            record::StoredLock,
+            machine::{Interest, LockMachine},
         },
         record::Nonce,
         session::{
@@ -55,23 +54,6 @@ pub(super) struct Tenure {
     pub(super) slot: u16,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum SessionRequest {
-    Read(SessionId),
-    Write(SessionWrite),
-}
-
-/// A slow heartbeat under way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SentBeat {
-    pub(super) sent_at: Moment,
-    pub(super) request: SessionRequest,
-    /// `None` until the request has reached the store.
-    pub(super) answer: Option<SessionAnswer>,
-    /// No later heartbeat was sent.
-    pub(super) last: bool,
-}
-
 /// Another session that this process waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Observed {
@@ -80,22 +62,6 @@ pub(super) struct Observed {
     pub(super) request: Option<(SessionRequest, Option<SessionAnswer>)>,
     pub(super) every: Duration,
     pub(super) watched: bool,
-}
-
-/// The request of the lock's machine: `None` is a read.
-pub(super) type LockRequest = Option<LockChange>;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum LockAnswer {
-    Read(Option<Arc<StoredLock>>),
-    Wrote(Outcome),
-}
-
-/// What the watch of a session reports.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum HeldEvent {
-    Set(Arc<StoredLock>),
-    Gone(NonZeroU64),
 }
 
 #[derive(Clone, Debug)]

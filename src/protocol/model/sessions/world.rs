@@ -11,7 +11,8 @@ use super::{
     Bounds, Mishaps, TTL_TICKS,
     actions::Action,
     canonical::{Canonical, MOMENTS},
-    process::{HeldEvent, LockAnswer, Process, SessionRequest, TTL},
+    messages::{HeldEvent, LockAnswer, SessionRequest},
+    process::{Process, TTL},
     rules::{Grant, Violation},
     store::{LockChange, SessionWrite, Store, StoredSession, Zombie},
 };
