@@ -103,12 +103,41 @@ async fn ten_sessions_are_served_in_the_order_in_which_they_came() {
     }
 
     held.release().await.unwrap();
-    timeout(LONG, join_all(tasks)).await.unwrap();
+    let ended = timeout(LONG, join_all(tasks)).await.unwrap();
 
+    assert!(ended.iter().all(Result::is_ok), "{ended:?}");
     let order = order.lock().unwrap();
     let numbers: Vec<_> = order.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (0..10).collect::<Vec<_>>());
     assert!(order.is_sorted_by_key(|(_, token)| *token), "{order:?}");
+}
+
+#[tokio::test]
+async fn sessions_that_joined_a_process_that_crashed_are_served_in_the_order_in_which_they_came() {
+    const WAITERS: usize = 6;
+    let place = Place::new().await;
+    let (proxy, config) = place.behind_proxy().await;
+    let crashing = session_of(&Kubernetes::from_config(config, place.options()).unwrap()).await;
+    let held = lock(&crashing, "orders").await;
+    // It sees no claim come, and nobody has written the queue when it is taken over.
+    proxy.set(Link::BLACK_HOLE);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for number in 0..WAITERS {
+        let (process, order) = (place.session().await, Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let guard = lock(&process, "orders").await;
+            order.lock().unwrap().push(number);
+            guard.release().await.unwrap();
+        }));
+        place.until_queued("orders", number + 1).await;
+    }
+
+    let ended = timeout(LONG, join_all(tasks)).await.unwrap();
+
+    assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+    assert!(!held.is_held());
+    assert_eq!(*order.lock().unwrap(), (0..WAITERS).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -10,15 +10,12 @@ use super::{
         not_before::{self, NOT_BEFORE},
         object_of, set_labels_and_annotations, stored_name, wall_clock, whole,
     },
-    lease_name,
+    joined, lease_name,
 };
 use crate::{
     api::{error::Result, name::Namespace, session::SessionInfo},
     protocol::{
-        queue::{
-            claim::Claim,
-            record::{FENCE, LockRecord, LockWrite, StoredLock, Turn},
-        },
+        queue::record::{FENCE, LockRecord, LockWrite, StoredLock, Turn},
         record::{Record, Versioned},
         session::{SessionId, SessionRecord, Stored},
     },
@@ -32,8 +29,6 @@ use crate::{
 pub(super) const HELD: &str = "held.leasehold.dev/";
 /// The annotation of a lock with its holders and its queue: see `protocol::queue::line`.
 pub(super) const QUEUE: &str = "leasehold.dev/queue";
-/// The prefix of the annotations with the claims that joined since the last write of the queue.
-const JOINED: &str = "queue.leasehold.dev/";
 /// The annotations with the counters of a lock: see `protocol::queue::record::Turn`.
 pub(super) const TURN: &str = "leasehold.dev/turn";
 pub(super) const EPOCH: &str = "leasehold.dev/epoch";
@@ -46,11 +41,6 @@ const MANAGER: &str = "leasehold";
 /// The label of the records that `session` holds.
 pub(super) fn held_label(session: &str) -> String {
     format!("{HELD}{session}")
-}
-
-/// The annotation of a claim that joined since the last write of the queue.
-pub(super) fn joined_annotation(claim: &Claim) -> String {
-    format!("{JOINED}{}", claim.nonce)
 }
 
 /// Decodes the response to a request about a session.
@@ -155,20 +145,9 @@ fn strip(object: &mut Value) {
 fn judge(record: &Record, object: &Value) -> LockRecord {
     let line = object["metadata"]["annotations"][QUEUE].as_str();
     let spec = || Arc::from(object["spec"].to_string());
-    let (holder, joined, turn) = (record.holder.as_deref(), joined(object), turn(object));
+    let (holder, joined, turn) = (record.holder.as_deref(), joined::claims(object), turn(object));
     let judged = LockRecord::judge(holder, line, joined, turn, record.lives(), spec);
     LockRecord { not_before: record.not_before.clone(), ..judged }
-}
-
-/// The claims that joined since the last write of the queue. One that cannot be read is left alone.
-fn joined(object: &Value) -> Vec<Claim> {
-    let annotations = object["metadata"]["annotations"].as_object();
-    let joined = annotations.into_iter().flatten().filter(|(key, _)| key.starts_with(JOINED));
-    let claims = joined.filter_map(|(key, text)| {
-        let claim: Claim = text.as_str()?.parse().ok()?;
-        (*key == joined_annotation(&claim)).then_some(claim)
-    });
-    claims.collect()
 }
 
 /// The counters of a record, if a patch may change it: all that a patch tests or adds to is there, and the next write
@@ -245,7 +224,7 @@ pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite, extras: &Extras) -
     annotations.insert(EPOCH.into(), write.turn.epoch.to_string().into());
     not_before::set(annotations, write.not_before.as_deref());
     for claim in write.taken() {
-        annotations.remove(&joined_annotation(claim));
+        annotations.remove(&joined::key(claim));
     }
     if write.changes_holders {
         let labels = field(metadata, "labels");

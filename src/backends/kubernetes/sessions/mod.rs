@@ -1,6 +1,7 @@
 //! The [`SessionStore`] on Lease objects.
 
 pub(super) mod codec;
+mod joined;
 mod patch;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     BACKEND, SUSPECT,
-    codec::untrack_created,
+    codec::{untrack_created, wall_clock},
     error::{PATCH, RequestContext, RequestFailure},
     http::{LEASES, Selection, delete_version, leases},
     page::Page,
@@ -223,7 +224,7 @@ impl SessionStore for Leases {
         key: &'a RecordKey,
         join: &'a Join,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
-        Box::pin(async move { self.patch(key, &patch::join(join)).await })
+        Box::pin(async move { self.patch(key, &patch::join(join, wall_clock())).await })
     }
 
     fn list_held<'a>(

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -16,7 +17,8 @@ use super::{
         },
         http::{BuiltRequest, leases},
     },
-    codec::{EPOCH, HELD, QUEUE, TURN, held_label, holder_fields, joined_annotation},
+    codec::{EPOCH, HELD, QUEUE, TURN, held_label, holder_fields},
+    joined,
 };
 use crate::{
     api::name::Namespace,
@@ -41,12 +43,16 @@ pub(super) fn request(namespace: &Namespace, lease: &str, operations: &[Value]) 
     Ok(request)
 }
 
-/// Adds claims, if this is the object in its epoch.
-pub(super) fn join(join: &Join) -> Vec<Value> {
+/// Adds claims, if this is the object in its epoch. They join at this time.
+pub(super) fn join(join: &Join, at: Timestamp) -> Vec<Value> {
     let mut operations =
         vec![same_object(&join.base), test(&annotation(EPOCH), &join.epoch.to_string().into())];
-    operations
-        .extend(join.claims.iter().map(|claim| add(&joined(claim), &claim.to_string().into())));
+    operations.extend(
+        join.claims
+            .iter()
+            .enumerate()
+            .map(|(index, claim)| add(&path_of(claim), &joined::value(claim, at, index).into())),
+    );
     operations
 }
 
@@ -67,7 +73,7 @@ pub(super) fn line(base: &StoredLock, write: &LockWrite) -> Vec<Value> {
     if write.turn.epoch != turn.epoch {
         operations.push(add(&annotation(EPOCH), &write.turn.epoch.to_string().into()));
     }
-    operations.extend(write.taken().map(|claim| remove(&joined(claim))));
+    operations.extend(write.taken().map(|claim| remove(&path_of(claim))));
     operations.extend(not_before(base, write));
     if write.changes_holders {
         let labels = object["metadata"]["labels"].as_object();
@@ -107,8 +113,8 @@ fn annotation(key: &str) -> String {
     format!("/metadata/annotations/{}", escaped(key))
 }
 
-fn joined(claim: &Claim) -> String {
-    annotation(&joined_annotation(claim))
+fn path_of(claim: &Claim) -> String {
+    annotation(&joined::key(claim))
 }
 
 fn label(session: &str) -> String {

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 use super::{
     codec::{decode_held, decode_lock, decode_session, encode_lock, encode_session},
-    patch,
+    joined, patch,
 };
 use crate::{
     api::{
@@ -263,14 +264,34 @@ fn a_patch_tests_the_object_its_holder_and_its_turn_and_adds_the_line_and_the_la
     let join = Join { base: write.base.unwrap(), epoch: 1, claims: vec![joined] };
     let added = "/metadata/annotations/queue.leasehold.dev~10000000000000003";
     let claim = format!("{}/0000000000000003/shared", session('c').as_str());
+    let (at, text) = (Timestamp::UNIX_EPOCH, "1970-01-01T00:00:00.000000Z");
     assert_eq!(
-        patch::join(&join),
+        patch::join(&join, at),
         [
             json!({ "op": "test", "path": "/metadata/uid", "value": "u" }),
             json!({ "op": "test", "path": "/metadata/annotations/leasehold.dev~1epoch", "value": "1" }),
-            json!({ "op": "add", "path": added, "value": claim }),
+            json!({ "op": "add", "path": added, "value": format!("{claim} {text}") }),
         ]
     );
+}
+
+#[test]
+fn claims_that_joined_are_in_the_order_of_their_times() {
+    let claim = |nonce| Claim { session: session('c'), nonce: Nonce(nonce), mode: Mode::Exclusive };
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let annotations = [
+        (claim(1), joined::value(&claim(1), at(7), 0)),
+        (claim(2), joined::value(&claim(2), at(5), 1)),
+        (claim(3), joined::value(&claim(3), at(5), 0)),
+        (claim(4), claim(4).to_string()),
+        (claim(5), format!("{} yesterday", claim(5))),
+        (claim(6), joined::value(&claim(7), at(1), 0)),
+    ];
+    let annotations: Map<_, _> =
+        annotations.map(|(claim, text)| (joined::key(&claim), text.into())).into_iter().collect();
+    let object = json!({ "metadata": { "annotations": annotations } });
+
+    assert_eq!(joined::claims(&object), [claim(4), claim(5), claim(3), claim(2), claim(1)]);
 }
 
 #[test]

@@ -79,7 +79,8 @@ impl Line {
         let (holders, queue) = (claims("holders"), claims("queue"));
         let annotations = lease["metadata"]["annotations"].as_object().into_iter().flatten();
         let joined = annotations.filter(|(key, _)| key.starts_with("queue.leasehold.dev/"));
-        let joined = joined.filter_map(|(_, claim)| Claim::parse(claim.as_str()?));
+        let joined =
+            joined.filter_map(|(_, claim)| Claim::parse(claim.as_str()?.split(' ').next()?));
         let is_new = |claim: &Claim| !holders.iter().chain(&queue).any(|one| one.is(claim));
         let joined = joined.filter(is_new).collect();
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
