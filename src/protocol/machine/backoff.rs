@@ -277,7 +277,9 @@ impl Machine {
     /// was overtaken comes earlier.
     pub(super) fn free_record_delay(&self, version: u64) -> Duration {
         let Backoff { race_span, rivals, .. } = &self.backoff;
-        let left_open = self.backoff.left_open(version);
+        // A single try does not come back, so it is no turn.
+        let is_turn = self.tried_at.is_none();
+        let left_open = if is_turn { self.backoff.left_open(version) } else { Duration::ZERO };
         left_open + self.jitter(version, *race_span / (1 << rivals.rounds().min(16)))
     }
 

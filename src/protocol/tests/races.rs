@@ -217,3 +217,23 @@ fn a_machine_that_is_farther_than_several_that_take_turns_gets_its_turns_too() {
         assert!(longest <= secs(300), "at {near} and {far} ms: {longest:?}");
     }
 }
+
+#[test]
+fn a_single_try_leaves_no_race_open() {
+    let mut open = 0;
+    for version in (20..400).step_by(2) {
+        let mut machine = Machine::new("a".into(), 1, Durations::default());
+        machine.step(at(0), Input::Claim(Durations::default()));
+        machine.step(at(0), read(&held(10)));
+        machine.step(at(1), changed(&held_by("b", version)));
+        let step = machine.step(at(1001), changed(&free(version + 1)));
+        if matches!(step, Step::Sleep(_)) {
+            open += 1;
+            written(machine.step(at(1001), Input::Try));
+        } else {
+            written(step);
+        }
+    }
+
+    assert!((20..80).contains(&open), "{open} of 190 races are open");
+}
