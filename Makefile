@@ -90,8 +90,8 @@ bench: tools tools-go ## Measure a release build on a real API server: half an h
 binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary
 
-soak: tools ## Simulate HOURS hours (100) of a cluster with faults; every third run uses sessions
-	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(CARGO) test --quiet --release --locked -p leasehold-simulation --test simulation soak -- --ignored --nocapture
+soak: tools ## Simulate HOURS hours (100) of a cluster with faults, for MINUTES at most; every third run uses sessions
+	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(if $(MINUTES),LEASEHOLD_MINUTES=$(MINUTES)) $(CARGO) test --quiet --release --locked -p leasehold-simulation --test simulation soak -- --ignored --nocapture
 
 chaos: tools tools-go ## Inject random faults into six processes on a real API server for MINUTES minutes (10)
 	@tests/controlplane/build.sh

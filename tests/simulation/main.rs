@@ -205,7 +205,7 @@ fn replay() {
     batch.assert_no_violation();
 }
 
-/// `make soak HOURS=n`: C1 to C6 for new seeds, for a number of simulated hours.
+/// `make soak HOURS=n`: C1 to C6 for new seeds, for a number of simulated hours, or until `MINUTES` of real time are over.
 #[test]
 #[ignore = "runs for LEASEHOLD_HOURS simulated hours"]
 fn soak() {
@@ -213,11 +213,13 @@ fn soak() {
     let from = from_env("LEASEHOLD_SEED_FROM").unwrap_or_else(new_seed);
     let (seed, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let enough = hours * 3600 * scenario::SEC;
+    let started = real_now();
+    let longest = from_env("LEASEHOLD_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let next = || {
         let before = done.fetch_add(scenario::FAULT_PHASE, Ordering::Relaxed);
-        (before < enough).then(|| mixed(seed.fetch_add(1, Ordering::Relaxed)))
+        let is_over = longest.is_some_and(|longest| started.elapsed() >= longest);
+        (before < enough && !is_over).then(|| mixed(seed.fetch_add(1, Ordering::Relaxed)))
     };
-    let started = real_now();
     let (shown_minutes, shown_violations) = (AtomicU64::new(0), AtomicUsize::new(0));
     // A line a minute, and each violation at once: the whole may take hours.
     let all = batch_with(next, |all| {
