@@ -30,6 +30,10 @@ fn file(path: &Path) -> PathBuf {
 }
 
 fn copy(target: &Path) -> io::Result<()> {
+    // A device or a socket would be replaced by the program.
+    if fs::symlink_metadata(target).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
+        return Err(io::Error::other("it exists, and is neither a file nor a directory"));
+    }
     let mut partial = OsString::from(target);
     partial.push(".partial");
     fs::copy(std::env::current_exe()?, &partial)?;
