@@ -88,6 +88,9 @@ impl EtcdOptions {
         let bound = "a node is HOST:PORT, http://HOST:PORT or https://HOST:PORT";
         let endpoint = Endpoint::from_shared(url.clone());
         let mut endpoint = endpoint.map_err(|_| Error::invalid("node", node, bound))?;
+        if endpoint.uri().port().is_none() {
+            return Err(Error::invalid("node", node, bound));
+        }
         match endpoint.uri().scheme_str() {
             Some("https") => {
                 let config = self.tls_config()?;
