@@ -35,6 +35,7 @@ use crate::{
     commands::{demo, elect, events, install, list, lock, manual, prune, release, sessions},
     exec::{guardian, launch, reexec},
     exit::{Failure, Outcome, code},
+    output::stdout,
 };
 
 fn main() -> ExitCode {
@@ -46,9 +47,13 @@ fn main() -> ExitCode {
     }
     match Args::read(words) {
         Ok(args) => conclude(args.quiet(), run(args)),
-        Err(usage) => {
+        Err(usage) if usage.use_stderr() => {
             let _ = usage.print();
-            if usage.use_stderr() { ExitCode::from(code::USAGE) } else { ExitCode::SUCCESS }
+            ExitCode::from(code::USAGE)
+        }
+        Err(help) => {
+            stdout::taken(help.print());
+            conclude(false, Ok(code::SUCCESS))
         }
     }
 }
@@ -81,9 +86,17 @@ fn run(args: Args) -> Outcome {
     outcome
 }
 
+/// Success only if the output is complete.
+fn complete(code: u8) -> Outcome {
+    match stdout::failure().filter(|_| code == code::SUCCESS) {
+        Some(failure) => Err(failure),
+        None => Ok(code),
+    }
+}
+
 /// Prints the failure on one line, and returns the exit code.
 fn conclude(quiet: bool, outcome: Outcome) -> ExitCode {
-    let code = match outcome {
+    let code = match outcome.and_then(complete) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             if let Some(line) = failure.line().filter(|_| !quiet) {

@@ -1,6 +1,6 @@
 //! `leasehold schema`, `completions` and `man`: descriptions of the program, generated from its code.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
@@ -10,10 +10,12 @@ use serde_json::json;
 use crate::{
     cli::args::Args,
     commands::{events::EventLine, prune::PrunedLine, sessions::SessionLine},
+    exit::code,
     output::{
         lines::Held,
         rows::{Candidate, Record},
         status::CandidateStatus,
+        stdout,
     },
     sidecar::{
         http::{Health, Leadership},
@@ -41,14 +43,16 @@ pub(crate) fn schema() -> u8 {
         "prune": schema_for!(PrunedLine),
         "watch": schema_for!(EventLine),
     });
-    write(format!("{schemas:#}\n").as_bytes())
+    stdout::write(&format!("{schemas:#}\n"));
+    code::SUCCESS
 }
 
 /// Prints the completion script for `shell`.
 pub(crate) fn completions(shell: clap_complete::Shell) -> u8 {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "leasehold", &mut text);
-    write(&text)
+    stdout::write(&self::text(text));
+    code::SUCCESS
 }
 
 /// Prints one page that includes the subcommands.
@@ -56,8 +60,11 @@ pub(crate) fn page() -> u8 {
     let mut command = Args::command();
     command.build();
     match rendered(&command) {
-        Ok(text) => write(text.as_bytes()),
-        Err(_) => crate::exit::code::INTERNAL,
+        Ok(text) => {
+            stdout::write(&text);
+            code::SUCCESS
+        }
+        Err(_) => code::INTERNAL,
     }
 }
 
@@ -97,10 +104,4 @@ fn is_preamble(line: &str) -> bool {
 fn demoted(line: &str) -> String {
     let line = line.strip_prefix(".SH ").map_or_else(|| line.into(), |head| format!(".SS {head}"));
     line + "\n"
-}
-
-fn write(text: &[u8]) -> u8 {
-    // A closed output is not a failure.
-    let _ = io::stdout().write_all(text);
-    0
 }

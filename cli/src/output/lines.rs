@@ -1,13 +1,10 @@
 //! Lines on standard output, as text or as JSON.
 
-use std::io::{self, Write as _};
-
-use anstream::AutoStream;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::format::Format;
+use super::{format::Format, stdout};
 use crate::console::{printable, printable_json};
 
 /// A lock or election that this process holds.
@@ -48,7 +45,7 @@ impl Line for Held {
 /// Prints one line. Returns false if the output is closed.
 pub(crate) fn print(line: &impl Line, output: Format) -> bool {
     match output {
-        Format::Text => write(&line.printable()),
+        Format::Text => self::line(&line.printable()),
         Format::Json => json(line),
     }
 }
@@ -78,10 +75,9 @@ impl Printing {
 
 /// Prints an object as JSON on one line. Returns false if the output is closed.
 pub(crate) fn json(object: &impl Serialize) -> bool {
-    write(&printable_json(&serde_json::to_string(object).unwrap_or_default()))
+    line(&printable_json(&serde_json::to_string(object).unwrap_or_default()))
 }
 
-fn write(text: &str) -> bool {
-    let mut stdout = AutoStream::auto(io::stdout().lock());
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
+fn line(text: &str) -> bool {
+    stdout::write(&format!("{text}\n"))
 }

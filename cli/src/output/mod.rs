@@ -4,5 +4,6 @@ pub(crate) mod format;
 pub(crate) mod lines;
 pub(crate) mod rows;
 pub(crate) mod status;
+pub(crate) mod stdout;
 pub(crate) mod table;
 pub(crate) mod warn_once;

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use leasehold::LeaseRecord;
 use serde::Serialize;
 
-use super::{format::Format, lines::json};
+use super::{format::Format, lines::json, stdout};
 use crate::console::printable;
 
 /// A line of a table.
@@ -99,7 +99,7 @@ impl Layout {
         if self.output == Format::Json {
             return rows.iter().all(json);
         }
-        write(&self.lines(rows, true, usize::MAX))
+        stdout::write(&self.lines(rows, true, usize::MAX))
     }
 
     fn lines<R: Row>(self, rows: &[R], head: bool, width: usize) -> String {
@@ -143,11 +143,6 @@ fn line(cells: &[Cell], widths: &[usize], width: usize) -> String {
 }
 
 /// Writes to standard output, in colour on a terminal unless `NO_COLOR` is set. Returns false if the output is closed.
-fn write(text: &str) -> bool {
-    let mut stdout = AutoStream::auto(io::stdout().lock());
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
-}
-
 /// A table that is updated.
 pub(crate) struct Screen<R> {
     layout: Layout,
@@ -205,8 +200,8 @@ impl<R: Row> Screen<R> {
         // Cursor movements must be written even where colours are removed.
         let choice = AutoStream::choice(&io::stdout());
         let text = if choice == ColorChoice::Never { plain(&text) } else { text };
-        let mut stdout = io::stdout().lock();
-        write!(stdout, "{up}\r\x1b[J{text}").and_then(|()| stdout.flush()).is_ok()
+        let mut output = io::stdout().lock();
+        stdout::taken(write!(output, "{up}\r\x1b[J{text}").and_then(|()| output.flush()))
     }
 
     /// Appends a line for each row that has changed, apart from its times.
@@ -224,7 +219,7 @@ impl<R: Row> Screen<R> {
         }
         match self.layout.output {
             Format::Json => news.iter().all(json),
-            Format::Text => write(&self.layout.lines(&news, head, usize::MAX)),
+            Format::Text => stdout::write(&self.layout.lines(&news, head, usize::MAX)),
         }
     }
 }

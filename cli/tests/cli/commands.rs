@@ -1,6 +1,9 @@
 //! CMD: its arguments, its input and output, its environment and its exit code.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _},
+};
 
 use crate::{Fixture, program::Program};
 
@@ -140,6 +143,23 @@ async fn processes_left_in_the_group_are_stopped_before_the_release() {
 }
 
 #[tokio::test]
+async fn an_output_that_cannot_be_written_is_a_failure_but_a_reader_that_leaves_is_none() {
+    for words in [&["schema"][..], &["man"], &["completions", "bash"], &["lock", "--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Program::new(words.iter().copied()).into_command();
+        let ended = command.stdout(full).spawn().unwrap().wait_with_output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(70), "{words:?}");
+        assert!(String::from_utf8(ended.stderr).unwrap().contains("not complete"), "{words:?}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Program::new(words.iter().copied()).into_command();
+        let ended = command.stdout(writer).spawn().unwrap().wait_with_output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{words:?}");
+    }
+}
+
+#[tokio::test]
 async fn install_copies_the_program_into_a_directory_or_to_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let (inside, file) = (directory.path().join("leasehold"), directory.path().join("other"));
@@ -149,6 +169,13 @@ async fn install_copies_the_program_into_a_directory_or_to_a_file() {
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
     }
     let refused = Program::new(["install", "/nowhere/at/all"]).end().await;
+
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let special = Program::new(["install", pipe.to_str().unwrap()]).end().await;
+    assert_eq!(special.code, Some(70), "{special:?}");
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo(), "it is no program now");
+    std::fs::remove_file(pipe).unwrap();
 
     for copy in [inside, file] {
         let version = std::process::Command::new(copy).arg("--version").output().unwrap();
