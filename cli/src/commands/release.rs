@@ -65,7 +65,10 @@ async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
     let found = if args.force {
         in_time(connection.inspect.delete_session(session), &subject).await?
     } else {
-        if !args.report.quiet {
+        let record = RecordOptions::default().lease(session);
+        let known = in_time(connection.inspect.list_sessions(record), &subject).await?;
+        let exists = !known.is_empty();
+        if exists && !args.report.quiet {
             console::report(format_args!(
                 "{object} in namespace `{namespace}` is watched for its ttl"
             ));
@@ -79,7 +82,8 @@ async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
                 );
                 return Err(Failure::new(code::BUSY, line));
             }
-            other => other.map_err(|error| subject.failure(&error))?,
+            // One that existed and is not found any more has ended by itself.
+            other => other.map_err(|error| subject.failure(&error))? || exists,
         }
     };
     if !found {
