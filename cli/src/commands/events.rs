@@ -23,6 +23,16 @@ pub(crate) async fn run(args: QueryArgs) -> Outcome {
     let query = Query::open(args, Record::WHAT).await?;
     let (mut watch, _) = query.watch(true).await?.into_parts();
     let name = query.args.name.as_deref();
+    if let Some(name) = name
+        && !query.args.report.quiet
+        && Record::rows(&watch.current(), Some(name)).is_empty()
+    {
+        let namespace = query.subject().namespace;
+        console::report(format_args!(
+            "there is no {} `{name}` in namespace `{namespace}` yet: its first event is waited for",
+            Record::WHAT
+        ));
+    }
     let mut warnings = WarnOnce::new(&query.object, TOLERANCE, query.args.report.quiet);
     loop {
         let events = watch.take_events().into_iter();
