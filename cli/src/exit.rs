@@ -129,7 +129,7 @@ impl Subject<'_> {
                 busy_code,
                 "Try again then, or pass a longer --wait. `leasehold release --force` removes the time".into(),
             ),
-            Error::Invalid { .. } => (code::USAGE, String::new()),
+            Error::Invalid { .. } | Error::OtherMode { .. } => (code::USAGE, String::new()),
             Error::Lost { .. } => (code::LOST, "Run it again".into()),
             Error::Unavailable { .. } => (code::UNAVAILABLE, backend.check(server)),
             _ => (code::UNAVAILABLE, String::new()),

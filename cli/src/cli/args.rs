@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::BoolishValueParser,
-    error::ErrorKind, parser::ValueSource,
+    error::ErrorKind, parser::ValueSource, value_parser,
 };
 
 use super::{
@@ -147,7 +147,7 @@ pub(crate) struct LockArgs {
     pub(crate) queue: bool,
     /// Let up to N processes hold the lock at once, each with a slot of its own: a semaphore. Implies --queue. All
     /// processes pass the same N, 1 to 256.
-    #[arg(long, env = "LEASEHOLD_SLOTS", value_name = "N", conflicts_with = "shared")]
+    #[arg(long, env = "LEASEHOLD_SLOTS", value_name = "N", conflicts_with = "shared", value_parser = value_parser!(u16).range(1..=256))]
     pub(crate) slots: Option<u16>,
     /// Share the lock with other holders that pass --shared, but not with one that does not. Implies --queue.
     #[arg(long, env = "LEASEHOLD_SHARED", value_parser = BoolishValueParser::new())]

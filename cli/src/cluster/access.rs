@@ -66,34 +66,54 @@ impl Access {
         }
     }
 
-    /// Reports the place in the queue when a wait takes long, and each change of it. Never ends.
+    /// Reports the holder, or the place in the queue, when a wait takes long, and each change of it. Never ends.
     pub(crate) async fn report(
         &self,
         connection: &Connection,
         name: &str,
         subject: &Subject<'_>,
     ) -> Infallible {
-        let Self::Queue { session, options } = self else { return std::future::pending().await };
         let mut last = String::new();
         sleep(FIRST).await;
         loop {
-            if let Some(session) = session.get()
-                && let Ok(queue) = session.queue(name).await
-                && let Some(place) = place(&queue, &session.id())
-            {
-                let holder = holder(connection, &queue, options.namespace.clone()).await;
+            let state = match self {
+                Self::Alone => other_holder(connection, name).await,
+                Self::Queue { session, options } => match session.get() {
+                    Some(session) => queued(connection, session, name, options).await,
+                    None => None,
+                },
+            };
+            if let Some(state) = state.filter(|state| *state != last) {
                 let (object, namespace) = (subject.object, subject.namespace);
-                let line = format!(
-                    "{object} in namespace `{namespace}` is waited for: {place} in the queue, held by {holder}"
-                );
-                if line != last {
-                    console::report(format_args!("{line}"));
-                    last = line;
-                }
+                console::report(format_args!(
+                    "{object} in namespace `{namespace}` is waited for: {state}"
+                ));
+                last = state;
             }
             sleep(INTERVAL).await;
         }
     }
+}
+
+/// Who holds the lock, as the record says; `None` if it is free, or cannot be read.
+async fn other_holder(connection: &Connection, name: &str) -> Option<String> {
+    let record = connection.inspect.record_name(name).ok()?;
+    let options = RecordOptions::default().lease(record);
+    let found = connection.inspect.list_records(options).await.ok()?;
+    found.iter().find_map(|record| Some(format!("held by `{}`", record.holder.as_ref()?)))
+}
+
+/// The place of this session in the queue, and who holds the lock.
+async fn queued(
+    connection: &Connection,
+    session: &Session,
+    name: &str,
+    options: &SessionOptions,
+) -> Option<String> {
+    let queue = session.queue(name).await.ok()?;
+    let place = place(&queue, &session.id())?;
+    let holder = holder(connection, &queue, options.namespace.clone()).await;
+    Some(format!("{place} in the queue, held by {holder}"))
 }
 
 /// The place of `session` in the queue, as a person counts.

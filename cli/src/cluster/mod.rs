@@ -4,7 +4,7 @@ pub(crate) mod access;
 pub(crate) mod connect;
 pub(crate) mod etcd;
 pub(crate) mod pod;
-mod probe;
+pub(crate) mod probe;
 pub(crate) mod requests;
 pub(crate) mod target;
 pub(crate) mod wait;

@@ -10,6 +10,7 @@ use crate::{
     cluster::{
         access::{self, Access},
         connect::Connection,
+        probe::Presence,
         wait::{PATIENCE, ServerWait, acquire},
     },
     commands::{
@@ -33,6 +34,8 @@ use crate::{
 
 /// Time limit of the release. The command has ended, so a record that stays expires by itself.
 const RELEASE: Duration = Duration::from_secs(5);
+/// Time limit of the request that shows why a lock is in doubt. Its loss may be near.
+const PROBE: Duration = Duration::from_secs(1);
 /// How often the state of the lock is checked for warnings.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -57,7 +60,7 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
 
     // A wait that the user has limited includes the wait for a server. Without a limit, a wrong address is an error soon.
     let awaits_server = options.wait.is_some_and(|wait| !wait.is_zero());
-    let mut progress = ServerProgress::new(subject, args.report.quiet || !awaits_server);
+    let mut progress = ServerProgress::new(subject, args.report.quiet);
     let wait = ServerWait {
         limit: (!awaits_server).then_some(PATIENCE),
         wait: options.wait,
@@ -85,7 +88,7 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
     let outcome = tokio::select! {
         biased;
         outcome = work => outcome,
-        never = warn(&guard, args.report.quiet, &subject) => match never {},
+        never = warn(&guard, &connection, args.report.quiet, &subject) => match never {},
     };
     if still_runs {
         // The lock is not free while the command runs. Nothing renews it after the end of this process.
@@ -119,20 +122,43 @@ async fn keep(
 }
 
 /// Warns while the lock is in doubt. Its loss is reported with the end of the command.
-async fn warn(guard: &Tenure, quiet: bool, subject: &Subject<'_>) -> Infallible {
-    let (object, namespace) = (subject.object, subject.namespace);
-    let mut warnings = WarnOnce::new(object, Duration::ZERO, quiet);
+async fn warn(
+    guard: &Tenure,
+    connection: &Connection,
+    quiet: bool,
+    subject: &Subject<'_>,
+) -> Infallible {
+    let mut warnings = WarnOnce::new(subject.object, Duration::ZERO, quiet);
+    let mut problem = None;
     while guard.is_held() {
-        let problem = (guard.state() == TenureState::InDoubt).then(|| {
-            format!(
-                "{object} in namespace `{namespace}` is in doubt: a renewal is overdue, or the record prefers \
-                    another holder"
-            )
-        });
-        warnings.update(problem);
+        if guard.state() != TenureState::InDoubt {
+            problem = None;
+        } else if problem.is_none() {
+            problem = Some(doubt(connection, subject).await);
+        }
+        warnings.update(problem.clone().filter(|_| guard.is_held()));
         sleep(POLL).await;
     }
     std::future::pending().await
+}
+
+/// Why a lock is in doubt, as far as a request to the server shows it.
+async fn doubt(connection: &Connection, subject: &Subject<'_>) -> String {
+    let Subject { object, namespace, server, .. } = *subject;
+    let error = match timeout(PROBE, connection.probe()).await {
+        Ok(Presence::Present) => None,
+        Ok(Presence::Absent(error) | Presence::Foreign(error)) => Some(error),
+        Err(_) => Some(connection.backend().no_answer()),
+    };
+    let why = match error {
+        Some(error) => {
+            format!("its renewals do not reach {server}: {}", error.with_causes())
+        }
+        None => format!(
+            "a renewal is overdue although {server} answers now, or the record prefers another holder"
+        ),
+    };
+    format!("{object} in namespace `{namespace}` is in doubt: {why}")
 }
 
 async fn release(

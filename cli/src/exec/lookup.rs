@@ -27,6 +27,12 @@ pub(crate) fn check(program: &OsStr) -> Outcome<()> {
             None => not_found(program, "the file does not exist"),
         };
     }
+    if program.is_empty() {
+        return Err(Failure::new(
+            code::NOT_FOUND,
+            "the command after NAME is an empty text. Check the variable that it comes from",
+        ));
+    }
     let found = candidates(program).into_iter().map(|path| (runnable(&path), path));
     let mut seen = None;
     for (runnable, path) in found {

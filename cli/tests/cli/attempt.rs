@@ -63,7 +63,7 @@ async fn an_unanswered_renewal_is_reported_after_one_attempt() {
     proxy.set(Link::BLACK_HOLE);
     let in_doubt = async |program: &mut crate::program::Running| {
         let warning = program.stderr_line().await;
-        assert!(warning.contains("is in doubt"), "{warning}");
+        assert!(warning.contains("is in doubt: its renewals do not reach"), "{warning}");
         begun.elapsed()
     };
     let (short, long) = tokio::join!(in_doubt(&mut short), in_doubt(&mut long));

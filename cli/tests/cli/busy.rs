@@ -41,6 +41,20 @@ async fn a_held_lock_ends_with_75_at_once_or_after_the_wait() {
 }
 
 #[tokio::test]
+async fn a_wait_that_takes_long_names_the_holder() {
+    let fixture = Fixture::new().await;
+    let guard = fixture.handle().lock("orders", brief()).await.unwrap();
+    let mut waiter = fixture.leasehold(["lock", "orders", "echo", "in"]).start();
+
+    let line = waiter.stderr_line().await;
+
+    let held = format!("held by `{}`", guard.holder());
+    assert!(line.contains("is waited for") && line.contains(&held), "{line}");
+    guard.release().await.unwrap();
+    assert_eq!(waiter.end().await.text(), "in\n");
+}
+
+#[tokio::test]
 async fn a_signal_ends_the_wait_and_no_waiter_remains() {
     let fixture = Fixture::new().await;
     let holder = fixture.handle();

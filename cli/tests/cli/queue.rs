@@ -233,6 +233,37 @@ async fn a_session_is_released_if_its_process_is_dead_or_by_force() {
     assert_eq!(wrong.code, Some(64), "{wrong:?}");
 }
 
+#[tokio::test]
+async fn a_session_that_ends_while_its_release_waits_is_released() {
+    let fixture = Fixture::new().await;
+    let args = ["lock", "--queue", "--ttl", "6s", "orders", "sh", "-c", "echo in; read line"];
+    let mut holder = fixture.leasehold(args).piped().start();
+    assert_eq!(holder.line().await, "in");
+    let id = fixture.holder("orders").await.unwrap();
+    let mut release = fixture.leasehold(["release", "--session", &id]).start();
+    assert!(release.stderr_line().await.contains("is watched for its ttl"));
+
+    holder.write_line("go\n").await;
+    assert_eq!(holder.end().await.code, Some(0));
+
+    let ended = release.end().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[tokio::test]
+async fn another_mode_of_a_lock_in_use_is_an_error_of_the_command_line() {
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let guard = session.lock("orders", LockOptions::default()).await.unwrap();
+
+    let ended = fixture.leasehold(["lock", "--slots", "2", "--try", "orders", "true"]).end().await;
+
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert!(ended.stderr_line().contains("is in use as exclusive"), "{ended:?}");
+    guard.release().await.unwrap();
+    session.end().await.unwrap();
+}
+
 /// The next line of `watch -o json`: event, holder, place, holders and reason.
 async fn event(watch: &mut Running) -> [Value; 5] {
     let mut line: Value = serde_json::from_str(&watch.line().await).unwrap();
