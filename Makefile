@@ -19,7 +19,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it at work without a cluster, in under 15 seconds once built
-	@$(CARGO) run --quiet --locked --package leasehold-demo
+	@$(CARGO) run --locked --package leasehold-demo
 
 test: tools tools-go check-fmt lint docs unit chart ## Run all checks: formatting, lints, docs, tests on a real API server, the chart
 	$(call say,all passed)
@@ -31,13 +31,13 @@ check-fmt: tools
 lint: tools
 	@for features in $(FEATURES); do \
 		printf '\n== clippy %s\n' "$${features:-(default features)}"; \
-		$(CARGO) clippy --quiet --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
+		$(CARGO) clippy --locked --package leasehold --all-targets $$features -- -D warnings || exit 1; \
 	done
-	@$(CARGO) clippy --quiet --locked --workspace --exclude leasehold --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --workspace --exclude leasehold --all-targets -- -D warnings
 
 docs: tools
 	$(call say,documentation)
-	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --all-features
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --all-features
 
 unit: tools tools-go
 	@tests/controlplane/build.sh
@@ -46,7 +46,7 @@ unit: tools tools-go
 
 controlplane: tools tools-go ## Start a real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
-	@$(CARGO) test --quiet --locked --package leasehold --test controlplane
+	@$(CARGO) test --locked --package leasehold --test controlplane
 
 image: tools ## Build the container image target/image/leasehold.tar, without a container engine
 	@image/build.sh
@@ -55,10 +55,13 @@ chart: tools ## Check the Helm chart: lint it, compare its schema with the progr
 	$(call say,chart)
 	@helm=$$(tests/cluster/helm.sh) && \
 		$$helm lint --strict --quiet charts/leasehold && \
+		$(CARGO) test --no-run --locked --package leasehold-cli --bin leasehold && \
 		$(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart && \
+		$(CARGO) test --no-run --locked --package leasehold --all-features --test chart && \
 		HELM=$$helm $(CARGO) test --quiet --locked --package leasehold --all-features --test chart -- --ignored
 
 chart-schema: tools ## Write charts/leasehold/values.schema.json again, from the program's options
+	@$(CARGO) test --no-run --locked --package leasehold-cli --bin leasehold
 	@LEASEHOLD_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --package leasehold-cli --bin leasehold chart
 
 page: tools ## Test the page of the demonstration in a headless browser: mouse, keyboard, narrow screen
@@ -66,6 +69,7 @@ page: tools ## Test the page of the demonstration in a headless browser: mouse, 
 		command -v $$tool >/dev/null || { \
 			echo "make: $$tool is missing. On Debian: apt-get install --no-install-recommends chromium chromium-driver" >&2; exit 1; }; \
 	done
+	@$(CARGO) test --no-run --locked --package leasehold-cli --test page
 	@$(CARGO) test --quiet --locked --package leasehold-cli --test page -- --ignored --test-threads 2
 
 cluster: ## Start a one-node cluster to play with, of kind or of programs on this machine: prints the KUBECONFIG line
@@ -83,22 +87,26 @@ e2e: tools ## Test the image and the chart on a cluster that is started for it; 
 bench: tools tools-go ## Measure a release build on a real API server: half an hour; PART=name selects a part
 	@tests/controlplane/build.sh
 	@tests/build.sh peers "half a minute"
-	@$(CARGO) build --quiet --locked --release --package leasehold --example player
-	@$(CARGO) build --quiet --locked --release --package leasehold-cli
+	@$(CARGO) build --locked --release --package leasehold --example player
+	@$(CARGO) build --locked --release --package leasehold-cli
+	@$(CARGO) bench --no-run --locked --package leasehold --features etcd --bench kubernetes
 	@$(CARGO) bench --quiet --locked --package leasehold --features etcd --bench kubernetes -- $(PART)
 
 binary: tools ## Build the program as one static file for any Linux, target/leasehold
 	@.ci/binary
 
 soak: tools ## Simulate HOURS hours (100) of a cluster with faults, for MINUTES at most; every third run uses sessions
+	@$(CARGO) test --no-run --release --locked -p leasehold-simulation --test simulation
 	@LEASEHOLD_HOURS=$(or $(HOURS),100) $(if $(MINUTES),LEASEHOLD_MINUTES=$(MINUTES)) $(CARGO) test --quiet --release --locked -p leasehold-simulation --test simulation soak -- --ignored --nocapture
 
 chaos: tools tools-go ## Inject random faults into six processes on a real API server for MINUTES minutes (10)
 	@tests/controlplane/build.sh
+	@$(CARGO) test --no-run --locked --all-features --test chaos
 	@LEASEHOLD_MINUTES=$(or $(MINUTES),10) LEASEHOLD_BROKEN=$(BROKEN) LEASEHOLD_SEED=$(SEED) \
 		$(DEFAULT_SIGNALS) $(CARGO) test --quiet --locked --all-features --test chaos minutes -- --exact --ignored --nocapture
 
 model: tools ## Visit every state that two contenders, or two or three sessions, can reach, within bounds: ten minutes, 4 GB
+	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --no-run --locked --package leasehold --no-default-features --lib
 	@$(CARGO) --config 'profile.dev.package.leasehold.opt-level=3' test --quiet --locked --package leasehold --no-default-features --lib no_interleaving_violates_a_rule_within_larger_bounds -- --ignored --nocapture --test-threads 1
 
 fuzz: ## Feed random input to the codec of Leases for SECONDS seconds (60); needs a nightly Rust
