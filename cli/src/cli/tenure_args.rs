@@ -14,7 +14,7 @@ use crate::cluster::target::Given;
 /// The timing and the identity of a holder.
 #[derive(Clone, Debug, clap::Args, JsonSchema)]
 pub(crate) struct TenureArgs {
-    /// How long other processes must see no renewal before they may take over; whole seconds.
+    /// How long other processes must see no renewal before they may take over; rounded up to whole seconds.
     #[schemars(schema_with = "written_duration")]
     #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
     ttl: Duration,
