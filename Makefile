@@ -72,7 +72,7 @@ page: tools ## Test the page of the demonstration in a headless browser: mouse, 
 	@$(CARGO) test --no-run --locked --package leasehold-cli --test page
 	@$(CARGO) test --quiet --locked --package leasehold-cli --test page -- --ignored --test-threads 2
 
-cluster: ## Start a one-node cluster to play with, of kind or of programs on this machine: prints the KUBECONFIG line
+cluster: ## Start a one-node cluster, and print the KUBECONFIG line. Without kind: needs root, installs apt packages; first build 10 to 30 minutes
 	@tests/cluster/up.sh
 
 cluster-down: ## Stop that cluster and remove everything it left

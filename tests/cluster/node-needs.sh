@@ -1,6 +1,8 @@
 #!/bin/bash
-# Checks whether this machine can run the node, and prints everything that is missing and how to get it. As root it
-# installs missing Debian packages, with a message.
+# Checks whether this machine can run the node, and prints everything that is missing and how to get it.
+# It needs root, and installs the missing packages of packages.txt with apt-get: containerd, runc, the CNI plugins,
+# nftables and others, and the packages that these depend on, such as iptables. They stay installed. It prints the list
+# before it installs.
 # usage: node-needs.sh
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -38,7 +40,8 @@ while read -r package programs; do
 done <"$here/packages.txt"
 if [ ${#packages[@]} != 0 ]; then
   if command -v apt-get >/dev/null; then
-    echo "cluster: installing Debian packages, which stay installed: ${packages[*]}"
+    echo "cluster: about to install with apt-get: ${packages[*]}"
+    echo "cluster: apt-get also installs what they depend on, such as iptables. All of it stays installed."
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     install=(env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-upgrade --no-install-recommends "${packages[@]}")
