@@ -44,7 +44,7 @@ unit: tools tools-go
 	$(call say,tests (unit$(comma) simulation$(comma) embedded$(comma) scripted and real API server$(comma) examples$(comma) doctests))
 	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} $(DEFAULT_SIGNALS) $(CARGO) test --locked --workspace --all-features
 
-controlplane: tools tools-go ## Start a real etcd and kube-apiserver to play with: prints the KUBECONFIG line, runs until Ctrl-C
+controlplane: tools tools-go ## Start a real kube-apiserver to play with, on an etcd of its own: prints the KUBECONFIG line, runs until Ctrl-C
 	@tests/controlplane/build.sh
 	@$(CARGO) test --locked --package leasehold --test controlplane
 
