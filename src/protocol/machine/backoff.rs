@@ -84,13 +84,15 @@ struct Rivals {
     recent: Vec<Arc<str>>,
     /// How many tenures of a holder that had one shortly before began since the last own write.
     overtaken: u32,
-    /// How many tenures of any holder began since the last own write.
-    missed: u32,
+    /// How many tenures of any holder began since the last own write; `None` before the first one.
+    missed: Option<u32>,
     /// How often the record became free since the last tenure of another process began.
     alone: u32,
     /// When the record was last seen to become free, and how long after the time before that, on average.
-    freed_at: Moment,
+    freed_at: Option<Moment>,
     turn: Duration,
+    /// The version in which it was seen to become free at that moment, and not later, by a read.
+    freed: Option<u64>,
 }
 
 impl Rivals {
@@ -108,7 +110,7 @@ impl Rivals {
 
     /// Other processes are known, and the last own tenure is one of the last few.
     fn is_in_turn(&self) -> bool {
-        !self.recent.is_empty() && self.missed <= RECENT_TURNS
+        !self.recent.is_empty() && self.missed.is_some_and(|missed| missed <= RECENT_TURNS)
     }
 }
 
@@ -159,7 +161,7 @@ impl Backoff {
 
     /// A write is stored, or a write of unknown outcome was recognised as stored, so long after it was sent.
     pub(super) fn write_succeeded(&mut self, took: Duration) {
-        self.rivals.missed = 0;
+        self.rivals.missed = Some(0);
         self.failed_writes = 0;
         self.unexplained_conflicts = 0;
         self.edits = 0;
@@ -171,7 +173,7 @@ impl Backoff {
     /// A tenure of another process began.
     pub(super) fn rival_seen(&mut self, holder: &Arc<str>) {
         let rivals = &mut self.rivals;
-        rivals.missed = rivals.missed.saturating_add(1);
+        rivals.missed = rivals.missed.map(|missed| missed.saturating_add(1));
         rivals.alone = 0;
         if rivals.recent.contains(holder) {
             rivals.overtaken = rivals.overtaken.saturating_add(1);
@@ -182,11 +184,16 @@ impl Backoff {
         rivals.recent.push(Arc::clone(holder));
     }
 
-    /// The record was seen to become free.
-    pub(super) fn freed(&mut self, now: Moment) {
+    /// The record was seen to become free with this version, which is `None` if a read found it free, so that it may have
+    /// been free for long.
+    pub(super) fn freed(&mut self, now: Moment, version: Option<u64>) {
         let rivals = &mut self.rivals;
-        rivals.turn = rivals.turn / 2 + (now - rivals.freed_at) / 2;
-        rivals.freed_at = now;
+        if let Some(before) = rivals.freed_at.replace(now) {
+            let turn = (now - before).min(MAX_OPEN_TURN * 2);
+            let known = if rivals.turn.is_zero() { turn } else { rivals.turn };
+            rivals.turn = known / 2 + turn / 2;
+        }
+        rivals.freed = version;
         rivals.alone = rivals.alone.saturating_add(1);
         if rivals.alone > TURNS_ALONE {
             rivals.recent.clear();
@@ -209,7 +216,7 @@ impl Backoff {
     /// because it has never won. The version tells them which races to leave open, so all do in the same ones. The
     /// longer the time, the fewer the races, so that each length costs the same small part of all time.
     fn left_open(&self, version: u64) -> Duration {
-        if !self.rivals.is_in_turn() {
+        if !self.rivals.is_in_turn() || self.rivals.freed != Some(version) {
             return Duration::ZERO;
         }
         // The finaliser of SplitMix64: half of all versions end in a zero, a quarter in two.
@@ -219,9 +226,14 @@ impl Backoff {
         if races < RACES_PER_OPEN_RACE || self.rivals.turn > MAX_OPEN_TURN {
             return Duration::ZERO;
         }
-        let left_open = self.rivals.turn.saturating_mul(races) / OPEN_PART;
-        let left_open = u32::try_from(left_open.as_millis()).unwrap_or(u32::MAX / 2);
-        Duration::from_millis(left_open.next_power_of_two().into()).min(MAX_RACE_SPAN)
+        let left_open = (self.rivals.turn.saturating_mul(races) / OPEN_PART).min(MAX_RACE_SPAN);
+        // So that all leave it open for the same time, although their averages differ a little.
+        match u64::try_from(left_open.as_millis()) {
+            Ok(0) | Err(_) => Duration::ZERO,
+            Ok(left_open) => {
+                Duration::from_millis(left_open.next_power_of_two()).min(MAX_RACE_SPAN)
+            }
+        }
     }
 
     /// Another process has claimed the free record before this machine wrote.

@@ -136,7 +136,8 @@ impl Machine {
                 self.backoff.race_avoided();
             }
             if found.record.is_free() && !free {
-                self.backoff.freed(now);
+                let own = self.unresolved.iter().any(|sent| Some(sent.nonce) == found.record.nonce);
+                self.backoff.freed(now, Some(number).filter(|_| own || !answered));
             }
             self.backoff.conflict_explained(edited);
             if let Some(holder) = &found.record.holder

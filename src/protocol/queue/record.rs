@@ -141,7 +141,7 @@ impl LockWrite {
 }
 
 /// Adds claims behind the queue of exactly this object in this epoch, whatever else is written meanwhile. Adding a claim
-/// that is there already changes nothing.
+/// that is there already changes at most the time at which it joined.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Join {
     pub(crate) base: Arc<StoredLock>,

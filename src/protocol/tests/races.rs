@@ -218,22 +218,42 @@ fn a_machine_that_is_farther_than_several_that_take_turns_gets_its_turns_too() {
     }
 }
 
+/// A machine that had the record, saw another process take it, and wants it again.
+fn in_turn(version: u64) -> Machine {
+    let mut machine = Machine::new("a".into(), 1, Durations::default());
+    machine.step(at(0), Input::Claim(Durations::default()));
+    let claim = written(machine.step(at(0), read(&free(10))));
+    machine.step(at(1), stored(&after(&claim, 11)));
+    let release = written(machine.step(at(500), Input::Release));
+    machine.step(at(501), stored(&after(&release, 12)));
+    machine.step(at(502), changed(&held_by("b", version)));
+    machine.step(at(503), Input::Claim(Durations::default()));
+    machine
+}
+
 #[test]
 fn a_single_try_leaves_no_race_open() {
     let mut open = 0;
     for version in (20..400).step_by(2) {
-        let mut machine = Machine::new("a".into(), 1, Durations::default());
-        machine.step(at(0), Input::Claim(Durations::default()));
-        machine.step(at(0), read(&held(10)));
-        machine.step(at(1), changed(&held_by("b", version)));
-        let step = machine.step(at(1001), changed(&free(version + 1)));
+        let mut machine = in_turn(version);
+        let step = machine.step(at(1501), changed(&free(version + 1)));
         if matches!(step, Step::Sleep(_)) {
             open += 1;
-            written(machine.step(at(1001), Input::Try));
+            written(machine.step(at(1501), Input::Try));
         } else {
             written(step);
         }
     }
 
     assert!((20..80).contains(&open), "{open} of 190 races are open");
+}
+
+#[test]
+fn a_record_that_a_read_finds_free_is_claimed_at_once() {
+    for version in (20..400).step_by(2) {
+        let mut machine = in_turn(version);
+        machine.step(at(1501), Input::Look);
+
+        written(machine.step(at(1502), read(&free(version + 1))));
+    }
 }
