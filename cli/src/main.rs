@@ -89,7 +89,10 @@ fn run(args: Args) -> Outcome {
 /// Success only if the output is complete.
 fn complete(code: u8) -> Outcome {
     match stdout::failure().filter(|_| code == code::SUCCESS) {
-        Some(failure) => Err(failure),
+        Some(error) => {
+            let what = "the output is not complete, because it could not be written";
+            Err(Failure::internal(what, error))
+        }
         None => Ok(code),
     }
 }

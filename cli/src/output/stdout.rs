@@ -7,8 +7,6 @@ use std::{
 
 use anstream::AutoStream;
 
-use crate::exit::Failure;
-
 /// The first error that was more than a reader that has left.
 static ERROR: OnceLock<io::Error> = OnceLock::new();
 
@@ -29,7 +27,6 @@ pub(crate) fn taken(result: io::Result<()>) -> bool {
 }
 
 /// Why the output is not complete; `None` if it is, or if its reader has left.
-pub(crate) fn failure() -> Option<Failure> {
-    let error = ERROR.get()?;
-    Some(Failure::internal("the output is not complete, because it could not be written", error))
+pub(crate) fn failure() -> Option<&'static io::Error> {
+    ERROR.get()
 }
