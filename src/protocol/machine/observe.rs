@@ -135,10 +135,6 @@ impl Machine {
             if free && self.in_flight == InFlight::None && self.is_foreign(&found.record) {
                 self.backoff.race_avoided();
             }
-            if found.record.is_free() && !free {
-                let own = self.unresolved.iter().any(|sent| Some(sent.nonce) == found.record.nonce);
-                self.backoff.freed(now, Some(number).filter(|_| own || !answered));
-            }
             self.backoff.conflict_explained(edited);
             if let Some(holder) = &found.record.holder
                 && *holder != self.identity
