@@ -119,7 +119,7 @@ async fn sessions_that_joined_a_process_that_crashed_are_served_in_the_order_in_
     let (proxy, config) = place.behind_proxy().await;
     let crashing = session_of(&Kubernetes::from_config(config, place.options()).unwrap()).await;
     let held = lock(&crashing, "orders").await;
-    // It sees no claim come, and nobody has written the queue when it is taken over.
+    // It receives no event of a claim, so all claims are still joined and not in the queue when the lock is taken over.
     proxy.set(Link::BLACK_HOLE);
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
