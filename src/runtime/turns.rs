@@ -9,6 +9,8 @@
 //! | short | after a turn | twice what this contender's own release took, and 1 % of the ttl, at most 200 ms |
 //! | long | after every 16th turn, and after each turn while long pauses are used | an interval of polling, and a short pause |
 //!
+//! Each is longer by twice the time for which the others may leave the record to a process that is farther away.
+//!
 //! In a short pause, another process receives the event of the release and its claim is stored. A process that has no
 //! watch, or that is much farther from the server, needs the long one. A long pause ends early when another process has
 //! taken the record.
@@ -156,6 +158,8 @@ impl Turns {
         if long {
             self.ended = 0;
         }
+        // Contenders that know of each other agree on that time within a factor of two.
+        let short = short + status.left_open * 2;
         Running {
             until: now + short + if long { timing.retry() } else { Duration::ZERO },
             long,

@@ -58,6 +58,11 @@ async fn waits(cluster: &Cluster, ttl: Duration, idle: Duration) -> Vec<Duration
     waits
 }
 
+/// A turn, the pause after it, and a race that is left open to a process that is farther away.
+fn longest(ttl: Duration) -> Duration {
+    ttl + ttl / 5 + ttl / 10
+}
+
 const CASES: [(Duration, Duration); 3] =
     [(secs(2), millis(30)), (secs(5), millis(60)), (secs(15), millis(200))];
 
@@ -72,7 +77,7 @@ async fn another_process_gets_its_turn_after_one_ttl_however_far_the_server_is()
         let waits = waits(&cluster, ttl, ttl).await;
 
         let most = waits.iter().max().copied().unwrap();
-        assert!(most <= ttl + ttl / 5, "ttl {ttl:?}, {far:?} away: {waits:?}");
+        assert!(most <= longest(ttl), "ttl {ttl:?}, {far:?} away: {waits:?}");
         cluster.assert_no_theft();
     }
 }
@@ -88,7 +93,7 @@ async fn a_process_that_is_farther_away_gets_its_turn_after_one_ttl() {
         let waits = waits(&cluster, ttl, ttl).await;
 
         let most = waits.iter().max().copied().unwrap();
-        assert!(most <= ttl + ttl / 5, "ttl {ttl:?}, {far:?} away: {waits:?}");
+        assert!(most <= longest(ttl), "ttl {ttl:?}, {far:?} away: {waits:?}");
     }
 }
 

@@ -44,7 +44,8 @@ pub(crate) enum Circumstance {
     ManyNames,
     /// The tasks of two hosts always want a lock, and one host is much farther from the server.
     FarNeighbour,
-    /// The tasks of three hosts always want a lock, and all are about as far from the server.
+    /// The tasks of three hosts always want a lock, and one of them is a little or much farther from the server than the
+    /// others, which need no pause for each other.
     BusyNeighbours,
 }
 
@@ -109,6 +110,20 @@ impl Circumstance {
         }
     }
 
+    /// How far the hosts are from the server, as the time of one way.
+    pub(crate) fn distances(self, seed: u64) -> &'static [u64] {
+        const THREE: [&[u64]; 3] = [
+            &[80 * MS, 100 * MS, 110 * MS],
+            &[5 * MS, 5 * MS, 100 * MS],
+            &[20 * MS, 20 * MS, 60 * MS],
+        ];
+        match self {
+            Self::FarNeighbour => &[0, 150 * MS],
+            Self::BusyNeighbours => THREE[usize::try_from(seed / ROUND % 3).expect("at most 2")],
+            _ => &[],
+        }
+    }
+
     /// Whether tasks take turns, also when the faults have stopped.
     pub(crate) const fn is_busy(self) -> bool {
         matches!(self, Self::FarNeighbour | Self::BusyNeighbours)
@@ -121,7 +136,7 @@ impl Circumstance {
     pub(crate) const fn longest_wait(self) -> Option<u64> {
         match self {
             Self::FarNeighbour => Some(40 * 4 * SEC),
-            // No pause belongs to the one of three that is overtaken, only a better chance.
+            // No pause belongs to the one of three that is overtaken, only races that the other two leave open.
             Self::BusyNeighbours => Some(80 * 4 * SEC),
             _ => None,
         }
@@ -140,11 +155,7 @@ impl World {
 
     /// How far a host is from the server, as the time of one way.
     pub(crate) fn distance(&self, h: usize) -> u64 {
-        match self.circumstance() {
-            Circumstance::FarNeighbour => [0, 150][h] * MS,
-            Circumstance::BusyNeighbours => [80, 100, 110][h] * MS,
-            _ => 0,
-        }
+        self.scenario.distances.get(h).copied().unwrap_or(0)
     }
 
     /// Adds what the circumstance costs on the way.

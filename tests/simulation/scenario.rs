@@ -56,6 +56,8 @@ pub(crate) struct Scenario {
     pub(crate) cancel_rate: u64,
     pub(crate) broken: BrokenAssumption,
     pub(crate) circumstance: Circumstance,
+    /// How far the hosts are from the server, as the time of one way; empty if none is far.
+    pub(crate) distances: &'static [u64],
     pub(crate) foreign_elector: bool,
     /// Two hosts use the same identity, in all their incarnations.
     pub(crate) shared_identity: bool,
@@ -71,7 +73,7 @@ impl Scenario {
         }
         let circumstance = Circumstance::of(seed);
         if circumstance != Circumstance::None {
-            return Self::with(circumstance);
+            return Self::with(circumstance, seed);
         }
         let mut rng = Rng::new(seed ^ 0x5ce7e);
         let is_fast = seed.is_multiple_of(2);
@@ -96,6 +98,7 @@ impl Scenario {
                 _ => BrokenAssumption::None,
             },
             circumstance,
+            distances: circumstance.distances(seed),
             foreign_elector: kind == 3,
             shared_identity: kind == 0 && seed / 12 % 2 == 1,
             redeploy_interval: (kind == 5).then_some(30 * SEC),
@@ -104,7 +107,7 @@ impl Scenario {
     }
 
     /// A run in which requests are slow, and other faults are rare, so that they explain few losses.
-    fn with(circumstance: Circumstance) -> Self {
+    fn with(circumstance: Circumstance, seed: u64) -> Self {
         let busy = circumstance.is_busy();
         Self {
             sessions: None,
@@ -120,6 +123,7 @@ impl Scenario {
             cancel_rate: 30,
             broken: BrokenAssumption::None,
             circumstance,
+            distances: circumstance.distances(seed),
             foreign_elector: false,
             shared_identity: false,
             redeploy_interval: None,

@@ -39,9 +39,19 @@ const SPAN_DECAY: u32 = 32;
 /// or this. Without it, the winners of the last races would win the next ones too, and those that are nearer to the
 /// server would win all.
 const MIN_FAIR_SPAN: Duration = Duration::from_millis(24);
-/// In one of so many races with only one other process known, the claim is spread too: a third process that has never
-/// won is not known.
-const RACES_FOR_UNKNOWN: u64 = 16;
+/// One of so many races, at most, is left open to a contender that is farther from the server than those that take the
+/// record in turn.
+const RACES_PER_OPEN_RACE: u32 = 4;
+/// For which part of the time of so many races a race is left open.
+const OPEN_PART: u32 = 64;
+/// A race is left open for at most this part of the ttl.
+const MAX_OPEN_PART_OF_TTL: u32 = 10;
+/// Turns that are longer than this on average are seldom enough that a far contender comes first in some of them.
+const MAX_OPEN_TURN: Duration = Duration::from_secs(60);
+/// A contender that had the record within so many tenures leaves it to others in an open race.
+const RECENT_TURNS: u32 = 8;
+/// After so many tenures of its own, with none of another process between them, a contender is alone.
+const TURNS_ALONE: u32 = 64;
 /// How many tenures of other processes are remembered.
 const RIVALS: usize = 16;
 
@@ -76,6 +86,15 @@ struct Rivals {
     recent: Vec<Arc<str>>,
     /// How many tenures of a holder that had one shortly before began since the last own write.
     overtaken: u32,
+    /// How many tenures of any holder began since the last own write; `None` before the first one.
+    missed: Option<u32>,
+    /// How often the record became free since the last tenure of another process began; `None` before the first one.
+    alone: Option<u32>,
+    /// When the record was last seen to become free, and how long after the time before that, on average.
+    freed_at: Option<Moment>,
+    turn: Duration,
+    /// The version in which it was seen to become free at that moment, and not later, by a read.
+    freed: Option<u64>,
 }
 
 impl Rivals {
@@ -89,6 +108,17 @@ impl Rivals {
             Ok(number @ 2..) => self.overtaken / (2 * number),
             _ => 0,
         }
+    }
+
+    /// Another process has had the record not long ago, and the last own tenure is one of the last few.
+    fn is_in_turn(&self) -> bool {
+        self.alone.is_some() && self.missed.is_some_and(|missed| missed <= RECENT_TURNS)
+    }
+
+    /// So many tenures of other processes began.
+    fn missed(&mut self, tenures: u32) {
+        self.missed = self.missed.map(|missed| missed.saturating_add(tenures));
+        self.alone = Some(0);
     }
 }
 
@@ -139,6 +169,7 @@ impl Backoff {
 
     /// A write is stored, or a write of unknown outcome was recognised as stored, so long after it was sent.
     pub(super) fn write_succeeded(&mut self, took: Duration) {
+        self.rivals.missed = Some(0);
         self.failed_writes = 0;
         self.unexplained_conflicts = 0;
         self.edits = 0;
@@ -150,6 +181,7 @@ impl Backoff {
     /// A tenure of another process began.
     pub(super) fn rival_seen(&mut self, holder: &Arc<str>) {
         let rivals = &mut self.rivals;
+        rivals.missed(1);
         if rivals.recent.contains(holder) {
             rivals.overtaken = rivals.overtaken.saturating_add(1);
         }
@@ -159,6 +191,34 @@ impl Backoff {
         rivals.recent.push(Arc::clone(holder));
     }
 
+    /// So many tenures of other processes began and ended while this contender did not look.
+    pub(super) fn rivals_unseen(&mut self, tenures: u32) {
+        if tenures > 0 {
+            self.rivals.missed(tenures);
+        }
+    }
+
+    /// The record was seen to become free with this version, which is `None` if a read found it free, so that it may have
+    /// been free for long.
+    pub(super) fn freed(&mut self, now: Moment, version: Option<u64>) {
+        let rivals = &mut self.rivals;
+        if let Some(before) = rivals.freed_at.replace(now) {
+            let turn = (now - before).min(MAX_OPEN_TURN * 2);
+            let known = if rivals.turn.is_zero() { turn } else { rivals.turn };
+            rivals.turn = known / 2 + turn / 2;
+        }
+        rivals.freed = version;
+        rivals.alone = rivals.alone.map(|alone| alone + 1).filter(|&alone| alone <= TURNS_ALONE);
+        if rivals.alone.is_none() {
+            rivals.recent.clear();
+        }
+    }
+
+    /// This contender has freed the record with this version.
+    pub(super) const fn freed_by_itself(&mut self, version: u64) {
+        self.rivals.freed = Some(version);
+    }
+
     /// A newer version was seen, which explains the conflicts: another process was faster. It is `edited` if it shows
     /// the write that was known before.
     pub(super) fn conflict_explained(&mut self, edited: bool) {
@@ -166,6 +226,31 @@ impl Backoff {
             self.unexplained_conflicts = 0;
             self.edits = if edited { self.edits.saturating_add(1) } else { 0 };
             self.race_span = (self.race_span + SPAN_PER_LOST_RACE).min(MAX_RACE_SPAN);
+        }
+    }
+
+    /// For how long a free record of this version is left to contenders that have had no turn.
+    ///
+    /// Those that take the record in turn may all be nearer to the server than another one that they do not know of,
+    /// because it has never won. The version tells them which races to leave open, so all do in the same ones. The
+    /// longer the time, the fewer the races, so that each length costs the same small part of all time.
+    pub(super) fn left_open(&self, version: u64, ttl: Duration) -> Duration {
+        if !self.rivals.is_in_turn() || self.rivals.freed != Some(version) {
+            return Duration::ZERO;
+        }
+        // The finaliser of SplitMix64: half of all versions end in a zero, a quarter in two.
+        let mixed = (version ^ (version >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let races = 1 << (mixed ^ (mixed >> 31)).trailing_zeros().min(31);
+        if races < RACES_PER_OPEN_RACE || self.rivals.turn > MAX_OPEN_TURN {
+            return Duration::ZERO;
+        }
+        let most = MAX_RACE_SPAN.min(ttl / MAX_OPEN_PART_OF_TTL);
+        let left_open = (self.rivals.turn.saturating_mul(races) / OPEN_PART).min(most);
+        // So that all leave it open for the same time, although their averages differ a little.
+        match u64::try_from(left_open.as_millis()) {
+            Ok(0) | Err(_) => Duration::ZERO,
+            Ok(left_open) => Duration::from_millis(left_open.next_power_of_two()).min(most),
         }
     }
 
@@ -221,12 +306,16 @@ impl Machine {
     /// one then usually writes alone, and the others see its claim in their watch before they write. A contender that
     /// was overtaken comes earlier.
     pub(super) fn free_record_delay(&self, version: u64) -> Duration {
-        let Backoff { race_span, fair_span, rivals, .. } = &self.backoff;
-        let for_unknown = race_span.is_zero()
-            && rivals.number() == 1
-            && self.jitter(!version, Duration::from_nanos(RACES_FOR_UNKNOWN)).is_zero();
-        let span = if for_unknown { *fair_span } else { *race_span };
-        self.jitter(version, span / (1 << rivals.rounds().min(16)))
+        let Backoff { race_span, rivals, .. } = &self.backoff;
+        // A single try does not come back, so it is no turn.
+        let is_turn = self.tried_at.is_none();
+        let left_open = if is_turn { self.left_open(version) } else { Duration::ZERO };
+        left_open + self.jitter(version, *race_span / (1 << rivals.rounds().min(16)))
+    }
+
+    /// For how long a record that became free with this version is left to contenders that have had no turn.
+    pub(super) fn left_open(&self, version: u64) -> Duration {
+        self.backoff.left_open(version, self.timing.ttl())
     }
 
     /// Exponential and capped. A longer pause that the backend requests is honoured as far as the tenure allows.

@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, sync::Arc};
 use super::{Held, InFlight, Machine, Regression, UnresolvedWrite, View};
 use crate::{
     api::{error::Loss, token::Token},
-    protocol::record::Versioned,
+    protocol::record::{Record, Versioned},
     util::clock::Moment,
 };
 
@@ -135,6 +135,10 @@ impl Machine {
             if free && self.in_flight == InFlight::None && self.is_foreign(&found.record) {
                 self.backoff.race_avoided();
             }
+            if found.record.is_free() && !free {
+                self.backoff.freed(now, Some(number).filter(|_| !answered));
+            }
+            self.backoff.rivals_unseen(self.unseen_tenures(&found.record));
             self.backoff.conflict_explained(edited);
             if let Some(holder) = &found.record.holder
                 && *holder != self.identity
@@ -178,6 +182,14 @@ impl Machine {
             }
         }
         true
+    }
+
+    /// How many tenures began, by the count in the record, besides the one that it shows now.
+    fn unseen_tenures(&self, found: &Record) -> u32 {
+        let Some(known) = self.last_seen() else { return 0 };
+        let shown = found.holder.is_some() && found.holder != known.record.holder;
+        let began = found.transitions.saturating_sub(known.record.transitions);
+        u32::try_from(began).unwrap_or(0).saturating_sub(u32::from(shown))
     }
 
     /// Begins a tenure if, and only if, `found` is what an unresolved claim of this machine stored.

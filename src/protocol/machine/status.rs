@@ -45,6 +45,9 @@ pub(crate) struct Status {
     pub(crate) regressed: bool,
     /// Whether a released tenure or a withdrawn claim has left the record.
     pub(crate) release: Release,
+    /// For how long after the release this contender leaves the free record to one that is farther from the server. Those
+    /// that know of each other do so for about as long.
+    pub(crate) left_open: Duration,
     /// No tenure is held or wanted, and there is nothing left to settle.
     pub(crate) done: bool,
     /// How long one request may take.
@@ -105,6 +108,7 @@ impl Machine {
             altered: self.altered,
             regressed: self.is_regressed(),
             release: self.release_status(now),
+            left_open: self.free_record_left_open(),
             done: self.is_done(now),
             attempt_timeout: self.timing.attempt_timeout(),
         }
@@ -118,6 +122,11 @@ impl Machine {
             doubtful_at: self.doubtful_at(held),
             yielding: held.yielding,
         })
+    }
+
+    fn free_record_left_open(&self) -> Duration {
+        let free = self.last_seen().filter(|found| found.record.is_free());
+        free.map_or(Duration::ZERO, |found| self.left_open(found.version.number.get()))
     }
 
     fn is_waiting(&self, now: Moment) -> bool {

@@ -142,6 +142,7 @@ impl SessionKind {
                 Self::ManyLocks if rng.chance(500) => Circumstance::SlowConnections,
                 _ => Circumstance::None,
             },
+            distances: &[],
             foreign_elector: self == Self::ForeignElector,
             shared_identity: false,
             redeploy_interval: (self == Self::Redeploys).then_some(30 * SEC),
