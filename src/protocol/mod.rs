@@ -25,6 +25,7 @@
 //! | `machine/decide` | what to do next |
 //! | `machine/not_before` | the time before which no other tenure may begin, as one contender states it |
 //! | `machine/backoff` | how long to pause after a failure, a conflict or a lost race |
+//! | `machine/rivals` | which races are left open to a contender that is farther from the server |
 //! | `machine/status` | what a step reports |
 //! | `not_before` | how both machines judge that time, the only use of a wall clock |
 //! | `tests` | each rule of `src/docs/protocol.md` that concerns the machine, as a test named after the rule |

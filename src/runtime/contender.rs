@@ -133,6 +133,7 @@ impl Contender {
             }
             let now = self.clock.now();
             self.machine.set_wall_clock(now, self.clock.wall());
+            self.machine.set_hurried(self.queue.is_hurried(now));
             let (step, status) = match &permit {
                 Some(_) => self.machine.step(now, input, environment::random()),
                 None => self.machine.step_without_request(now, input),

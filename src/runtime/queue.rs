@@ -379,6 +379,11 @@ impl Queue {
         !self.waiters.is_empty() && self.turns.wants_watch(now)
     }
 
+    /// A caller has no time in which a free record could be left to other processes.
+    pub(crate) fn is_hurried(&self, now: Moment) -> bool {
+        self.waiters.is_hurried(now)
+    }
+
     /// No caller holds, waits or releases.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiters.is_empty() && self.tenure.is_none() && self.releasing.is_empty()

@@ -6,10 +6,11 @@
 //!
 //! | pause | when | as long as |
 //! |---|---|---|
-//! | short | after a turn | twice what this contender's own release took, and 1 % of the ttl, at most 200 ms |
+//! | short | after a turn | twice what this contender's own release took, and 1 % of the ttl (at most 200 ms) |
 //! | long | after every 16th turn, and after each turn while long pauses are used | an interval of polling, and a short pause |
 //!
-//! Each is longer by twice the time for which the others may leave the record to a process that is farther away.
+//! Each is longer by twice the time for which the others may leave the record to a process that is farther away, so by
+//! at most 800 ms.
 //!
 //! In a short pause, another process receives the event of the release and its claim is stored. A process that has no
 //! watch, or that is much farther from the server, needs the long one. A long pause ends early when another process has

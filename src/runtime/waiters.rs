@@ -1,9 +1,15 @@
 //! The callers that wait for one record, in the order of their calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::request::Request;
 use crate::util::clock::Moment;
+
+/// A caller with less time than this must get a free record at once: twice as long as any pause before a claim.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// The requests of a queue. Every operation costs O(log n), so that many waiting callers do not slow one command.
 #[derive(Debug, Default)]
@@ -60,6 +66,11 @@ impl Waiters {
         let overdue = self.deadlines.range(..=(now, u64::MAX));
         let tries = overdue.filter_map(|(_, key)| self.requests.get(key)?.patience_ends());
         deadline.into_iter().chain(tries.filter(|&end| end > now).take(1)).min()
+    }
+
+    /// A single try is here, or a deadline is near.
+    pub(super) fn is_hurried(&self, now: Moment) -> bool {
+        self.deadlines.first().is_some_and(|&(deadline, _)| deadline < now + HURRY)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ mod elections;
 mod faults;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod open_races;
 mod patience;
 mod queue;
 #[cfg(feature = "metrics")]

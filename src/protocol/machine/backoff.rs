@@ -12,14 +12,12 @@
 //! pauses stay as for 15 s, so that a contender notices the end of an outage within seconds.
 
 use std::{
-    collections::BTreeSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
     time::Duration,
 };
 
-use super::{Failure, Machine};
-use crate::util::clock::Moment;
+use super::{Failure, Machine, rivals::Rivals};
+use crate::{protocol::record::Versioned, util::clock::Moment};
 
 /// The longest pause that a backend can request while no tenure is held.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -31,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// take, so that two hundred contenders are spread after their first race and not after twenty.
 const SPAN_PER_LOST_RACE: Duration = Duration::from_millis(12);
 /// The widest span of that delay.
-const MAX_RACE_SPAN: Duration = Duration::from_millis(400);
+pub(super) const MAX_RACE_SPAN: Duration = Duration::from_millis(400);
 /// Which part of the span is left out again when another process was first, but cost no write. Without it, a process
 /// that has lost many races would lose most of the later ones too.
 const SPAN_DECAY: u32 = 32;
@@ -39,21 +37,6 @@ const SPAN_DECAY: u32 = 32;
 /// or this. Without it, the winners of the last races would win the next ones too, and those that are nearer to the
 /// server would win all.
 const MIN_FAIR_SPAN: Duration = Duration::from_millis(24);
-/// One of so many races, at most, is left open to a contender that is farther from the server than those that take the
-/// record in turn.
-const RACES_PER_OPEN_RACE: u32 = 4;
-/// For which part of the time of so many races a race is left open.
-const OPEN_PART: u32 = 64;
-/// A race is left open for at most this part of the ttl.
-const MAX_OPEN_PART_OF_TTL: u32 = 10;
-/// Turns that are longer than this on average are seldom enough that a far contender comes first in some of them.
-const MAX_OPEN_TURN: Duration = Duration::from_secs(60);
-/// A contender that had the record within so many tenures leaves it to others in an open race.
-const RECENT_TURNS: u32 = 8;
-/// After so many tenures of its own, with none of another process between them, a contender is alone.
-const TURNS_ALONE: u32 = 64;
-/// How many tenures of other processes are remembered.
-const RIVALS: usize = 16;
 
 /// The recent failures, and how long to pause because of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -74,52 +57,7 @@ pub(super) struct Backoff {
     /// The span of the delay before the next claim of a free record. Grows with each conflict that the write of another
     /// process explains, until a write is stored.
     race_span: Duration,
-    /// The span that would give several contenders the same chance.
-    fair_span: Duration,
-    rivals: Rivals,
-}
-
-/// The other processes that take the record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Rivals {
-    /// The holders of the last tenures of others.
-    recent: Vec<Arc<str>>,
-    /// How many tenures of a holder that had one shortly before began since the last own write.
-    overtaken: u32,
-    /// How many tenures of any holder began since the last own write; `None` before the first one.
-    missed: Option<u32>,
-    /// How often the record became free since the last tenure of another process began; `None` before the first one.
-    alone: Option<u32>,
-    /// When the record was last seen to become free, and how long after the time before that, on average.
-    freed_at: Option<Moment>,
-    turn: Duration,
-    /// The version in which it was seen to become free at that moment, and not later, by a read.
-    freed: Option<u64>,
-}
-
-impl Rivals {
-    fn number(&self) -> usize {
-        self.recent.iter().collect::<BTreeSet<_>>().len()
-    }
-
-    /// How many turns of its own this contender has missed while several others had theirs twice.
-    fn rounds(&self) -> u32 {
-        match u32::try_from(self.number()) {
-            Ok(number @ 2..) => self.overtaken / (2 * number),
-            _ => 0,
-        }
-    }
-
-    /// Another process has had the record not long ago, and the last own tenure is one of the last few.
-    fn is_in_turn(&self) -> bool {
-        self.alone.is_some() && self.missed.is_some_and(|missed| missed <= RECENT_TURNS)
-    }
-
-    /// So many tenures of other processes began.
-    fn missed(&mut self, tenures: u32) {
-        self.missed = self.missed.map(|missed| missed.saturating_add(tenures));
-        self.alone = Some(0);
-    }
+    pub(super) rivals: Rivals,
 }
 
 impl Backoff {
@@ -169,54 +107,12 @@ impl Backoff {
 
     /// A write is stored, or a write of unknown outcome was recognised as stored, so long after it was sent.
     pub(super) fn write_succeeded(&mut self, took: Duration) {
-        self.rivals.missed = Some(0);
         self.failed_writes = 0;
         self.unexplained_conflicts = 0;
         self.edits = 0;
-        self.rivals.overtaken = 0;
-        self.fair_span = (took * 2).clamp(MIN_FAIR_SPAN, MAX_RACE_SPAN);
-        self.race_span = if self.rivals.number() > 1 { self.fair_span } else { Duration::ZERO };
-    }
-
-    /// A tenure of another process began.
-    pub(super) fn rival_seen(&mut self, holder: &Arc<str>) {
-        let rivals = &mut self.rivals;
-        rivals.missed(1);
-        if rivals.recent.contains(holder) {
-            rivals.overtaken = rivals.overtaken.saturating_add(1);
-        }
-        if rivals.recent.len() == RIVALS {
-            rivals.recent.remove(0);
-        }
-        rivals.recent.push(Arc::clone(holder));
-    }
-
-    /// So many tenures of other processes began and ended while this contender did not look.
-    pub(super) fn rivals_unseen(&mut self, tenures: u32) {
-        if tenures > 0 {
-            self.rivals.missed(tenures);
-        }
-    }
-
-    /// The record was seen to become free with this version, which is `None` if a read found it free, so that it may have
-    /// been free for long.
-    pub(super) fn freed(&mut self, now: Moment, version: Option<u64>) {
-        let rivals = &mut self.rivals;
-        if let Some(before) = rivals.freed_at.replace(now) {
-            let turn = (now - before).min(MAX_OPEN_TURN * 2);
-            let known = if rivals.turn.is_zero() { turn } else { rivals.turn };
-            rivals.turn = known / 2 + turn / 2;
-        }
-        rivals.freed = version;
-        rivals.alone = rivals.alone.map(|alone| alone + 1).filter(|&alone| alone <= TURNS_ALONE);
-        if rivals.alone.is_none() {
-            rivals.recent.clear();
-        }
-    }
-
-    /// This contender has freed the record with this version.
-    pub(super) const fn freed_by_itself(&mut self, version: u64) {
-        self.rivals.freed = Some(version);
+        self.rivals.own_write();
+        let fair = (took * 2).clamp(MIN_FAIR_SPAN, MAX_RACE_SPAN);
+        self.race_span = if self.rivals.number() > 1 { fair } else { Duration::ZERO };
     }
 
     /// A newer version was seen, which explains the conflicts: another process was faster. It is `edited` if it shows
@@ -226,31 +122,6 @@ impl Backoff {
             self.unexplained_conflicts = 0;
             self.edits = if edited { self.edits.saturating_add(1) } else { 0 };
             self.race_span = (self.race_span + SPAN_PER_LOST_RACE).min(MAX_RACE_SPAN);
-        }
-    }
-
-    /// For how long a free record of this version is left to contenders that have had no turn.
-    ///
-    /// Those that take the record in turn may all be nearer to the server than another one that they do not know of,
-    /// because it has never won. The version tells them which races to leave open, so all do in the same ones. The
-    /// longer the time, the fewer the races, so that each length costs the same small part of all time.
-    pub(super) fn left_open(&self, version: u64, ttl: Duration) -> Duration {
-        if !self.rivals.is_in_turn() || self.rivals.freed != Some(version) {
-            return Duration::ZERO;
-        }
-        // The finaliser of SplitMix64: half of all versions end in a zero, a quarter in two.
-        let mixed = (version ^ (version >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let races = 1 << (mixed ^ (mixed >> 31)).trailing_zeros().min(31);
-        if races < RACES_PER_OPEN_RACE || self.rivals.turn > MAX_OPEN_TURN {
-            return Duration::ZERO;
-        }
-        let most = MAX_RACE_SPAN.min(ttl / MAX_OPEN_PART_OF_TTL);
-        let left_open = (self.rivals.turn.saturating_mul(races) / OPEN_PART).min(most);
-        // So that all leave it open for the same time, although their averages differ a little.
-        match u64::try_from(left_open.as_millis()) {
-            Ok(0) | Err(_) => Duration::ZERO,
-            Ok(left_open) => Duration::from_millis(left_open.next_power_of_two()).min(most),
         }
     }
 
@@ -305,17 +176,10 @@ impl Machine {
     /// The more processes compete, the more races each of them loses, and the wider their claims are spread. The first
     /// one then usually writes alone, and the others see its claim in their watch before they write. A contender that
     /// was overtaken comes earlier.
-    pub(super) fn free_record_delay(&self, version: u64) -> Duration {
+    pub(super) fn free_record_delay(&self, found: &Versioned) -> Duration {
         let Backoff { race_span, rivals, .. } = &self.backoff;
-        // A single try does not come back, so it is no turn.
-        let is_turn = self.tried_at.is_none();
-        let left_open = if is_turn { self.left_open(version) } else { Duration::ZERO };
-        left_open + self.jitter(version, *race_span / (1 << rivals.rounds().min(16)))
-    }
-
-    /// For how long a record that became free with this version is left to contenders that have had no turn.
-    pub(super) fn left_open(&self, version: u64) -> Duration {
-        self.backoff.left_open(version, self.timing.ttl())
+        let span = *race_span / (1 << rivals.rounds().min(16));
+        self.left_open(found) + self.jitter(found.version.number.get(), span)
     }
 
     /// Exponential and capped. A longer pause that the backend requests is honoured as far as the tenure allows.

@@ -91,7 +91,7 @@ impl Machine {
             return self.wait_until(now, found, opens_at, confirmed_at);
         }
         if record.is_free() {
-            let take = since + self.free_record_delay(found.version.number.get());
+            let take = since + self.free_record_delay(found);
             if now < take {
                 return Step::Sleep(take);
             }

@@ -42,6 +42,9 @@ impl Machine {
                 let sent_at = sent.map_or(Moment::default(), |sent| sent.sent_at);
                 self.backoff.write_succeeded(now - sent_at);
                 self.observe_late_state(now, sent_at, &found, true);
+                if write.kind.is_release() {
+                    self.backoff.rivals.freed_by_itself(found.version.number.get());
+                }
                 if !as_written && !write.kind.is_release() {
                     self.altered = true;
                     self.write_failed(now, Failure { refused: true, retry_after: None });

@@ -60,6 +60,7 @@ mod late;
 mod not_before;
 mod observe;
 mod responses;
+mod rivals;
 mod status;
 
 use std::sync::Arc;

@@ -135,16 +135,22 @@ impl Machine {
             if free && self.in_flight == InFlight::None && self.is_foreign(&found.record) {
                 self.backoff.race_avoided();
             }
-            if found.record.is_free() && !free {
-                self.backoff.freed(now, Some(number).filter(|_| !answered));
+            let unseen = self.unseen_tenures(&found.record);
+            self.backoff.rivals.tenures_unseen(unseen);
+            match found.record.is_free() {
+                true if !free || unseen > 0 => {
+                    let seen = !answered && unseen == 0;
+                    self.backoff.rivals.freed(now, Some(number).filter(|_| seen));
+                }
+                false if free => self.backoff.rivals.claimed(now),
+                _ => {}
             }
-            self.backoff.rivals_unseen(self.unseen_tenures(&found.record));
             self.backoff.conflict_explained(edited);
             if let Some(holder) = &found.record.holder
                 && *holder != self.identity
                 && self.last_seen().is_none_or(|known| known.record.holder.as_ref() != Some(holder))
             {
-                self.backoff.rival_seen(holder);
+                self.backoff.rivals.tenure_seen(holder);
             }
         }
         self.highest = number;
@@ -217,6 +223,7 @@ impl Machine {
             passed_over: found.record.preferred.clone(),
             yielding: false,
         });
+        self.backoff.rivals.own_tenure();
         self.state_not_before(now);
         // A pause from before the tenure may be longer than the hold. Two attempts must fit after it.
         let budget = self.timing.hold().saturating_sub(self.timing.attempt_timeout() * 2);

@@ -81,7 +81,7 @@ impl Machine {
                 let as_written = self.is_as_written(&found, write);
                 self.write_stored(now, sent, &found);
                 if write.kind.is_release() {
-                    self.backoff.freed_by_itself(found.version.number.get());
+                    self.backoff.rivals.freed_by_itself(found.version.number.get());
                 }
                 // A webhook changed the write. A claim or renewal that is not as written begins or extends nothing. The
                 // next one would be changed too, so retry slowly. A release only has to end the tenure.

@@ -126,7 +126,7 @@ impl Machine {
 
     fn free_record_left_open(&self) -> Duration {
         let free = self.last_seen().filter(|found| found.record.is_free());
-        free.map_or(Duration::ZERO, |found| self.left_open(found.version.number.get()))
+        free.map_or(Duration::ZERO, |found| self.left_open(found))
     }
 
     fn is_waiting(&self, now: Moment) -> bool {

@@ -8,6 +8,7 @@ mod deletion;
 mod holding;
 mod late;
 mod not_before;
+mod open_races;
 mod pause_lengths;
 mod preferred_holder;
 mod races;
@@ -128,6 +129,10 @@ fn held_record(write: u64) -> Record {
 /// A number that stands for a random one: different for each source and for each write.
 const fn nonce(source: u64, write: u64) -> Nonce {
     Nonce((source << 48) + write)
+}
+
+fn held_by(holder: &str, version: u64) -> Arc<Versioned> {
+    found("u", version, Record { holder: Some(holder.into()), ..held_record(version) })
 }
 
 fn free(version: u64) -> Arc<Versioned> {

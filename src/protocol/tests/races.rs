@@ -4,10 +4,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::*;
 
-fn held_by(holder: &str, version: u64) -> Arc<Versioned> {
-    found("u", version, Record { holder: Some(holder.into()), ..held_record(version) })
-}
-
 /// One machine, and its claim in the present race.
 struct Racer {
     name: String,
@@ -216,89 +212,4 @@ fn a_machine_that_is_farther_than_several_that_take_turns_gets_its_turns_too() {
         let longest = races.work * 2 * longest;
         assert!(longest <= secs(300), "at {near} and {far} ms: {longest:?}");
     }
-}
-
-/// A machine that had the record, saw another process take it, and wants it again.
-fn in_turn(version: u64) -> Machine {
-    let mut machine = Machine::new("a".into(), 1, Durations::default());
-    machine.step(at(0), Input::Claim(Durations::default()));
-    let claim = written(machine.step(at(0), read(&free(10))));
-    machine.step(at(1), stored(&after(&claim, 11)));
-    let release = written(machine.step(at(500), Input::Release));
-    machine.step(at(501), stored(&after(&release, 12)));
-    machine.step(at(502), changed(&held_by("b", version)));
-    machine.step(at(503), Input::Claim(Durations::default()));
-    machine
-}
-
-#[test]
-fn a_single_try_leaves_no_race_open() {
-    let mut open = 0;
-    for version in (20..400).step_by(2) {
-        let mut machine = in_turn(version);
-        let step = machine.step(at(1501), changed(&free(version + 1)));
-        if matches!(step, Step::Sleep(_)) {
-            open += 1;
-            written(machine.step(at(1501), Input::Try));
-        } else {
-            written(step);
-        }
-    }
-
-    assert!((20..80).contains(&open), "{open} of 190 races are open");
-}
-
-#[test]
-fn a_record_that_a_read_finds_free_is_claimed_at_once() {
-    for version in (20..400).step_by(2) {
-        let mut machine = in_turn(version);
-        machine.step(at(1501), Input::Look);
-
-        written(machine.step(at(1502), read(&free(version + 1))));
-    }
-}
-
-/// When the machine claims the record, and its claim.
-fn claims(machine: &mut Machine, now: Moment, step: Step) -> (Moment, Write) {
-    match step {
-        Step::Sleep(until) => (until, written(machine.step(until, Input::Wake))),
-        step => (now, written(step)),
-    }
-}
-
-/// How many of a hundred releases a contender leaves open, if its second claim conflicts with a tenure of another
-/// process that is over already, or if nobody else wants the record.
-fn releases_left_open(is_alone: bool) -> usize {
-    let mut machine = Machine::new("a".into(), 1, Durations::default());
-    let mut known = free(10);
-    let mut open = 0;
-    for (turn, version) in (0..100).zip((1000..).step_by(4)) {
-        let now = at(version * 1000);
-        let mut step = machine.step(now, Input::Claim(Durations::default()));
-        if turn == 0 || turn == 1 && !is_alone {
-            if turn == 1 {
-                claims(&mut machine, now, step);
-                machine.step(now + ms(500), conflict());
-            }
-            let mut record = known.record.clone();
-            record.transitions += i32::from(turn == 1);
-            record.nonce = Some(nonce(9, version));
-            known = found("uid", version, record);
-            step = machine.step(now + ms(500), read(&known));
-        }
-        let (now, claim) = claims(&mut machine, now + ms(500), step);
-        machine.step(now, stored(&after(&claim, version + 1)));
-        let release = written(machine.step(now + secs(1), Input::Release));
-        known = after(&release, version + 2);
-        machine.step(now + secs(1), stored(&known));
-        open += usize::from(machine.status(now + secs(1)).left_open > Duration::ZERO);
-    }
-    open
-}
-
-#[test]
-fn a_contender_learns_of_tenures_that_it_has_not_seen() {
-    assert_eq!(releases_left_open(true), 0);
-    let open = releases_left_open(false);
-    assert!((5..60).contains(&open), "{open} of 100 releases are left open");
 }
