@@ -22,7 +22,7 @@ use crate::{
 
 /// Locks and leader election on Kubernetes Leases, or on etcd.
 #[derive(Debug, Parser)]
-#[command(name = "leasehold", version, after_help = help::AFTER, max_term_width = 110)]
+#[command(name = "leasehold", version, after_help = help::after(), max_term_width = 110)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,11 +1,41 @@
 //! The notes that `--help` prints after the options. A paragraph is one line here: the terminal's width breaks it.
 
-/// Of the whole program.
-pub(crate) const AFTER: &str = "\
-Exit codes: the exit code of CMD; 128+n if signal n ended CMD; 126 CMD is not executable; 127 CMD was not found; \
-75 the lock is held, or may not be acquired yet (see --busy-code); 79 the lock was lost while CMD ran; 69 the API server \
-or etcd cannot be used; 64 the command line is wrong; 1 the named object does not exist; 70 an internal or system error.
+/// The exit codes and what they mean, as in the table of `docs/cli.md`.
+const EXIT_CODES: [(&str, &str); 9] = [
+    ("that of CMD", "CMD ended by itself"),
+    ("128 + n", "signal n ended CMD"),
+    (
+        "1",
+        "the requested object does not exist; or release --force did nothing, \
+            because the lock is already free or its question was not answered with y",
+    ),
+    (
+        "64",
+        "the command line is wrong, or the lock is in use in another mode or with another number of slots",
+    ),
+    ("69", "the API server or etcd cannot be used, or did not come within the wait"),
+    (
+        "70",
+        "an internal fault of the program or the system, an output that could not be written, \
+            or a command that cannot be ended although its lock is lost",
+    ),
+    (
+        "75",
+        "another process holds the lock, or still held it when the wait ran out, \
+            or it may not be acquired yet (--busy-code changes the number)",
+    ),
+    ("79", "the lock or the lead was lost while CMD ran"),
+    ("126, 127", "CMD is not executable, CMD was not found; as in a shell"),
+];
 
+/// Of the whole program.
+pub(crate) fn after() -> String {
+    let codes: Vec<_> =
+        EXIT_CODES.iter().map(|(code, meaning)| format!("  {code}: {meaning}")).collect();
+    format!("Exit codes:\n{}\n\n{NOTES}", codes.join("\n"))
+}
+
+const NOTES: &str = "\
 An option that shows [env: …] can be set in the environment instead. With --etcd the program uses an etcd cluster \
 instead of Kubernetes, and refuses options that only Kubernetes has; what is said of an API server then holds for etcd.
 
@@ -163,3 +193,25 @@ Examples:
 pub(crate) const INSTALL: &str = "\
 Examples:
   leasehold install /shared     as /shared/leasehold";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_documentation() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+        let page = std::fs::read_to_string(path).expect("the documentation");
+        let (_, section) = page.split_once("## Exit codes").expect("a section");
+        let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+
+        let documented: Vec<_> = rows
+            .map_while(|row| row.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+            .map(|(code, meaning)| (code, meaning.replace('`', "")))
+            .collect();
+
+        let in_help: Vec<_> =
+            EXIT_CODES.iter().map(|(code, meaning)| (*code, (*meaning).to_owned())).collect();
+        assert_eq!(documented, in_help);
+    }
+}
