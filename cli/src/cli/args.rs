@@ -12,6 +12,7 @@ use super::{
     help, plugin,
     prune_args::PruneArgs,
     report_args::ReportArgs,
+    selector::selector,
     tenure_args::TenureArgs,
 };
 use crate::{
@@ -218,7 +219,7 @@ pub(crate) struct QueryArgs {
     #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
     pub(crate) all_namespaces: bool,
     /// Read only Leases with these labels, for example team=shop. Candidates have Leases of their own.
-    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR")]
+    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR", value_parser = selector)]
     pub(crate) selector: Option<String>,
     #[command(flatten)]
     pub(crate) report: ReportArgs,

@@ -9,4 +9,5 @@ mod key_value;
 mod plugin;
 pub(crate) mod prune_args;
 mod report_args;
+mod selector;
 pub(crate) mod tenure_args;

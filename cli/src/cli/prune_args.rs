@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::{duration::age, help, report_args::ReportArgs};
+use super::{duration::age, help, report_args::ReportArgs, selector::selector};
 use crate::cluster::target::Target;
 
 /// Deletes the Leases of locks and elections that are free and that no process has used for a long time.
@@ -21,7 +21,7 @@ pub(crate) struct PruneArgs {
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
     /// Delete only Leases with these labels, for example team=shop.
-    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR")]
+    #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR", value_parser = selector)]
     pub(crate) selector: Option<String>,
     /// Delete only what has been unused for this long, for example 30d, 12h or 1h30m.
     #[arg(long, env = "LEASEHOLD_OLDER_THAN", value_name = "DURATION", value_parser = age, default_value = "7d")]

@@ -36,6 +36,7 @@ mod proxies;
 mod prune;
 mod queue;
 mod records;
+mod refused;
 mod sidecar;
 mod signals;
 mod stalled;
