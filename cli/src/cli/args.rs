@@ -8,7 +8,7 @@ use clap::{
 };
 
 use super::{
-    duration::{age, duration},
+    duration::{duration, positive_duration},
     help, plugin,
     prune_args::PruneArgs,
     report_args::ReportArgs,
@@ -131,7 +131,7 @@ pub(crate) struct LockArgs {
     pub(crate) tenure: TenureArgs,
     /// Wait at most this long for the lock, for example 90s, 5m or 1h30m, and as long for an API server that is not
     /// there yet. Default: no limit for the lock, 8 s for the API server.
-    #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) wait: Option<Duration>,
     /// Do not wait: exit at once if the lock is held.
     #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
@@ -139,7 +139,13 @@ pub(crate) struct LockArgs {
     /// No other run starts for at least this long from the start of this one, also after it has ended: for example 10m,
     /// at most 366d. By the clocks of the hosts. Until then --try, and a shorter --wait, end with 75. Not with --shared
     /// or --slots.
-    #[arg(long, env = "LEASEHOLD_AT_LEAST", value_name = "DURATION", value_parser = age)]
+    #[arg(
+        long,
+        env = "LEASEHOLD_AT_LEAST",
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        value_parser = positive_duration
+    )]
     pub(crate) at_least: Option<Duration>,
     /// Wait in a queue, first come, first served across processes. It opens a session, with a Lease of its own: the
     /// Role must grant create, get, list, watch, update and delete on all leases of the namespace. Use it in all
@@ -148,7 +154,14 @@ pub(crate) struct LockArgs {
     pub(crate) queue: bool,
     /// Let up to N processes hold the lock at once, each with a slot of its own: a semaphore. Implies --queue. All
     /// processes pass the same N, 1 to 256.
-    #[arg(long, env = "LEASEHOLD_SLOTS", value_name = "N", conflicts_with = "shared", value_parser = value_parser!(u16).range(1..=256))]
+    #[arg(
+        long,
+        env = "LEASEHOLD_SLOTS",
+        value_name = "N",
+        allow_negative_numbers = true,
+        conflicts_with = "shared",
+        value_parser = value_parser!(u16).range(1..=256)
+    )]
     pub(crate) slots: Option<u16>,
     /// Share the lock with other holders that pass --shared, but not with one that does not. Implies --queue.
     #[arg(long, env = "LEASEHOLD_SHARED", value_parser = BoolishValueParser::new())]
@@ -159,7 +172,13 @@ pub(crate) struct LockArgs {
     #[arg(long, env = "LEASEHOLD_SESSION_NAMESPACE", value_name = "NAMESPACE")]
     pub(crate) session_namespace: Option<String>,
     /// The exit code if the lock is held with --try, or if --wait has passed.
-    #[arg(long, env = "LEASEHOLD_BUSY_CODE", value_name = "CODE", default_value_t = crate::exit::code::BUSY)]
+    #[arg(
+        long,
+        env = "LEASEHOLD_BUSY_CODE",
+        value_name = "CODE",
+        allow_negative_numbers = true,
+        default_value_t = crate::exit::code::BUSY
+    )]
     pub(crate) busy_code: u8,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
@@ -199,7 +218,13 @@ pub(crate) struct ElectArgs {
     pub(crate) payload: Option<String>,
     /// Wait at most this long for an API server that is not there at the start, for example 90s or 5m, then exit with
     /// code 69. Default: no limit.
-    #[arg(long, env = "LEASEHOLD_WAIT_FOR_SERVER", value_name = "DURATION", value_parser = duration)]
+    #[arg(
+        long,
+        env = "LEASEHOLD_WAIT_FOR_SERVER",
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        value_parser = duration
+    )]
     pub(crate) wait_for_server: Option<Duration>,
     #[command(flatten)]
     pub(crate) sidecar: SidecarArgs,

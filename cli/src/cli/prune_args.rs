@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::{duration::age, help, report_args::ReportArgs, selector::selector};
+use super::{duration::duration, help, report_args::ReportArgs, selector::selector};
 use crate::cluster::target::Target;
 
 /// Deletes the Leases of locks and elections that are free and that no process has used for a long time.
@@ -24,7 +24,14 @@ pub(crate) struct PruneArgs {
     #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR", value_parser = selector)]
     pub(crate) selector: Option<String>,
     /// Delete only what has been unused for this long, for example 30d, 12h or 1h30m.
-    #[arg(long, env = "LEASEHOLD_OLDER_THAN", value_name = "DURATION", value_parser = age, default_value = "7d")]
+    #[arg(
+        long,
+        env = "LEASEHOLD_OLDER_THAN",
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        value_parser = duration,
+        default_value = "7d"
+    )]
     pub(crate) older_than: Duration,
     /// Print what would be deleted, and delete nothing.
     #[arg(long, env = "LEASEHOLD_DRY_RUN", value_parser = BoolishValueParser::new())]

@@ -16,16 +16,29 @@ use crate::cluster::target::Given;
 pub(crate) struct TenureArgs {
     /// How long other processes must see no renewal before they may take over; rounded up to whole seconds.
     #[schemars(schema_with = "written_duration")]
-    #[arg(long, env = "LEASEHOLD_TTL", value_name = "DURATION", value_parser = duration, default_value = "15s")]
+    #[arg(
+        long,
+        env = "LEASEHOLD_TTL",
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        value_parser = duration,
+        default_value = "15s"
+    )]
     ttl: Duration,
     /// How long to wait for the answer to one request, more than 0 and at most 8/45 of the ttl: three attempts must fit
     /// between a due renewal and the end of the hold. Default: 1/10 of the ttl, at most 5s.
     #[schemars(schema_with = "written_duration_or_none")]
-    #[arg(long, env = "LEASEHOLD_ATTEMPT", value_name = "DURATION", value_parser = positive_duration)]
+    #[arg(
+        long,
+        env = "LEASEHOLD_ATTEMPT",
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        value_parser = positive_duration
+    )]
     attempt: Option<Duration>,
     /// How long the command has between TERM and KILL; at most 2/5 of the ttl. Default: 1/5 of the ttl.
     #[schemars(schema_with = "written_duration_or_none")]
-    #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "LEASEHOLD_GRACE", value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     grace: Option<Duration>,
     /// The identity of this holder. Default: the name of the pod or host, and a random UUID.
     #[schemars(skip)]
@@ -72,11 +85,11 @@ impl TenureArgs {
     /// When the holder renews, and how long it waits for an answer.
     pub(crate) fn timing(&self) -> Result<Timing, String> {
         let mut timing = Timing::new(self.ttl);
-        timing.check().map_err(|error| error.to_string())?;
+        timing.check().map_err(|error| format!("--ttl: {error}"))?;
         timing.attempt_timeout = self.attempt;
-        timing
-            .check()
-            .map_err(|error| format!("{error}. Pass a shorter --attempt, or a longer --ttl"))?;
+        timing.check().map_err(|error| {
+            format!("--attempt: {error}. Pass a shorter --attempt, or a longer --ttl")
+        })?;
         Ok(timing)
     }
 

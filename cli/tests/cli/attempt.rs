@@ -11,7 +11,7 @@ async fn an_attempt_outside_its_range_ends_with_64_and_names_the_bound() {
     let fixture = Fixture::new().await;
     // The hold of 13 s minus the renewal interval of 5 s is 8 s.
     for (options, texts) in [
-        (&["--attempt", "0s"][..], &["--attempt", "above zero"][..]),
+        (&["--attempt", "0s"][..], &["--attempt", "at least 1ms"][..]),
         (&["--attempt", "2667ms"], &["3 attempts (8.001s)", "into the 8s", "1ms too much"]),
         (&["--attempt", "3s"], &["\"3s\"", "into the 8s", "1s too much", "shorter --attempt"]),
         (&["--ttl", "3s", "--attempt", "1s"], &["1.4s too much", "longer --ttl"]),

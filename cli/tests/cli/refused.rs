@@ -23,3 +23,44 @@ async fn a_wrong_label_selector_is_a_usage_error_with_an_example() {
     let accepted = run(&["status", "-l", "team in (shop, bank),!old"]).await;
     assert_eq!(accepted.code, Some(69), "the next check failed: {accepted:?}");
 }
+
+#[tokio::test]
+async fn a_wrong_number_names_its_option_and_the_smallest_value() {
+    for (args, texts) in [
+        (&["lock", "--ttl", "0ns"][..], ["--ttl", "1s to 86400s"]),
+        (&["lock", "--attempt", "0s"], ["--attempt", "at least 1ms"]),
+        (&["lock", "--at-least", "0"], ["--at-least", "at least 1ms"]),
+        (&["lock", "--ttl", "2 days"], ["--ttl", "90s, 5m, 1h30m, 7d"]),
+        (&["lock", "--ttl", "-5s"], ["--ttl", "must not be negative"]),
+        (&["lock", "--wait", "-5s"], ["--wait", "must not be negative"]),
+        (&["lock", "--wait", "--try"], ["--wait", "write it like"]),
+        (&["lock", "--grace", "-1s"], ["--grace", "must not be negative"]),
+        (&["elect", "--wait-for-server", "-1m"], ["--wait-for-server", "must not be negative"]),
+        (&["lock", "--slots", "-1"], ["--slots", "1..=256"]),
+        (&["lock", "--busy-code", "-1"], ["--busy-code", "0..=255"]),
+    ] {
+        let ended = run(&[args, &["orders", "true"]].concat()).await;
+
+        assert_eq!(ended.code, Some(64), "{args:?}: {ended:?}");
+        for text in texts {
+            assert!(ended.stderr.contains(text), "{args:?}: {text}: {ended:?}");
+        }
+        assert!(!ended.stderr.contains("tip:"), "{args:?}: {ended:?}");
+    }
+    let pruned = run(&["prune", "--older-than", "-5d"]).await;
+    assert!(pruned.stderr.contains("must not be negative"), "{pruned:?}");
+}
+
+#[tokio::test]
+async fn every_duration_may_be_written_in_days() {
+    for args in [
+        &["lock", "--ttl", "1d", "orders", "true"][..],
+        &["lock", "--wait", "1d12h", "orders", "true"],
+        &["lock", "--at-least", "1.5s", "orders", "true"],
+        &["elect", "--wait-for-server", "1d", "orders", "true"],
+        &["prune", "--older-than", "30d"],
+    ] {
+        let ended = run(args).await;
+        assert_eq!(ended.code, Some(69), "accepted, and the next check failed: {ended:?}");
+    }
+}
