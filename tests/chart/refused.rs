@@ -35,6 +35,7 @@ fn values_outside_the_schema_are_rejected() {
     rejected(&["replicas=two"], "/replicas");
     rejected(&["mode=other"], "/mode");
     rejected(&["ttl=soon"], "/ttl");
+    rejected(&["ttl=15x"], "/ttl");
     rejected(&["attempt=soon"], "/attempt");
     rejected(&["verbose=3"], "/verbose");
     rejected(&["flowSchema=yes"], "/flowSchema");
@@ -42,4 +43,13 @@ fn values_outside_the_schema_are_rejected() {
     rejected(&["election=Not A Name"], "/election");
     rejected(&["imagePullPolicy=Sometimes"], "/imagePullPolicy");
     rejected(&["terminationGracePeriodSeconds=1"], "/terminationGracePeriodSeconds");
+}
+
+#[test]
+#[ignore = "needs helm: make chart"]
+fn every_form_of_a_duration_that_the_program_accepts_is_accepted() {
+    for ttl in ["15s", "1.5s", "1h0.5s", "1d", "1d12h", "500ms", "2000us", "3000000ns"] {
+        let value = format!("ttl={ttl}");
+        template("demo", &[&value]).unwrap_or_else(|error| panic!("{ttl}: {error}"));
+    }
 }

@@ -44,11 +44,11 @@ fn parse(text: &str) -> Option<Duration> {
 
 /// The schema of the texts that [`duration`] parses.
 pub(super) fn written_duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)$" })
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us|ns))+)$" })
 }
 
 pub(super) fn written_duration_or_none(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(ms|s|m|h))+)?$" })
+    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us|ns))+)?$" })
 }
 
 #[cfg(test)]
