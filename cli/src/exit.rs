@@ -63,6 +63,27 @@ impl Failure {
     }
 }
 
+/// The longest name of a lock, an election or a session, in bytes.
+const MAX_NAME: usize = 253;
+/// The number of characters that an error shows of a longer name.
+const SHOWN: usize = 60;
+
+/// How messages call the object `name`, for example ``lock `orders` ``.
+///
+/// # Errors
+///
+/// No object has a name of this length.
+pub(crate) fn object(what: &str, name: &str) -> Outcome<String> {
+    if name.len() <= MAX_NAME {
+        return Ok(format!("{what} `{name}`"));
+    }
+    let (start, bytes): (String, _) = (name.chars().take(SHOWN).collect(), name.len());
+    let line = format!(
+        "{what} `{start}…`: the name cannot be used: it has {bytes} bytes, at most {MAX_NAME} fit"
+    );
+    Err(Failure::new(code::USAGE, line))
+}
+
 /// The exit code for an end by the signal `number`.
 pub(crate) fn by_signal(number: i32) -> u8 {
     u8::try_from(number).map_or(u8::MAX, |number| code::SIGNAL.saturating_add(number))
@@ -112,10 +133,11 @@ impl Subject<'_> {
                         `{holder}` ran it with --at-least"
                 )
             }
-            // The text of these errors names the namespace.
+            // The text of these errors names the namespace, or is not about it.
             Error::PermissionDenied { .. }
             | Error::QuotaExceeded { .. }
-            | Error::Namespace { .. } => {
+            | Error::Namespace { .. }
+            | Error::Invalid { .. } => {
                 format!("{object}: {}", error.with_causes())
             }
             _ => format!("{object} in namespace `{namespace}`: {}", error.with_causes()),

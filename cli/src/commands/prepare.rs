@@ -8,7 +8,7 @@ use crate::{
     cli::tenure_args::TenureArgs,
     cluster::{connect::Connection, target::Target},
     exec::{lookup, nesting::Nesting, process_table, signals::Signals},
-    exit::{Failure, Outcome, code},
+    exit::{Failure, Outcome, code, object},
 };
 
 /// The name and the command. The command is empty if there is none.
@@ -40,13 +40,13 @@ impl<'a> Prepared<'a> {
     ) -> Outcome<Self> {
         let usage = |line| Failure::new(code::USAGE, line);
         let (name, command) = name_and_command.map_err(usage)?;
+        let object = object(what, name)?;
         let timing = tenure.timing().map_err(usage)?;
         let grace = tenure.grace(&timing.durations()).map_err(usage)?;
         if let Some(program) = command.first() {
             lookup::check(program)?;
             process_table::check()?;
         }
-        let object = format!("{what} `{name}`");
         target.refuse_with_etcd(&tenure.for_kubernetes_only())?;
         let connection = Connection::open(target, tenure.options(), &object).await?;
         let Connection { namespace, place, .. } = &connection;

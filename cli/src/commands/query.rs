@@ -9,7 +9,7 @@ use crate::{
     backend::Backend,
     cli::args::QueryArgs,
     cluster::{connect::Connection, wait::in_time},
-    exit::{Outcome, Subject},
+    exit::{Outcome, Subject, object},
 };
 
 /// How often the times in a table are updated.
@@ -24,7 +24,10 @@ pub(super) struct Query {
 
 impl Query {
     pub(super) async fn open(args: QueryArgs, what: &str) -> Outcome<Self> {
-        let object = object(what, args.name.as_deref());
+        let object = match &args.name {
+            Some(name) => object(what, name)?,
+            None => format!("every {what}"),
+        };
         let selector = ("--selector", "LEASEHOLD_SELECTOR", args.selector.is_some());
         args.target.refuse_with_etcd(&[selector])?;
         let connection = Connection::open(&args.target, Options::default(), &object).await?;
@@ -127,8 +130,4 @@ pub(super) async fn changed(watch: &mut RecordWatch) {
         () = watch.changed() => {}
         () = sleep(TICK) => {}
     }
-}
-
-fn object(what: &str, name: Option<&str>) -> String {
-    name.map_or_else(|| format!("every {what}"), |name| format!("{what} `{name}`"))
 }

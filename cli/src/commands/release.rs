@@ -10,7 +10,7 @@ use crate::{
     cli::args::ReleaseArgs,
     cluster::{connect::Connection, wait::in_time},
     console,
-    exit::{Failure, Outcome, Subject, code},
+    exit::{Failure, Outcome, Subject, code, object},
     output::{
         lines::{Line, print},
         rows::Record,
@@ -25,7 +25,7 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
         (None, Some(name)) => name,
         (None, None) => return Err(Failure::new(code::USAGE, "NAME is missing")),
     };
-    let object = format!("lock or election `{name}`");
+    let object = object("lock or election", name)?;
     let connection = Connection::open(&args.target, Options::default(), &object).await?;
     let namespace = &connection.namespace;
     let subject = connection.subject(&object);
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: ReleaseArgs) -> Outcome {
 
 /// Ends a session.
 async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
-    let object = format!("session `{session}`");
+    let object = object("session", session)?;
     let connection = Connection::open(&args.target, Options::default(), &object).await?;
     let (subject, namespace) = (connection.subject(&object), &connection.namespace);
     let found = if args.force {

@@ -64,3 +64,24 @@ async fn every_duration_may_be_written_in_days() {
         assert_eq!(ended.code, Some(69), "accepted, and the next check failed: {ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_name_that_is_too_long_is_cut_short_and_its_limit_is_named() {
+    let name = "n".repeat(5000);
+    for args in [
+        &["lock", &name, "true"][..],
+        &["elect", &name, "true"],
+        &["status", &name],
+        &["members", &name],
+        &["watch", &name],
+        &["release", "--force", &name],
+        &["release", "--session", &name],
+    ] {
+        let ended = run(args).await;
+
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        let line = ended.stderr_line();
+        assert!(line.contains("it has 5000 bytes, at most 253 fit"), "{line}");
+        assert!(line.contains(&name[..60]) && !line.contains(&name[..61]), "{line}");
+    }
+}
