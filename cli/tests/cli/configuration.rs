@@ -164,7 +164,7 @@ async fn verbose_shows_file_context_server_and_kind_of_credential_but_no_secret(
         assert_eq!(ended.code, Some(69), "{ended:?}");
         let first = ended.stderr.lines().next().unwrap();
         for part in [
-            "/kubeconfig (named by KUBECONFIG)",
+            "/kubeconfig` (named by KUBECONFIG)",
             &format!("server=\"{}\"", fixture.plane.url()),
             "context=\"tests\"",
             &format!("credential=\"{kind}\""),

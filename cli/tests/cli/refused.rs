@@ -85,3 +85,23 @@ async fn a_name_that_is_too_long_is_cut_short_and_its_limit_is_named() {
         assert!(line.contains(&name[..60]) && !line.contains(&name[..61]), "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_kubeconfig_that_cannot_be_read_is_quoted_with_the_next_step() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    for (path, texts) in [
+        (
+            "/nowhere/a b",
+            ["`/nowhere/a b` (selected by an option) cannot be read", "Check the path"],
+        ),
+        (empty, [&*format!("`{empty}`"), "kubectl config view"]),
+    ] {
+        let ended = run(&["lock", "--kubeconfig", path, "orders", "true"]).await;
+
+        assert_eq!(ended.code, Some(69), "{ended:?}");
+        for text in texts {
+            assert!(ended.stderr_line().contains(text), "{text}: {ended:?}");
+        }
+    }
+}

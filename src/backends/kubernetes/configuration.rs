@@ -132,7 +132,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Files { paths, reason } => {
-                let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                let paths: Vec<_> =
+                    paths.iter().map(|path| format!("`{}`", path.display())).collect();
                 write!(f, "the kubeconfig {} ({reason})", paths.join(", "))
             }
             Self::Pod => f.write_str(
@@ -146,15 +147,23 @@ impl Origin {
     /// The error of a file that cannot be read. The lines of a file that cannot be parsed are not shown, because they
     /// may contain a token.
     fn unreadable(&self, error: KubeconfigError) -> Error {
-        match error {
-            KubeconfigError::Parse(error) => {
+        match (error, self) {
+            (KubeconfigError::Parse(error), _) => {
                 let reason = format!(
                     "{self} cannot be used: it is not the YAML of a kubeconfig: {}",
                     error.without_snippet()
                 );
                 Error::Config { backend: BACKEND, reason, source: None }
             }
-            error => self.unusable(error),
+            // The text of kube shows the path once more, in another notation.
+            (KubeconfigError::ReadConfig(error, path), Self::Files { reason, .. }) => {
+                let file = Self::Files { paths: vec![path], reason };
+                configuration_error(
+                    format!("{file} cannot be read: {error}. Check the path and its permissions"),
+                    error,
+                )
+            }
+            (error, _) => self.unusable(error),
         }
     }
 
