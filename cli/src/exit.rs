@@ -152,11 +152,16 @@ impl Subject<'_> {
                 "Try again then, or pass a longer --wait. `leasehold release --force` removes the time".into(),
             ),
             Error::Invalid { .. } | Error::OtherMode { .. } => (code::USAGE, String::new()),
+            Error::Config { .. } if backend == Backend::Etcd => (
+                code::UNAVAILABLE,
+                "Correct the files of --etcd-ca, --etcd-cert and --etcd-key".into(),
+            ),
             Error::Lost { .. } => (code::LOST, "Run it again".into()),
             Error::Unavailable { .. } => (code::UNAVAILABLE, backend.check(server)),
             _ => (code::UNAVAILABLE, String::new()),
         };
         if !next.is_empty() {
+            line.truncate(line.trim_end_matches('.').len());
             let _ = write!(line, ". {next}");
         }
         Failure::new(code, line)

@@ -10,6 +10,10 @@ use crate::{
     exit::{Failure, Outcome, code},
 };
 
+/// What a file in PEM has in the line before a certificate or a private key.
+const CERTIFICATE: &str = "BEGIN CERTIFICATE";
+const KEY: &str = "PRIVATE KEY-----";
+
 /// The etcd cluster, if one is selected.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct EtcdArgs {
@@ -141,10 +145,13 @@ impl EtcdArgs {
             etcd = etcd.user(user, self.password()?);
         }
         if let Some(path) = &self.authority {
-            etcd = etcd.authority(text("--etcd-ca", path)?);
+            etcd = etcd.authority(pem("--etcd-ca", path, CERTIFICATE)?);
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            etcd = etcd.certificate(text("--etcd-cert", certificate)?, text("--etcd-key", key)?);
+            etcd = etcd.certificate(
+                pem("--etcd-cert", certificate, CERTIFICATE)?,
+                pem("--etcd-key", key, KEY)?,
+            );
         }
         Ok(etcd)
     }
@@ -166,7 +173,24 @@ impl EtcdArgs {
 /// The content of the file that `option` names.
 fn text(option: &str, path: &PathBuf) -> Outcome<String> {
     fs::read_to_string(path).map_err(|error| {
-        let line = format!("{option}: `{}` cannot be read: {error}", path.display());
+        let line = format!(
+            "{option}: `{}` cannot be read: {error}. Check the path and its permissions",
+            path.display()
+        );
         Failure::new(code::UNAVAILABLE, line)
+    })
+}
+
+/// The content of the file in PEM that `option` names, which must have `part`.
+fn pem(option: &str, path: &PathBuf, part: &str) -> Outcome<String> {
+    text(option, path).and_then(|text| {
+        if text.contains(part) {
+            return Ok(text);
+        }
+        let line = format!(
+            "{option}: `{}` has no line with `{part}`: pass a file in the format PEM",
+            path.display()
+        );
+        Err(Failure::new(code::UNAVAILABLE, line))
     })
 }

@@ -105,3 +105,25 @@ async fn a_kubeconfig_that_cannot_be_read_is_quoted_with_the_next_step() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_file_for_etcd_that_cannot_be_used_is_named_with_the_next_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (text, half) = (written("text", "hello"), written("half", "-----BEGIN CERTIFICATE-----"));
+    for (path, expected) in [
+        ("/nowhere", "--etcd-ca: `/nowhere` cannot be read"),
+        ("/nowhere", "Check the path and its permissions"),
+        (&text, &*format!("--etcd-ca: `{text}` has no line with `BEGIN CERTIFICATE`")),
+        (&half, "Correct the files of --etcd-ca, --etcd-cert and --etcd-key"),
+    ] {
+        let ended = run(&["status", "--etcd", "https://127.0.0.1:1", "--etcd-ca", path]).await;
+
+        assert_eq!(ended.code, Some(69), "{ended:?}");
+        assert!(ended.stderr_line().contains(expected), "{expected}: {ended:?}");
+    }
+}
