@@ -152,6 +152,10 @@ impl Subject<'_> {
                 "Try again then, or pass a longer --wait. `leasehold release --force` removes the time".into(),
             ),
             Error::Invalid { .. } | Error::OtherMode { .. } => (code::USAGE, String::new()),
+            Error::Namespace { namespace: other, .. } => {
+                let option = if other == namespace { "--namespace (-n)" } else { "--session-namespace" };
+                (code::UNAVAILABLE, format!("{option} selects it"))
+            }
             Error::Config { .. } if backend == Backend::Etcd => (
                 code::UNAVAILABLE,
                 "Correct the files of --etcd-ca, --etcd-cert and --etcd-key".into(),

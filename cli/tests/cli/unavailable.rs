@@ -128,7 +128,13 @@ async fn a_missing_configuration_or_namespace_is_reported() {
     assert_eq!(nowhere.code, Some(69), "{nowhere:?}");
     assert!(nowhere.stderr_line().contains("--kubeconfig"), "{nowhere:?}");
     assert_eq!(unknown.code, Some(69), "{unknown:?}");
-    assert!(unknown.stderr_line().contains("`leasehold-nowhere`"), "{unknown:?}");
+    for text in ["`leasehold-nowhere`", "--namespace (-n) selects it"] {
+        assert!(unknown.stderr_line().contains(text), "{unknown:?}");
+    }
+    let option = ["--queue", "--session-namespace", "leasehold-nowhere"];
+    let sessions = fixture.leasehold([&["lock"], &option[..], &["orders", "true"]].concat());
+    let sessions = sessions.end().await;
+    assert!(sessions.stderr_line().contains("--session-namespace selects it"), "{sessions:?}");
 }
 
 #[tokio::test]

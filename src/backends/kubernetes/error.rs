@@ -130,7 +130,7 @@ impl RequestContext<'_> {
         match code {
             StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
                 RequestFailure::Other(self.namespace_error(
-                    "it does not exist. Create it, or choose another one with the namespace option",
+                    "it does not exist. Create it, or choose another one",
                 ))
             }
             StatusCode::NOT_FOUND if not_found => RequestFailure::NotFound,
@@ -190,8 +190,7 @@ impl RequestContext<'_> {
                 "{message}. Give the Lease what the policy requires, for example a label, or have the policy changed"
             )),
             Refusal::Terminating => self.namespace_error(
-                "it is being deleted. Wait until it is gone and create it again, or choose another \
-                 one with the namespace option",
+                "it is being deleted. Wait until it is gone and create it again, or choose another one",
             ),
             Refusal::Stranger => self.denied(format!(
                 "not the API server refused it, but something in front of it, such as a proxy: {message}. Check the \
