@@ -23,6 +23,18 @@ const TENURES: &str = "leasehold::runtime::telemetry";
 /// The module of the library that warns about errors that keep callers waiting.
 const OUTAGES: &str = "leasehold::runtime::outage";
 
+/// The module of the library that warns that a session is over.
+const SESSIONS: &str = "leasehold::runtime::session::beats";
+
+/// The program reports by itself the loss of what it holds, with the cause.
+static REPORTS_LOSS: AtomicBool = AtomicBool::new(false);
+
+/// Holds the library's warning that a session is over back from now on, because the program holds a lock or leads, and
+/// ends with one line about its loss.
+pub(crate) fn reports_loss() {
+    REPORTS_LOSS.store(true, Ordering::Relaxed);
+}
+
 /// The program reports by itself that it waits for a server.
 static REPORTS_SERVER: AtomicBool = AtomicBool::new(false);
 
@@ -45,8 +57,10 @@ pub(crate) fn begin(quiet: bool, verbose: u8) {
         // The commands themselves report how tenures begin and end.
         wanted = wanted.with_target(TENURES, LevelFilter::OFF);
     }
-    let held_back = dynamic_filter_fn(|event, _| {
-        event.target() != OUTAGES || !REPORTS_SERVER.load(Ordering::Relaxed)
+    let held_back = dynamic_filter_fn(move |event, _| match event.target() {
+        OUTAGES => !REPORTS_SERVER.load(Ordering::Relaxed),
+        SESSIONS => verbose > 0 || !REPORTS_LOSS.load(Ordering::Relaxed),
+        _ => true,
     });
     // Not a filter of the layer, because with such filters the library cannot know that a warning is held back.
     let filter =

@@ -29,6 +29,7 @@ use crate::{
         supervise::{self, Task},
     },
     exit::{Failure, Outcome, Subject, code},
+    log,
     output::{
         format::Format,
         lines::{Line as _, Printing},
@@ -214,6 +215,9 @@ impl Candidacy<'_> {
                 Ok(guard) => guard,
                 Err(error) => return Work::Over(Err(self.subject.failure(&error))),
             };
+            if self.args.once {
+                log::reports_loss();
+            }
             let variables = variables(&held(&guard, self.subject.namespace), &self.nesting);
             let (grace, quiet) = (self.grace, self.args.report.quiet);
             let task = Task { tenure: &guard, grace, command, quiet };

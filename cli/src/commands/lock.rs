@@ -25,6 +25,7 @@ use crate::{
         supervise::{self, Task},
     },
     exit::{Outcome, Subject},
+    log,
     output::{
         format::Format,
         lines::{Held, Printing},
@@ -72,6 +73,7 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
         guard = acquire(&connection, &access, name, options, wait, &subject, &mut signals) => guard?,
         never = access.report(&connection, name, &subject), if !args.report.quiet => match never {},
     };
+    log::reports_loss();
     let held = held(&guard, subject.namespace);
     let mut still_runs = false;
     let work = async {

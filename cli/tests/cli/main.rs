@@ -37,6 +37,7 @@ mod prune;
 mod queue;
 mod records;
 mod refused;
+mod sessions;
 mod sidecar;
 mod signals;
 mod stalled;
