@@ -16,6 +16,8 @@ use crate::{clock, cluster::connect::Connection, console, exit::Subject};
 /// How long a wait lasts before it is worth a line, and how often its place in the queue is read then.
 const FIRST: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Time limit of the request that shows who holds a lock.
+const LOOKUP: Duration = Duration::from_secs(1);
 /// What is left of a wait at least, when it has been used up by the wait for a server.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -40,7 +42,11 @@ impl Access {
         mut options: LockOptions,
     ) -> Result<Guard, Error> {
         let Self::Queue { options: opened, session } = self else {
-            return connection.sync.lock(name, options).await;
+            let locked = connection.sync.lock(name, options).await;
+            return match locked {
+                Err(error) => Err(with_identity(connection, error).await),
+                Ok(guard) => Ok(guard),
+            };
         };
         let begun = clock::now();
         let open = session.get_or_try_init(|| connection.session(opened.clone()));
@@ -100,7 +106,25 @@ async fn other_holder(connection: &Connection, name: &str) -> Option<String> {
     let record = connection.inspect.record_name(name).ok()?;
     let options = RecordOptions::default().lease(record);
     let found = connection.inspect.list_records(options).await.ok()?;
-    found.iter().find_map(|record| Some(format!("held by `{}`", record.holder.as_ref()?)))
+    let holder = found.iter().find_map(|record| record.holder.as_ref())?;
+    Some(format!("held by `{}`", identity(connection, holder, None).await))
+}
+
+/// The same error, with the identity of the process whose session holds the lock.
+async fn with_identity(connection: &Connection, mut error: Error) -> Error {
+    if let Error::Held { holder, .. } | Error::Timeout { holder, .. } = &mut error {
+        *holder = identity(connection, holder, None).await;
+    }
+    error
+}
+
+/// The identity of the process of this session. The text itself if it names no session, or one that cannot be read.
+async fn identity(connection: &Connection, session: &str, namespace: Option<String>) -> String {
+    let mut options = RecordOptions::default().lease(session);
+    options.namespace = namespace;
+    let found = timeout(LOOKUP, connection.inspect.list_sessions(options)).await;
+    let found = found.ok().and_then(Result::ok).unwrap_or_default();
+    found.first().map_or(session, |session| &session.identity).to_owned()
 }
 
 /// The place of this session in the queue, and who holds the lock.
@@ -135,10 +159,7 @@ async fn holder(connection: &Connection, queue: &LockQueue, namespace: Option<St
         return format!("`{other}`");
     }
     let Some(first) = queue.holders.first() else { return "no process".into() };
-    let mut options = RecordOptions::default().lease(&first.session);
-    options.namespace = namespace;
-    let found = connection.inspect.list_sessions(options).await.unwrap_or_default();
-    let identity = found.first().map_or(&first.session, |found| &found.identity);
+    let identity = identity(connection, &first.session, namespace).await;
     match queue.holders.len() {
         1 => format!("`{identity}`"),
         holders => format!("`{identity}` and {} others", holders - 1),

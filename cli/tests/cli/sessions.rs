@@ -37,3 +37,21 @@ async fn the_end_of_a_session_is_reported_on_one_line_with_the_loss_of_the_lock(
         assert!(ended.stderr_line().contains("its session is over"), "{ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_process_without_a_queue_is_told_the_identity_of_the_session_that_holds_the_lock() {
+    let fixture = Fixture::new().await;
+    let args = ["lock", "--queue", "--id", "worker-1", "orders", "sleep", "60"];
+    let _holder = fixture.leasehold(args).start();
+    let session = fixture.holding_session("orders").await;
+
+    let tried = fixture.leasehold(["lock", "--try", "orders", "true"]).end().await;
+    let waited = fixture.leasehold(["lock", "--wait", "3s", "orders", "true"]).end().await;
+
+    for ended in [&tried, &waited] {
+        assert_eq!(ended.code, Some(75), "{ended:?}");
+        for line in ended.stderr.lines() {
+            assert!(line.contains("held by `worker-1`") && !line.contains(&session), "{line}");
+        }
+    }
+}
