@@ -120,11 +120,20 @@ async fn with_identity(connection: &Connection, mut error: Error) -> Error {
 
 /// The identity of the process of this session. The text itself if it names no session, or one that cannot be read.
 async fn identity(connection: &Connection, session: &str, namespace: Option<String>) -> String {
+    if !may_be_session(session) {
+        return session.to_owned();
+    }
     let mut options = RecordOptions::default().lease(session);
     options.namespace = namespace;
     let found = timeout(LOOKUP, connection.inspect.list_sessions(options)).await;
     let found = found.ok().and_then(Result::ok).unwrap_or_default();
     found.first().map_or(session, |session| &session.identity).to_owned()
+}
+
+/// Whether it begins like the name of a session, `s15-…`. Other holders cost no request.
+fn may_be_session(holder: &str) -> bool {
+    let ttl = holder.strip_prefix('s').and_then(|rest| rest.split_once('-'));
+    ttl.is_some_and(|(ttl, _)| !ttl.is_empty() && ttl.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The place of this session in the queue, and who holds the lock.
