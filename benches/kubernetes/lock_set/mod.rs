@@ -50,6 +50,8 @@ const BETWEEN: [u64; 2] = [500, 1500];
 
 /// The rounds of both backends, and that of `concurrency.Mutex` of etcd's own client.
 pub(crate) async fn all(bench: &mut Bench) {
+    // Missing programs are reported before the first minute of measuring.
+    let program = peers::program();
     let mut lost = Vec::new();
     for session in [true, false] {
         let namespace = bench.plane.namespace().await;
@@ -61,7 +63,7 @@ pub(crate) async fn all(bench: &mut Bench) {
             let namespace = if session { "session" } else { "handle" };
             lost.extend(round(bench, &orders(to(), session, namespace.into())).await);
         }
-        let (program, endpoint) = (peers::program(), format!("http://{}", cluster.address(0)));
+        let endpoint = format!("http://{}", cluster.address(0));
         let to = To::Peer { program, endpoint };
         lost.extend(round(bench, &orders(to, true, "mutex".into())).await);
     }
