@@ -1,9 +1,9 @@
 //! Locks of sessions with several holders.
 
-use leasehold::{Error, LockOptions, Memory, Sync as _};
+use leasehold::{Error, Fault, LockOptions, Memory, Sync as _};
 use tokio::time::{sleep, timeout};
 
-use super::sessions::{SOON, another, session, wait};
+use super::sessions::{SOON, TTL, another, session, wait};
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_with_slots_has_so_many_holders_and_a_token_for_each_slot() {
@@ -67,4 +67,22 @@ async fn a_mode_that_differs_or_needs_a_session_is_refused() {
     assert!(matches!(plain, Err(Error::NeedsSession { option: "shared" })), "{plain:?}");
     let none = one.lock("x", LockOptions::default().slots(0)).await;
     assert!(matches!(none, Err(Error::Invalid { .. })), "{none:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_in_another_mode_that_crashed_is_passed_over() {
+    let memory = Memory::default();
+    let crashing = another(&memory);
+    let (one, two) = (session(&crashing).await, session(&memory).await);
+    let _held = one.lock("gpu", LockOptions::default().slots(4)).await.unwrap();
+    crashing.disturb(Some(Fault::LoseRequest));
+
+    let mut tried = two.lock("gpu", LockOptions::default().slots(8)).await;
+    assert!(matches!(tried, Err(Error::OtherMode { .. })), "{tried:?}");
+    for _ in 0..10 {
+        sleep(TTL / 3).await;
+        tried = two.lock("gpu", LockOptions::default().slots(8)).await;
+    }
+
+    assert!(tried.is_ok(), "{tried:?}");
 }

@@ -16,6 +16,11 @@ use crate::{
     util::clock::Moment,
 };
 
+/// A queue of this length is crowded: each session has at most [`SHARE`] claims in the rest of it. Otherwise a session
+/// with many callers would fill each free place itself, and others would never find one.
+const CROWDED: usize = MAX_QUEUE / 4 * 3;
+const SHARE: usize = 16;
+
 /// What a write makes new, so that an earlier request without an answer cannot be stored any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fence {
@@ -169,6 +174,12 @@ impl LockMachine {
             if line.first().is_some_and(|first| !first.mode.mixes(wanted.mode)) {
                 continue;
             }
+            if line.has(&self.me, wanted.nonce) {
+                continue;
+            }
+            if self.room(&line) <= joins.len() {
+                break;
+            }
             let (claim, mut tried) = (wanted.of(&self.me), line.clone());
             if !tried.enqueue(claim.clone()) {
                 continue;
@@ -190,6 +201,13 @@ impl LockMachine {
             self.state_tokens(&mut line);
         }
         (line, joins, foreign_holds)
+    }
+
+    /// How many more claims of this session may wait in this line.
+    pub(super) fn room(&self, line: &Line) -> usize {
+        let (all, own) = (line.length(), line.waiting().filter(|claim| claim.session == self.me));
+        let share = SHARE.saturating_sub(own.count()).min(MAX_QUEUE.saturating_sub(all));
+        CROWDED.saturating_sub(all).max(share)
     }
 
     /// How long a foreign tenure is respected: unchanged for its ttl and a tenth, on this clock.
@@ -333,7 +351,8 @@ impl LockMachine {
             });
             false
         });
-        if self.events.iter().any(|event| matches!(event, Event::Busy { .. })) {
+        // The holders may have crashed. Whoever asks again a little later needs to know, in another mode too.
+        if self.events.iter().any(|it| matches!(it, Event::Busy { .. } | Event::Mismatch { .. })) {
             self.curious_until = now + self.me.ttl() * 2;
         }
         must_read

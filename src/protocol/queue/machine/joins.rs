@@ -76,7 +76,8 @@ impl LockMachine {
         let waiting = self.claims.iter().filter(|claim| !claim.is_held() && claim.may_join());
         let first = base.record.line.first();
         let mixes = |claim: &&Wanted| first.is_none_or(|first| first.mode.mixes(claim.mode));
-        let claims: Vec<_> = waiting.filter(mixes).map(|claim| claim.of(&self.me)).collect();
+        let claims = waiting.filter(mixes).map(|claim| claim.of(&self.me));
+        let claims: Vec<_> = claims.take(self.room(&base.record.line)).collect();
         (!claims.is_empty()).then(|| self.send_join(&base, claims))
     }
 
