@@ -8,6 +8,8 @@
 //!   Lost              Ending ──── stored ───▶ Lost ◀─────────────┘
 //! ```
 //!
+//! A session that is ending is given up at the end of its validity, whatever became of the request that ends it.
+//!
 //! The session counts from before the write was sent, so no answer and no event can make it longer than other processes
 //! wait. A lost session is never written again: its name is not used a second time.
 
@@ -18,6 +20,9 @@ use crate::util::clock::Moment;
 
 /// How many pauses fit into a time to live: after a failure that came at once, and between reads in doubt.
 const PAUSES: u32 = 60;
+
+/// The longest pause that a backend can ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The durations of a session. All follow from its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +203,18 @@ impl Heartbeat {
         }
     }
 
+    /// The backend asks for a pause. It gets it as far as two attempts fit between its end and the end of the validity.
+    pub(crate) fn pause(&mut self, now: Moment, requested: Duration) {
+        let room = match self.validity.since(now) {
+            // Nothing is left to lose.
+            Duration::ZERO => MAX_PAUSE,
+            rest => rest.saturating_sub(self.pace.attempt * 2),
+        };
+        if self.attempt_ends.is_none() {
+            self.due = self.due.max(now + requested.min(room));
+        }
+    }
+
     fn written(
         &mut self,
         now: Moment,
@@ -273,6 +290,11 @@ impl Heartbeat {
     fn failed(&mut self, now: Moment) {
         if self.phase == Phase::Creating {
             // The object may exist, but another attempt with the same name could follow its end.
+            self.phase = Phase::Lost;
+            return;
+        }
+        // Nothing counts on it any more, and a process that waits for it ends it. Its own task must come to an end.
+        if self.phase == Phase::Ending && now >= self.validity {
             self.phase = Phase::Lost;
             return;
         }

@@ -165,6 +165,33 @@ fn an_end_is_written_once_and_then_the_session_is_lost() {
     assert_eq!(heartbeat.validity(), at(13.5), "an end extends nothing");
 }
 
+#[test]
+fn an_end_that_cannot_be_written_is_given_up_at_the_end_of_the_validity() {
+    let mut heartbeat = created();
+    heartbeat.end(at(2.0));
+    let mut now = at(2.0);
+    let mut requests = 0;
+    while heartbeat.next(now) != Beat::Lost {
+        requests += 1;
+        heartbeat.answered(now, now, false, SessionAnswer::Failed);
+        now = now + Duration::from_millis(250);
+    }
+    assert!(now <= at(14.0) && requests <= 60, "{requests} requests until {now:?}");
+}
+
+#[test]
+fn a_pause_that_the_backend_asks_for_leaves_time_for_two_attempts() {
+    for (due, requested, next) in [(5.0, 2, 7.0), (5.0, 10, 8.5), (20.0, 10, 30.0)] {
+        let mut heartbeat = created();
+        heartbeat.next(at(due));
+        heartbeat.answered(at(due), at(due), false, SessionAnswer::Failed);
+
+        heartbeat.pause(at(due), Duration::from_secs(requested));
+
+        assert_eq!(heartbeat.next(at(due)), Beat::Sleep(at(next)), "{requested} s at {due} s");
+    }
+}
+
 /// An observer that has read this version at 0 s.
 fn observing(found: Option<Arc<Stored<SessionRecord>>>) -> Observer {
     let mut observer = Observer::new(id(), at(0.0));

@@ -89,6 +89,11 @@ impl Beats {
         self.error = error;
     }
 
+    /// No heartbeat was confirmed in time, and none since.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// The next answer; pending without a request.
     pub(super) async fn next(&mut self) -> Beaten {
         match self.requests.next().await {
@@ -150,6 +155,10 @@ impl Task {
             self.beats.meter.answered(&answer, error.as_ref(), now - sent_at);
         }
         let confirmed = matches!(answer, SessionAnswer::Written(_));
+        let pause = match &error {
+            Some(Error::Unavailable { retry_after, .. }) if !late => *retry_after,
+            _ => None,
+        };
         if confirmed || error.is_some() {
             self.beats.note(now, &session, error);
         }
@@ -160,6 +169,9 @@ impl Task {
         }
         let created = self.beats.heartbeat.is_created();
         self.beats.heartbeat.answered(now, sent_at, late, answer);
+        if let Some(pause) = pause {
+            self.beats.heartbeat.pause(now, pause);
+        }
         if !self.beats.heartbeat.is_lost() && confirmed {
             if !created {
                 self.created();
@@ -211,6 +223,15 @@ impl Task {
         }
         self.beats.silent = true;
         self.expire_tenures(|_| true);
+        let error = Err(self.silence());
+        for lock in self.locks.values_mut() {
+            lock.answer_leaving(&error);
+        }
+    }
+
+    /// Why no heartbeat was confirmed in time.
+    pub(super) fn silence(&self) -> Error {
+        self.beats.error.clone().unwrap_or_else(|| self.sender.no_answer(self.ttl))
     }
 
     /// Ends the selected tenures, because they were not confirmed in time. Their claims leave the record. The release of a

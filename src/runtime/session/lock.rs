@@ -312,6 +312,22 @@ impl Lock {
         }
     }
 
+    /// Answers the callers that release or have stopped waiting, although the record cannot be seen. What was given up
+    /// leaves the record later, or with the session.
+    pub(super) fn answer_leaving(&mut self, result: &Result<()>) {
+        for number in self.callers.nonces() {
+            self.report_expired(number);
+            match self.callers.remove(number) {
+                Some(Caller::Leaving(done)) => {
+                    answer_all(done, result);
+                    self.callers.insert(number, Caller::Leaving(Vec::new()));
+                }
+                Some(other) => self.callers.insert(number, other),
+                None => {}
+            }
+        }
+    }
+
     /// The holder, for an error.
     pub(super) fn holder(&self) -> String {
         self.machine

@@ -53,8 +53,19 @@ impl Task {
         machine
     }
 
+    /// A session that is not ready has nothing in any record.
+    fn answer_leaving(&mut self, record: &RecordName) {
+        let result = if self.ready { Err(self.silence()) } else { Ok(()) };
+        if let Some(lock) = self.locks.get_mut(record) {
+            lock.answer_leaving(&result);
+        }
+    }
+
     /// Does what the machine of this lock wants now.
     pub(super) fn drive(&mut self, record: &RecordName) {
+        if !self.ready || self.beats.is_silent() {
+            self.answer_leaving(record);
+        }
         if !self.ready {
             return;
         }

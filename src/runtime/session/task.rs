@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     Status,
     beats::Beats,
+    callers::answer_all,
     command::Command,
     elections::Elections,
     lock::Lock,
@@ -152,11 +153,17 @@ impl Task {
 
     /// Answers the callers of `close` once nothing is left of what was given up.
     fn report_settled(&mut self) {
-        if !self.settling.is_empty() && !self.locks.values().any(|lock| lock.is_leaving()) {
-            for done in self.settling.drain(..) {
-                let _ = done.send(Ok(()));
-            }
+        if self.settling.is_empty() {
+            return;
         }
+        let outcome = if !self.locks.values().any(|lock| lock.is_leaving()) {
+            Ok(())
+        } else if self.beats.is_silent() {
+            Err(self.silence())
+        } else {
+            return;
+        };
+        answer_all(self.settling.drain(..), &outcome);
     }
 
     /// Ends the session when no handle and no guard of it is left.
@@ -210,6 +217,7 @@ impl Task {
     /// Deletes the record of the ended session if no lock names it, and reports the end.
     async fn finish(mut self) {
         let clean = self.is_settled();
+        let is_over = self.beats.ended.is_some();
         if let Some(ended) = self.beats.ended.take().filter(|_| clean) {
             let id = self.beats.heartbeat.id().clone();
             let Sender { store, sessions, limit, .. } = &self.sender;
@@ -224,7 +232,7 @@ impl Task {
             status.validity = Moment::default();
             true
         });
-        let failed = self.beats.error.take().filter(|_| !clean);
+        let failed = self.beats.error.take().filter(|_| !clean || !is_over);
         for done in self.closing.take().unwrap_or_default() {
             let _ = done.send(failed.clone().map_or(Ok(()), Err));
         }
