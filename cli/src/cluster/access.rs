@@ -3,15 +3,20 @@
 use std::{convert::Infallible, time::Duration};
 
 use leasehold::{
-    Error, Guard, Inspect as _, LockMode, LockOptions, LockQueue, RecordOptions, Session,
-    SessionOptions, Sync as _,
+    Error, Guard, Inspect as _, LockMode, LockOptions, LockQueue, NotBefore, RecordOptions,
+    Session, SessionOptions, Sync as _,
 };
 use tokio::{
     sync::OnceCell,
     time::{sleep, timeout},
 };
 
-use crate::{clock, cluster::connect::Connection, console, exit::Subject};
+use crate::{
+    clock::{self, in_seconds},
+    cluster::connect::Connection,
+    console,
+    exit::Subject,
+};
 
 /// How long a wait lasts before it is worth a line, and how often its place in the queue is read then.
 const FIRST: Duration = Duration::from_secs(2);
@@ -83,9 +88,12 @@ impl Access {
         sleep(FIRST).await;
         loop {
             let state = match self {
-                Self::Alone => other_holder(connection, name).await,
+                Self::Alone => record_state(connection, name, None).await,
                 Self::Queue { session, options } => match session.get() {
-                    Some(session) => queued(connection, session, name, options).await,
+                    Some(session) => match queued(connection, session, name, options).await {
+                        None => record_state(connection, name, Some(&session.id())).await,
+                        queued => queued,
+                    },
                     None => None,
                 },
             };
@@ -101,13 +109,23 @@ impl Access {
     }
 }
 
-/// Who holds the lock, as the record says; `None` if it is free, or cannot be read.
-async fn other_holder(connection: &Connection, name: &str) -> Option<String> {
+/// Who else holds the lock than the session `own`, or until when it is closed, as the record says. `None` if neither, or
+/// if it cannot be read.
+async fn record_state(connection: &Connection, name: &str, own: Option<&str>) -> Option<String> {
     let record = connection.inspect.record_name(name).ok()?;
     let options = RecordOptions::default().lease(record);
     let found = connection.inspect.list_records(options).await.ok()?;
-    let holder = found.iter().find_map(|record| record.holder.as_ref())?;
-    Some(format!("held by `{}`", identity(connection, holder, None).await))
+    let found = found.first()?;
+    match found.holder.as_deref().filter(|holder| Some(*holder) != own) {
+        Some(holder) => Some(format!("held by `{}`", identity(connection, holder, None).await)),
+        None => found.not_before.as_ref().map(closed),
+    }
+}
+
+fn closed(not_before: &NotBefore) -> String {
+    let NotBefore { time, holder, .. } = not_before;
+    let time = in_seconds(*time);
+    format!("free, but may not be acquired before {time}: `{holder}` ran it with --at-least")
 }
 
 /// The same error, with the identity of the process whose session holds the lock.

@@ -67,6 +67,20 @@ pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>
     Failure::new(code::LOST, line)
 }
 
+/// The line for a lead that was lost by a process that remains a candidate.
+pub(crate) fn still_candidate(
+    tenure: &Tenure,
+    command: &[OsString],
+    subject: &Subject<'_>,
+) -> String {
+    let (object, namespace, why) = (subject.object, subject.namespace, loss(tenure));
+    let program = command.first().map(|program| program.display().to_string()).unwrap_or_default();
+    format!(
+        "{object} in namespace `{namespace}` was lost while `{program}` ran; it was stopped: {why}. This process is still a \
+            candidate"
+    )
+}
+
 /// The lock or election that this process holds.
 #[expect(clippy::disallowed_methods, reason = "printed, and passed to CMD: no decision uses it")]
 pub(crate) fn held(tenure: &Tenure, namespace: &str) -> Held {

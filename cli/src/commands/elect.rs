@@ -17,7 +17,8 @@ use crate::{
         wait::{ServerWait, unless_stopped},
     },
     commands::{
-        child::{conclude, held, variables},
+        child::{conclude, held, still_candidate, variables},
+        doubt,
         prepare::Prepared,
         server_progress::ServerProgress,
     },
@@ -221,7 +222,11 @@ impl Candidacy<'_> {
             let variables = variables(&held(&guard, self.subject.namespace), &self.nesting);
             let (grace, quiet) = (self.grace, self.args.report.quiet);
             let task = Task { tenure: &guard, grace, command, quiet };
-            let mut end = supervise::run(task, &variables, signals, resign_requests).await;
+            let mut end = tokio::select! {
+                biased;
+                end = supervise::run(task, &variables, signals, resign_requests) => end,
+                never = doubt::warn(&guard, self.connection, quiet, &self.subject) => match never {},
+            };
             if matches!(&end, Ok(end) if end.survivors.is_some()) {
                 let outcome = conclude(end, &guard, command, &self.subject);
                 // The record stays until it expires: no other candidate may lead while the command runs.
@@ -240,7 +245,9 @@ impl Candidacy<'_> {
                 sidecar.stop_reporting().await;
                 return Work::Over(conclude(end, &guard, command, &self.subject));
             }
-            tracing::info!(election = guard.name(), "lost the lead, still a candidate");
+            if !quiet {
+                console::report(still_candidate(&guard, command, &self.subject));
+            }
             sidecar.remove_label().await;
         }
     }

@@ -23,13 +23,15 @@ pub(crate) async fn run(args: QueryArgs) -> Outcome {
     let query = Query::open(args, Record::WHAT).await?;
     let (mut watch, _) = query.watch(true).await?.into_parts();
     let name = query.args.name.as_deref();
-    if let Some(name) = name
-        && !query.args.report.quiet
-        && Record::rows(&watch.current(), Some(name)).is_empty()
-    {
-        let namespace = query.subject().namespace;
+    if !query.args.report.quiet && Record::rows(&watch.current(), name).is_empty() {
+        let name = name.map(|name| format!(" `{name}`")).unwrap_or_default();
+        let place = if query.args.all_namespaces {
+            "any namespace".to_owned()
+        } else {
+            format!("namespace `{}`", query.subject().namespace)
+        };
         console::report(format_args!(
-            "there is no {} `{name}` in namespace `{namespace}` yet: its first event is waited for",
+            "there is no {}{name} in {place} yet: the first event is waited for",
             Record::WHAT
         ));
     }

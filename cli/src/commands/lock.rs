@@ -2,19 +2,19 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use leasehold::{Guard, LockOptions, Tenure, TenureState};
-use tokio::time::{sleep, timeout};
+use leasehold::{Guard, LockOptions, Tenure};
+use tokio::time::timeout;
 
 use crate::{
     cli::args::LockArgs,
     cluster::{
         access::{self, Access},
         connect::Connection,
-        probe::Presence,
         wait::{PATIENCE, ServerWait, acquire},
     },
     commands::{
         child::{conclude, held, lost, variables},
+        doubt,
         prepare::Prepared,
         server_progress::ServerProgress,
     },
@@ -29,16 +29,11 @@ use crate::{
     output::{
         format::Format,
         lines::{Held, Printing},
-        warn_once::WarnOnce,
     },
 };
 
 /// Time limit of the release. The command has ended, so a record that stays expires by itself.
 const RELEASE: Duration = Duration::from_secs(5);
-/// Time limit of the request that shows why a lock is in doubt. Its loss may be near.
-const PROBE: Duration = Duration::from_secs(1);
-/// How often the state of the lock is checked for warnings.
-const POLL: Duration = Duration::from_millis(500);
 
 /// Runs the command under the lock, or holds the lock until a signal.
 pub(crate) async fn run(args: LockArgs) -> Outcome {
@@ -90,7 +85,7 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
     let outcome = tokio::select! {
         biased;
         outcome = work => outcome,
-        never = warn(&guard, &connection, args.report.quiet, &subject) => match never {},
+        never = doubt::warn(&guard, &connection, args.report.quiet, &subject) => match never {},
     };
     if still_runs {
         // The lock is not free while the command runs. Nothing renews it after the end of this process.
@@ -121,46 +116,6 @@ async fn keep(
         _ = signals.fatal() => Ok(0),
         never = printed => match never {},
     }
-}
-
-/// Warns while the lock is in doubt. Its loss is reported with the end of the command.
-async fn warn(
-    guard: &Tenure,
-    connection: &Connection,
-    quiet: bool,
-    subject: &Subject<'_>,
-) -> Infallible {
-    let mut warnings = WarnOnce::new(subject.object, Duration::ZERO, quiet);
-    let mut problem = None;
-    while guard.is_held() {
-        if guard.state() != TenureState::InDoubt {
-            problem = None;
-        } else if problem.is_none() {
-            problem = Some(doubt(connection, subject).await);
-        }
-        warnings.update(problem.clone().filter(|_| guard.is_held()));
-        sleep(POLL).await;
-    }
-    std::future::pending().await
-}
-
-/// Why a lock is in doubt, as far as a request to the server shows it.
-async fn doubt(connection: &Connection, subject: &Subject<'_>) -> String {
-    let Subject { object, namespace, server, .. } = *subject;
-    let error = match timeout(PROBE, connection.probe()).await {
-        Ok(Presence::Present) => None,
-        Ok(Presence::Absent(error) | Presence::Foreign(error)) => Some(error),
-        Err(_) => Some(connection.backend().no_answer()),
-    };
-    let why = match error {
-        Some(error) => {
-            format!("its renewals do not reach {server}: {}", error.with_causes())
-        }
-        None => format!(
-            "a renewal is overdue although {server} answers now, or the record prefers another holder"
-        ),
-    };
-    format!("{object} in namespace `{namespace}` is in doubt: {why}")
 }
 
 async fn release(

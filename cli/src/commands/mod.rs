@@ -2,6 +2,7 @@
 
 mod child;
 pub(crate) mod demo;
+mod doubt;
 pub(crate) mod elect;
 pub(crate) mod events;
 pub(crate) mod install;

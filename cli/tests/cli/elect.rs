@@ -68,6 +68,10 @@ async fn the_command_is_stopped_with_the_lead_and_started_with_the_next_one() {
     let (next, other) = parse(&program.line().await);
 
     assert!(next > token && !runs(&pid) && runs(&other));
+    let line = program.stderr_line().await;
+    let parts =
+        ["election `billing` in namespace ", " was lost while `sh` ran", "still a candidate"];
+    assert!(parts.iter().all(|part| line.contains(part)), "{line}");
     program.signal(Signal::TERM);
     assert_eq!(program.end().await.code, Some(143));
 }
