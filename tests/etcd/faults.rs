@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use futures::{StreamExt as _, future::join_all};
 use leasehold::{
-    ElectEvent, Etcd, LeaderOptions, LockOptions, SessionOptions, Sync as _, WatchElectOptions,
+    ElectEvent, Etcd, EtcdOptions, LeaderOptions, LockOptions, Options, SessionOptions, Sync as _,
+    WatchElectOptions,
 };
 use leasehold_test_support::{EtcdCluster, Link, Proxy};
 
@@ -95,6 +96,25 @@ async fn a_handle_that_is_cut_off_from_one_node_uses_the_others() {
     }
     let other = sync.lock("y", LockOptions::default().wait(secs(5))).await.unwrap();
     other.release().await.unwrap();
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_authenticated_at_another_node_if_the_first_one_hangs() {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    cluster.require_users("shop", "secret", "/shop/").await;
+    let proxy = Proxy::start(cluster.address(0)).await;
+    proxy.set(Link::BLACK_HOLE);
+    let nodes = [format!("127.0.0.1:{}", proxy.port()), cluster.address(0).to_string()];
+    let user = EtcdOptions::default().user("shop", "secret");
+    let options = Options::default().nodes(nodes).prefix("/shop");
+    let sync = Etcd::connect_with(user, options).await.unwrap();
+
+    let begun = Instant::now();
+    let guard = sync.lock("x", LockOptions::default().wait(secs(60))).await.unwrap();
+
+    // The node hangs for as long as its connection is not given up, which takes 20 s.
+    assert!(begun.elapsed() < secs(8), "{:?}", begun.elapsed());
     guard.release().await.unwrap();
 }
 

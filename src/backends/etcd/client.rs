@@ -120,7 +120,8 @@ impl Client {
 async fn authenticate(nodes: &Nodes, user: Option<User>) -> Result<Option<Token>, Status> {
     let Some(User { name, password }) = user else { return Ok(None) };
     let query = AuthenticateRequest { name, password };
-    let answer = nodes.send("/etcdserverpb.Auth/Authenticate", &query, None).await;
+    // All other requests wait for the token, so a node that hangs must not delay it. One token too many is harmless.
+    let answer = nodes.send_to_several("/etcdserverpb.Auth/Authenticate", &query).await;
     match answer {
         Ok(AuthenticateResponse { token }) => {
             token.parse().map(Some).map_err(|_| Status::unknown("the token is not a text"))

@@ -2,7 +2,8 @@
 //!
 //! Each node has one connection. Requests go to one node as long as it answers. A node that does not answer at once
 //! loses its turn: later requests go to the next node, and the request itself goes on. So the attempt after one that is
-//! over does not wait for the same node.
+//! over does not wait for the same node. All requests wait for the authentication of the user, so an authentication goes
+//! to the next node too while there is no answer.
 
 use std::{
     pin::pin,
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::time::timeout;
@@ -59,34 +60,77 @@ impl Nodes {
     {
         let mut untried = self.connections.len();
         loop {
-            let (node, mut grpc) = self.node();
-            let request = request(query.clone(), token);
-            let mut call = pin!(async {
-                grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-                let path = PathAndQuery::from_static(method);
-                grpc.unary(request, path, ProstCodec::<Q, A>::default()).await
-            });
-            // A single node keeps its turn. A timer that is earlier than all others would cost a wake-up of the thread
-            // that waits for events.
-            let answer = if self.connections.len() == 1 {
-                call.await
-            } else if let Ok(answer) = timeout(SLOW, &mut call).await {
-                answer
-            } else {
-                self.pass_over(node);
-                call.await
-            };
+            let answer = self.send_to(self.current(), method, query, token).await;
             untried -= 1;
             match answer {
-                Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) => {
-                    self.failed(node, &status);
-                    if untried == 0 || !is_unsent(&status) {
-                        return Err(status);
-                    }
-                }
+                Err(status) if untried > 0 && is_unsent(&status) => {}
+                answer => return answer,
             }
         }
+    }
+
+    /// Sends a request that may be executed more than once. Whenever a node fails or does not answer at once, the next
+    /// node gets the request too, and each node gets it once. The first answer counts.
+    pub(super) async fn send_to_several<Q, A>(
+        &self,
+        method: &'static str,
+        query: &Q,
+    ) -> Result<A, Status>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let first = self.current();
+        let count = self.connections.len();
+        let mut untried = (first..first + count).map(|node| node % count);
+        let mut calls = FuturesUnordered::new();
+        loop {
+            calls.extend(untried.next().map(|node| self.send_to(node, method, query, None)));
+            let answered = if untried.len() == 0 {
+                Ok(calls.select_next_some().await)
+            } else {
+                timeout(SLOW, calls.select_next_some()).await
+            };
+            let is_last = untried.len() == 0 && calls.is_empty();
+            match answered {
+                Ok(Err(status)) if !is_last && is_no_answer(&status) => {}
+                Ok(answer) => return answer,
+                Err(_slow) => {}
+            }
+        }
+    }
+
+    /// Sends one request to this node, which loses its turn if it does not answer at once.
+    async fn send_to<Q, A>(
+        &self,
+        node: usize,
+        method: &'static str,
+        query: &Q,
+        token: Option<&Token>,
+    ) -> Result<A, Status>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut grpc = self.grpc(node);
+        let request = request(query.clone(), token);
+        let mut call = pin!(async {
+            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+            let path = PathAndQuery::from_static(method);
+            grpc.unary(request, path, ProstCodec::<Q, A>::default()).await
+        });
+        // A single node keeps its turn. A timer that is earlier than all others would cost a wake-up of the thread
+        // that waits for events.
+        let answer = if self.connections.len() == 1 {
+            call.await
+        } else if let Ok(answer) = timeout(SLOW, &mut call).await {
+            answer
+        } else {
+            self.pass_over(node);
+            call.await
+        };
+        let answer = answer.inspect_err(|status| self.failed(node, status));
+        answer.map(tonic::Response::into_inner)
     }
 
     /// Opens a stream of watches. Returns the number of its node too.
@@ -95,7 +139,8 @@ impl Nodes {
         requests: impl Stream<Item = WatchRequest> + Send + 'static,
         token: Option<&Token>,
     ) -> Result<(usize, Streaming<WatchResponse>), Status> {
-        let (node, mut grpc) = self.node();
+        let node = self.current();
+        let mut grpc = self.grpc(node);
         let opened = async {
             grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
             let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
@@ -118,11 +163,13 @@ impl Nodes {
         let _ = self.current.compare_exchange(node, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    fn node(&self) -> (usize, Grpc<Channel>) {
-        let node = self.current.load(Ordering::Relaxed);
+    fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    fn grpc(&self, node: usize) -> Grpc<Channel> {
         // A list may be of any size.
-        let grpc = Grpc::new(self.connections[node].clone()).max_decoding_message_size(usize::MAX);
-        (node, grpc)
+        Grpc::new(self.connections[node].clone()).max_decoding_message_size(usize::MAX)
     }
 }
 
@@ -135,6 +182,11 @@ fn request<Q>(query: Q, token: Option<&Token>) -> Request<Q> {
         metadata.insert("token", token.clone());
     }
     request
+}
+
+/// Whether another node may answer. A precondition that is not met is an answer: authentication is not enabled.
+fn is_no_answer(status: &Status) -> bool {
+    is_unknown(status) && status.code() != Code::FailedPrecondition
 }
 
 /// Whether the request failed before it was sent, because there is no connection.
