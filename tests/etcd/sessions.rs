@@ -194,3 +194,41 @@ async fn a_deleted_session_loses_all_its_locks_and_a_deleted_key_its_lock() {
     assert_ne!(one.id(), id, "a new session");
     assert!(lock(&one, "c").await.is_held());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_key_cannot_be_read_is_lost_at_once_and_ended_by_others_after_its_ttl() {
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let (one, two) = (session(cluster, &prefix).await, session(cluster, &prefix).await);
+    let held = lock(&one, "a").await;
+    let waiting = wait(&two, "a");
+    until_queued(&one, "a", 1).await;
+    let id = one.id();
+
+    let written = Instant::now();
+    cluster.put(&format!("{prefix}/default/~sessions/{id}"), "garbage").await;
+
+    assert_eq!(timeout(TTL, held.lost()).await.expect("the next heartbeat"), Loss::Session);
+    assert!(timeout(LONG, lock(&one, "b")).await.expect("a new session").is_held());
+    assert_ne!(one.id(), id);
+    let next = timeout(LONG, waiting).await.expect("an end by the waiter").unwrap().unwrap();
+    // Not before the owner must have learned of it.
+    assert!(next.is_held() && written.elapsed() >= TTL, "{:?}", written.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_locks_of_a_crashed_process_are_free_after_the_ttl_also_if_its_session_cannot_be_read()
+{
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let (proxy, crashing) = behind_proxy(cluster, &prefix).await;
+    let held = lock(&crashing, "a").await;
+
+    proxy.set(Link::BLACK_HOLE);
+    let key = format!("{prefix}/default/~sessions/{}", crashing.id());
+    cluster.put(&key, r#"{"v":2}"#).await;
+    let next = session(cluster, &prefix).await;
+    let guard = timeout(LONG, lock(&next, "a")).await.expect("an end by the next process");
+
+    assert!(guard.is_held() && !held.is_held());
+}

@@ -38,7 +38,7 @@ impl SessionStore for Records {
     ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
         Box::pin(async move {
             let found = self.get(Some(namespace), self.prefix.session(namespace, id)).await?;
-            found.first().map(|kv| Ok(Arc::new(codec::decode(kv)?.session()))).transpose()
+            found.first().map(|kv| codec::decode_session(kv).map(Arc::new)).transpose()
         })
     }
 

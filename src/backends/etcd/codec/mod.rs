@@ -23,7 +23,7 @@ pub(super) use self::held::{decode_copy, decode_held, decode_held_by};
 pub(super) use self::people::{
     decode_session_entry, decode_session_info, describe, encode_released,
 };
-pub(super) use self::sessions::{decode_stale, encode_session};
+pub(super) use self::sessions::{decode_session, decode_stale, encode_session};
 use super::{keys, messages::KeyValue};
 use crate::{
     api::{

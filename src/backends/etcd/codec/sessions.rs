@@ -4,9 +4,42 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{keys, messages::KeyValue},
-    Decoded, Encoded, FORMAT, base, decode, elapsed_since, wall_clock,
+    Decoded, Encoded, FORMAT, Text, base, decode, elapsed_since, version, wall_clock,
 };
-use crate::protocol::session::{SessionId, SessionRecord, Stored};
+use crate::{
+    api::error::Result,
+    protocol::session::{SessionId, SessionRecord, Stored},
+};
+
+/// The holder and the identity of a session whose value cannot be read. It is the name of no session.
+const UNREADABLE: &str = "unreadable";
+
+/// Reads the value of a session. One that cannot be read belongs to no process, and is not over yet.
+///
+/// So its owner loses the session at the next heartbeat, and other processes end it as any other that is not renewed.
+/// No two processes hold a lock of the session meanwhile:
+///
+/// - Every confirmed heartbeat of the owner is older than this value, because a heartbeat is conditional on the revision
+///   of the one before. The owner counts nine tenths of the ttl from before that heartbeat was sent.
+/// - Another process counts the whole ttl from the moment at which it received this revision, which is later, and then
+///   ends the session with a write that is conditional on this revision.
+///
+/// A value without a holder would be over at once, before its owner knows. The format of the value makes no difference:
+/// the name states the ttl, also of a session whose key is missing.
+pub(in super::super) fn decode_session(kv: &KeyValue) -> Result<Stored<SessionRecord>> {
+    let error = match decode(kv) {
+        Ok(decoded) => return Ok(decoded.session()),
+        Err(error) => error,
+    };
+    let Some(version) = version(kv.create_revision, kv.mod_revision) else { return Err(error) };
+    tracing::warn!(%error, "the key of a session cannot be read, so the session ends");
+    let text = Text {
+        holder: Some(UNREADABLE.into()),
+        identity: Some(UNREADABLE.into()),
+        ..Text::default()
+    };
+    Ok(Decoded { version, text, writes: kv.version }.session())
+}
 
 impl Decoded {
     /// The record of a session.
@@ -45,4 +78,31 @@ pub(in super::super) fn encode_session(
     text.identity = Some(record.identity.to_string());
     text.renewed = Some(wall_clock());
     Encoded::of(text, writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_cannot_be_read_is_of_no_process_and_not_over_and_its_end_can_be_read() {
+        let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
+        let kv = |value: &[u8]| KeyValue {
+            key: b"/p/shop/~sessions/s15-k2j5q7w3x4y6z2a3b4c5".to_vec(),
+            create_revision: 7,
+            mod_revision: 9,
+            version: 3,
+            value: value.to_vec(),
+        };
+        for value in [&b""[..], b"garbage", b"{}", b"[1]", b"\xff", br#"{"v":2}"#] {
+            let found = decode_session(&kv(value)).unwrap();
+
+            let holder = found.record.holder.as_deref();
+            assert!(!found.record.is_over() && holder != Some(id.as_str()), "{found:?}");
+            assert!(SessionId::parse(holder.unwrap()).is_none(), "{found:?}");
+            assert_eq!((found.version.number.get(), &*found.version.uid), (9, "7"));
+            let end = encode_session(&id, Some(&found), &found.record.ended()).value();
+            assert!(decode_session(&kv(&end)).unwrap().record.is_over(), "{end:?}");
+        }
+    }
 }
