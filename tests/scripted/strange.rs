@@ -3,6 +3,7 @@
 use leasehold::{Inspect as _, ListMembersOptions, RecordOptions, WatchElectOptions};
 use tokio::time::timeout;
 
+use super::sessions::{lock, session, waiting};
 use crate::prelude::*;
 
 /// JSON, but not an object of the expected shape.
@@ -171,4 +172,51 @@ async fn a_404_from_a_proxy_is_not_taken_as_a_missing_namespace() {
     cluster.on(When::verb("create").once(), proxy);
 
     assert!(take(&cluster.handle("a")).await.is_held());
+}
+
+/// Answers with the code 404 in the form of an API server. None of them says that a Lease is missing.
+fn strange_404s() -> [Answer; 4] {
+    let text = "the server could not find the requested resource";
+    let of = |details| Answer::detailed(404, "NotFound", text, details);
+    let lease = json!({ "name": "other", "group": "coordination.k8s.io", "kind": "leases" });
+    [
+        Answer::failure(404, "NotFound", text),
+        of(json!({})),
+        of(json!({ "name": "orders", "group": "coordination.k8s.io" })),
+        of(lease),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_that_does_not_name_the_lease_ends_neither_a_session_nor_a_tenure() {
+    for (number, answer) in strange_404s().into_iter().enumerate() {
+        let cluster = Cluster::new();
+        let session = session(&cluster, "a").await;
+        let (id, held) = (session.id(), lock(&session, "jobs").await);
+        let guard = take(&cluster.handle("b")).await;
+        let handle = cluster.handle("c");
+        let waiter = tokio::spawn(async move { (take(&handle).await, handle) });
+        let queued = waiting(&session, "jobs");
+        cluster.until(secs(3)).await;
+        cluster.on(When::any(), Play::instead(answer));
+        sleep(secs(5)).await;
+        cluster.heal();
+
+        sleep(secs(60)).await;
+
+        assert!(held.is_held(), "{:?}: answer {number}", held.state());
+        assert_eq!(session.id(), id, "the session goes on: answer {number}");
+        assert!(guard.is_held(), "{:?}: answer {number}", guard.state());
+        assert!(!waiter.is_finished() && !queued.is_finished(), "both wait on: answer {number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_that_names_no_namespace_is_not_taken_as_a_missing_namespace() {
+    for answer in strange_404s() {
+        let cluster = Cluster::new();
+        cluster.on(When::verb("create").once(), Play::instead(answer));
+
+        assert!(take(&cluster.handle("a")).await.is_held());
+    }
 }

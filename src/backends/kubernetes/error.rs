@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use kube::core::Status;
+use kube::core::{Status, response::StatusDetails};
 
 use super::{BACKEND, refusal::Refusal};
 use crate::{api::error::Error, store::sessions::Patches};
@@ -121,19 +121,16 @@ impl RequestContext<'_> {
             _ => first_line(body),
         };
         let details = status.and_then(|status| status.details.as_ref());
-        let about_namespace = details.is_some_and(|details| details.kind == "namespaces");
         if let Some(refusal) = refusal.filter(|refusal| *refusal != Refusal::NotReady) {
             return RequestFailure::Other(self.refused(refusal, &message));
         }
-        // A 404 without a `Status` object comes from a proxy, which knows nothing about the object.
-        let not_found = status.is_some_and(|status| status.code == 404);
         match code {
-            StatusCode::NOT_FOUND if not_found && (about_namespace || self.verb == "create") => {
+            StatusCode::NOT_FOUND if self.names_namespace(status) => {
                 RequestFailure::Other(self.namespace_error(
                     "it does not exist. Create it, or choose another one",
                 ))
             }
-            StatusCode::NOT_FOUND if not_found => RequestFailure::NotFound,
+            StatusCode::NOT_FOUND if self.names_object(status) => RequestFailure::NotFound,
             StatusCode::CONFLICT => RequestFailure::Conflict,
             // The server says no more if an operation of a patch fails. An object that is not valid has causes.
             StatusCode::UNPROCESSABLE_ENTITY
@@ -168,6 +165,27 @@ impl RequestContext<'_> {
                 RequestFailure::Other(Error::Unavailable { backend: BACKEND, source, retry_after })
             }
         }
+    }
+
+    /// Whether a 404 says that the namespace does not exist.
+    fn names_namespace(&self, status: Option<&Status>) -> bool {
+        details_of_404(status)
+            .is_some_and(|details| details.kind == "namespaces" && details.name == self.namespace)
+    }
+
+    /// Whether a 404 says that the object of the request does not exist.
+    ///
+    /// The API server names the object in the details. A 404 without them says nothing about the object: a gateway sends
+    /// it, or an API server that does not serve the resource yet. A request about many objects names none, and its 404
+    /// is that of the resource.
+    fn names_object(&self, status: Option<&Status>) -> bool {
+        let Some(name) = self.name else {
+            return status.is_some_and(|status| status.code == 404);
+        };
+        let kind = self.resource.split('.').next().unwrap_or_default();
+        self.verb != "create"
+            && details_of_404(status)
+                .is_some_and(|details| details.kind == kind && details.name == name)
     }
 
     /// A refusal with the server's text and the next step.
@@ -242,6 +260,11 @@ impl RequestContext<'_> {
             None => self.resource.into(),
         }
     }
+}
+
+/// The details of a `Status` object with the code 404. A 404 without such an object comes from a proxy.
+fn details_of_404(status: Option<&Status>) -> Option<&StatusDetails> {
+    status.filter(|status| status.code == 404)?.details.as_ref()
 }
 
 /// What a refusal of one patch says of other patches; `None` if it is a failure like that of any other request, for
