@@ -6,6 +6,9 @@ use crate::api::record::NotBefore;
 
 /// The ttl of a record that states none: the default of client-go, the most likely writer of such a record.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
+/// The longest ttl of a record, 68 years: the largest `leaseDurationSeconds` that an API server accepts. Larger than
+/// what any elector writes, and so small that deadlines can be multiples of it.
+const MAX_TTL: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A random number that identifies one write among all writes of all processes.
 ///
@@ -66,6 +69,11 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn is_free(&self) -> bool {
         self.holder.is_none()
+    }
+
+    /// The ttl of a record that states this many seconds. More than 68 years count as 68 years.
+    pub(crate) fn stated_ttl(secs: Option<u64>) -> Option<Duration> {
+        secs.filter(|&secs| secs > 0).map(|secs| Duration::from_secs(secs).min(MAX_TTL))
     }
 
     /// The ttl, or the default if the record states none.

@@ -103,7 +103,7 @@ impl Leftovers {
                 _ => now,
             };
             self.seen.insert(entry.record.clone(), (version.clone(), since));
-            if sent >= since && sent - since >= entry.found.record.lives() * TTLS {
+            if sent >= since && sent - since >= entry.found.record.lives().saturating_mul(TTLS) {
                 left.push(entry);
             }
         }

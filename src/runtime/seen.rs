@@ -32,8 +32,9 @@ impl Seen {
     /// the list is alive until it expires on the clock of this process, whatever its time says.
     pub(crate) fn is_alive(&self) -> bool {
         let found = &self.entry.found;
-        let left_over =
-            || self.first && found.age.is_some_and(|age| age > found.record.lives() * 2);
+        let left_over = || {
+            self.first && found.age.is_some_and(|age| age > found.record.lives().saturating_mul(2))
+        };
         !found.record.is_free() && !self.expired && !left_over()
     }
 

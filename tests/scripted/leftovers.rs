@@ -150,3 +150,22 @@ async fn candidates_that_lead_in_turn_remember_what_they_have_seen() {
 
     assert!(cluster.lease("orders-dead").is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_with_a_ttl_that_is_too_large_does_not_end_the_leader() {
+    for ttl in [i64::MAX as u64, u64::MAX] {
+        let cluster = Cluster::new();
+        let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+        dead_record(&cluster, "orders-dead", "orders", 60);
+        dead_record(&cluster, "orders-strange", "orders", ttl);
+        let (leader, lead) = leading(&a).await;
+        let _follower = b.leader("orders", LeaderOptions::default()).await.unwrap();
+
+        sleep(secs(3600)).await;
+
+        assert!(lead.is_held() && leader.last_error().is_none(), "{ttl}: {:?}", lead.state());
+        assert_eq!(cluster.holder("orders"), "a");
+        assert!(cluster.lease("orders-dead").is_none(), "{ttl}: the leader deletes it");
+        assert!(cluster.lease("orders-strange").is_some(), "unchanged for less than its own ttl");
+    }
+}

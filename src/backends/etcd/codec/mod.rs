@@ -209,7 +209,7 @@ impl Decoded {
         Record {
             holder: text.holder().map(Into::into),
             nonce,
-            ttl: text.ttl.filter(|&secs| secs > 0).map(Duration::from_secs),
+            ttl: Record::stated_ttl(text.ttl),
             transitions: text.transitions,
             preferred: None,
             token: text.token.or(claimed.filter(|_| text.holder().is_some() && nonce.is_some())),
@@ -354,4 +354,26 @@ fn elapsed_since(then: Timestamp) -> Duration {
 /// Wall time, for people to read. No decision depends on it.
 fn wall_clock() -> Timestamp {
     Timestamp::try_from(environment::wall_clock()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ttl_beyond_the_largest_of_a_lease_counts_as_the_largest() {
+        for secs in [2_147_483_647, 2_147_483_648, u64::MAX] {
+            let kv = KeyValue {
+                key: b"/p/shop/x".to_vec(),
+                create_revision: 7,
+                mod_revision: 9,
+                version: 3,
+                value: json!({ "v": 1, "kind": "lock", "holder": "a", "ttl": secs })
+                    .to_string()
+                    .into_bytes(),
+            };
+            let found = decode(&kv).unwrap().record();
+            assert_eq!(found.record.ttl, Some(Duration::from_secs(2_147_483_647)), "{secs}");
+        }
+    }
 }

@@ -148,12 +148,11 @@ pub(super) fn decode(object: &Value) -> Result<Versioned> {
     let renewed = spec["renewTime"].as_str().and_then(time);
     let mark = mark
         .filter(|mark| mark.holder == holder.unwrap_or_default() && time(&mark.renewed) == renewed);
-    let ttl = spec["leaseDurationSeconds"].as_i64().and_then(|secs| u64::try_from(secs).ok());
     let transitions = spec["leaseTransitions"].as_i64().unwrap_or(0);
     let record = Record {
         holder: holder.map(Into::into),
         nonce: mark.as_ref().and_then(|mark| mark.write.parse().ok()),
-        ttl: ttl.filter(|&secs| secs > 0).map(Duration::from_secs),
+        ttl: Record::stated_ttl(spec["leaseDurationSeconds"].as_u64()),
         transitions: i32::try_from(transitions).unwrap_or(if transitions < 0 {
             i32::MIN
         } else {

@@ -1,6 +1,6 @@
 //! Tests of decoding and encoding with single Leases.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{
     check::{claim, key},
@@ -79,6 +79,17 @@ fn the_mark_is_ignored_after_another_program_renews_under_the_same_name() {
     let mut object = stored(encode(&key(Kind::Lock, "orders"), &claim(None), &Extras::default()));
     object["spec"]["renewTime"] = "2031-01-01T00:00:00.000000Z".into();
     assert_eq!(decode(&object).unwrap().record.nonce, None);
+}
+
+#[test]
+fn a_ttl_beyond_the_largest_of_a_lease_counts_as_the_largest() {
+    let largest = Duration::from_secs(2_147_483_647);
+    for secs in [2_147_483_647, 2_147_483_648, i64::MAX as u64, u64::MAX] {
+        let mut object =
+            stored(encode(&key(Kind::Lock, "orders"), &claim(None), &Extras::default()));
+        object["spec"]["leaseDurationSeconds"] = secs.into();
+        assert_eq!(decode(&object).unwrap().record.ttl, Some(largest), "{secs}");
+    }
 }
 
 #[test]
