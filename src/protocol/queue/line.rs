@@ -120,6 +120,12 @@ impl Line {
         self.holders.iter().map(|holder| &holder.claim.session).collect()
     }
 
+    /// The sessions of all claims.
+    pub(crate) fn sessions(&self) -> BTreeSet<&SessionId> {
+        let holders = self.holders.iter().map(|holder| &holder.claim);
+        holders.chain(self.waiting()).map(|claim| &claim.session).collect()
+    }
+
     /// The claim that decides the mode of the lock: the first one.
     pub(crate) fn first(&self) -> Option<&Claim> {
         self.holders.first().map(|holder| &holder.claim).or_else(|| self.waiting().next())

@@ -267,8 +267,13 @@ impl LockMachine {
         std::mem::take(&mut self.events)
     }
 
-    /// The session is known to be over.
+    /// The session is known to be over. Forgets those that are not in the line any more: if one of them comes again, it
+    /// is observed again.
     pub(crate) fn passed(&mut self, session: &SessionId) {
+        if let Known::Present(found) = &self.known {
+            let present = found.record.line.sessions();
+            self.over.retain(|one| present.contains(one));
+        }
         self.over.insert(session.clone());
     }
 

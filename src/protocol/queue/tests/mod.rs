@@ -8,6 +8,7 @@ mod joins;
 mod leaving;
 mod line;
 mod machine;
+mod over;
 mod random;
 mod reserved;
 mod simulation;
