@@ -12,6 +12,9 @@ use crate::util::clock::Moment;
 /// The identity in a placeholder, for people.
 const PLACEHOLDER: &str = "placeholder of a missing session";
 
+/// After so many conflicts, the pause is the interval between reads.
+const MOST_CONFLICTS: u32 = 5;
+
 /// The next request, or how long to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -35,12 +38,15 @@ pub(crate) struct Observer {
     under_way: bool,
     over: bool,
     read_at: Moment,
+    /// Conflicts of placeholders since the record was last seen.
+    conflicts: u32,
 }
 
 impl Observer {
     /// An observer that reads first at `read_at`.
     pub(crate) const fn new(id: SessionId, read_at: Moment) -> Self {
-        Self { id, seen: None, missing: false, under_way: false, over: false, read_at }
+        let (missing, under_way, over) = (false, false, false);
+        Self { id, seen: None, missing, under_way, over, read_at, conflicts: 0 }
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -98,6 +104,7 @@ impl Observer {
         match answer {
             SessionAnswer::Found(Some(found)) | SessionAnswer::Written(found) => {
                 self.missing = false;
+                self.conflicts = 0;
                 self.read_at = now + interval;
                 self.found(now, found);
             }
@@ -107,9 +114,15 @@ impl Observer {
                 self.missing = true;
                 self.read_at = now;
             }
+            // The record exists now: it is read at once. Behind a cache, the next read may not show it either.
+            SessionAnswer::Conflict if self.missing => {
+                self.missing = false;
+                let pause = interval / 10 * ((1 << self.conflicts) >> 1);
+                self.read_at = now + pause.min(interval);
+                self.conflicts = (self.conflicts + 1).min(MOST_CONFLICTS);
+            }
             SessionAnswer::Conflict => {
                 self.seen = None;
-                self.missing = false;
                 self.read_at = now;
             }
             SessionAnswer::Failed => {

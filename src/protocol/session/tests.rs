@@ -252,6 +252,38 @@ fn a_renewal_restarts_the_wait_and_an_outdated_answer_does_not() {
 }
 
 #[test]
+fn a_placeholder_that_conflicts_is_tried_again_after_a_growing_pause() {
+    let mut observer = observing(None);
+    let (mut now, mut creates) = (at(0.0), Vec::new());
+    while now < at(60.0) {
+        match observer.next(now) {
+            Look::Sleep(until) => now = until,
+            // A cache shows that the record is missing, and the server that it exists.
+            Look::Read => observer.answered(now, TTL / 3, SessionAnswer::Found(None)),
+            Look::CreatePlaceholder(_) => {
+                creates.push(now);
+                assert!(creates.len() < 100, "no pause");
+                observer.answered(now, TTL / 3, SessionAnswer::Conflict);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let pauses: Vec<_> = creates.windows(2).map(|two| two[1] - two[0]).collect();
+    assert_eq!(pauses[..6], [0.0, 0.5, 1.0, 2.0, 4.0, 5.0].map(Duration::from_secs_f64));
+    assert!(pauses[6..].iter().all(|pause| *pause == TTL / 3), "{pauses:?}");
+
+    let now = *creates.last().unwrap() + TTL / 3;
+    assert_eq!(observer.next(now), Look::Read);
+    observer.answered(now, TTL / 3, SessionAnswer::Found(Some(alive(7))));
+    let now = now + TTL / 3;
+    assert_eq!(observer.next(now), Look::Read);
+    observer.answered(now, TTL / 3, SessionAnswer::Found(None));
+    assert!(matches!(observer.next(now), Look::CreatePlaceholder(_)));
+    observer.answered(now, TTL / 3, SessionAnswer::Conflict);
+    assert_eq!(observer.next(now), Look::Read, "the pauses begin again");
+}
+
+#[test]
 fn a_missing_session_is_created_as_a_placeholder_that_is_not_ended() {
     let mut observer = observing(None);
     let Look::CreatePlaceholder(record) = observer.next(at(0.0)) else { panic!("no placeholder") };
