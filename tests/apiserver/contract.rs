@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use leasehold::{DynSync, Error, Kubernetes, LockOptions, Options, Sync as _};
+use leasehold_test_support::ADMIN;
+use serde_json::json;
 
 use super::{Place, brief};
 
@@ -53,6 +57,40 @@ async fn invalid_input_is_an_error_and_creates_no_lease() {
         ));
     }
     assert_eq!(place.names().await, [""; 0]);
+}
+
+/// The library takes a Lease for missing only if the details of a 404 name the Lease.
+#[tokio::test]
+async fn a_404_of_an_api_server_names_the_missing_lease_or_namespace() {
+    let place = Place::new().await;
+    let leases = place.leases();
+    let merge = Patch::Merge(json!({ "spec": {} }));
+    let test = json!([{ "op": "test", "path": "/metadata/uid", "value": "u" }]);
+    let test = Patch::Json::<()>(serde_json::from_value(test).unwrap());
+    let absent: Api<Lease> = Api::namespaced(place.plane.client(ADMIN), "absent");
+    let new = Lease {
+        metadata: ObjectMeta { name: Some("orders".into()), ..ObjectMeta::default() },
+        spec: None,
+    };
+    let failures = [
+        ("get", leases.get("orders").await.err()),
+        ("patch", leases.patch("orders", &PatchParams::default(), &merge).await.err()),
+        ("patch", leases.patch("orders", &PatchParams::default(), &test).await.err()),
+        ("delete", leases.delete("orders", &DeleteParams::default()).await.err()),
+        ("get", absent.get("orders").await.err()),
+        ("create", absent.create(&PostParams::default(), &new).await.err()),
+    ];
+
+    for (verb, failure) in failures {
+        let Some(kube::Error::Api(status)) = failure else { panic!("{verb}: {failure:?}") };
+        let details = status.details.as_ref().expect("details");
+        let named = (status.code, details.kind.as_str(), details.name.as_str());
+        let expected = match verb {
+            "create" => (404, "namespaces", "absent"),
+            _ => (404, "leases", "orders"),
+        };
+        assert_eq!(named, expected, "{verb}: {status:?}");
+    }
 }
 
 #[tokio::test]
