@@ -38,6 +38,8 @@ pub(crate) struct Observer {
     under_way: bool,
     over: bool,
     read_at: Moment,
+    /// A request has failed since the version was seen, so it is read again before the session is ended in it.
+    doubtful: bool,
     /// Conflicts of placeholders since the record was last seen.
     conflicts: u32,
 }
@@ -45,8 +47,8 @@ pub(crate) struct Observer {
 impl Observer {
     /// An observer that reads first at `read_at`.
     pub(crate) const fn new(id: SessionId, read_at: Moment) -> Self {
-        let (missing, under_way, over) = (false, false, false);
-        Self { id, seen: None, missing, under_way, over, read_at, conflicts: 0 }
+        let (missing, under_way, over, doubtful) = (false, false, false, false);
+        Self { id, seen: None, missing, under_way, over, read_at, doubtful, conflicts: 0 }
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -82,6 +84,7 @@ impl Observer {
             return Look::Sleep(Moment::NEVER);
         }
         let expires = self.seen.as_ref().map(|(_, at)| *at + self.id.ttl());
+        let expires = expires.filter(|_| !self.doubtful);
         if let (Some((seen, _)), Some(expires)) = (&self.seen, expires)
             && now >= expires
         {
@@ -103,7 +106,7 @@ impl Observer {
         self.under_way = false;
         match answer {
             SessionAnswer::Found(Some(found)) | SessionAnswer::Written(found) => {
-                self.missing = false;
+                (self.missing, self.doubtful) = (false, false);
                 self.conflicts = 0;
                 self.read_at = now + interval;
                 self.found(now, found);
@@ -128,10 +131,8 @@ impl Observer {
             SessionAnswer::Failed => {
                 self.missing = false;
                 self.read_at = now + interval;
-                // An attempt to end the session is repeated after a read, not at once.
-                if self.seen.as_ref().is_some_and(|(_, at)| now >= *at + self.id.ttl()) {
-                    self.seen = None;
-                }
+                // An outage makes no version newer, so its time goes on.
+                self.doubtful = true;
             }
         }
     }

@@ -284,6 +284,38 @@ fn a_placeholder_that_conflicts_is_tried_again_after_a_growing_pause() {
 }
 
 #[test]
+fn an_outage_does_not_restart_the_wait_and_is_followed_by_a_read() {
+    let mut observer = observing(Some(alive(7)));
+    let mut now = at(0.0);
+    while now < at(40.0) {
+        match observer.next(now) {
+            Look::Sleep(until) => now = until,
+            Look::Read => observer.answered(now, TTL / 3, SessionAnswer::Failed),
+            other => panic!("{other:?} without an answer"),
+        }
+    }
+    let now = until_read(&mut observer, now);
+    observer.answered(now, TTL / 3, SessionAnswer::Found(Some(alive(7))));
+    let Look::End(base, _) = observer.next(now) else { panic!("the time went on") };
+    assert_eq!(base, alive(7));
+
+    observer.answered(now, TTL / 3, SessionAnswer::Failed);
+    let now = until_read(&mut observer, now);
+    observer.answered(now, TTL / 3, SessionAnswer::Found(Some(alive(8))));
+    assert!(matches!(observer.next(now), Look::Sleep(_)), "a renewal restarts it");
+}
+
+fn until_read(observer: &mut Observer, mut now: Moment) -> Moment {
+    loop {
+        match observer.next(now) {
+            Look::Sleep(until) => now = until,
+            Look::Read => return now,
+            other => panic!("{other:?} before a read"),
+        }
+    }
+}
+
+#[test]
 fn a_missing_session_is_created_as_a_placeholder_that_is_not_ended() {
     let mut observer = observing(None);
     let Look::CreatePlaceholder(record) = observer.next(at(0.0)) else { panic!("no placeholder") };

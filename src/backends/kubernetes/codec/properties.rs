@@ -118,7 +118,7 @@ prop_compose! {
 prop_compose! {
     fn a_record()(
         holder in option::of(".{1,40}"), nonce in any::<u64>(),
-        ttl in 1..=u64::from(u32::MAX), transitions in 0..=i32::MAX, token in any::<Option<NonZeroU64>>(),
+        ttl in 1..=u64::try_from(i32::MAX).expect("positive"), transitions in 0..=i32::MAX, token in any::<Option<NonZeroU64>>(),
         not_before in option::of(a_stated_not_before()), payload in option::of(".{1,40}"),
     ) -> Record {
         Record {
