@@ -28,18 +28,26 @@ pub(crate) enum Look {
     Over,
 }
 
+/// What the last answer was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Last {
+    /// The record, or that it was written to by another.
+    Present,
+    Missing,
+    /// None that says anything, so the record is read again before the session is ended.
+    Failed,
+}
+
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Observer {
     id: SessionId,
     /// The newest version, and when the answer that showed it first arrived.
     seen: Option<(Arc<Stored<SessionRecord>>, Moment)>,
-    missing: bool,
+    last: Last,
     under_way: bool,
     over: bool,
     read_at: Moment,
-    /// A request has failed since the version was seen, so it is read again before the session is ended in it.
-    doubtful: bool,
     /// Conflicts of placeholders since the record was last seen.
     conflicts: u32,
 }
@@ -47,8 +55,8 @@ pub(crate) struct Observer {
 impl Observer {
     /// An observer that reads first at `read_at`.
     pub(crate) const fn new(id: SessionId, read_at: Moment) -> Self {
-        let (missing, under_way, over, doubtful) = (false, false, false, false);
-        Self { id, seen: None, missing, under_way, over, read_at, doubtful, conflicts: 0 }
+        let (under_way, over) = (false, false);
+        Self { id, seen: None, last: Last::Present, under_way, over, read_at, conflicts: 0 }
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -84,7 +92,7 @@ impl Observer {
             return Look::Sleep(Moment::NEVER);
         }
         let expires = self.seen.as_ref().map(|(_, at)| *at + self.id.ttl());
-        let expires = expires.filter(|_| !self.doubtful);
+        let expires = expires.filter(|_| self.last != Last::Failed);
         if let (Some((seen, _)), Some(expires)) = (&self.seen, expires)
             && now >= expires
         {
@@ -95,7 +103,7 @@ impl Observer {
             return Look::Sleep(expires.map_or(self.read_at, |expires| expires.min(self.read_at)));
         }
         self.under_way = true;
-        if self.missing {
+        if self.last == Last::Missing {
             return Look::CreatePlaceholder(SessionRecord::new(&self.id, PLACEHOLDER.into()));
         }
         Look::Read
@@ -106,7 +114,7 @@ impl Observer {
         self.under_way = false;
         match answer {
             SessionAnswer::Found(Some(found)) | SessionAnswer::Written(found) => {
-                (self.missing, self.doubtful) = (false, false);
+                self.last = Last::Present;
                 self.conflicts = 0;
                 self.read_at = now + interval;
                 self.found(now, found);
@@ -114,12 +122,12 @@ impl Observer {
             SessionAnswer::Found(None) => {
                 // The clock of a version that is gone must not count for another object.
                 self.seen = None;
-                self.missing = true;
+                self.last = Last::Missing;
                 self.read_at = now;
             }
             // The record exists now: it is read at once. Behind a cache, the next read may not show it either.
-            SessionAnswer::Conflict if self.missing => {
-                self.missing = false;
+            SessionAnswer::Conflict if self.last == Last::Missing => {
+                self.last = Last::Present;
                 let pause = interval / 10 * ((1 << self.conflicts) >> 1);
                 self.read_at = now + pause.min(interval);
                 self.conflicts = (self.conflicts + 1).min(MOST_CONFLICTS);
@@ -129,10 +137,9 @@ impl Observer {
                 self.read_at = now;
             }
             SessionAnswer::Failed => {
-                self.missing = false;
-                self.read_at = now + interval;
                 // An outage makes no version newer, so its time goes on.
-                self.doubtful = true;
+                self.last = Last::Failed;
+                self.read_at = now + interval;
             }
         }
     }
