@@ -30,8 +30,9 @@ use crate::{
     util::watched::Watched,
 };
 
-/// How long a candidate that has stepped down leaves the election to other candidates.
-const STEPPED_DOWN: Duration = Duration::from_millis(500);
+/// How long a candidate that has stepped down leaves the election to other candidates, besides twice the time of its
+/// release: another one may hold back from a free record for 400 ms.
+const STEPPED_DOWN: Duration = Duration::from_secs(1);
 
 /// The two warnings: each is logged once, until it is over.
 pub(crate) const RETRYING_SLOWLY: &str = "cannot compete, trying again slowly";
@@ -89,12 +90,9 @@ impl Candidate {
                 }
                 End::Lost(loss) => {
                     self.set_status(Status::Lost);
-                    let pause = if loss == Loss::Released {
-                        STEPPED_DOWN.min(self.timing.renew_interval())
-                    } else {
-                        Duration::ZERO
-                    };
-                    if let Some(resign) = self.pause(pause).await {
+                    if loss == Loss::Released
+                        && let Some(resign) = self.step_down().await
+                    {
                         return self.leave(None, resign).await;
                     }
                 }
@@ -270,6 +268,18 @@ impl Candidate {
             state.primary.take_if(|primary| primary.candidate_id == self.id.as_str());
             true
         });
+    }
+
+    /// Leaves the election to other candidates, for longer the farther the server is.
+    async fn step_down(&mut self) -> Option<Option<Resign>> {
+        let (began, limit) = (self.contenders.now(), self.timing.ttl());
+        tokio::select! {
+            biased;
+            resign = self.resign.recv() => return Some(resign),
+            _ = self.contenders.released(&self.election, &self.id, limit) => {}
+        }
+        let released_in = self.contenders.now() - began;
+        self.pause(STEPPED_DOWN.min(self.timing.renew_interval()) + released_in * 2).await
     }
 
     async fn pause(&mut self, pause: Duration) -> Option<Option<Resign>> {

@@ -29,7 +29,12 @@ use crate::{
     },
     protocol::machine::Machine,
     store::{Kind, RecordKey, Store},
-    util::{clock::Clock, environment, mutex::lock, watched::Watched},
+    util::{
+        clock::{Clock, Moment},
+        environment,
+        mutex::lock,
+        watched::Watched,
+    },
 };
 
 /// How many records a handle remembers after its callers are done with them.
@@ -129,6 +134,10 @@ impl Contenders {
         let channels = self.find(key, identity).ok_or_else(not_held)?;
         channels.commands.send(Command::Unlock(done)).map_err(|_| not_held())?;
         end.await.unwrap_or_else(|_| Err(not_held()))
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     /// Completes once nothing that `identity` held or asked for is left in the record `key`, or after `limit`.

@@ -190,6 +190,25 @@ async fn a_caller_that_cannot_wait_is_answered_during_a_pause() {
     assert!(slowest <= millis(402), "answered after {slowest:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_steps_down_leaves_the_election_to_others_however_far_the_server_is() {
+    for far in [millis(1), millis(300), millis(700)] {
+        let cluster = Cluster::new();
+        cluster.far("a", far / 2);
+        cluster.far("b", far);
+        let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+        let first = a.leader("billing", LeaderOptions::default()).await.unwrap();
+        let lead = first.elected().await.unwrap();
+        let second = b.leader("billing", LeaderOptions::default()).await.unwrap();
+        sleep(secs(5)).await;
+
+        drop(lead);
+
+        let next = tokio::time::timeout(secs(10), second.elected()).await;
+        assert!(matches!(next, Ok(Ok(_))), "{far:?} away: {next:?}");
+    }
+}
+
 /// `cargo test --test scripted alone -- --ignored --nocapture`
 #[tokio::test(start_paused = true)]
 #[ignore = "a measurement"]
