@@ -8,6 +8,7 @@ use crate::api::record::NotBefore;
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
 /// The longest ttl of a record, 68 years: the largest `leaseDurationSeconds` that an API server accepts. Larger than
 /// what any elector writes, and so small that deadlines can be multiples of it.
+#[cfg(any(feature = "kubernetes", feature = "etcd"))]
 const MAX_TTL: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A random number that identifies one write among all writes of all processes.
@@ -72,6 +73,7 @@ impl Record {
     }
 
     /// The ttl of a record that states this many seconds. More than 68 years count as 68 years.
+    #[cfg(any(feature = "kubernetes", feature = "etcd"))]
     pub(crate) fn stated_ttl(secs: Option<u64>) -> Option<Duration> {
         secs.filter(|&secs| secs > 0).map(|secs| Duration::from_secs(secs).min(MAX_TTL))
     }
