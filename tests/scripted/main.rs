@@ -27,6 +27,7 @@ mod silence;
 mod stale;
 mod storms;
 mod strange;
+mod stripped;
 mod tokens;
 mod turns;
 mod unavailable;

@@ -43,6 +43,10 @@ async fn a_watch_warns_that_it_gets_no_updates() {
         let args: &[&str] = if command == "watch" { &["watch"] } else { &["status", "-w"] };
         let mut program = fixture.leasehold_of(&kubeconfig, args.iter().copied()).start();
         fixture.until_requested("watch", 1).await;
+        if command == "watch" {
+            let line = program.stderr_line().await;
+            assert!(line.contains("there is no lock or election in namespace "), "{line}");
+        }
 
         expect_warning(&mut program, &proxy, "lock or election").await;
     }

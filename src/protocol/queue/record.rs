@@ -53,6 +53,15 @@ pub(crate) struct Foreign {
     pub(crate) lives: Duration,
     /// The fields that its holder renews. The version does not do, because our own enqueues change it.
     pub(crate) spec: Arc<str>,
+    /// The record has no line, or one that can be read. Another may be that of a later version, with more holders.
+    pub(crate) readable: bool,
+}
+
+impl Foreign {
+    /// What is left of a write of this session whose line was removed, by a webhook or by hand: no tenure.
+    pub(crate) fn is_left_by(&self, session: &SessionId) -> bool {
+        self.readable && *self.holder == *session.as_str()
+    }
 }
 
 impl LockRecord {
@@ -85,7 +94,9 @@ impl LockRecord {
             joined.into_iter().partition(|claim| line.has(&claim.session, claim.nonce));
         line.joined = joined;
         let foreign = holder.filter(|_| !agrees);
-        let foreign = foreign.map(|holder| Foreign { holder: holder.into(), lives, spec: spec() });
+        let readable = !unreadable;
+        let foreign =
+            foreign.map(|holder| Foreign { holder: holder.into(), lives, spec: spec(), readable });
         Self { line, foreign, copies, turn, not_before: None }
     }
 

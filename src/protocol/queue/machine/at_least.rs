@@ -133,8 +133,7 @@ impl LockMachine {
     /// For errors: no tenure may begin yet, and no other holder is the reason.
     pub(crate) fn closed(&self, now: Moment) -> Option<Closed> {
         let record = &self.record()?.record;
-        let foreign_holds =
-            record.foreign.as_ref().is_some_and(|one| now < self.foreign_until(one.lives));
+        let foreign_holds = self.foreign_holds(now, record);
         let reserved = |holder: &Holder| {
             let mut reserved = self.claims.iter().filter(|claim| claim.is_reserved());
             holder.claim.session == self.me

@@ -11,7 +11,7 @@ use crate::{
     protocol::queue::{
         claim::Claim,
         line::{Line, MAX_QUEUE},
-        record::{Condition, LockWrite, Turn},
+        record::{Condition, LockRecord, LockWrite, Turn},
     },
     util::clock::Moment,
 };
@@ -106,9 +106,12 @@ impl LockMachine {
     }
 
     /// The record has a claim of this session that no caller wants: a write without an answer was stored after all, or
-    /// an earlier tenure was lost.
+    /// an earlier tenure was lost. Or it has the name of this session without a line.
     fn has_unwanted(&self) -> bool {
         let Some(found) = self.record() else { return false };
+        if found.record.foreign.as_ref().is_some_and(|one| one.is_left_by(&self.me)) {
+            return true;
+        }
         let line = &found.record.line;
         let holders = line.holders.iter().map(|holder| &holder.claim);
         holders.chain(line.waiting()).any(|claim| {
@@ -155,8 +158,7 @@ impl LockMachine {
     /// The line to write, the claims that only join it, and whether a foreign holder still has the lock.
     fn desired(&self, now: Moment, base: Option<&StoredLock>) -> (Line, Vec<Claim>, bool) {
         let mut line = base.map(|base| base.record.line.clone()).unwrap_or_default();
-        let foreign = base.and_then(|base| base.record.foreign.as_ref());
-        let foreign_holds = foreign.is_some_and(|foreign| now < self.foreign_until(foreign.lives));
+        let foreign_holds = base.is_some_and(|base| self.foreign_holds(now, &base.record));
         line.retain(&self.me, |nonce| self.claims.iter().any(|claim| claim.nonce == nonce));
         line.pass_over(&self.over);
         let promote = |line: &mut Line| {
@@ -208,6 +210,14 @@ impl LockMachine {
         let (all, own) = (line.length(), line.waiting().filter(|claim| claim.session == self.me));
         let share = SHARE.saturating_sub(own.count()).min(MAX_QUEUE.saturating_sub(all));
         CROWDED.saturating_sub(all).max(share)
+    }
+
+    /// Another elector holds the lock. A holder without a line that has the name of this session is no tenure: it is what
+    /// is left of a write whose line was removed, by a webhook or by hand.
+    pub(super) fn foreign_holds(&self, now: Moment, record: &LockRecord) -> bool {
+        let foreign =
+            record.foreign.as_ref().filter(|foreign| *foreign.holder != *self.me.as_str());
+        foreign.is_some_and(|foreign| now < self.foreign_until(foreign.lives))
     }
 
     /// How long a foreign tenure is respected: unchanged for its ttl and a tenth, on this clock.

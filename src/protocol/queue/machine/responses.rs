@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{Basis, Failure, Flight, Known, LockMachine, Outcome, StoredLock, note};
-use crate::{api::error::Loss, util::clock::Moment};
+use crate::{api::error::Loss, protocol::record::Nonce, util::clock::Moment};
 
 impl LockMachine {
     /// The answer to a read.
@@ -52,11 +52,14 @@ impl LockMachine {
         }
     }
 
-    /// Whether this outcome of the write under way shows that the time which the write states was not stored.
+    /// Whether this outcome of the write under way shows that not all was stored: the time that the write states, or a
+    /// claim of this session.
     pub(crate) fn is_altered(&self, outcome: &Outcome) -> bool {
         match (&self.flight, outcome) {
-            (Some(Flight::Write { states, .. }), Outcome::Stored(state)) => {
+            (Some(Flight::Write { write, states, .. }), Outcome::Stored(state)) => {
+                let lacks = |nonce: &Nonce| !state.record.line.has(&self.me, *nonce);
                 states.is_some() && state.record.not_before != *states
+                    || write.nonces.iter().any(lacks)
             }
             _ => false,
         }

@@ -306,7 +306,8 @@ fn a_claim_that_joined_is_no_copy_of_a_holder_that_is_void() {
 fn a_record_with_a_foreign_holder_is_taken_over_on_its_version_only() {
     let mut machine = wanting();
     let mut found = joinable(4, &Line::default(), 7, 1);
-    let foreign = Foreign { holder: "other".into(), lives: TTL, spec: "one".into() };
+    let foreign =
+        Foreign { holder: "other".into(), lives: TTL, spec: "one".into(), readable: true };
     Arc::make_mut(&mut found).record.foreign = Some(foreign);
     reads(&mut machine, 0, Some(Arc::clone(&found)));
     join(&mut machine, 0);

@@ -69,7 +69,8 @@ fn a_cancelled_claim_that_was_stored_after_all_is_taken_out() {
 fn foreign(version: u64, queue: &Line, spec: &str) -> Arc<StoredLock> {
     let mut found = (*stored(version, queue)).clone();
     found.record.line.holders.clear();
-    found.record.foreign = Some(Foreign { holder: "other".into(), lives: TTL, spec: spec.into() });
+    found.record.foreign =
+        Some(Foreign { holder: "other".into(), lives: TTL, spec: spec.into(), readable: true });
     Arc::new(found)
 }
 

@@ -87,8 +87,12 @@ fn a_reservation_that_a_list_does_not_show_is_read() {
 fn a_record_that_another_holder_has_keeps_its_time() {
     let held = |version, holder: Option<&str>| {
         let found = closed(version, &Line::default(), Some(opens(400_000)));
-        let foreign =
-            holder.map(|holder| Foreign { holder: holder.into(), lives: TTL, spec: holder.into() });
+        let foreign = holder.map(|holder| Foreign {
+            holder: holder.into(),
+            lives: TTL,
+            spec: holder.into(),
+            readable: true,
+        });
         let record = LockRecord { foreign, ..found.record.clone() };
         Arc::new(Stored { record, ..(*found).clone() })
     };
