@@ -96,6 +96,10 @@ impl Contender {
                 && self.releases.is_empty()
                 && (!open || retire(&self.commands, &self.machine))
             {
+                // A message that is being sent at this moment would otherwise stay in its channel, unanswered, for as long
+                // as its sender waits for the answer.
+                self.releases.close();
+                while self.releases.recv().await.is_some() {}
                 return;
             }
             let pause = wake.since(self.clock.now());

@@ -131,8 +131,14 @@ impl Contenders {
     pub(crate) async fn unlock(&self, key: &RecordKey, identity: &Name) -> Result<()> {
         let not_held = || Error::NotHeld { name: key.name.to_string() };
         let (done, end) = oneshot::channel();
-        let channels = self.find(key, identity).ok_or_else(not_held)?;
-        channels.commands.send(Command::Unlock(done)).map_err(|_| not_held())?;
+        {
+            let slots = lock(&self.slots);
+            let slot = slots.get(&(key.clone(), identity.clone())).and_then(Slot::channels);
+            let channels = slot.ok_or_else(not_held)?;
+            // Send while holding the lock, as a claim does: the command of a contender that retires just then could stay
+            // in its channel without an answer.
+            channels.commands.send(Command::Unlock(done)).map_err(|_| not_held())?;
+        }
         end.await.unwrap_or_else(|_| Err(not_held()))
     }
 

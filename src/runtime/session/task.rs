@@ -236,6 +236,12 @@ impl Task {
         for done in self.closing.take().unwrap_or_default() {
             let _ = done.send(failed.clone().map_or(Ok(()), Err));
         }
+        // A message that is being sent at this moment would otherwise stay in its channel, unanswered, for as long as its
+        // sender waits for the answer.
+        self.commands.close();
+        while self.commands.recv().await.is_some() {}
+        self.releases.close();
+        while self.releases.recv().await.is_some() {}
     }
 
     pub(super) fn terms(&self) -> Terms {
