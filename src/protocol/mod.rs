@@ -62,6 +62,8 @@
 //! - **No two machines hold the record at the same time** while no process deletes it and the clocks stay within the
 //!   margin (`model::no_interleaving_violates_a_rule`).
 
+use std::time::Duration;
+
 pub(crate) mod machine;
 #[cfg(test)]
 mod model;
@@ -71,3 +73,6 @@ pub(crate) mod record;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+
+/// The longest pause that a backend can request while nothing is held that such a pause could lose.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

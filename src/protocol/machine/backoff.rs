@@ -17,10 +17,10 @@ use std::{
 };
 
 use super::{Failure, Machine, rivals::Rivals};
-use crate::{protocol::record::Versioned, util::clock::Moment};
-
-/// The longest pause that a backend can request while no tenure is held.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+use crate::{
+    protocol::{MAX_RETRY_AFTER, record::Versioned},
+    util::clock::Moment,
+};
 
 /// The first pause after a failure, shorter with a ttl below 15 s. Each further failure doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

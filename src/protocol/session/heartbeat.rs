@@ -16,13 +16,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{SessionAnswer, SessionId, SessionRecord, Stored};
-use crate::util::clock::Moment;
+use crate::{protocol::MAX_RETRY_AFTER, util::clock::Moment};
 
 /// How many pauses fit into a time to live: after a failure that came at once, and between reads in doubt.
 const PAUSES: u32 = 60;
-
-/// The longest pause that a backend can ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The durations of a session. All follow from its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -207,7 +204,7 @@ impl Heartbeat {
     pub(crate) fn pause(&mut self, now: Moment, requested: Duration) {
         let room = match self.validity.since(now) {
             // Nothing is left to lose.
-            Duration::ZERO => MAX_PAUSE,
+            Duration::ZERO => MAX_RETRY_AFTER,
             rest => rest.saturating_sub(self.pace.attempt * 2),
         };
         if self.attempt_ends.is_none() {

@@ -6,7 +6,7 @@ use super::{
     Failure, LockMachine, part,
     unresolved::{Basis, Unresolved},
 };
-use crate::util::clock::Moment;
+use crate::{protocol::MAX_RETRY_AFTER, util::clock::Moment};
 
 /// The first pause after a conflict is up to this long, and each further one up to twice as long.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
@@ -18,8 +18,6 @@ const MAX_CONFLICT_PAUSE: Duration = Duration::from_millis(256);
 const AT_ONCE: u32 = 32;
 /// The first pause after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause that a backend can request.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How long a holder waits for the event that reports a write which came before its own, before it reads. An event
 /// arrives within 2 ms, and a read costs the server a request.
 const EVENT_PAUSE: Duration = Duration::from_millis(5);
