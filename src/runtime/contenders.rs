@@ -133,8 +133,7 @@ impl Contenders {
         let (done, end) = oneshot::channel();
         {
             let slots = lock(&self.slots);
-            let slot = slots.get(&(key.clone(), identity.clone())).and_then(Slot::channels);
-            let channels = slot.ok_or_else(not_held)?;
+            let channels = find(&slots, key, identity).ok_or_else(not_held)?;
             // Send while holding the lock, as a claim does: the command of a contender that retires just then could stay
             // in its channel without an answer.
             channels.commands.send(Command::Unlock(done)).map_err(|_| not_held())?;
@@ -153,7 +152,8 @@ impl Contenders {
         identity: &Name,
         limit: Duration,
     ) -> Result<()> {
-        match self.find(key, identity) {
+        let found = find(&lock(&self.slots), key, identity);
+        match found {
             Some(channels) => answered(&*self.store, limit, channels.released()).await,
             None => Ok(()),
         }
@@ -164,10 +164,6 @@ impl Contenders {
         let running: Vec<_> = lock(&self.slots).values().filter_map(Slot::channels).collect();
         let settled = join_all(running.iter().map(Channels::settled)).await;
         settled.into_iter().collect()
-    }
-
-    fn find(&self, key: &RecordKey, identity: &Name) -> Option<Channels> {
-        lock(&self.slots).get(&(key.clone(), identity.clone()))?.channels()
     }
 
     /// The contender of `identity` for the record `key`, spawned if there is none.
@@ -254,6 +250,10 @@ impl Slot {
             Self::Idle(_) => None,
         }
     }
+}
+
+fn find(slots: &Slots, key: &RecordKey, identity: &Name) -> Option<Channels> {
+    slots.get(&(key.clone(), identity.clone()))?.channels()
 }
 
 fn new_machine(key: &RecordKey, identity: &Name) -> Machine {
