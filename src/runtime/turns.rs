@@ -159,7 +159,7 @@ impl Turns {
         if long {
             self.ended = 0;
         }
-        // Contenders that know of each other agree on that time within a factor of two.
+        // Each contender measures the mean turn itself, and what follows from it is a power of two.
         let short = short + status.left_open * 2;
         Running {
             until: now + short + if long { timing.retry() } else { Duration::ZERO },

@@ -183,9 +183,7 @@ impl LockMachine {
                 break;
             }
             let (claim, mut tried) = (wanted.of(&self.me), line.clone());
-            if !tried.enqueue(claim.clone()) {
-                continue;
-            }
+            tried.enqueue(claim.clone());
             promote(&mut tried);
             let granted = tried.held(&self.me, wanted.nonce).is_some();
             // A claim that has to wait needs no condition: it changes nothing of what is there.
@@ -361,7 +359,7 @@ impl LockMachine {
             });
             false
         });
-        // The holders may have crashed. Whoever asks again a little later needs to know, in another mode too.
+        // The holders may have crashed. A caller that asks again a little later needs to know, in another mode too.
         if self.events.iter().any(|it| matches!(it, Event::Busy { .. } | Event::Mismatch { .. })) {
             self.curious_until = now + self.me.ttl() * 2;
         }
