@@ -21,7 +21,7 @@ async fn take_turns(a: &Memory, b: &Memory) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_wait_for_a_lock_that_nobody_wants_is_over_at_once() {
+async fn a_short_wait_for_a_lock_that_no_other_process_wants_is_over_at_once() {
     let (a, b) = pair();
     for _ in 0..100 {
         take_turns(&a, &b).await;

@@ -11,8 +11,8 @@
 //! | one in 32 | a quarter, and so on |
 //!
 //! in milliseconds, rounded up to a power of two, and at most 400 ms and a tenth of the ttl. So each row costs the same
-//! small part of the time. Nothing is left open unless the record is in use all the time: if it stood free for longer
-//! than a far process needs, nobody was kept from it.
+//! small part of the time. Nothing is left open unless the record is in use all the time: while it stands free for
+//! longer than a far process needs, that process can take it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -167,7 +167,7 @@ impl Machine {
     /// For how long this free record is left to contenders that are farther from the server. The ttl is that of the
     /// record, because it is the same for all.
     pub(super) fn left_open(&self, found: &Versioned) -> Duration {
-        // Nobody else may claim a record that prefers this contender, and a single try does not come back.
+        // No other contender may claim a record that prefers this one, and a single try does not come back.
         let alone = found.record.preferred.as_ref() == Some(&self.identity);
         if alone || self.tried_at.is_some() {
             return Duration::ZERO;

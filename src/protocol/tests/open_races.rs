@@ -50,23 +50,23 @@ fn claims(machine: &mut Machine, now: Moment, step: Step) -> (Moment, Write) {
     }
 }
 
-/// A contender beside a rival. It holds the record for this long each time.
-struct Beside {
+/// A contender and its rival. The contender holds the record for this long each time.
+struct Pair {
     machine: Machine,
     work: Duration,
     version: u64,
     now: Moment,
 }
 
-impl Beside {
+impl Pair {
     fn new(work: Duration) -> Self {
         let mut machine = Machine::new("a".into(), 1, Durations::default());
         machine.step(at(0), Input::Claim(Durations::default()));
         machine.step(at(0), read(&held_by("b", 10)));
-        let mut beside = Self { machine, work, version: 11, now: at(1) };
-        let step = beside.machine.step(at(1), changed(&free(11)));
-        beside.hold(step);
-        beside
+        let mut pair = Self { machine, work, version: 11, now: at(1) };
+        let step = pair.machine.step(at(1), changed(&free(11)));
+        pair.hold(step);
+        pair
     }
 
     /// The rival takes the record and frees it, then the contender does. Returns how long it stayed free in between.
@@ -80,7 +80,7 @@ impl Beside {
         self.hold(step)
     }
 
-    /// The contender takes the record again, which nobody else wants. Returns how long it stayed free before.
+    /// The contender takes the record again, without a rival that wants it. Returns how long it stayed free before.
     fn turn_alone(&mut self) -> Duration {
         let step = self.machine.step(self.now, Input::Claim(Durations::default()));
         self.hold(step)
@@ -113,9 +113,9 @@ impl Beside {
 
 #[test]
 fn a_record_that_is_always_in_use_is_left_open_in_some_races() {
-    let mut beside = Beside::new(secs(1));
+    let mut pair = Pair::new(secs(1));
 
-    let delays: Vec<_> = (0..200).map(|_| beside.turn()).collect();
+    let delays: Vec<_> = (0..200).map(|_| pair.turn()).collect();
 
     let open = delays.iter().filter(|delay| **delay > ms(100)).count();
     assert!((20..80).contains(&open), "{open} of 200 races are open");
@@ -124,11 +124,11 @@ fn a_record_that_is_always_in_use_is_left_open_in_some_races() {
 
 #[test]
 fn a_record_that_stood_free_for_long_is_not_left_open_for_that_reason() {
-    let mut beside = Beside::new(ms(5));
+    let mut pair = Pair::new(ms(5));
     let mut all = Duration::ZERO;
     for _ in 0..50 {
-        beside.now = beside.now + secs(60);
-        all += (0..10).map(|_| beside.turn()).sum::<Duration>();
+        pair.now = pair.now + secs(60);
+        all += (0..10).map(|_| pair.turn()).sum::<Duration>();
     }
 
     // As much as without the times in which the record stood free.
@@ -137,22 +137,22 @@ fn a_record_that_stood_free_for_long_is_not_left_open_for_that_reason() {
 
 #[test]
 fn a_contender_without_a_rival_leaves_nothing_open_after_eight_turns() {
-    let mut beside = Beside::new(secs(1));
-    (0..20).for_each(|_| _ = beside.turn());
+    let mut pair = Pair::new(secs(1));
+    (0..20).for_each(|_| _ = pair.turn());
 
-    let delays: Vec<_> = (0..200).map(|_| beside.turn_alone()).collect();
+    let delays: Vec<_> = (0..200).map(|_| pair.turn_alone()).collect();
 
     assert_eq!(delays.iter().skip(8).max(), Some(&Duration::ZERO), "{delays:?}");
 }
 
 #[test]
 fn a_contender_learns_of_tenures_that_it_has_not_seen() {
-    let mut beside = Beside::new(secs(1));
-    (0..20).for_each(|_| _ = beside.turn_alone());
+    let mut pair = Pair::new(secs(1));
+    (0..20).for_each(|_| _ = pair.turn_alone());
 
     let open = (0..100).filter(|_| {
-        beside.turn_unseen();
-        beside.machine.status(beside.now).left_open > Duration::ZERO
+        pair.turn_unseen();
+        pair.machine.status(pair.now).left_open > Duration::ZERO
     });
 
     let open = open.count();
@@ -161,10 +161,10 @@ fn a_contender_learns_of_tenures_that_it_has_not_seen() {
 
 #[test]
 fn a_contender_whose_caller_cannot_wait_leaves_nothing_open() {
-    let mut beside = Beside::new(secs(1));
-    beside.machine.inner.set_hurried(true);
+    let mut pair = Pair::new(secs(1));
+    pair.machine.inner.set_hurried(true);
 
-    let longest = (0..200).map(|_| beside.turn()).max();
+    let longest = (0..200).map(|_| pair.turn()).max();
 
     assert!(longest < Some(ms(30)), "{longest:?}");
 }
