@@ -1,4 +1,5 @@
-//! Credentials that change while a lock is held: those of a plugin, and those of a token file.
+//! Credentials that change while a lock is held: those of a plugin, of a token file, and of the files of a client
+//! certificate. The file of the server's authorities changes too.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use kube::{
     api::{DeleteParams, PostParams},
     config::{AuthInfo, ExecConfig},
 };
-use leasehold::{Guard, Kubernetes, LockOptions, Sync as _};
+use leasehold::{ClusterOptions, Guard, Kubernetes, LockOptions, Sync as _};
 use leasehold_test_support::{ADMIN, Rule};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -170,6 +171,108 @@ async fn a_client_certificate_that_ends_is_replaced_on_new_connections() {
 
     assert_eq!(plugin.calls(), 2);
     held.release().await.unwrap();
+}
+
+fn once() -> LockOptions {
+    LockOptions::default().wait(Duration::ZERO)
+}
+
+/// The files of a kubeconfig, beside it and named as `kubectl` permits: by paths relative to it.
+struct Files(TempDir);
+
+impl Files {
+    fn new(place: &Place) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let text = fs::read_to_string(place.plane.kubeconfig(ADMIN)).unwrap();
+        let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();
+        let cluster = &mut kubeconfig["clusters"][0]["cluster"];
+        cluster["certificate-authority-data"].take();
+        cluster["certificate-authority"] = "ca.crt".into();
+        let user = &mut kubeconfig["users"][0]["user"];
+        *user = json!({ "client-certificate": "tls.crt", "client-key": "tls.key" });
+        files.set_certificate(place, 600);
+        files.set("ca.crt", &fs::read_to_string(place.plane.ca()).unwrap());
+        files.set("kubeconfig", &kubeconfig.to_string());
+        files
+    }
+
+    fn set(&self, name: &str, text: &str) {
+        replace(&self.0.path().join(name), text);
+    }
+
+    fn set_certificate(&self, place: &Place, valid: u64) {
+        let (certificate, key) = place.plane.admin_certificate(secs(valid));
+        self.set("tls.crt", &certificate);
+        self.set("tls.key", &key);
+    }
+
+    async fn handle(&self, place: &Place) -> Kubernetes {
+        let cluster = ClusterOptions::default().kubeconfig(self.0.path().join("kubeconfig"));
+        let config = cluster.load().await.unwrap();
+        Kubernetes::from_config(config, place.options()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_file_is_read_again_before_the_certificate_ends() {
+    let place = Place::new().await;
+    if !place.plane.own() {
+        return;
+    }
+    let files = Files::new(&place);
+    files.set_certificate(&place, 14);
+    let sync = files.handle(&place).await;
+    let held = acquire(&sync).await;
+
+    // A pair that does not belong together is what a reader may find while both files are replaced.
+    let (certificate, _) = place.plane.admin_certificate(secs(600));
+    files.set("tls.crt", &certificate);
+    hold_on(&held, secs(11)).await;
+    files.set_certificate(&place, 600);
+    hold_on(&held, secs(24)).await;
+
+    held.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_file_is_read_again_when_the_certificate_has_ended() {
+    let place = Place::new().await;
+    if !place.plane.own() {
+        return;
+    }
+    let files = Files::new(&place);
+    files.set_certificate(&place, 4);
+    let sync = files.handle(&place).await;
+    let held = acquire(&sync).await;
+
+    hold_on(&held, secs(5)).await;
+    files.set_certificate(&place, 600);
+    hold_on(&held, secs(24)).await;
+
+    held.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_authorities_is_read_again_at_the_next_connection() {
+    let place = Place::new().await;
+    if !place.plane.own() {
+        return;
+    }
+    let files = Files::new(&place);
+    let authorities = fs::read_to_string(place.plane.ca()).unwrap();
+    files.set("ca.crt", &fs::read_to_string(place.plane.pinned()).unwrap());
+    let sync = files.handle(&place).await;
+    let refused = sync.lock("orders", once()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("UnknownIssuer"), "{refused:?}");
+
+    // What cannot be used is ignored.
+    files.set("ca.crt", "");
+    let refused = sync.lock("orders", once()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("UnknownIssuer"), "{refused:?}");
+    files.set("ca.crt", &authorities);
+
+    let acquired = timeout(secs(5), acquire(&sync)).await.unwrap();
+    acquired.release().await.unwrap();
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::{
 use http::Uri;
 use kube::{
     Config,
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    config::{Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 use serde_json::Value;
@@ -85,10 +85,15 @@ impl ClusterOptions {
             Origin::Files { paths, .. } => {
                 let merged = merge(paths).map_err(|error| origin.unreadable(error))?;
                 let context = self.context.clone().or_else(|| merged.current_context.clone());
-                let proxy = own_proxy(&merged, context.as_deref());
+                let cluster = cluster(&merged, context.as_deref());
+                let proxy =
+                    cluster.and_then(|it| it.proxy_url.clone()).filter(|url| !url.is_empty());
+                let authorities = cluster.and_then(authorities_file);
                 let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
                 let config = Config::from_custom_kubeconfig(merged, &options).await;
-                (config.map_err(|error| origin.unusable(error))?, context, proxy)
+                let mut config = config.map_err(|error| origin.unusable(error))?;
+                config.root_cert_file = authorities;
+                (config, context, proxy)
             }
         };
         config.default_namespace = match config.default_namespace.trim() {
@@ -266,12 +271,17 @@ fn without_empty_values(kubeconfig: Kubeconfig, path: &Path) -> Kubeconfig {
     serde_json::from_value(fields).unwrap_or(kubeconfig)
 }
 
-/// The `proxy-url` of the cluster of the selected context.
-fn own_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String> {
+/// The cluster of the selected context.
+fn cluster<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a Cluster> {
     let context = kubeconfig.contexts.iter().find(|entry| Some(&*entry.name) == context)?;
     let name = &context.context.as_ref()?.cluster;
-    let cluster = kubeconfig.clusters.iter().find(|cluster| cluster.name == *name)?;
-    cluster.cluster.as_ref()?.proxy_url.clone().filter(|url| !url.is_empty())
+    kubeconfig.clusters.iter().find(|cluster| cluster.name == *name)?.cluster.as_ref()
+}
+
+/// The file of the authorities of `cluster`, which is read again when it was replaced. Data in the kubeconfig precedes it.
+fn authorities_file(cluster: &Cluster) -> Option<PathBuf> {
+    let file = cluster.certificate_authority.as_ref()?;
+    cluster.certificate_authority_data.is_none().then(|| file.into())
 }
 
 /// The proxy that the environment selects for the server of `config`.

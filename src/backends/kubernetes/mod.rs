@@ -207,7 +207,9 @@ impl Kubernetes {
     /// its end, and when the server refuses the credential. The refused request is then sent once more. A credential
     /// without an end is used until the server refuses it. The plugin has an empty standard input, unless that is a
     /// terminal and the kubeconfig permits it (`interactiveMode`). A run is ended after 60 s, or after 200 s if there
-    /// is no usable credential. A token file is read again every 10 s, and when the server refuses its token.
+    /// is no usable credential. A token file and the files of a client certificate are read again every 10 s while there
+    /// are requests, and when the server refuses the credential. `root_cert_file`, the file of the server's authorities,
+    /// is read at each new connection.
     ///
     /// # Errors
     ///

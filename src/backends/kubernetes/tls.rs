@@ -1,6 +1,11 @@
 //! The encryption of a connection, and which certificates are trusted.
 
-use std::{error::Error as StdError, fmt::Write as _, sync::Arc};
+use std::{
+    error::Error as StdError,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use kube::{Config, client::ConfigExt as _};
@@ -11,22 +16,26 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{
+        CertificateDer, ServerName, UnixTime,
+        pem::{self, PemObject as _},
+    },
     server::ParsedCertificate,
 };
 
 use super::configuration::configuration_error;
-use crate::api::error::{Error, Result};
+use crate::{
+    api::error::{Error, Result},
+    util::mutex::lock,
+};
 
 /// Encrypts the connections of `inner` to `https` URLs.
 pub(super) fn connector<T>(config: &Config, inner: T) -> Result<HttpsConnector<T>> {
     let mut tls = config.rustls_client_config().map_err(unusable)?;
-    // With a file for the authorities, which is that of a pod, kube's verifier reads the file again when it changes.
-    if let (Some(roots), None, false) =
-        (&config.root_cert, &config.root_cert_file, config.accept_invalid_certs)
-        && !roots.is_empty()
-    {
-        tls.dangerous().set_certificate_verifier(Arc::new(Pinned::new(roots)?));
+    let is_default =
+        config.root_cert.as_ref().is_none_or(Vec::is_empty) && config.root_cert_file.is_none();
+    if !is_default && !config.accept_invalid_certs {
+        tls.dangerous().set_certificate_verifier(Arc::new(Authorities::new(config)?));
     }
     let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = &config.tls_server_name {
@@ -57,29 +66,78 @@ pub(super) fn unusable(error: kube::Error) -> Error {
     configuration_error(format!("no client can be built from it: {error}. {next}"), error)
 }
 
-/// Verifies as rustls does. It also accepts a server whose own certificate is in the list of authorities although it is
-/// the certificate of an authority (`CA:TRUE`), as `openssl req -x509` makes it. Go programs accept that too.
+/// Verifies as rustls does, with two differences.
+///
+/// It also accepts a server whose own certificate is in the list of authorities although it is the certificate of an
+/// authority (`CA:TRUE`), as `openssl req -x509` makes it. Go programs accept that too.
+///
+/// A file of authorities is read at each handshake, so that a server whose authority was replaced is trusted at once.
+/// kube's verifier reads it once in a minute. A lock would be lost meanwhile.
 #[derive(Debug)]
-struct Pinned {
-    inner: Arc<WebPkiServerVerifier>,
-    roots: Vec<Vec<u8>>,
+struct Authorities {
+    file: Option<PathBuf>,
+    trusted: Mutex<Arc<Trusted>>,
 }
 
-impl Pinned {
-    fn new(roots: &[Vec<u8>]) -> Result<Self> {
+#[derive(Debug)]
+struct Trusted {
+    roots: Vec<Vec<u8>>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl Trusted {
+    fn new(roots: Vec<Vec<u8>>) -> Result<Arc<Self>> {
         let broken = |error: rustls::Error| {
             configuration_error(format!("a certificate authority cannot be used: {error}"), error)
         };
         let mut store = RootCertStore::empty();
-        for root in roots {
+        for root in &roots {
             store.add(CertificateDer::from(root.clone())).map_err(broken)?;
         }
-        let inner = WebPkiServerVerifier::builder(Arc::new(store)).build();
-        let inner = inner.map_err(|error| {
+        let verifier = WebPkiServerVerifier::builder(Arc::new(store)).build();
+        let verifier = verifier.map_err(|error| {
             configuration_error(format!("the certificate authorities: {error}"), error)
         })?;
-        Ok(Self { inner, roots: roots.to_vec() })
+        Ok(Arc::new(Self { roots, verifier }))
     }
+}
+
+impl Authorities {
+    fn new(config: &Config) -> Result<Self> {
+        let file = config.root_cert_file.clone();
+        let roots = match (&config.root_cert, &file) {
+            (Some(roots), _) if !roots.is_empty() => roots.clone(),
+            (_, Some(file)) => read(file).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        Ok(Self { file, trusted: Mutex::new(Trusted::new(roots)?) })
+    }
+
+    /// Those in the file. If it cannot be used, as while it is being replaced, the last ones stay.
+    fn present(&self) -> Arc<Trusted> {
+        let mut trusted = lock(&self.trusted);
+        let Some(file) = &self.file else { return Arc::clone(&trusted) };
+        let roots = match read(file) {
+            Ok(roots) if roots == trusted.roots => return Arc::clone(&trusted),
+            roots => roots.map_err(|error| error.to_string()),
+        };
+        match roots.and_then(|roots| Trusted::new(roots).map_err(|error| error.to_string())) {
+            Ok(new) => *trusted = new,
+            Err(error) => {
+                tracing::warn!("the certificate authorities in {}: {error}", file.display());
+            }
+        }
+        Arc::clone(&trusted)
+    }
+
+    fn verifier(&self) -> Arc<WebPkiServerVerifier> {
+        Arc::clone(&lock(&self.trusted).verifier)
+    }
+}
+
+/// The certificates in a file in PEM.
+fn read(file: &Path) -> Result<Vec<Vec<u8>>, pem::Error> {
+    CertificateDer::pem_file_iter(file)?.map(|root| root.map(|root| root.to_vec())).collect()
 }
 
 /// Whether the only fault of a certificate is that it is that of an authority. rustls checks the time before.
@@ -92,7 +150,7 @@ fn is_authority(error: &rustls::Error) -> bool {
     }
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for Authorities {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -101,10 +159,13 @@ impl ServerCertVerifier for Pinned {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let trusted = self.present();
+        let verified =
+            trusted.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         match verified {
             Err(error)
-                if is_authority(&error) && self.roots.iter().any(|root| **root == **end_entity) =>
+                if is_authority(&error)
+                    && trusted.roots.iter().any(|root| **root == **end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -119,7 +180,7 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        self.verifier().verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -128,10 +189,10 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        self.verifier().verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.verifier().supported_verify_schemes()
     }
 }

@@ -235,8 +235,8 @@ impl Work {
                 let mut config = self.config.clone();
                 new.clone().set(&mut config.auth_info);
                 (self.transport)(config).map_err(|_| {
-                    let unusable = "has delivered a client certificate or key that is unusable";
-                    Failure::new(format_args!("{} {unusable}", self.source))
+                    let unusable = "the client certificate or its key cannot be used";
+                    Failure::new(format_args!("{}: {unusable}", self.source))
                 })?
             }
         };

@@ -1,4 +1,5 @@
-//! Credentials that change while the client lives: those of a plugin (`exec` in a kubeconfig) and of a token file.
+//! Credentials that change while the client lives: those of a plugin (`exec` in a kubeconfig), of a token file, and of
+//! the files of a client certificate.
 //!
 //! kube runs a plugin inside the request that needs its credential. A renewal that is given up then ends the plugin,
 //! the next one starts it again, and no request passes in the meantime. Here a task of its own fetches credentials, one

@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::header::AUTHORIZATION;
 use kube::config::{AuthInfo, ExecConfig};
 use serde_json::json;
@@ -13,11 +14,14 @@ use tower::{ServiceExt as _, service_fn};
 use super::*;
 use crate::api::error::Error;
 
-/// A server that accepts the token `good`.
+/// A server that accepts the token `good`, and clients with a certificate that contains `good`.
 #[expect(clippy::unnecessary_wraps, reason = "a transport may fail")]
 fn server(config: Config) -> Result<Client, Error> {
-    let answer = |request: Request<Body>| async move {
-        let good = request.headers().get(AUTHORIZATION).is_some_and(|token| token == "Bearer good");
+    let certificate = config.auth_info.client_certificate_data.unwrap_or_default();
+    let certified = certificate == STANDARD.encode("good certificate");
+    let answer = move |request: Request<Body>| async move {
+        let token = request.headers().get(AUTHORIZATION);
+        let good = certified || token.is_some_and(|token| token == "Bearer good");
         let status = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
@@ -76,6 +80,34 @@ fn of_script(end: &str) -> (TempDir, Credentials) {
 
 fn calls(directory: &TempDir) -> usize {
     fs::read_to_string(directory.path().join("calls")).unwrap_or_default().lines().count()
+}
+
+/// With a token that is not from a file, the files of a certificate are read too.
+#[tokio::test(start_paused = true)]
+async fn the_files_of_a_certificate_are_read_again_beside_any_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name| directory.path().join(name).display().to_string();
+    let set = |text: &str| {
+        fs::write(path("tls.crt"), text).unwrap();
+        fs::write(path("tls.key"), "key").unwrap();
+    };
+    for token in [None, Some("other".to_owned().into())] {
+        set("bad certificate");
+        let credentials = credentials(AuthInfo {
+            token,
+            client_certificate: Some(path("tls.crt")),
+            client_key: Some(path("tls.key")),
+            ..AuthInfo::default()
+        });
+        credentials.ready().await.unwrap();
+
+        set("good certificate");
+        assert_eq!(send(&credentials).await, Ok(StatusCode::OK), "after a refusal");
+
+        fs::remove_file(path("tls.key")).unwrap();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(send(&credentials).await, Ok(StatusCode::OK), "while it cannot be read");
+    }
 }
 
 fn write(directory: &Path, token: &str) {
