@@ -9,6 +9,7 @@
 mod at_least;
 #[cfg(feature = "conformance")]
 mod conformance;
+mod credentials;
 mod faults;
 mod held;
 mod inspect;

@@ -138,36 +138,37 @@ impl EtcdArgs {
         }
     }
 
-    /// The user and the certificates.
+    /// The user and the certificates. The library reads the files again when they were replaced.
     pub(crate) fn options(&self) -> Outcome<EtcdOptions> {
         let mut etcd = EtcdOptions::default();
         if let Some(user) = &self.user {
-            etcd = etcd.user(user, self.password()?);
+            etcd = match &self.password_file {
+                Some(path) => {
+                    text("--etcd-password-file", path)?;
+                    etcd.user_with_file(user, path)
+                }
+                None => etcd.user(user, password()?),
+            };
         }
         if let Some(path) = &self.authority {
-            etcd = etcd.authority(pem("--etcd-ca", path, CERTIFICATE)?);
+            check_pem("--etcd-ca", path, CERTIFICATE)?;
+            etcd = etcd.authority_file(path);
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            etcd = etcd.certificate(
-                pem("--etcd-cert", certificate, CERTIFICATE)?,
-                pem("--etcd-key", key, KEY)?,
-            );
+            check_pem("--etcd-cert", certificate, CERTIFICATE)?;
+            check_pem("--etcd-key", key, KEY)?;
+            etcd = etcd.certificate_files(certificate, key);
         }
         Ok(etcd)
     }
+}
 
-    fn password(&self) -> Outcome<String> {
-        if let Some(path) = &self.password_file {
-            let text = text("--etcd-password-file", path)?;
-            return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
-        }
-        std::env::var(PASSWORD).ok().filter(|password| !password.is_empty()).ok_or_else(|| {
-            let line = format!(
-                "--etcd-user needs a password: set {PASSWORD}, or pass --etcd-password-file"
-            );
-            Failure::new(code::USAGE, line)
-        })
-    }
+fn password() -> Outcome<String> {
+    std::env::var(PASSWORD).ok().filter(|password| !password.is_empty()).ok_or_else(|| {
+        let line =
+            format!("--etcd-user needs a password: set {PASSWORD}, or pass --etcd-password-file");
+        Failure::new(code::USAGE, line)
+    })
 }
 
 /// The content of the file that `option` names.
@@ -181,16 +182,14 @@ fn text(option: &str, path: &PathBuf) -> Outcome<String> {
     })
 }
 
-/// The content of the file in PEM that `option` names, which must have `part`.
-fn pem(option: &str, path: &PathBuf, part: &str) -> Outcome<String> {
-    text(option, path).and_then(|text| {
-        if text.contains(part) {
-            return Ok(text);
-        }
-        let line = format!(
-            "{option}: `{}` has no line with `{part}`: pass a file in the format PEM",
-            path.display()
-        );
-        Err(Failure::new(code::UNAVAILABLE, line))
-    })
+/// Fails unless the file that `option` names has `part`, as one in PEM.
+fn check_pem(option: &str, path: &PathBuf, part: &str) -> Outcome<()> {
+    if text(option, path)?.contains(part) {
+        return Ok(());
+    }
+    let line = format!(
+        "{option}: `{}` has no line with `{part}`: pass a file in the format PEM",
+        path.display()
+    );
+    Err(Failure::new(code::UNAVAILABLE, line))
 }

@@ -10,15 +10,17 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use prost::Message;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use super::{
+    connections::Connections,
     error::is_about_token,
     messages::{
         AuthenticateRequest, AuthenticateResponse, RangeRequest, RangeResponse, TxnRequest,
         TxnResponse, WatchRequest, WatchResponse,
     },
     nodes::{Nodes, Token},
+    secret::Secret,
 };
 use crate::util::mutex::lock;
 
@@ -29,7 +31,7 @@ type Authentication = Shared<BoxFuture<'static, Result<Option<Token>, Status>>>;
 #[derive(Clone)]
 pub(super) struct User {
     pub(super) name: String,
-    pub(super) password: String,
+    pub(super) password: Secret,
 }
 
 /// A client of a cluster. A clone uses the same connections.
@@ -41,8 +43,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client of `nodes`, of which there is at least one.
-    pub(super) fn new(nodes: Vec<Channel>, user: Option<User>) -> Self {
+    pub(super) fn new(nodes: Connections, user: Option<User>) -> Self {
         Self { nodes: Arc::new(Nodes::new(nodes)), user, authentication: Arc::default() }
     }
 
@@ -119,7 +120,11 @@ impl Client {
 /// The token of `user`; `None` if there is no user, or if etcd asks for none.
 async fn authenticate(nodes: &Nodes, user: Option<User>) -> Result<Option<Token>, Status> {
     let Some(User { name, password }) = user else { return Ok(None) };
-    let query = AuthenticateRequest { name, password };
+    let mut text = password.read().map_err(|error| Status::from_error(Box::new(error)))?;
+    if password.is_file() {
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    }
+    let query = AuthenticateRequest { name, password: text };
     // All other requests wait for the token, so a node that hangs must not delay it. One token too many is harmless.
     let answer = nodes.send_to_several("/etcdserverpb.Auth/Authenticate", &query).await;
     match answer {

@@ -10,11 +10,12 @@
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
 //! | `client`, `nodes` | credentials; which node gets a request |
-//! | `options` | addresses, user and TLS |
+//! | `options`, `connections`, `secret` | addresses, user and TLS; the connections; texts that may be in a file |
 //! | `messages` | etcd's messages |
 
 mod client;
 mod codec;
+mod connections;
 mod error;
 mod follow;
 mod held;
@@ -24,6 +25,7 @@ mod keys;
 mod messages;
 mod nodes;
 mod options;
+mod secret;
 mod sessions;
 mod store;
 mod watch;

@@ -24,6 +24,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{
+    connections::Connections,
     error::is_unknown,
     messages::{WatchRequest, WatchResponse},
 };
@@ -37,13 +38,13 @@ pub(super) type Token = MetadataValue<Ascii>;
 
 /// The nodes of a cluster. There is at least one.
 pub(super) struct Nodes {
-    connections: Vec<Channel>,
+    connections: Connections,
     /// The number of the node that gets the next request.
     current: AtomicUsize,
 }
 
 impl Nodes {
-    pub(super) fn new(connections: Vec<Channel>) -> Self {
+    pub(super) fn new(connections: Connections) -> Self {
         Self { connections, current: AtomicUsize::default() }
     }
 
@@ -154,6 +155,7 @@ impl Nodes {
     pub(super) fn failed(&self, node: usize, status: &Status) {
         if is_unknown(status) {
             self.pass_over(node);
+            self.connections.failed();
         }
     }
 
@@ -169,7 +171,7 @@ impl Nodes {
 
     fn grpc(&self, node: usize) -> Grpc<Channel> {
         // A list may be of any size.
-        Grpc::new(self.connections[node].clone()).max_decoding_message_size(usize::MAX)
+        Grpc::new(self.connections.get(node)).max_decoding_message_size(usize::MAX)
     }
 }
 

@@ -1,12 +1,14 @@
 //! How a cluster of etcd is reached: user, password and TLS.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Endpoint;
 
 use super::{
     BACKEND,
     client::{Client, User},
+    connections::{Connections, Tls, Unusable},
+    secret::Secret,
 };
 use crate::{
     api::error::{Cause, Error, Result},
@@ -34,42 +36,62 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[must_use]
 pub struct EtcdOptions {
     user: Option<User>,
-    tls: bool,
-    authority: Option<String>,
-    certificate: Option<(String, String)>,
-    server_name: Option<String>,
+    /// Whether all nodes are reached with TLS.
+    encrypted: bool,
+    tls: Tls,
 }
 
 impl EtcdOptions {
     /// The user and the password of every request. Defaults to none: etcd then accepts requests if its authentication is
     /// off, or if the client certificate names a user.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.user = Some(User { name: name.into(), password: password.into() });
+        self.user = Some(User { name: name.into(), password: Secret::Text(password.into()) });
+        self
+    }
+
+    /// As [`user`](Self::user), with the password in a file, without the line break at its end. It is read at each
+    /// authentication, so a new password needs no new handle.
+    pub fn user_with_file(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        self.user = Some(User { name: name.into(), password: Secret::File(file.into()) });
         self
     }
 
     /// Uses TLS also for nodes without `https://`. The other options of TLS imply it.
     pub fn tls(mut self) -> Self {
-        self.tls = true;
+        self.encrypted = true;
         self
     }
 
     /// The certificates of the authority that signed those of the nodes, in PEM. Defaults to the authorities that the
     /// system trusts.
     pub fn authority(mut self, pem: impl Into<String>) -> Self {
-        self.authority = Some(pem.into());
+        self.tls.authority = Some(Secret::Text(pem.into()));
+        self.tls()
+    }
+
+    /// As [`authority`](Self::authority), in a file. It is read again when it was replaced: every ten seconds while there
+    /// are requests, and when a node has not answered.
+    pub fn authority_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls.authority = Some(Secret::File(file.into()));
         self.tls()
     }
 
     /// The client certificate and its key, both in PEM. Defaults to none.
     pub fn certificate(mut self, pem: impl Into<String>, key: impl Into<String>) -> Self {
-        self.certificate = Some((pem.into(), key.into()));
+        self.tls.certificate = Some([Secret::Text(pem.into()), Secret::Text(key.into())]);
+        self.tls()
+    }
+
+    /// As [`certificate`](Self::certificate), in two files. They are read again as an
+    /// [`authority_file`](Self::authority_file) is, so a certificate that is renewed needs no new handle.
+    pub fn certificate_files(mut self, pem: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls.certificate = Some([Secret::File(pem.into()), Secret::File(key.into())]);
         self.tls()
     }
 
     /// The name that the certificates of the nodes state. Defaults to the host of each node's address.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
+        self.tls.server_name = Some(name.into());
         self.tls()
     }
 
@@ -78,62 +100,46 @@ impl EtcdOptions {
         require_runtime()?;
         let default = [DEFAULT_NODE.to_owned()];
         let nodes = if nodes.is_empty() { &default } else { nodes };
-        let connections = nodes.iter().map(|node| self.connection(node)).collect::<Result<_>>()?;
+        let endpoints = nodes.iter().map(|node| self.endpoint(node)).collect::<Result<_>>()?;
+        let connections = Connections::new(endpoints, self.tls).map_err(unusable)?;
         Ok(Client::new(connections, self.user))
     }
 
-    fn connection(&self, node: &str) -> Result<Channel> {
-        let scheme = if self.tls { "https" } else { "http" };
+    /// How a node is reached, without the certificates.
+    fn endpoint(&self, node: &str) -> Result<Endpoint> {
+        let scheme = if self.encrypted { "https" } else { "http" };
         let url = if node.contains("://") { node.to_owned() } else { format!("{scheme}://{node}") };
         let bound = "a node is HOST:PORT, http://HOST:PORT or https://HOST:PORT";
-        let endpoint = Endpoint::from_shared(url.clone());
-        let mut endpoint = endpoint.map_err(|_| Error::invalid("node", node, bound))?;
+        let endpoint = Endpoint::from_shared(url);
+        let endpoint = endpoint.map_err(|_| Error::invalid("node", node, bound))?;
         if endpoint.uri().port().is_none() {
             return Err(Error::invalid("node", node, bound));
         }
         match endpoint.uri().scheme_str() {
-            Some("https") => {
-                let config = self.tls_config()?;
-                endpoint = endpoint.tls_config(config).map_err(|error| unusable(Some(error)))?;
-            }
-            Some("http") if !self.tls => {}
+            Some("https") => {}
+            Some("http") if !self.encrypted => {}
             Some("http") => {
                 let bound = "with certificates, a node must not begin with http://";
                 return Err(Error::invalid("node", node, bound));
             }
             _ => return Err(Error::invalid("node", node, bound)),
         }
-        let endpoint = endpoint
+        Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-        Ok(endpoint.connect_lazy())
-    }
-
-    fn tls_config(&self) -> Result<ClientTlsConfig> {
-        let mut config = match &self.authority {
-            // Otherwise no certificate would be trusted, and each connection would fail.
-            Some(pem) if !pem.contains("BEGIN CERTIFICATE") => return Err(unusable(None)),
-            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        if let Some((pem, key)) = &self.certificate {
-            config = config.identity(Identity::from_pem(pem, key));
-        }
-        if let Some(name) = &self.server_name {
-            config = config.domain_name(name);
-        }
-        Ok(config)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT))
     }
 }
 
-fn unusable(error: Option<tonic::transport::Error>) -> Error {
-    Error::Config {
-        backend: BACKEND,
-        reason: "the certificates or the key cannot be used. Each is a text in PEM".into(),
-        source: error.map(|error| Arc::new(error) as Cause),
-    }
+fn unusable(error: Unusable) -> Error {
+    let reason = match &error {
+        Unusable::File(error) => {
+            format!("a file cannot be read: {error}. Check the path and its permissions")
+        }
+        _ => "the certificates or the key cannot be used. Each is a text in PEM".into(),
+    };
+    Error::Config { backend: BACKEND, reason, source: Some(Arc::new(error) as Cause) }
 }
 
 /// Without password and key.
@@ -141,8 +147,8 @@ impl fmt::Debug for EtcdOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EtcdOptions")
             .field("user", &self.user.as_ref().map(|user| &user.name))
-            .field("tls", &self.tls)
-            .field("server_name", &self.server_name)
+            .field("tls", &self.encrypted)
+            .field("server_name", &self.tls.server_name)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -86,9 +87,13 @@ impl EtcdCluster {
 
     /// The authority of the nodes' certificates, and a client certificate with its key, in PEM.
     pub fn certificates(&self) -> (String, String, String) {
-        let valid = Duration::from_secs(3600);
-        let (certificate, key) = self.secrets.clients.admin(valid).expect("a certificate");
+        let (certificate, key) = self.client_certificate(Duration::from_secs(3600));
         (self.secrets.ca_pem.clone(), certificate, key)
+    }
+
+    /// A client certificate that ends after `valid`, and its key, in PEM.
+    pub fn client_certificate(&self, valid: Duration) -> (String, String) {
+        self.secrets.clients.admin(valid).expect("a certificate")
     }
 
     /// Kills a node with SIGKILL and waits until it has ended.
@@ -228,6 +233,17 @@ impl EtcdCluster {
         }
     }
 
+    /// Changes the password of a user. What etcd gave for the old one is refused from now on.
+    pub async fn set_password(&self, user: &str, password: &str) {
+        let root = json!({ "name": "root", "password": "root" });
+        let token = self.post(0, "/v3/auth/authenticate", root).await["token"].take();
+        let url = format!("http://{}/v3/auth/user/changepw", self.address(0));
+        let request =
+            http::Request::post(url).header(AUTHORIZATION, token.as_str().expect("a token"));
+        let changed = send(request, &json!({ "name": user, "password": password })).await;
+        changed.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     async fn id(&self, node: usize) -> Value {
         self.post(node, "/v3/maintenance/status", json!({})).await["header"]["member_id"].clone()
     }
@@ -327,7 +343,11 @@ impl Node {
 
 /// Sends a request in JSON. A refusal is an error.
 pub(super) async fn post_json(url: &str, request: &Value) -> Result<Value, Value> {
-    let request = http::Request::post(url).body(Full::new(Bytes::from(request.to_string())));
+    send(http::Request::post(url), request).await
+}
+
+async fn send(request: http::request::Builder, body: &Value) -> Result<Value, Value> {
+    let request = request.body(Full::new(Bytes::from(body.to_string())));
     let answer = client().request(request.expect("a request")).await.expect("an answer");
     let status = answer.status();
     let body = answer.into_body().collect().await.expect("a body").to_bytes();

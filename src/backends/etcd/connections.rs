@@ -1,0 +1,158 @@
+//! The connections to the nodes: one each. They are made anew when the file of a certificate was replaced.
+//!
+//! A connection that is open outlives its certificate. The next one would not, so a certificate that is renewed, as
+//! cert-manager does, must be in use before that. Requests under way go on with the connection that they have.
+
+use std::{io, sync::Mutex, time::Duration};
+
+use tokio::runtime;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
+
+use super::secret::Secret;
+use crate::util::{
+    clock::{Clock, Moment},
+    mutex::lock,
+};
+
+/// How often files are read, while there are requests. They are read at once when a node has not answered.
+const FILE_AGE: Duration = Duration::from_secs(10);
+
+/// What stands before a certificate in PEM.
+const CERTIFICATE: &str = "BEGIN CERTIFICATE";
+
+/// The encryption of connections.
+#[derive(Clone, Default)]
+pub(super) struct Tls {
+    /// In PEM. `None`: those that the system trusts.
+    pub(super) authority: Option<Secret>,
+    /// A client certificate and its key, in PEM.
+    pub(super) certificate: Option<[Secret; 2]>,
+    pub(super) server_name: Option<String>,
+}
+
+/// What [`Tls`] consists of, as it was read.
+#[derive(Clone, PartialEq, Eq)]
+struct Texts {
+    authority: Option<String>,
+    certificate: Option<[String; 2]>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error(transparent)]
+    File(#[from] io::Error),
+    #[error("the authority has no line with `{CERTIFICATE}`")]
+    NoCertificate,
+    #[error(transparent)]
+    Tls(#[from] Error),
+}
+
+/// A connection for each node. There is at least one.
+pub(super) struct Connections {
+    endpoints: Vec<Endpoint>,
+    tls: Tls,
+    /// The connections have tasks on it.
+    runtime: runtime::Handle,
+    state: Mutex<State>,
+}
+
+struct State {
+    texts: Texts,
+    channels: Vec<Channel>,
+    read_again_at: Moment,
+}
+
+impl Connections {
+    /// Those to `endpoints`. Opens none of them.
+    pub(super) fn new(endpoints: Vec<Endpoint>, tls: Tls) -> Result<Self, Unusable> {
+        let texts = tls.read()?;
+        let channels = tls.connect(&endpoints, &texts)?;
+        let state = State { texts, channels, read_again_at: tls.read_again_at() };
+        let runtime = runtime::Handle::current();
+        Ok(Self { endpoints, tls, runtime, state: Mutex::new(state) })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// The connection to this node.
+    pub(super) fn get(&self, node: usize) -> Channel {
+        let mut state = lock(&self.state);
+        if state.read_again_at <= Clock::Host.now() {
+            state.read_again_at = self.tls.read_again_at();
+            match self.replaced(&state.texts) {
+                Ok(Some((texts, channels))) => (state.texts, state.channels) = (texts, channels),
+                Ok(None) => {}
+                // As while files are being replaced. The present ones may serve for a while.
+                Err(error) => tracing::warn!("the certificates for etcd cannot be used: {error}"),
+            }
+        }
+        state.channels[node].clone()
+    }
+
+    /// A node has not answered: the files are read before the next request.
+    pub(super) fn failed(&self) {
+        if self.tls.has_files() {
+            lock(&self.state).read_again_at = Clock::Host.now();
+        }
+    }
+
+    fn replaced(&self, present: &Texts) -> Result<Option<(Texts, Vec<Channel>)>, Unusable> {
+        let texts = self.tls.read()?;
+        if texts == *present {
+            return Ok(None);
+        }
+        let _runtime = self.runtime.enter();
+        let channels = self.tls.connect(&self.endpoints, &texts)?;
+        Ok(Some((texts, channels)))
+    }
+}
+
+impl Tls {
+    fn has_files(&self) -> bool {
+        self.authority.iter().chain(self.certificate.iter().flatten()).any(Secret::is_file)
+    }
+
+    fn read_again_at(&self) -> Moment {
+        if self.has_files() { Clock::Host.now() + FILE_AGE } else { Moment::NEVER }
+    }
+
+    fn read(&self) -> io::Result<Texts> {
+        let authority = self.authority.as_ref().map(Secret::read).transpose()?;
+        let certificate = match &self.certificate {
+            Some([certificate, key]) => Some([certificate.read()?, key.read()?]),
+            None => None,
+        };
+        Ok(Texts { authority, certificate })
+    }
+
+    /// Connections that are opened by their first request.
+    fn connect(&self, endpoints: &[Endpoint], texts: &Texts) -> Result<Vec<Channel>, Unusable> {
+        let connect = |endpoint: &Endpoint| {
+            let mut endpoint = endpoint.clone();
+            if endpoint.uri().scheme_str() == Some("https") {
+                endpoint = endpoint.tls_config(self.config(texts)?)?;
+            }
+            Ok(endpoint.connect_lazy())
+        };
+        endpoints.iter().map(connect).collect()
+    }
+
+    fn config(&self, texts: &Texts) -> Result<ClientTlsConfig, Unusable> {
+        let mut config = match &texts.authority {
+            // Otherwise no certificate would be trusted, and each connection would fail.
+            Some(pem) if !pem.contains(CERTIFICATE) => return Err(Unusable::NoCertificate),
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let Some([pem, key]) = &texts.certificate {
+            config = config.identity(Identity::from_pem(pem, key));
+        }
+        if let Some(name) = &self.server_name {
+            config = config.domain_name(name);
+        }
+        Ok(config)
+    }
+}
