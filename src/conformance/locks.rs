@@ -125,12 +125,12 @@ pub(super) async fn a_waiter_acquires_a_released_lock(pair: Pair<'_>) {
 pub(super) async fn a_held_lock_is_renewed(pair: Pair<'_>) {
     let name = unique("renewed");
     let guard = must(
-        pair.a.lock(&name, patient().ttl(pair.ttl(secs(3)))).await,
+        pair.a.lock(&name, patient().ttl(pair.ttl(secs(5)))).await,
         "a free lock can be acquired",
     );
     let token = guard.token();
 
-    let second = pair.b.lock(&name, patient().wait(secs(4))).await;
+    let second = pair.b.lock(&name, patient().wait(secs(6))).await;
 
     held_by(identity(pair.a), second, "a lock is held for longer than its time to live");
     assert_eq!(must(guard.check(), "a held lock is renewed"), token, "one tenure has one token");
