@@ -105,8 +105,10 @@ impl Guard {
                 Ok(()) => end.await.ok(),
                 Err(_) => None,
             };
+            if over {
+                return Ok(());
+            }
             answer.unwrap_or_else(|| match tenure.why() {
-                _ if over => Ok(()),
                 Loss::Released | Loss::Abandoned => {
                     Err(Error::Closed { name: tenure.name().into() })
                 }
