@@ -219,8 +219,13 @@ impl Contender {
                 input => input,
             },
             Woken::Progress(progress) => {
+                if let Progress::Answered(asked, answer) | Progress::AnsweredLate(asked, answer) =
+                    &progress
+                {
+                    self.queue.answered(asked.read_at(answer));
+                }
                 let (input, error) = match progress {
-                    Progress::Answered(answer) => answer.into_input(),
+                    Progress::Answered(_, answer) => answer.into_input(),
                     Progress::AnsweredLate(asked, answer) => answer.into_late_input(asked),
                     Progress::Overdue(asked, limit) => self.overdue(asked, limit),
                     Progress::Permitted(_) => (Input::Wake, None),

@@ -9,7 +9,7 @@ use super::{
     request::Request,
     telemetry::{Doubt, Telemetry},
     turns::Turns,
-    waiters::Waiters,
+    waiters::{Patience, Waiters},
 };
 use crate::{
     api::{
@@ -48,6 +48,8 @@ pub(crate) struct Queue {
     failure: Option<Error>,
     /// The failure is that of a read.
     failed_read: bool,
+    /// When the last read was sent that has shown the record.
+    read_at: Option<Moment>,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -75,6 +77,7 @@ impl Queue {
             published,
             failure: None,
             failed_read: false,
+            read_at: None,
             telemetry,
         }
     }
@@ -110,6 +113,11 @@ impl Queue {
             self.failure = Some(error);
             self.failed_read = true;
         }
+    }
+
+    /// A request is answered: a read that was sent at this moment, or another request.
+    pub(crate) fn answered(&mut self, read_at: Option<Moment>) {
+        self.read_at = self.read_at.max(read_at);
     }
 
     /// A request to the store succeeded.
@@ -213,7 +221,9 @@ impl Queue {
                 Some(_) => self.grant(now, held),
             }
         }
-        self.turn_away(now, status, unanswered);
+        if self.turn_away(now, status, unanswered) {
+            return Some(Input::Try);
+        }
         let next = self.next_claim(now, status);
         if next.is_none() {
             // Publish the status first: a caller that is woken reads it.
@@ -281,8 +291,9 @@ impl Queue {
         }
     }
 
-    /// Ends the waits that are over: by their deadline, or because waiting cannot help.
-    fn turn_away(&mut self, now: Moment, status: &Status, unanswered: bool) {
+    /// Ends the waits that are over: by their deadline, or because waiting cannot help. Returns whether a single try needs
+    /// another read: what is known is older than its call, and the holder may have left before it.
+    fn turn_away(&mut self, now: Moment, status: &Status, unanswered: bool) -> bool {
         if let Some(holder) = self.other_holder(status) {
             self.other = Some(holder);
         }
@@ -294,10 +305,16 @@ impl Queue {
         }
         let taken = self.tenure.is_some() || self.turns.is_pause(now);
         if !(status.waiting || status.failing || taken) {
-            return;
+            return false;
         }
-        let patient = unanswered && status.failing && self.tenure.is_none();
-        while let Some(request) = self.waiters.pop_overdue(now, patient) {
+        let patience = if unanswered && status.failing && self.tenure.is_none() {
+            Patience::Long
+        } else if status.failing || taken {
+            Patience::None
+        } else {
+            Patience::UntilRead(self.read_at)
+        };
+        while let Some(request) = self.waiters.pop_overdue(now, patience) {
             let error = match &self.failure {
                 Some(error) if status.failing => error.clone(),
                 _ => {
@@ -307,6 +324,7 @@ impl Queue {
             };
             let _ = request.reply.send(Err(error));
         }
+        patience != Patience::Long && self.waiters.next_is_overdue(now)
     }
 
     /// For the error of a caller whose wait is over.

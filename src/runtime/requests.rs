@@ -38,6 +38,16 @@ pub(crate) enum Asked {
     Write(SentWrite),
 }
 
+impl Asked {
+    /// When a read was sent, if `answer` shows what it found.
+    pub(crate) const fn read_at(&self, answer: &Answer) -> Option<Moment> {
+        match (self, answer) {
+            (Self::Read { sent_at, .. }, Answer::Read(Ok(_))) => Some(*sent_at),
+            _ => None,
+        }
+    }
+}
+
 /// The request that the machine waits for.
 struct Attempt {
     asked: Asked,
@@ -67,7 +77,7 @@ pub(crate) struct Requests {
 /// What happened to a request.
 pub(crate) enum Progress {
     /// The attempt is answered.
-    Answered(Answer),
+    Answered(Asked, Answer),
     /// The attempt is over without an answer, after this time.
     Overdue(Asked, Duration),
     /// A request whose attempt is over is answered.
@@ -120,8 +130,9 @@ impl Requests {
         if let Some(attempt) = &mut self.attempt
             && let Poll::Ready(answer) = attempt.request.poll_unpin(context)
         {
+            let asked = attempt.asked;
             self.attempt = None;
-            return Poll::Ready(Progress::Answered(answer));
+            return Poll::Ready(Progress::Answered(asked, answer));
         }
         for index in 0..self.late.len() {
             if let Poll::Ready(answer) = self.late[index].request.poll_unpin(context) {

@@ -11,6 +11,18 @@ use crate::util::clock::Moment;
 /// A caller with less time than this must get a free record at once: twice as long as any pause before a claim.
 const HURRY: Duration = Duration::from_secs(1);
 
+/// How long single tries stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// They leave at once.
+    None,
+    /// Until a read shows the record that was sent after their call. Behind a caller that waits they leave at once,
+    /// because that caller comes first.
+    UntilRead(Option<Moment>),
+    /// For as long as [`Request::patience_ends`] permits.
+    Long,
+}
+
 /// The requests of a queue. Every operation costs O(log n), so that many waiting callers do not slow one command.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
@@ -47,15 +59,24 @@ impl Waiters {
         Some(request)
     }
 
-    /// Removes the request with the earliest deadline that has passed. With `patient`, single tries stay for a while.
-    pub(super) fn pop_overdue(&mut self, now: Moment, patient: bool) -> Option<Request> {
+    /// Removes the request with the earliest deadline that has passed, apart from those that stay.
+    pub(super) fn pop_overdue(&mut self, now: Moment, patience: Patience) -> Option<Request> {
+        let tries_first = self.requests.first_key_value().is_some_and(|it| it.1.is_single_try());
         let overdue = self.deadlines.range(..=(now, u64::MAX)).map(|&(_, key)| key);
-        let stays = |key: &u64| {
-            let patience_ends = self.requests.get(key).and_then(Request::patience_ends);
-            patient && patience_ends.is_some_and(|end| now < end)
+        let stays = |request: &Request| match patience {
+            Patience::None => false,
+            Patience::UntilRead(read_at) => {
+                tries_first && request.is_single_try() && Some(request.asked_at) > read_at
+            }
+            Patience::Long => request.patience_ends().is_some_and(|end| now < end),
         };
-        let key = overdue.into_iter().find(|key| !stays(key))?;
+        let key = overdue.into_iter().find(|key| !self.requests.get(key).is_some_and(stays))?;
         self.take(key)
+    }
+
+    /// The next caller is one whose deadline has passed.
+    pub(super) fn next_is_overdue(&mut self, now: Moment) -> bool {
+        self.next().is_some_and(|next| next.deadline.is_some_and(|deadline| deadline <= now))
     }
 
     /// The earliest deadline after `now`, or end of the patience of a single try.
@@ -153,7 +174,7 @@ mod tests {
         let mut waiters = Waiters::default();
         let _callers = [1, 2, 3].map(|key| join(&mut waiters, key, Some(at(4 - key))));
 
-        let overdue: Vec<_> = std::iter::from_fn(|| waiters.pop_overdue(at(2), false))
+        let overdue: Vec<_> = std::iter::from_fn(|| waiters.pop_overdue(at(2), Patience::None))
             .map(|request| request.key)
             .collect();
 

@@ -187,3 +187,49 @@ async fn a_restored_backup_is_an_error_and_never_a_smaller_token() {
         assert!(cluster.now() - begun <= secs(40), "{:?}", cluster.now() - begun);
     }
 }
+
+/// The read of the first try was sent before the second call, and shows a holder that has left by then.
+#[tokio::test(start_paused = true)]
+async fn a_single_try_is_not_answered_by_a_read_from_before_its_call() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let guard = take(&a).await;
+    cluster.on(When::verb("get").by("b").once(), Play::as_it_is().late(millis(800)));
+    let again = async {
+        sleep(millis(100)).await;
+        guard.release().await.unwrap();
+        b.lock("orders", LockOptions::default().try_once()).await
+    };
+
+    let (first, second) = tokio::join!(b.lock("orders", LockOptions::default().try_once()), again);
+
+    assert!(matches!(first, Err(Error::Held { .. })), "{first:?}");
+    second.unwrap().check().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_tries_that_never_end_do_not_keep_one_from_its_answer() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.handle("a"), cluster.handle("b"));
+    let guard = take(&a).await;
+    cluster.on(When::verb("get").by("b"), Play::as_it_is().late(millis(200)));
+    let begun = cluster.now();
+
+    let tries = (0..60).map(|number| {
+        let (b, cluster) = (&b, &cluster);
+        async move {
+            sleep(millis(50) * number).await;
+            let called = cluster.now();
+            let tried = b.lock("orders", LockOptions::default().try_once()).await;
+            assert!(matches!(tried, Err(Error::Held { .. })), "{tried:?}");
+            cluster.now() - called
+        }
+    });
+    let waits = futures::future::join_all(tries).await;
+
+    let longest = waits.into_iter().max().unwrap();
+    assert!(longest < millis(600), "{longest:?}, which is more than two reads");
+    let reads = cluster.verbs("b").into_iter().filter(|verb| *verb == "get").count();
+    assert!(reads <= 25, "{reads} reads in {:?}", cluster.now() - begun);
+    guard.check().unwrap();
+}
