@@ -24,7 +24,5 @@ pub(crate) mod roster;
 pub(crate) mod seen;
 pub(crate) mod session;
 mod telemetry;
-mod turns;
-mod waiters;
 #[cfg(any(feature = "etcd", feature = "kubernetes"))]
 pub(crate) mod watches;

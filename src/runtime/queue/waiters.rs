@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::request::Request;
-use crate::util::clock::Moment;
+use crate::{runtime::request::Request, util::clock::Moment};
 
 /// A caller with less time than this must get a free record at once: twice as long as any pause before a claim.
 const HURRY: Duration = Duration::from_secs(1);

@@ -1,15 +1,25 @@
 //! The local FIFO queue for one record. It hands out guards, and tells the machine which caller to claim for.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `waiters` | the callers that wait |
+//! | `turns` | turns between this process and others |
+
+mod turns;
+mod waiters;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::{
+    turns::Turns,
+    waiters::{Patience, Waiters},
+};
 use super::{
     contender_status::ContenderStatus,
     request::Request,
     telemetry::{Doubt, Telemetry},
-    turns::Turns,
-    waiters::{Patience, Waiters},
 };
 use crate::{
     api::{
