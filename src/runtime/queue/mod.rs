@@ -3,8 +3,10 @@
 //! | module | contents |
 //! |---|---|
 //! | `waiters` | the callers that wait |
+//! | `answers` | answers to callers without a guard |
 //! | `turns` | turns between this process and others |
 
+mod answers;
 mod turns;
 mod waiters;
 
@@ -12,10 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::{
-    turns::Turns,
-    waiters::{Patience, Waiters},
-};
+use self::{turns::Turns, waiters::Waiters};
 use super::{
     contender_status::ContenderStatus,
     request::Request,
@@ -29,7 +28,7 @@ use crate::{
         timing::Durations,
         token::Token,
     },
-    protocol::machine::{self, Input, Status, TenureStatus},
+    protocol::machine::{Input, Status, TenureStatus},
     util::{
         clock::{Clock, Moment},
         watched::Watched,
@@ -299,75 +298,6 @@ impl Queue {
                 Some(Input::Claim(timing))
             }
         }
-    }
-
-    /// Ends the waits that are over: by their deadline, or because waiting cannot help. Returns whether a single try needs
-    /// another read: what is known is older than its call, and the holder may have left before it.
-    fn turn_away(&mut self, now: Moment, status: &Status, unanswered: bool) -> bool {
-        if let Some(holder) = self.other_holder(status) {
-            self.other = Some(holder);
-        }
-        let hopeless = self.failure.as_ref().is_some_and(|error| !error.is_transient());
-        if let (true, None, Some(error)) = (hopeless, &self.tenure, &self.failure) {
-            while let Some(request) = self.waiters.pop() {
-                let _ = request.reply.send(Err(error.clone()));
-            }
-        }
-        let taken = self.tenure.is_some() || self.turns.is_pause(now);
-        if !(status.waiting || status.failing || taken) {
-            return false;
-        }
-        let patience = if unanswered && status.failing && self.tenure.is_none() {
-            Patience::Long
-        } else if status.failing || taken {
-            Patience::None
-        } else {
-            Patience::UntilRead(self.read_at)
-        };
-        while let Some(request) = self.waiters.pop_overdue(now, patience) {
-            let error = match &self.failure {
-                Some(error) if status.failing => error.clone(),
-                _ => {
-                    let closed = status.closed.as_ref();
-                    request.wait_over(now, &self.name, self.present_holder(), closed)
-                }
-            };
-            let _ = request.reply.send(Err(error));
-        }
-        patience != Patience::Long && self.waiters.next_is_overdue(now)
-    }
-
-    /// For the error of a caller whose wait is over.
-    fn present_holder(&self) -> String {
-        let other = self.other.as_ref().filter(|_| self.tenure.is_none());
-        other.unwrap_or(&self.identity).to_string()
-    }
-
-    /// Answers the callers that wait for a release: once the record is out of this machine's hands, or once the
-    /// store refuses the release. Only a person can change a refusal; the machine goes on trying in the background.
-    fn answer_releases(&mut self, status: &Status) {
-        if self.releasing.is_empty() {
-            return;
-        }
-        let refused = |error: &Error| {
-            let holder = status.record.as_ref().and_then(|found| found.record.holder.as_ref());
-            !error.is_transient() && holder == Some(&self.identity)
-        };
-        let answer = match (status.release, &self.failure) {
-            (machine::Release::LeftToExpire, Some(error)) => Err(error.clone()),
-            (machine::Release::Pending, Some(error)) if refused(error) => Err(error.clone()),
-            (machine::Release::Pending, _) => return,
-            (machine::Release::Done | machine::Release::LeftToExpire, _) => Ok(()),
-        };
-        for done in self.releasing.drain(..) {
-            let _ = done.send(answer.clone());
-        }
-    }
-
-    /// The holder that the record names, if that is another. What is left there of an own past tenure does not count.
-    fn other_holder(&self, status: &Status) -> Option<Arc<str>> {
-        let holder = status.record.as_ref()?.record.holder.as_ref()?;
-        (**holder != *self.identity || status.waiting).then(|| Arc::clone(holder))
     }
 
     fn publish(&self, status: &Status) {
