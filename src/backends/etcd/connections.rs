@@ -61,6 +61,8 @@ struct State {
     texts: Texts,
     channels: Vec<Channel>,
     read_again_at: Moment,
+    /// The files could not be used when they were read last.
+    broken: bool,
 }
 
 impl Connections {
@@ -68,7 +70,8 @@ impl Connections {
     pub(super) fn new(endpoints: Vec<Endpoint>, tls: Tls) -> Result<Self, Unusable> {
         let texts = tls.read()?;
         let channels = tls.connect(&endpoints, &texts)?;
-        let state = State { texts, channels, read_again_at: tls.read_again_at() };
+        let read_again_at = tls.read_again_at();
+        let state = State { texts, channels, read_again_at, broken: false };
         let runtime = runtime::Handle::current();
         Ok(Self { endpoints, tls, runtime, state: Mutex::new(state) })
     }
@@ -82,11 +85,16 @@ impl Connections {
         let mut state = lock(&self.state);
         if state.read_again_at <= Clock::Host.now() {
             state.read_again_at = self.tls.read_again_at();
-            match self.replaced(&state.texts) {
+            let was_broken = state.broken;
+            let replaced = self.replaced(&state.texts);
+            state.broken = replaced.is_err();
+            match replaced {
                 Ok(Some((texts, channels))) => (state.texts, state.channels) = (texts, channels),
-                Ok(None) => {}
                 // As while files are being replaced. The present ones may serve for a while.
-                Err(error) => tracing::warn!("the certificates for etcd cannot be used: {error}"),
+                Err(error) if !was_broken => {
+                    tracing::warn!("the certificates for etcd cannot be used: {error}");
+                }
+                Ok(None) | Err(_) => {}
             }
         }
         state.channels[node].clone()

@@ -4,7 +4,10 @@ use std::{
     error::Error as StdError,
     fmt::Write as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
@@ -77,6 +80,8 @@ pub(super) fn unusable(error: kube::Error) -> Error {
 struct Authorities {
     file: Option<PathBuf>,
     trusted: Mutex<Arc<Trusted>>,
+    /// The file could not be used when it was read last.
+    broken: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -110,22 +115,26 @@ impl Authorities {
             (_, Some(file)) => read(file).unwrap_or_default(),
             _ => Vec::new(),
         };
-        Ok(Self { file, trusted: Mutex::new(Trusted::new(roots)?) })
+        let trusted = Mutex::new(Trusted::new(roots)?);
+        Ok(Self { file, trusted, broken: AtomicBool::new(false) })
     }
 
     /// Those in the file. If it cannot be used, as while it is being replaced, the last ones stay.
     fn present(&self) -> Arc<Trusted> {
         let mut trusted = lock(&self.trusted);
         let Some(file) = &self.file else { return Arc::clone(&trusted) };
-        let roots = match read(file) {
-            Ok(roots) if roots == trusted.roots => return Arc::clone(&trusted),
-            roots => roots.map_err(|error| error.to_string()),
+        let new = match read(file) {
+            Ok(roots) if roots == trusted.roots => Ok(Arc::clone(&trusted)),
+            Ok(roots) => Trusted::new(roots).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
         };
-        match roots.and_then(|roots| Trusted::new(roots).map_err(|error| error.to_string())) {
+        let was_broken = self.broken.swap(new.is_err(), Ordering::Relaxed);
+        match new {
             Ok(new) => *trusted = new,
-            Err(error) => {
+            Err(error) if !was_broken => {
                 tracing::warn!("the certificate authorities in {}: {error}", file.display());
             }
+            Err(_) => {}
         }
         Arc::clone(&trusted)
     }
