@@ -125,10 +125,6 @@ impl Command {
     override_usage = "leasehold lock [OPTIONS] NAME [--] [CMD [ARG]...]"
 )]
 pub(crate) struct LockArgs {
-    #[command(flatten)]
-    pub(crate) target: Target,
-    #[command(flatten)]
-    pub(crate) tenure: TenureArgs,
     /// Wait at most this long for the lock, for example 90s, 5m or 1h30m, and as long for an API server that is not
     /// there yet. Default: no limit for the lock, 8 s for the API server.
     #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
@@ -181,10 +177,14 @@ pub(crate) struct LockArgs {
     )]
     pub(crate) busy_code: u8,
     #[command(flatten)]
-    pub(crate) report: ReportArgs,
+    pub(crate) tenure: TenureArgs,
     /// The lock's name, and the command with its arguments.
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
     words: Vec<OsString>,
+    #[command(flatten, next_help_heading = help::CLUSTER)]
+    pub(crate) target: Target,
+    #[command(flatten, next_help_heading = help::OUTPUT)]
+    pub(crate) report: ReportArgs,
 }
 
 /// Runs a command while this process leads an election, and again each time it is elected.
@@ -197,10 +197,6 @@ pub(crate) struct LockArgs {
     override_usage = "leasehold elect [OPTIONS] NAME [--] [CMD [ARG]...]"
 )]
 pub(crate) struct ElectArgs {
-    #[command(flatten)]
-    pub(crate) target: Target,
-    #[command(flatten)]
-    pub(crate) tenure: TenureArgs,
     /// Exit with code 79 when the lead is lost, instead of becoming a candidate again.
     #[arg(long, env = "LEASEHOLD_ONCE", value_parser = BoolishValueParser::new())]
     pub(crate) once: bool,
@@ -227,69 +223,72 @@ pub(crate) struct ElectArgs {
     )]
     pub(crate) wait_for_server: Option<Duration>,
     #[command(flatten)]
-    pub(crate) sidecar: SidecarArgs,
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
+    pub(crate) tenure: TenureArgs,
     /// The election's name, and the command with its arguments.
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_name = "NAME [CMD [ARG]...]")]
     words: Vec<OsString>,
+    #[command(flatten, next_help_heading = help::SIDECAR)]
+    pub(crate) sidecar: SidecarArgs,
+    #[command(flatten, next_help_heading = help::CLUSTER)]
+    pub(crate) target: Target,
+    #[command(flatten, next_help_heading = help::OUTPUT)]
+    pub(crate) report: ReportArgs,
 }
 
 /// Which locks and elections to read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct QueryArgs {
-    #[command(flatten)]
-    pub(crate) target: Target,
     /// Read all namespaces. Overrides -n.
     #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
     pub(crate) all_namespaces: bool,
     /// Read only Leases with these labels, for example team=shop. Candidates have Leases of their own.
     #[arg(short = 'l', long, env = "LEASEHOLD_SELECTOR", value_name = "SELECTOR", value_parser = selector)]
     pub(crate) selector: Option<String>,
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
     /// Read only the lock or election of this name, or the Lease of this name. Default: all.
     pub(crate) name: Option<String>,
+    #[command(flatten, next_help_heading = help::CLUSTER)]
+    pub(crate) target: Target,
+    #[command(flatten, next_help_heading = help::OUTPUT)]
+    pub(crate) report: ReportArgs,
 }
 
 /// Which locks and elections to list, and for how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) query: QueryArgs,
     /// Keep watching. A terminal is redrawn in place; other outputs get a line for each change except renewals.
     #[arg(short, long)]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) query: QueryArgs,
 }
 
 /// Lists the sessions of `lock --queue`: their processes, and how many locks they hold and wait for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::SESSIONS)]
 pub(crate) struct SessionsArgs {
-    #[command(flatten)]
-    pub(crate) target: Target,
     /// Read all namespaces. Overrides -n.
     #[arg(short = 'A', long, env = "LEASEHOLD_ALL_NAMESPACES", value_parser = BoolishValueParser::new())]
     pub(crate) all_namespaces: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = help::CLUSTER)]
+    pub(crate) target: Target,
+    #[command(flatten, next_help_heading = help::OUTPUT)]
     pub(crate) report: ReportArgs,
 }
 
 /// Takes a lock or an election away from its holder.
 ///
-/// With --session, ends a session: all its locks go on to the next in their queues. Without --force that waits until the
-/// session was not renewed for its ttl, and ends with 75 if it is renewed. With --force it deletes the session of a
-/// process that is alive: the process stops its commands when it sees that, within a third of the ttl, and no other
-/// process gets one of the locks before.
+/// `release --force NAME` is for a holder that hangs or cannot be reached. The holder stops its command when it sees the
+/// change, by default within 5 s. Until then two processes may hold the lock. If the record changes after it was
+/// shown, nothing is done. The command also removes the time that `lock --at-least` has set, from a free lock too.
 ///
-/// For a holder that hangs or cannot be reached. The holder stops its command when it sees the change, by
-/// default within 5 s. Until then two processes may hold the lock. Nothing is done if the record
-/// changes after it was shown. Also removes the time that `lock --at-least` has set, from a free lock too.
+/// `release --session SESSION` ends a session: all its locks pass to the next processes in their queues. The command
+/// waits until the session was not renewed for its ttl, and exits with 75 if the session is renewed meanwhile.
+///
+/// `release --session SESSION --force` also ends the session of a process that is alive. Within a third of the ttl that
+/// process sees it and stops its commands. No other process gets one of the locks before that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::RELEASE)]
 pub(crate) struct ReleaseArgs {
-    #[command(flatten)]
-    pub(crate) target: Target,
     /// Required with NAME, because a lock is normally released by its holder.
     #[arg(long, required_unless_present = "session")]
     pub(crate) force: bool,
@@ -299,11 +298,13 @@ pub(crate) struct ReleaseArgs {
     /// Do not ask for confirmation.
     #[arg(short, long)]
     pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
     /// The name of the lock or election, or of its Lease.
     #[arg(required_unless_present = "session")]
     pub(crate) name: Option<String>,
+    #[command(flatten, next_help_heading = help::CLUSTER)]
+    pub(crate) target: Target,
+    #[command(flatten, next_help_heading = help::OUTPUT)]
+    pub(crate) report: ReportArgs,
 }
 
 /// Copies this program to a file or into a directory.
@@ -331,7 +332,7 @@ pub(crate) struct DemoArgs {
     /// .example.com for all names below it. Repeat it, or separate names with commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "serve")]
     pub(crate) allow_host: Vec<HostName>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = help::ETCD)]
     pub(crate) etcd: EtcdArgs,
 }
 

@@ -28,6 +28,13 @@ const EXIT_CODES: [(&str, &str); 9] = [
     ("126, 127", "CMD is not executable, CMD was not found; as in a shell"),
 ];
 
+/// The headings of `--help`. Groups of options with a heading come last in a struct: clap gives a heading to all options
+/// that follow it.
+pub(crate) const CLUSTER: &str = "Cluster";
+pub(crate) const ETCD: &str = "etcd";
+pub(crate) const OUTPUT: &str = "Output";
+pub(crate) const SIDECAR: &str = "Sidecar";
+
 /// Of the whole program.
 pub(crate) fn after() -> String {
     let codes: Vec<_> =
@@ -196,7 +203,32 @@ Examples:
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::args::Args;
+
+    #[test]
+    fn the_options_of_a_command_come_before_those_that_many_commands_share() {
+        for part in Args::command().get_subcommands() {
+            for option in part.get_opts() {
+                let expected = match option.get_long().expect("a long name") {
+                    "namespace" | "kubeconfig" | "context" => Some(CLUSTER),
+                    "output" | "quiet" | "verbose" => Some(OUTPUT),
+                    "serve" | "page" | "leader-url" | "allow-host" | "label-leader"
+                    | "label-key" | "events" | "pod"
+                        if part.get_name() == "elect" =>
+                    {
+                        Some(SIDECAR)
+                    }
+                    name if name.starts_with("etcd") => Some(ETCD),
+                    _ => None,
+                };
+                let name = part.get_name();
+                assert_eq!(option.get_help_heading(), expected, "{name} {option}");
+            }
+        }
+    }
 
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {

@@ -14,8 +14,6 @@ use crate::cluster::target::Target;
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::PRUNE)]
 pub(crate) struct PruneArgs {
-    #[command(flatten)]
-    pub(crate) target: Target,
     /// Delete in all namespaces. Overrides -n. Not read from the environment.
     // A variable that was set for `status` must not delete the Leases of other namespaces.
     #[arg(short = 'A', long)]
@@ -36,6 +34,8 @@ pub(crate) struct PruneArgs {
     /// Print what would be deleted, and delete nothing.
     #[arg(long, env = "LEASEHOLD_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub(crate) dry_run: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = help::CLUSTER)]
+    pub(crate) target: Target,
+    #[command(flatten, next_help_heading = help::OUTPUT)]
     pub(crate) report: ReportArgs,
 }

@@ -17,7 +17,7 @@ pub(crate) struct Target {
     /// The kubeconfig's context.
     #[arg(long, env = "LEASEHOLD_CONTEXT")]
     pub(crate) context: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "etcd")]
     pub(crate) etcd: EtcdArgs,
 }
 
