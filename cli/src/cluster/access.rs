@@ -186,10 +186,15 @@ async fn holder(connection: &Connection, queue: &LockQueue, namespace: Option<St
         return format!("`{other}`");
     }
     let Some(first) = queue.holders.first() else { return "no process".into() };
-    let identity = identity(connection, &first.session, namespace).await;
-    match queue.holders.len() {
-        1 => format!("`{identity}`"),
-        holders => format!("`{identity}` and {} others", holders - 1),
+    shown_holders(&identity(connection, &first.session, namespace).await, queue.holders.len())
+}
+
+/// The first of this many holders, and the number of the others.
+fn shown_holders(first: &str, holders: usize) -> String {
+    match holders {
+        0 | 1 => format!("`{first}`"),
+        2 => format!("`{first}` and 1 other"),
+        _ => format!("`{first}` and {} others", holders - 1),
     }
 }
 
@@ -199,5 +204,16 @@ pub(crate) const fn mode(shared: bool, slots: Option<u16>) -> LockMode {
         (true, _) => LockMode::Shared,
         (_, Some(slots)) => LockMode::Slots(slots),
         _ => LockMode::Exclusive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_other_holders_is_shown() {
+        let shown = [1, 2, 3].map(|holders| shown_holders("a", holders));
+        assert_eq!(shown, ["`a`", "`a` and 1 other", "`a` and 2 others"]);
     }
 }
