@@ -222,7 +222,7 @@ impl Observer {
                 // Never mark a record expired when the list failed.
                 self.not_before = now + RELIST;
                 self.relist = now + RELIST;
-                self.last_error = Some(error.to_string());
+                self.last_error = Some(error.with_causes().to_string());
             }
         }
     }

@@ -1,5 +1,7 @@
 //! A server that is overloaded or down: 429, 500, 503, 504.
 
+use leasehold::{Inspect as _, RecordOptions};
+
 use crate::prelude::*;
 
 /// The two ways to ask a client to wait: a header, or a field of the `Status`.
@@ -163,4 +165,25 @@ async fn failing_writes_slow_a_waiter_down_although_its_reads_succeed() {
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     let asked = cluster.requests().len();
     assert!(asked <= 500, "{asked} requests in ten minutes");
+}
+
+/// The failed watch and the failed lists that replace it are reported in turns.
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_records_always_names_the_cause_of_its_interruption() {
+    let cluster = Cluster::new();
+    let operator = cluster.handle("operator");
+    cluster.on(When::verb("watch"), Play::instead(Answer::unavailable()));
+    let mut watch = operator.watch_records(RecordOptions::default()).await.unwrap();
+    cluster.on(When::any(), Play::instead(Answer::unavailable()));
+
+    let mut reported = 0;
+    while cluster.now() < secs(60) {
+        watch.changed().await;
+        if let Some(error) = watch.last_error() {
+            assert!(error.contains("apiserver is shutting down"), "{error}");
+            reported += 1;
+        }
+    }
+
+    assert!(reported > 5, "{reported}");
 }
