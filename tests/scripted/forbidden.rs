@@ -1,5 +1,7 @@
 //! 403 Forbidden and other refusals that no Role causes: quotas, webhooks, proxies, and a server that starts.
 
+use leasehold::SessionOptions;
+
 use crate::prelude::*;
 
 fn forbidden(text: &str) -> Answer {
@@ -110,4 +112,18 @@ async fn a_server_that_has_just_started_is_tried_again() {
 
     assert!(guard.is_held());
     assert!(cluster.now() < secs(30), "{:?}", cluster.now());
+}
+
+/// The server names one verb at a time, so all are in the first refusal.
+#[tokio::test(start_paused = true)]
+async fn the_refusal_of_a_session_names_all_verbs_that_it_needs() {
+    for verb in ["create", "list"] {
+        let cluster = Cluster::new();
+        cluster.deny(&[verb]);
+
+        let opened = cluster.handle("a").session(SessionOptions::default()).await;
+
+        let refused = opened.expect_err(verb).to_string();
+        assert!(refused.contains("create, get, list, watch, update and delete"), "{refused}");
+    }
 }

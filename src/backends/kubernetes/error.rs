@@ -11,6 +11,23 @@ use crate::{api::error::Error, store::sessions::Patches};
 /// The verb whose failed conditions the server reports with a status of its own.
 pub(super) const PATCH: &str = "patch";
 
+/// How the advice after a missing verb begins.
+const GRANT: &str = "Grant the verb";
+
+/// Adds all verbs that a session needs to the refusal of one of its first requests, because the server names one verb
+/// at a time.
+pub(super) fn with_verbs_of_session(mut error: Error) -> Error {
+    if let Error::PermissionDenied { reason, .. } = &mut error
+        && reason.contains(GRANT)
+    {
+        reason.push_str(
+            ". A session needs create, get, list, watch, update and delete on all Leases of its namespace, and should \
+             have patch",
+        );
+    }
+    error
+}
+
 /// The request that failed, so that the error can name it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestContext<'a> {
@@ -220,7 +237,7 @@ impl RequestContext<'_> {
         }
     }
 
-    /// How to grant what is missing.
+    /// How to grant the missing verb.
     const fn grant(&self) -> &'static str {
         match (self.namespace.as_bytes(), self.name, self.verb.as_bytes()) {
             (b"*", ..) => "Grant the verb with a ClusterRole and a ClusterRoleBinding",

@@ -46,6 +46,7 @@ pub use self::configuration::ClusterOptions;
 use self::{
     codec::{Extras, Pod},
     credentials::Credentials,
+    error::with_verbs_of_session,
     http::Http,
     names::LeaseNames,
     store::Leases,
@@ -152,13 +153,20 @@ impl Kubernetes {
     /// Opens a session: one Lease with a heartbeat for any number of locks, first come, first served. It works also after
     /// this handle is dropped.
     ///
-    /// The session has a Lease of its own, whose name cannot be known before. So a Role must grant `create`, `get`,
-    /// `list`, `watch`, `update` and `delete` on all `leases` of the namespace.
+    /// The session has a Lease of its own, whose name is random. So a Role must grant `create`, `get`, `list`, `watch`,
+    /// `update` and `delete` on all `leases` of the namespace. With `patch`, locks that many processes want cost fewer
+    /// requests.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if an option cannot be used, [`Error::PermissionDenied`] and other refusals of the server. An
-    /// unavailable server is waited for.
+    /// unavailable server is waited for, without a limit: use `tokio::time::timeout` for one.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the session ends in the background.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use leasehold::{Kubernetes, LockOptions, Options, SessionOptions, Sync as _};
@@ -174,7 +182,9 @@ impl Kubernetes {
     /// ```
     pub async fn session(&self, options: SessionOptions) -> Result<Session> {
         let store = Arc::clone(&self.inspector.store) as Arc<dyn SessionStore>;
-        Session::open(store, &self.handle, options).await
+        let in_own_namespace = options.namespace.is_some();
+        let opened = Session::open(store, &self.handle, options).await;
+        opened.map_err(|error| if in_own_namespace { error } else { with_verbs_of_session(error) })
     }
 
     /// A handle for the cluster that `KUBECONFIG` or `~/.kube/config` names, or else for that of the pod it runs in.
