@@ -27,3 +27,8 @@ pub mod metrics {}
 #[doc = include_str!("../../docs/sessions.md")]
 #[doc = include_str!("../../docs/sidecar.md")]
 mod pages {}
+
+/// The code block of `docs/etcd.md`, with the feature that it needs.
+#[cfg(all(doctest, feature = "etcd"))]
+#[doc = include_str!("../../docs/etcd.md")]
+mod etcd_page {}
