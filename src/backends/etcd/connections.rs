@@ -164,3 +164,44 @@ impl Tls {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use leasehold_test_support::authority;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn certificates_are_read_again_when_a_node_has_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
+        let set = |(certificate, key): (String, String)| {
+            fs::write(path("tls.crt"), certificate).unwrap();
+            fs::write(path("tls.key"), key).unwrap();
+        };
+        set(authority("client"));
+        let certificate = ["tls.crt", "tls.key"].map(|name| Secret::File(path(name)));
+        let authority_of_nodes = Some(Secret::Text(authority("node").0));
+        let certificate = Some(certificate);
+        let tls = Tls { authority: authority_of_nodes, certificate, server_name: None };
+        let endpoints = vec![Endpoint::from_static("https://localhost:2379")];
+        let connections = Connections::new(endpoints, tls).unwrap();
+        let used = || lock(&connections.state).texts.clone();
+        let first = used();
+
+        set(authority("client"));
+        drop(connections.get(0));
+        assert!(used() == first, "not at each request");
+        connections.failed();
+        drop(connections.get(0));
+        let second = used();
+        assert!(second != first);
+
+        fs::write(path("tls.key"), "half of a").unwrap();
+        connections.failed();
+        drop(connections.get(0));
+        assert!(used() == second, "what cannot be used is ignored");
+    }
+}

@@ -205,3 +205,41 @@ impl ServerCertVerifier for Authorities {
         self.verifier().supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use leasehold_test_support::authority;
+
+    use super::*;
+
+    /// The name `localhost` and the certificate that the server shows.
+    fn verify(authorities: &Authorities, pem: &str) -> bool {
+        let name = ServerName::try_from("localhost").unwrap();
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        authorities.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_read_at_each_handshake_and_ignored_while_it_is_unusable() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.crt");
+        let [first, second] = [0; 2].map(|_| authority("localhost").0);
+        fs::write(&file, &first).unwrap();
+        let mut config = Config::new("https://localhost".parse().unwrap());
+        config.root_cert_file = Some(file.clone());
+        let authorities = Authorities::new(&config).unwrap();
+        assert!(verify(&authorities, &first) && !verify(&authorities, &second));
+
+        for unusable in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            fs::write(&file, unusable).unwrap();
+            assert!(verify(&authorities, &first), "{unusable:?}");
+        }
+        fs::write(&file, &second).unwrap();
+        assert!(verify(&authorities, &second), "at once");
+        assert!(!verify(&authorities, &first), "the first one is no longer trusted");
+        fs::remove_file(&file).unwrap();
+        assert!(verify(&authorities, &second));
+    }
+}

@@ -48,7 +48,7 @@ use self::servers::Servers;
 pub use self::etcd::EtcdCluster;
 pub use self::requests::{Audited, since};
 pub use self::roles::Rule;
-pub use self::secrets::{ADMIN, PINNED, USERS};
+pub use self::secrets::{ADMIN, PINNED, USERS, authority};
 pub use self::usage::{EtcdSize, ServerUse, Stored};
 
 /// A control plane for tests. Dropping it stops the servers.

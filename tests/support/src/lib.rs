@@ -46,7 +46,7 @@ pub mod wire;
 #[cfg(unix)]
 pub use controlplane::{
     ADMIN, Audited, ControlPlane, EtcdCluster, EtcdSize, PINNED, Rule, ServerUse, Stored, USERS,
-    since,
+    authority, since,
 };
 pub use forward_proxy::{ForwardProxy, ProxyRequest};
 pub use proxy::{Link, Proxy, Way};

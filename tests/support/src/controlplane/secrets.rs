@@ -111,9 +111,22 @@ fn certificates() -> Result<(String, String, String), rcgen::Error> {
 
 /// The certificate for [`PINNED`] and its key, in PEM.
 fn pinned() -> Result<(String, String), rcgen::Error> {
-    let mut params = CertificateParams::new([PINNED.to_owned()])?;
+    authority_of(PINNED)
+}
+
+/// The certificate of a new authority for this host name, and its key, in PEM.
+///
+/// # Panics
+///
+/// If `name` is no host name.
+pub fn authority(name: &str) -> (String, String) {
+    authority_of(name).expect("a certificate")
+}
+
+fn authority_of(name: &str) -> Result<(String, String), rcgen::Error> {
+    let mut params = CertificateParams::new([name.to_owned()])?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, PINNED);
+    params.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate()?;
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
