@@ -11,8 +11,8 @@ use crate::{api::error::Error, store::sessions::Patches};
 /// The verb whose failed conditions the server reports with a status of its own.
 pub(super) const PATCH: &str = "patch";
 
-/// How the advice after a missing verb begins.
-const GRANT: &str = "Grant the verb";
+/// How the advice to grant a missing verb begins.
+const GRANT: &str = "Grant the ";
 
 /// Adds all verbs that a session needs to the refusal of one of its first requests, because the server names one verb
 /// at a time.
