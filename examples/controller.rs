@@ -38,6 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Runs until it is dropped, which `Leader::run` does when the lead is lost.
 async fn control(objects: Api<ConfigMap>, tenure: Tenure) {
+    println!("leads with token {}", tenure.token());
     let context = Arc::new((objects.clone(), tenure));
     let labelled = watcher::Config::default().labels("leasehold.dev/example=controller");
     Controller::new(objects, labelled)
