@@ -300,6 +300,9 @@ pub enum Loss {
     #[error("its record was deleted")]
     Deleted,
     /// The record names another holder, or none: an operator changed it, or another elector that ignores tenures.
+    ///
+    /// On Kubernetes, a [`Session`](crate::Session) usually reports this also when the record of its lock was deleted,
+    /// because the event of its watch is the same.
     #[error("the record names another holder, or none")]
     Taken,
     /// The record was changed by a write that is not the holder's: an operator's, or that of a second process with
