@@ -52,8 +52,8 @@ pub struct RecordEvent {
     /// The holder, the candidate, or the waiter in the queue of a lock. For a lock of sessions it is a session.
     pub holder: String,
     /// The fencing token of the tenure that began or ended; null if it is unknown, because the watch did not see the
-    /// claim, and the holder has not renewed yet. With sessions only the holder can state it, after a third of the ttl by
-    /// default. A token that becomes known is no event.
+    /// claim, and the holder has not renewed yet. With sessions only the holder can state it: a leader at once, the holder
+    /// of a lock by default 5 to 10 s after the grant. A token that becomes known is no event.
     pub token: Option<Token>,
     /// Why a tenure ended; null for other events.
     pub why: Option<EndReason>,

@@ -68,7 +68,8 @@ pub struct QueueEntry {
     pub mode: LockMode,
     /// The slot of a holder, if the lock has slots.
     pub slot: Option<u16>,
-    /// The fencing token of a holder, once its session has stated it: by default 5 s after the grant.
+    /// The fencing token of a holder, once its session has stated it: by default 5 to 10 s after the grant. A session that
+    /// holds more than 64 locks states none.
     pub token: Option<Token>,
 }
 

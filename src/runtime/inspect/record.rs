@@ -95,7 +95,7 @@ pub struct LeaseRecord {
     pub holder: Option<String>,
     /// The fencing token of the tenure. `None` if the record is free, or if another program wrote it. `None` also until
     /// the first renewal states it, except in a [`RecordWatch`] that saw the claim. With sessions it is the token of the
-    /// first holder, and `None` until its session has stated it, which takes a third of the ttl.
+    /// first holder, and `None` until its session has stated it: see [`QueueEntry::token`](crate::QueueEntry::token).
     pub token: Option<Token>,
     /// How long other processes must see no renewal before they may take the record.
     pub ttl: Duration,
