@@ -86,12 +86,12 @@ impl Roster {
             Event { kind, entry, why, holders }
         };
         let lost = differing(&before, &self.0, is_tenure, is_same_tenure);
-        let joined = differing(&self.0, &before, is_candidate, |_, _| true);
+        let joined = in_order(differing(&self.0, &before, is_candidate, |_, _| true));
         let begun = differing(&self.0, &before, is_tenure, |new, old| is_same_tenure(old, new));
         let begun: Vec<_> = begun.collect();
         let left = differing(&before, &self.0, is_candidate, |_, _| true);
         lost.map(|old| event(RecordEventKind::Lost, old, Some(end_reason(old, &records, &begun))))
-            .chain(joined.map(|new| event(RecordEventKind::Joined, new, None)))
+            .chain(joined.into_iter().map(|new| event(RecordEventKind::Joined, new, None)))
             .chain(begun.iter().map(|new| event(begun_kind(new), new, None)))
             .chain(left.map(|old| event(RecordEventKind::Left, old, None)))
             .collect()
@@ -120,6 +120,17 @@ fn differing<'a>(
     let differs = move |key, this| others.get(key).is_none_or(|other| !same(this, other));
     let found = these.iter().filter(move |(key, this)| kind(this) && differs(*key, *this));
     found.map(|(_, entry)| entry)
+}
+
+/// In the order of the queue of each lock and each election, or by identity where there is none.
+fn in_order<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<&'a Entry> {
+    fn place(entry: &Entry) -> (&Namespace, Option<&RecordName>, u32) {
+        let record = entry.kind.as_ref().map(|kind| subject(kind, &entry.record));
+        (&entry.namespace, record, entry.succession.unwrap_or(u32::MAX))
+    }
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort_by(|a, b| place(a).cmp(&place(b)));
+    entries
 }
 
 const fn begun_kind(entry: &Entry) -> RecordEventKind {

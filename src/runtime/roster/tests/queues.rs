@@ -59,6 +59,15 @@ fn alive<const N: usize>(steps: [&[Seen]; N]) -> [Vec<String>; N] {
 }
 
 #[test]
+fn the_present_state_of_a_queue_is_reported_in_its_order() {
+    let [a, b, c] = [claim(A, 1), claim(B, 2), claim(C, 3)];
+
+    let [begun] = alive([&[orders(&[&a], &[&c, &b])]]);
+
+    assert_eq!(begun, ["Joined c at 1 [a]", "Joined b at 2 [a]", "Acquired a [a]"]);
+}
+
+#[test]
 fn a_waiter_joins_at_its_place_and_then_acquires_the_lock_or_leaves() {
     let [a, b, c] = [claim(A, 1), claim(B, 2), claim(C, 3)];
     let [begun, joined, again, left, passed_on, released] = alive([
