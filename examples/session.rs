@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let session = session::open(&backend).await?;
         workers.spawn(async move { work(worker, &session).await });
         // Without a pause, any of them may be first.
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(50)).await;
     }
 
     let queue = observer.queue(LOCK).await?;
