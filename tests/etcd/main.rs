@@ -12,6 +12,7 @@ mod conformance;
 mod credentials;
 mod faults;
 mod held;
+mod hunt;
 mod inspect;
 mod refusals;
 mod sessions;

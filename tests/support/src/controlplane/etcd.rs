@@ -1,7 +1,10 @@
 //! A cluster of etcd alone, without kube-apiserver.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -31,6 +34,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct EtcdCluster {
     nodes: Vec<Node>,
     secrets: Secrets,
+    /// Authentication is on: requests of this type are those of `root`.
+    secured: AtomicBool,
     // Last, so that it is dropped after the nodes, which write into it.
     directory: Arc<Directory>,
 }
@@ -60,7 +65,7 @@ impl EtcdCluster {
         };
         let directory = Arc::new(Directory::new());
         let secrets = Secrets::new(&directory);
-        let mut cluster = Self { nodes: Vec::new(), secrets, directory };
+        let mut cluster = Self { nodes: Vec::new(), secrets, secured: false.into(), directory };
         for attempt in 0..ATTEMPTS {
             cluster.nodes = cluster.commands(&programs.etcd, attempt, nodes, flags, tls);
             for node in 0..nodes {
@@ -177,6 +182,14 @@ impl EtcdCluster {
         self.sum_of_metrics(is_received).await
     }
 
+    /// How often users were authenticated. Requests of this type do not count.
+    pub async fn authentications(&self) -> u64 {
+        let is_counted = |line: &str| {
+            line.starts_with("grpc_server_handled_total") && line.contains("\"Authenticate\"")
+        };
+        self.sum_of_metrics(is_counted).await
+    }
+
     /// How many messages all nodes have sent to watches.
     pub async fn watch_messages(&self) -> u64 {
         let is_sent =
@@ -229,19 +242,20 @@ impl EtcdCluster {
             ("user/grant", json!({ "user": user, "role": "users" })),
             ("enable", json!({})),
         ] {
-            self.post(0, &format!("/v3/auth/{path}"), request).await;
+            self.admin(&format!("auth/{path}"), request).await;
         }
+        self.secured.store(true, Ordering::Relaxed);
     }
 
     /// Changes the password of a user. What etcd gave for the old one is refused from now on.
     pub async fn set_password(&self, user: &str, password: &str) {
-        let root = json!({ "name": "root", "password": "root" });
-        let token = self.post(0, "/v3/auth/authenticate", root).await["token"].take();
-        let url = format!("http://{}/v3/auth/user/changepw", self.address(0));
-        let request =
-            http::Request::post(url).header(AUTHORIZATION, token.as_str().expect("a token"));
-        let changed = send(request, &json!({ "name": user, "password": password })).await;
-        changed.unwrap_or_else(|error| panic!("{error}"));
+        let request = json!({ "name": user, "password": password });
+        self.admin("auth/user/changepw", request).await;
+    }
+
+    /// Sends a request of an operator, with the path after `/v3/`.
+    pub async fn admin(&self, path: &str, request: Value) -> Value {
+        self.post(0, &format!("/v3/{path}"), request).await
     }
 
     async fn id(&self, node: usize) -> Value {
@@ -254,7 +268,14 @@ impl EtcdCluster {
     }
 
     async fn try_post(&self, node: usize, path: &str, request: Value) -> Result<Value, Value> {
-        post_json(&format!("http://{}{path}", self.address(node)), &request).await
+        let url = |path: &str| format!("http://{}{path}", self.address(node));
+        let mut builder = http::Request::post(url(path));
+        if self.secured.load(Ordering::Relaxed) {
+            let root = json!({ "name": "root", "password": "root" });
+            let answer = post_json(&url("/v3/auth/authenticate"), &root).await?;
+            builder = builder.header(AUTHORIZATION, answer["token"].as_str().expect("a token"));
+        }
+        send(builder, &request).await
     }
 
     fn commands(
