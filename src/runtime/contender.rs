@@ -364,7 +364,7 @@ impl Contender {
         }
         if status.regressed {
             let reason = format!(
-                "it was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
+                "its version was {} before and is lower now: was the backend restored from a backup? Restart every process that uses it",
                 status.highest
             );
             self.queue.failed(Error::InvalidRecord { name: name(), reason });

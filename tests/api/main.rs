@@ -192,7 +192,7 @@ fn errors() -> Vec<(Error, &'static str, bool)> {
         ),
         (
             Error::InvalidRecord { name: text("x"), reason: text("no") },
-            "the version of `x` cannot serve as a fencing token: no",
+            "the record of `x` cannot be used: no",
             false,
         ),
         (
