@@ -162,8 +162,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// The record cannot be used. Its version cannot serve as a fencing token: it is not a number, or it went backwards,
-    /// as after a restore from a backup. Or it is no record of this crate, or one of a newer version.
+    /// The record cannot be used. Its version cannot serve as a fencing token: it is not a number, or it went
+    /// backwards, as after a restore from a backup. Or it is no record of this crate, or one of a newer version.
     #[error("the record of `{name}` cannot be used: {reason}")]
     InvalidRecord {
         /// The record's name.

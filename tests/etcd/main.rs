@@ -9,10 +9,10 @@
 mod at_least;
 #[cfg(feature = "conformance")]
 mod conformance;
+mod connections;
 mod credentials;
 mod faults;
 mod held;
-mod hunt;
 mod inspect;
 mod refusals;
 mod sessions;

@@ -1,6 +1,7 @@
 //! What etcd refuses: users, keys, space, certificates.
 
-use leasehold::{Error, Etcd, EtcdOptions, LockOptions, Loss, Options, Sync as _};
+use futures::future::join_all;
+use leasehold::{Error, Etcd, EtcdOptions, LockOptions, Loss, Options, SessionOptions, Sync as _};
 use leasehold_test_support::EtcdCluster;
 
 use super::{handle, options, secs, until};
@@ -22,7 +23,7 @@ async fn a_user_may_use_the_keys_with_its_prefix_alone() {
     let sync = connect(Some(("shop", "secret")), "/shop").await;
     sync.init().await.unwrap();
     let guard = sync.lock("x", once()).await.unwrap();
-    let session = sync.session(leasehold::SessionOptions::default()).await.unwrap();
+    let session = sync.session(SessionOptions::default()).await.unwrap();
     session.lock("y", once()).await.unwrap().release().await.unwrap();
     session.end().await.unwrap();
 
@@ -46,6 +47,52 @@ async fn a_user_may_use_the_keys_with_its_prefix_alone() {
     guard.check().unwrap();
     guard.release().await.unwrap();
     sync.lock("x", once()).await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_authenticated_also_if_etcd_asks_for_one_later() {
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    let user = EtcdOptions::default().user("shop", "secret");
+    let sync = Etcd::connect_with(user, options(&cluster, "/shop")).await.unwrap();
+    let guard = sync.lock("x", LockOptions::default().ttl(secs(6))).await.unwrap();
+    let session = sync.session(SessionOptions::default().ttl(secs(6))).await.unwrap();
+    let held = session.lock("y", once()).await.unwrap();
+
+    cluster.require_users("shop", "secret", "/shop/").await;
+
+    tokio::time::sleep(secs(7)).await;
+    guard.check().unwrap();
+    held.check().unwrap();
+    sync.init().await.unwrap();
+    held.release().await.unwrap();
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_refused_to_many_watches_is_replaced_once() {
+    const SESSIONS: u64 = 12;
+    let Some(cluster) = EtcdCluster::start(1).await else { return };
+    cluster.require_users("shop", "secret", "/shop/").await;
+    let user = EtcdOptions::default().user("shop", "secret");
+    let sync = Etcd::connect_with(user, options(&cluster, "/shop")).await.unwrap();
+    let open = (0..SESSIONS).map(|_| sync.session(SessionOptions::default()));
+    let sessions: Vec<_> = join_all(open).await.into_iter().map(Result::unwrap).collect();
+    let before = cluster.authentications().await;
+
+    // etcd forgets the tokens of the user.
+    cluster.set_password("shop", "secret").await;
+    let mut held = Vec::new();
+    for (number, session) in sessions.iter().enumerate() {
+        held.push(session.lock(&format!("lock-{number}"), once()).await.unwrap());
+        tokio::time::sleep(secs(1) / 10).await;
+    }
+    // A lock that is held for a second is watched, on a stream that has the earlier token.
+    tokio::time::sleep(secs(3)).await;
+
+    let more = cluster.authentications().await - before;
+    // One of them is that of the test.
+    assert!(more <= 4, "{more} authentications");
+    assert!(held.iter().all(|guard| guard.is_held()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

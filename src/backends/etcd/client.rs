@@ -3,13 +3,15 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::{
     FutureExt as _, Stream,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, ready},
 };
 use prost::Message;
+use tokio::task::JoinSet;
 use tonic::{Status, Streaming};
 
 use super::{
@@ -19,13 +21,32 @@ use super::{
         AuthenticateRequest, AuthenticateResponse, RangeRequest, RangeResponse, TxnRequest,
         TxnResponse, WatchRequest, WatchResponse,
     },
-    nodes::{Nodes, Token},
+    nodes::{Nodes, SLOW, Token},
     secret::Secret,
 };
 use crate::util::mutex::lock;
 
+const TXN: &str = "/etcdserverpb.KV/Txn";
+
+/// After so long without an answer, another node is asked to read the same. Longer than a node that is merely busy
+/// takes, so that a busy cluster does not get more requests.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a request may change.
+#[derive(Clone, Copy)]
+enum Effect {
+    None,
+    Write,
+}
+
 /// An authentication under way, or its result. All requests share it, because etcd computes a slow hash for each.
 type Authentication = Shared<BoxFuture<'static, Result<Option<Token>, Status>>>;
+
+/// The node and the authentication of a stream of watches.
+pub(super) struct Origin {
+    pub(super) node: usize,
+    pub(super) authentication: Authentication,
+}
 
 /// A user, for authentication.
 #[derive(Clone)]
@@ -49,45 +70,69 @@ impl Client {
 
     /// Reads a key or a range of keys, as it is now.
     pub(super) async fn range(&self, query: RangeRequest) -> Result<RangeResponse, Status> {
-        self.send("/etcdserverpb.KV/Range", &query).await
+        self.send(Effect::None, "/etcdserverpb.KV/Range", &query).await
     }
 
     /// Writes, on a condition.
     pub(super) async fn txn(&self, query: TxnRequest) -> Result<TxnResponse, Status> {
-        self.send("/etcdserverpb.KV/Txn", &query).await
+        self.send(Effect::Write, TXN, &query).await
     }
 
-    /// Opens a stream of watches. Returns the number of its node too.
+    /// Reads several keys as they are at one time.
+    pub(super) async fn read(&self, query: TxnRequest) -> Result<TxnResponse, Status> {
+        self.send(Effect::None, TXN, &query).await
+    }
+
+    /// Opens a stream of watches.
     pub(super) async fn watch(
         &self,
         requests: impl Stream<Item = WatchRequest> + Send + 'static,
-    ) -> Result<(usize, Streaming<WatchResponse>), Status> {
+    ) -> Result<(Origin, Streaming<WatchResponse>), Status> {
         let authentication = self.authentication();
         let token = authentication.clone().await?;
         let opened = self.nodes.watch(requests, token.as_ref()).await;
-        opened.inspect_err(|status| _ = self.forget(&authentication, status))
+        let (node, responses) =
+            opened.inspect_err(|status| _ = self.forget(&authentication, status))?;
+        Ok((Origin { node, authentication }, responses))
     }
 
-    /// A watch at `node` failed: the next one begins elsewhere, or with another token.
-    pub(super) fn watch_failed(&self, node: usize, status: &Status) {
-        self.forget(&self.authentication(), status);
-        self.nodes.failed(node, status);
+    /// A watch failed: the next one begins elsewhere, or with another token.
+    pub(super) fn watch_failed(&self, origin: &Origin, status: &Status) {
+        self.forget(&origin.authentication, status);
+        self.nodes.failed(origin.node, status);
     }
 
-    async fn send<Q, A>(&self, method: &'static str, query: &Q) -> Result<A, Status>
+    async fn send<Q, A>(&self, effect: Effect, method: &'static str, query: &Q) -> Result<A, Status>
     where
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
         let authentication = self.authentication();
-        let token = authentication.clone().await?;
-        match self.nodes.send(method, query, token.as_ref()).await {
+        match self.send_with(&authentication, effect, method, query).await {
             // The request was refused, so it was not executed: it is sent once more with another token.
             Err(status) if self.forget(&authentication, &status) => {
-                let token = self.authentication().await?;
-                self.nodes.send(method, query, token.as_ref()).await
+                self.send_with(&self.authentication(), effect, method, query).await
             }
             answer => answer,
+        }
+    }
+
+    async fn send_with<Q, A>(
+        &self,
+        authentication: &Authentication,
+        effect: Effect,
+        method: &'static str,
+        query: &Q,
+    ) -> Result<A, Status>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let token = authentication.clone().await?;
+        let token = token.as_ref();
+        match effect {
+            Effect::None => self.nodes.send_to_several(method, query, token, PATIENCE).await,
+            Effect::Write => self.nodes.send(method, query, token).await,
         }
     }
 
@@ -100,8 +145,20 @@ impl Client {
         {
             return authentication.clone();
         }
-        let (nodes, user) = (Arc::clone(&self.nodes), self.user.clone());
-        let authentication = async move { authenticate(&nodes, user).await }.boxed().shared();
+        let authentication = match self.user.clone() {
+            None => ready(Ok(None)).boxed(),
+            Some(user) => {
+                let nodes = Arc::clone(&self.nodes);
+                // Its timers are those of the connections' runtime, because that of the caller may end.
+                let mut task = JoinSet::new();
+                let runtime = self.nodes.runtime();
+                task.spawn_on(async move { authenticate(&nodes, user).await }, runtime);
+                let ended = || Err(Status::unavailable("the runtime of the connections has ended"));
+                let answer = async move { task.join_next().await.and_then(Result::ok) };
+                answer.map(move |answer| answer.unwrap_or_else(ended)).boxed()
+            }
+        };
+        let authentication = authentication.shared();
         *present = Some(authentication.clone());
         authentication
     }
@@ -117,16 +174,16 @@ impl Client {
     }
 }
 
-/// The token of `user`; `None` if there is no user, or if etcd asks for none.
-async fn authenticate(nodes: &Nodes, user: Option<User>) -> Result<Option<Token>, Status> {
-    let Some(User { name, password }) = user else { return Ok(None) };
+/// The token of a user; `None` if etcd asks for none.
+async fn authenticate(nodes: &Nodes, user: User) -> Result<Option<Token>, Status> {
+    let User { name, password } = user;
     let mut text = password.read().map_err(|error| Status::from_error(Box::new(error)))?;
     if password.is_file() {
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
     }
     let query = AuthenticateRequest { name, password: text };
     // All other requests wait for the token, so a node that hangs must not delay it. One token too many is harmless.
-    let answer = nodes.send_to_several("/etcdserverpb.Auth/Authenticate", &query).await;
+    let answer = nodes.send_to_several("/etcdserverpb.Auth/Authenticate", &query, None, SLOW).await;
     match answer {
         Ok(AuthenticateResponse { token }) => {
             token.parse().map(Some).map_err(|_| Status::unknown("the token is not a text"))

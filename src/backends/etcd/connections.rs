@@ -1,4 +1,12 @@
-//! The connections to the nodes: one each. They are made anew when the file of a certificate was replaced.
+//! The connections to the nodes: up to three each, which are opened by their first request.
+//!
+//! - One serves requests.
+//! - One is spare. A connection can die without a word, as behind a load balancer that moves or a firewall that forgets
+//!   it. That is noticed after 15 s, when short locks are lost. A request that follows one without an answer goes
+//!   elsewhere, and where there is no other node, this is the other connection.
+//! - One serves watches. A server may limit the streams of a connection, and each watch is a stream that does not end.
+//!
+//! They are made anew when the file of a certificate was replaced.
 //!
 //! A connection that is open outlives its certificate. The next one would not, so a certificate that is renewed, as
 //! cert-manager does, must be in use before that. Requests under way go on with the connection that they have.
@@ -17,6 +25,9 @@ use crate::util::{
 /// How often files are read, while there are requests. They are read at once when a node has not answered.
 const FILE_AGE: Duration = Duration::from_secs(10);
 
+/// How many connections for requests there are to each node.
+const LANES: usize = 2;
+
 /// What stands before a certificate in PEM.
 const CERTIFICATE: &str = "BEGIN CERTIFICATE";
 
@@ -28,6 +39,13 @@ pub(super) struct Tls {
     /// A client certificate and its key, in PEM.
     pub(super) certificate: Option<[Secret; 2]>,
     pub(super) server_name: Option<String>,
+}
+
+/// The connections to one node.
+struct Node {
+    /// Those for requests.
+    requests: [Channel; LANES],
+    watches: Channel,
 }
 
 /// What [`Tls`] consists of, as it was read.
@@ -48,7 +66,7 @@ pub(super) enum Unusable {
     Tls(#[from] Error),
 }
 
-/// A connection for each node. There is at least one.
+/// The connections to each node. There is at least one node.
 pub(super) struct Connections {
     endpoints: Vec<Endpoint>,
     tls: Tls,
@@ -59,7 +77,7 @@ pub(super) struct Connections {
 
 struct State {
     texts: Texts,
-    channels: Vec<Channel>,
+    channels: Vec<Node>,
     read_again_at: Moment,
     /// The files could not be used when they were read last.
     broken: bool,
@@ -80,8 +98,28 @@ impl Connections {
         self.endpoints.len()
     }
 
-    /// The connection to this node.
-    pub(super) fn get(&self, node: usize) -> Channel {
+    /// The runtime on which the connections have tasks.
+    pub(super) const fn runtime(&self) -> &runtime::Handle {
+        &self.runtime
+    }
+
+    /// How many turns requests have: each node once with each of its connections, and one node after the other.
+    pub(super) fn turns(&self) -> usize {
+        self.len() * LANES
+    }
+
+    /// The connection for requests of this turn.
+    pub(super) fn requests(&self, turn: usize) -> Channel {
+        let (node, lane) = (turn % self.len(), turn / self.len());
+        self.with(|nodes| nodes[node].requests[lane].clone())
+    }
+
+    /// The connection for watches to the node of this turn.
+    pub(super) fn watches(&self, turn: usize) -> Channel {
+        self.with(|nodes| nodes[turn % self.len()].watches.clone())
+    }
+
+    fn with<T>(&self, choose: impl FnOnce(&[Node]) -> T) -> T {
         let mut state = lock(&self.state);
         if state.read_again_at <= Clock::Host.now() {
             state.read_again_at = self.tls.read_again_at();
@@ -97,7 +135,7 @@ impl Connections {
                 Ok(None) | Err(_) => {}
             }
         }
-        state.channels[node].clone()
+        choose(&state.channels)
     }
 
     /// A node has not answered: the files are read before the next request.
@@ -107,7 +145,7 @@ impl Connections {
         }
     }
 
-    fn replaced(&self, present: &Texts) -> Result<Option<(Texts, Vec<Channel>)>, Unusable> {
+    fn replaced(&self, present: &Texts) -> Result<Option<(Texts, Vec<Node>)>, Unusable> {
         let texts = self.tls.read()?;
         if texts == *present {
             return Ok(None);
@@ -137,13 +175,14 @@ impl Tls {
     }
 
     /// Connections that are opened by their first request.
-    fn connect(&self, endpoints: &[Endpoint], texts: &Texts) -> Result<Vec<Channel>, Unusable> {
+    fn connect(&self, endpoints: &[Endpoint], texts: &Texts) -> Result<Vec<Node>, Unusable> {
         let connect = |endpoint: &Endpoint| {
             let mut endpoint = endpoint.clone();
             if endpoint.uri().scheme_str() == Some("https") {
                 endpoint = endpoint.tls_config(self.config(texts)?)?;
             }
-            Ok(endpoint.connect_lazy())
+            let requests = [(); LANES].map(|()| endpoint.connect_lazy());
+            Ok(Node { requests, watches: endpoint.connect_lazy() })
         };
         endpoints.iter().map(connect).collect()
     }
@@ -192,16 +231,16 @@ mod tests {
         let first = used();
 
         set(authority("client"));
-        drop(connections.get(0));
+        drop(connections.requests(0));
         assert!(used() == first, "not at each request");
         connections.failed();
-        drop(connections.get(0));
+        drop(connections.requests(0));
         let second = used();
         assert!(second != first);
 
         fs::write(path("tls.key"), "half of a").unwrap();
         connections.failed();
-        drop(connections.get(0));
+        drop(connections.requests(0));
         assert!(used() == second, "what cannot be used is ignored");
     }
 }

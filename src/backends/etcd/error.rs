@@ -96,15 +96,16 @@ pub(super) fn is_unknown(status: &Status) -> bool {
     )
 }
 
-/// Whether the token is not valid, any more or at this node. With a new one the request may succeed.
+/// Whether the token is not valid, any more or at this node, or is missing, because authentication was off before. With
+/// a new one the request may succeed.
 pub(super) fn is_about_token(status: &Status) -> bool {
+    let words = ["revision of auth store is old", "user name is empty"];
     status.code() == Code::Unauthenticated
-        || status.message().contains("revision of auth store is old")
+        || words.iter().any(|words| status.message().contains(words))
 }
 
 fn is_about_user(status: &Status) -> bool {
-    let words = ["user name is empty", "authentication failed"];
-    is_about_token(status) || words.iter().any(|words| status.message().contains(words))
+    is_about_token(status) || status.message().contains("authentication failed")
 }
 
 fn is_no_space(status: &Status) -> bool {

@@ -139,7 +139,7 @@ impl Index {
         let read = |name| RequestOp::read(range(&self.record(name)));
         let query =
             TxnRequest { success: names.iter().map(read).collect(), ..TxnRequest::default() };
-        let answer = self.client.txn(query).await?;
+        let answer = self.client.read(query).await?;
         let revision = answer.header.map(|header| header.revision).unwrap_or_default();
         let kvs = answer.responses.into_iter().map(|response| response.range.unwrap_or_default());
         let found = names.into_iter().zip(kvs);

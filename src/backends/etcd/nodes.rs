@@ -1,20 +1,26 @@
 //! The nodes of a cluster, and which of them gets a request.
 //!
-//! Each node has one connection. Requests go to one node as long as it answers. A node that does not answer at once
-//! loses its turn: later requests go to the next node, and the request itself goes on. So the attempt after one that is
-//! over does not wait for the same node. All requests wait for the authentication of the user, so an authentication goes
-//! to the next node too while there is no answer.
+//! Requests go to one node as long as it answers. A node that does not answer at once loses its turn: later requests go
+//! to the next node, and the request itself goes on. So the attempt after one that is over does not wait for the same
+//! node. After the last node the first one has a turn again, with another connection, because the connection may be
+//! what does not work.
+//!
+//! A request that may be executed twice goes to the next node too while there is no answer: the authentication of the
+//! user, for which all requests wait, and what only reads.
 
 use std::{
     pin::pin,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use http::uri::PathAndQuery;
 use prost::Message;
-use tokio::time::timeout;
+use tokio::{runtime, time::timeout};
 use tonic::{
     Code, ConnectError, Request, Status, Streaming,
     client::Grpc,
@@ -28,10 +34,14 @@ use super::{
     error::is_unknown,
     messages::{WatchRequest, WatchResponse},
 };
+use crate::util::{
+    clock::{Clock, Moment},
+    mutex::lock,
+};
 
 /// A node that has not answered for so long loses its turn. An answer on a network takes a few milliseconds. Every node
 /// can serve every request, so a turn that is lost too early costs nothing.
-const SLOW: Duration = Duration::from_millis(250);
+pub(super) const SLOW: Duration = Duration::from_millis(250);
 
 /// A token that etcd gave for user and password.
 pub(super) type Token = MetadataValue<Ascii>;
@@ -39,13 +49,20 @@ pub(super) type Token = MetadataValue<Ascii>;
 /// The nodes of a cluster. There is at least one.
 pub(super) struct Nodes {
     connections: Connections,
-    /// The number of the node that gets the next request.
+    /// The turn of the next request: a number for each connection.
     current: AtomicUsize,
+    /// Of a single node: when the first request after its last answer was sent.
+    asked_at: Mutex<Option<Moment>>,
 }
 
 impl Nodes {
     pub(super) fn new(connections: Connections) -> Self {
-        Self { connections, current: AtomicUsize::default() }
+        Self { connections, current: AtomicUsize::default(), asked_at: Mutex::default() }
+    }
+
+    /// The runtime on which the connections have tasks.
+    pub(super) const fn runtime(&self) -> &runtime::Handle {
+        self.connections.runtime()
     }
 
     /// Sends one request: to another node if there is no connection to the first one.
@@ -61,7 +78,7 @@ impl Nodes {
     {
         let mut untried = self.connections.len();
         loop {
-            let answer = self.send_to(self.current(), method, query, token).await;
+            let answer = self.send_to(self.next(), method, query, token).await;
             untried -= 1;
             match answer {
                 Err(status) if untried > 0 && is_unsent(&status) => {}
@@ -70,27 +87,29 @@ impl Nodes {
         }
     }
 
-    /// Sends a request that may be executed more than once. Whenever a node fails or does not answer at once, the next
-    /// node gets the request too, and each node gets it once. The first answer counts.
+    /// Sends a request that may be executed more than once. Whenever a node fails or has not answered after `patience`,
+    /// the next node gets the request too, and each node gets it once. The first answer counts.
     pub(super) async fn send_to_several<Q, A>(
         &self,
         method: &'static str,
         query: &Q,
+        token: Option<&Token>,
+        patience: Duration,
     ) -> Result<A, Status>
     where
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        let first = self.current();
-        let count = self.connections.len();
-        let mut untried = (first..first + count).map(|node| node % count);
+        let first = self.next();
+        let (count, turns) = (self.connections.len(), self.connections.turns());
+        let mut untried = (first..first + count).map(|turn| turn % turns);
         let mut calls = FuturesUnordered::new();
         loop {
-            calls.extend(untried.next().map(|node| self.send_to(node, method, query, None)));
+            calls.extend(untried.next().map(|turn| self.send_to(turn, method, query, token)));
             let answered = if untried.len() == 0 {
                 Ok(calls.select_next_some().await)
             } else {
-                timeout(SLOW, calls.select_next_some()).await
+                timeout(patience, calls.select_next_some()).await
             };
             let is_last = untried.len() == 0 && calls.is_empty();
             match answered {
@@ -101,10 +120,10 @@ impl Nodes {
         }
     }
 
-    /// Sends one request to this node, which loses its turn if it does not answer at once.
+    /// Sends one request in this turn, which is over if there is no answer at once.
     async fn send_to<Q, A>(
         &self,
-        node: usize,
+        turn: usize,
         method: &'static str,
         query: &Q,
         token: Option<&Token>,
@@ -113,66 +132,93 @@ impl Nodes {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        let mut grpc = self.grpc(node);
+        let mut grpc = grpc(self.connections.requests(turn));
         let request = request(query.clone(), token);
         let mut call = pin!(async {
             grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
             let path = PathAndQuery::from_static(method);
             grpc.unary(request, path, ProstCodec::<Q, A>::default()).await
         });
-        // A single node keeps its turn. A timer that is earlier than all others would cost a wake-up of the thread
-        // that waits for events.
-        let answer = if self.connections.len() == 1 {
-            call.await
-        } else if let Ok(answer) = timeout(SLOW, &mut call).await {
-            answer
-        } else {
-            self.pass_over(node);
-            call.await
-        };
-        let answer = answer.inspect_err(|status| self.failed(node, status));
+        let answer = self.or_pass_over(turn, &mut call).await;
+        if self.connections.len() == 1 {
+            *lock(&self.asked_at) = None;
+        }
+        let answer = answer.inspect_err(|status| self.failed(turn, status));
         answer.map(tonic::Response::into_inner)
     }
 
-    /// Opens a stream of watches. Returns the number of its node too.
+    /// Opens a stream of watches. Returns its turn too.
     pub(super) async fn watch(
         &self,
         requests: impl Stream<Item = WatchRequest> + Send + 'static,
         token: Option<&Token>,
     ) -> Result<(usize, Streaming<WatchResponse>), Status> {
-        let node = self.current();
-        let mut grpc = self.grpc(node);
-        let opened = async {
+        let turn = self.current();
+        let mut grpc = grpc(self.connections.watches(turn));
+        let mut opened = pin!(async {
             grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
             let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
             grpc.streaming(request(requests, token), path, ProstCodec::default()).await
-        };
-        let opened = opened.await.inspect_err(|status| self.failed(node, status));
-        Ok((node, opened?.into_inner()))
+        });
+        let opened = self.or_pass_over(turn, &mut opened).await;
+        let opened = opened.inspect_err(|status| self.failed(turn, status));
+        Ok((turn, opened?.into_inner()))
     }
 
-    /// A request at `node` failed: the next one goes elsewhere, unless the node has answered.
-    pub(super) fn failed(&self, node: usize, status: &Status) {
+    /// The answer to `call`. Ends the turn if there is none at once.
+    async fn or_pass_over<T>(
+        &self,
+        turn: usize,
+        call: &mut (impl Future<Output = T> + Unpin),
+    ) -> T {
+        // A timer that is earlier than all others costs a wake-up of the thread that waits for events. A single node
+        // has none: see `next`.
+        if self.connections.len() == 1 {
+            return call.await;
+        }
+        if let Ok(answer) = timeout(SLOW, &mut *call).await {
+            return answer;
+        }
+        self.pass_over(turn);
+        call.await
+    }
+
+    /// A request of this turn failed: the next one goes elsewhere, unless the node has answered.
+    pub(super) fn failed(&self, turn: usize, status: &Status) {
         if is_unknown(status) {
-            self.pass_over(node);
+            self.pass_over(turn);
             self.connections.failed();
         }
     }
 
-    /// Gives the turn of `node` to the next one, unless it has lost it already.
-    pub(super) fn pass_over(&self, node: usize) {
-        let next = (node + 1) % self.connections.len();
-        let _ = self.current.compare_exchange(node, next, Ordering::Relaxed, Ordering::Relaxed);
+    /// Ends this turn, unless it is over already.
+    fn pass_over(&self, turn: usize) {
+        let next = (turn + 1) % self.connections.turns();
+        let _ = self.current.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn current(&self) -> usize {
         self.current.load(Ordering::Relaxed)
     }
 
-    fn grpc(&self, node: usize) -> Grpc<Channel> {
-        // A list may be of any size.
-        Grpc::new(self.connections.get(node)).max_decoding_message_size(usize::MAX)
+    /// The turn of the next request. A single node changes the connection if there was a request long before, and no
+    /// answer since.
+    fn next(&self) -> usize {
+        if self.connections.len() == 1 {
+            let (now, turn) = (Clock::Runtime.now(), self.current());
+            let mut asked_at = lock(&self.asked_at);
+            if now.since(*asked_at.get_or_insert(now)) >= SLOW {
+                *asked_at = Some(now);
+                self.pass_over(turn);
+            }
+        }
+        self.current()
     }
+}
+
+fn grpc(connection: Channel) -> Grpc<Channel> {
+    // A list may be of any size.
+    Grpc::new(connection).max_decoding_message_size(usize::MAX)
 }
 
 fn request<Q>(query: Q, token: Option<&Token>) -> Request<Q> {

@@ -138,7 +138,7 @@ impl Records {
                 RequestOp::delete(one.key, ""),
             ],
         };
-        self.client.txn(query).await.map(drop).map_err(|status| context.error(&status))
+        self.client.read(query).await.map(drop).map_err(|status| context.error(&status))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tonic::Status;
 
 use super::{
-    client::Client,
+    client::{Client, Origin},
     error::{Context, canceled},
     messages::{
         Event, KeyValue, RangeRequest, WatchCancel, WatchCreate, WatchRequest, WatchResponse,
@@ -105,7 +105,8 @@ impl<S: Source> Watch<S> {
             return Ok(());
         };
         let reports = self.source.progress(open).await;
-        let reports = reports.inspect_err(|status| self.client.watch_failed(open.node, status))?;
+        let reports =
+            reports.inspect_err(|status| self.client.watch_failed(&open.origin, status))?;
         if open.works {
             self.failures = 0;
         }
@@ -137,7 +138,7 @@ impl Requests {
 
 /// A stream of watches that etcd has accepted.
 pub(super) struct Open {
-    node: usize,
+    origin: Origin,
     pub(super) requests: Requests,
     responses: BoxStream<'static, Result<WatchResponse, Status>>,
     /// There was a response after the first one: this node does more than accept watches.
@@ -155,24 +156,24 @@ impl Open {
         let (sender, sent) = mpsc::unbounded();
         let (requests, key) = (Requests(sender), first.key.clone());
         requests.create(first);
-        let (node, responses) = client.watch(sent).await?;
-        let mut open = Self::new(node, requests, responses.boxed(), key);
+        let (origin, responses) = client.watch(sent).await?;
+        let mut open = Self::new(origin, requests, responses.boxed(), key);
         // Reported only when etcd has accepted the watch, so that the first report to a user without the permission is
         // the refusal.
         let accepted = open.response().await.and_then(events);
-        accepted.inspect_err(|status| client.watch_failed(node, status))?;
+        accepted.inspect_err(|status| client.watch_failed(&open.origin, status))?;
         open.works = false;
         Ok(open)
     }
 
     fn new(
-        node: usize,
+        origin: Origin,
         requests: Requests,
         responses: BoxStream<'static, Result<WatchResponse, Status>>,
         key: Vec<u8>,
     ) -> Self {
         let silent_at = Clock::Runtime.now() + SILENCE;
-        Self { node, requests, responses, works: false, key, silent_at, asked: false }
+        Self { origin, requests, responses, works: false, key, silent_at, asked: false }
     }
 
     /// The next response. If there is none for a long time, asks whether the node still works on the watches.
@@ -277,6 +278,8 @@ fn pause(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use futures::{FutureExt as _, future};
+
     use super::*;
     use crate::EtcdOptions;
 
@@ -291,7 +294,9 @@ mod tests {
 
         async fn begin(&mut self) -> Result<(Open, Vec<&'static str>), Status> {
             let (stream, requests) = ((self.0)(), Requests(self.1.clone()));
-            Ok((Open::new(0, requests, stream, b"x".to_vec()), vec!["all"]))
+            let authentication = future::ready(Ok(None)).boxed().shared();
+            let origin = Origin { node: 0, authentication };
+            Ok((Open::new(origin, requests, stream, b"x".to_vec()), vec!["all"]))
         }
 
         async fn progress(&mut self, open: &mut Open) -> Result<Vec<&'static str>, Status> {
