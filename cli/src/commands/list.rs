@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use leasehold::{Inspect as _, LeaseRecord, RecordWatch};
+use leasehold::{Inspect as _, LeaseRecord, RecordOptions, RecordWatch, SessionInfo};
 use tokio::time::sleep;
 
 use super::query::{Query, changed, only_one};
 use crate::{
     cli::args::ListArgs,
+    clock,
+    cluster::wait::in_time,
     console,
     exit::{Failure, Outcome, code},
     output::{
@@ -20,6 +22,8 @@ use crate::{
 
 /// The shortest time between two updates of the screen.
 const REST: Duration = Duration::from_millis(100);
+/// How often the sessions are listed, while a lock names one.
+const SESSIONS: Duration = Duration::from_secs(15);
 
 /// Lists candidates.
 pub(crate) async fn members(args: ListArgs) -> Outcome {
@@ -43,7 +47,8 @@ async fn list<R: Row>(query: &Query, watched: bool) -> Outcome {
     let inspect = &query.connection.inspect;
     let read = query.read(R::ALONE, async |options| inspect.list_records(options).await);
     let (records, alone) = read.await?.into_parts();
-    let rows = rows::<R>(&records, name, alone);
+    let mut rows = rows::<R>(&records, name, alone);
+    Sessions::default().judge(query, alone, &mut rows).await;
     if rows.is_empty() && (name.is_some() || output == Format::Text) {
         return report_empty::<R>(query, alone);
     }
@@ -56,8 +61,10 @@ async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, alone: bool, layo
     let mut screen = Screen::<R>::new(layout);
     let mut warnings =
         WarnOnce::new(&query.object, TOLERANCE, query.args.report.quiet || screen.is_live());
+    let mut sessions = Sessions::default();
     loop {
-        let rows = rows::<R>(&watch.current(), query.args.name.as_deref(), alone);
+        let mut rows = rows::<R>(&watch.current(), query.args.name.as_deref(), alone);
+        sessions.judge(query, alone, &mut rows).await;
         if !screen.show(rows, watch.last_error()) {
             return 0;
         }
@@ -66,6 +73,38 @@ async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, alone: bool, layo
             sleep(REST).await;
         }
         changed(&mut watch).await;
+    }
+}
+
+/// The sessions that hold locks, from a list that is not older than [`SESSIONS`].
+#[derive(Default)]
+struct Sessions {
+    list: Vec<SessionInfo>,
+    /// When it was last requested.
+    at: Option<Duration>,
+}
+
+impl Sessions {
+    /// Reports the sessions to the rows whose state depends on them, as far as they can be read.
+    async fn judge<R: Row>(&mut self, query: &Query, alone: bool, rows: &mut [R]) {
+        // Where only the Lease of NAME may be read, no session may be.
+        if alone || !rows.iter().any(R::needs_sessions) {
+            return;
+        }
+        let now = clock::now();
+        if self.at.is_none_or(|at| now >= at + SESSIONS) {
+            self.at = Some(now);
+            let mut options = RecordOptions::default();
+            options.all_namespaces = query.args.all_namespaces;
+            let list = query.connection.inspect.list_sessions(options);
+            // Without an answer the rows stay as they are.
+            if let Ok(list) = in_time(list, &query.subject()).await {
+                self.list = list;
+            }
+        }
+        for row in rows {
+            row.judge(&self.list);
+        }
     }
 }
 

@@ -137,10 +137,12 @@ impl Line for SessionLine {
             SessionState::Overdue => "overdue",
             SessionState::Over => "over",
         };
-        let renewed = self.renewed_seconds.map_or_else(|| "-".into(), brief);
+        let renewed = self.renewed_seconds.map_or_else(
+            || "never renewed".into(),
+            |ago| format!("renewed {} ago of {ttl_seconds}s", brief(ago)),
+        );
         format!(
-            "{session} in namespace `{namespace}` of `{identity}`: {state}, renewed {renewed} ago of {ttl_seconds}s, \
-                holds {held}, waits for {waiting}"
+            "{session} in namespace `{namespace}` of `{identity}`: {state}, {renewed}, holds {held}, waits for {waiting}"
         )
     }
 }

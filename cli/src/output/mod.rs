@@ -2,6 +2,7 @@
 
 pub(crate) mod format;
 pub(crate) mod lines;
+mod queue;
 pub(crate) mod rows;
 pub(crate) mod status;
 pub(crate) mod stdout;

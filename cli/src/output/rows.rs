@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use leasehold::{LeaseRecord, LockMode, LockQueue, QueueEntry, RecordKind, Token};
+use leasehold::{LeaseRecord, RecordKind, SessionInfo, Token};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::table::{Cell, Row, Tone};
+use super::{
+    queue::{sessions, sharing},
+    table::{Cell, Row, Tone},
+};
 use crate::clock::in_seconds;
 
 /// A lock or an election, as its record describes it.
@@ -27,7 +30,8 @@ pub(crate) struct Record {
     pub(crate) ttl_seconds: u64,
     /// How long ago the tenure began, in seconds, by the wall clocks of the holder and of this host.
     pub(crate) held_seconds: Option<u64>,
-    /// How long ago it was renewed, in seconds, by the wall clocks of the holder and of this host.
+    /// How long ago it, or the session of its holder, was renewed, in seconds, by the wall clocks of the holder and of
+    /// this host.
     pub(crate) renewed_seconds: Option<u64>,
     /// With --watch: for how many seconds no other process may take it if it is not renewed, by the clock of this
     /// process. Null without --watch, because a single read cannot know it.
@@ -60,7 +64,8 @@ pub(crate) enum State {
     Free,
     /// A process holds it, as far as this process can know.
     Held,
-    /// Without --watch: the last renewal is longer ago than the ttl. The holder is dead, or a clock is wrong.
+    /// The last renewal is longer ago than the ttl: the holder is dead, or a clock is wrong. With --watch only for the
+    /// locks of sessions.
     Overdue,
     /// With --watch: the record did not change for its whole ttl, and a fresh list has confirmed it.
     Expired,
@@ -78,6 +83,8 @@ impl Record {
         let left = record.unchanged_for.map(|unchanged| record.ttl.saturating_sub(unchanged));
         let is_election = record.kind == RecordKind::Election;
         let queue = record.queue.as_ref();
+        // The record of such a lock is not renewed: its session is.
+        let is_renewed = held.is_some() && queue.is_none_or(|queue| queue.holders.is_empty());
         let here = |member: &&&LeaseRecord| {
             member.namespace == record.namespace && election_lease(member) == record.lease
         };
@@ -93,8 +100,8 @@ impl Record {
             token: record.token,
             ttl_seconds: secs(record.ttl),
             held_seconds: record.acquired_ago.filter(|_| held.is_some()).map(secs),
-            renewed_seconds: record.renewed_ago.filter(|_| held.is_some()).map(secs),
-            left_seconds: left.filter(|_| held.is_some()).map(secs),
+            renewed_seconds: record.renewed_ago.filter(|_| is_renewed).map(secs),
+            left_seconds: left.filter(|_| is_renewed).map(secs),
             not_before: record.not_before.as_ref().map(|stated| in_seconds(stated.time)),
             not_before_holder: record.not_before.as_ref().map(|stated| stated.holder.clone()),
             transitions: record.transitions,
@@ -123,20 +130,6 @@ impl Record {
     fn closed_until(&self) -> Option<&str> {
         self.not_before.as_deref().filter(|_| self.state == State::Free)
     }
-}
-
-/// How the holders share the lock, as a person reads it.
-fn sharing(queue: &LockQueue) -> Option<String> {
-    let (first, holders) = (queue.holders.first()?, queue.holders.len());
-    match first.mode {
-        LockMode::Shared => Some(format!("{holders} shared")),
-        LockMode::Slots(slots) => Some(format!("{holders} of {slots} slots")),
-        _ => None,
-    }
-}
-
-fn sessions(entries: &[QueueEntry]) -> Vec<String> {
-    entries.iter().map(|entry| entry.session.clone()).collect()
 }
 
 impl State {
@@ -194,9 +187,6 @@ impl Row for Record {
         let of_ttl = |text: String| format!("{text} of {}s", self.ttl_seconds);
         let time = if let Some(time) = self.closed_until() {
             Some(format!("not before {time}"))
-        } else if self.holders.is_some() {
-            // The record of such a lock is not renewed: its session is.
-            None
         } else if watched {
             self.left_seconds.map(|left| of_ttl(format!("{left}s")))
         } else {
@@ -217,7 +207,7 @@ impl Row for Record {
             kind.into(),
             Cell {
                 text: match &self.sharing {
-                    Some(sharing) if self.state == State::Held => format!("{state}, {sharing}"),
+                    Some(sharing) if self.state != State::Free => format!("{state}, {sharing}"),
                     _ => state.into(),
                 },
                 tone,
@@ -251,6 +241,14 @@ impl Row for Record {
         if self.state == State::Held && self.left_seconds == Some(0) {
             self.state = State::Unknown;
         }
+    }
+
+    fn needs_sessions(&self) -> bool {
+        self.is_held_by_sessions()
+    }
+
+    fn judge(&mut self, sessions: &[SessionInfo]) {
+        self.judge_by(sessions);
     }
 
     fn hide_candidates(&mut self) {

@@ -8,7 +8,7 @@ use std::{
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use leasehold::LeaseRecord;
+use leasehold::{LeaseRecord, SessionInfo};
 use serde::Serialize;
 
 use super::{format::Format, lines::json, stdout};
@@ -41,6 +41,14 @@ pub(crate) trait Row: Serialize + Clone {
     fn mark_stale(&mut self);
 
     /// Takes note that the records of candidates are unknown, because this process may not read them.
+    /// Whether its state depends on sessions, which have records of their own.
+    fn needs_sessions(&self) -> bool {
+        false
+    }
+
+    /// Takes note of the sessions.
+    fn judge(&mut self, _: &[SessionInfo]) {}
+
     fn hide_candidates(&mut self);
 
     /// The row after its object was removed.
