@@ -1,7 +1,7 @@
 //! `leasehold watch`: the events of locks and elections.
 
 use jiff::Timestamp;
-use leasehold::{RecordEvent, RecordEventKind, RecordKind};
+use leasehold::{EndReason, RecordEvent, RecordEventKind, RecordKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -80,10 +80,17 @@ impl Line for EventLine {
         let kind = if *kind == RecordKind::Lock { "lock" } else { "election" };
         let place = if self.everywhere { format!("{namespace}/") } else { String::new() };
         let token = token.map(|token| format!(", token {token}")).unwrap_or_default();
-        let why = why.map(|why| format!(" ({})", format!("{why:?}").to_lowercase()));
-        let why = why.unwrap_or_default();
+        let why = why.map(|why| format!(" ({})", reason(why))).unwrap_or_default();
         let queue = in_queue(&self.event);
         format!("{at}  {tone}{event:<8}{tone:#}  {kind:<8}  {place}{name}: {id}{token}{why}{queue}")
+    }
+}
+
+/// Why a tenure ended, in words that fit to `lost`.
+fn reason(why: EndReason) -> String {
+    match why {
+        EndReason::Succeeded => "another holder followed".into(),
+        why => format!("{why:?}").to_lowercase(),
     }
 }
 

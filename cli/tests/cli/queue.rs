@@ -315,6 +315,8 @@ async fn watch_reports_who_joins_and_leaves_the_queue_of_a_lock_and_who_holds_it
         let end = format!("lock      orders: {last}, place 2, held by {holder}");
         assert!(line.contains(event) && line.ends_with(&end), "{line}");
     }
+    let end = text.line().await;
+    assert!(end.ends_with(&format!("{holder} (another holder followed)")), "{end}");
     session.end().await.unwrap();
 }
 
