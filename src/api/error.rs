@@ -163,7 +163,8 @@ pub enum Error {
     },
 
     /// The record cannot be used. Its version cannot serve as a fencing token: it is not a number, or it went
-    /// backwards, as after a restore from a backup. Or it is no record of this crate, or one of a newer version.
+    /// backwards, as after a restore from a backup. Or it is no record of this crate, or one of a newer version, or its
+    /// content was damaged.
     #[error("the record of `{name}` cannot be used: {reason}")]
     InvalidRecord {
         /// The record's name.
@@ -303,7 +304,7 @@ pub enum Loss {
     ///
     /// On Kubernetes, a [`Session`](crate::Session) usually reports this also when the record of its lock was deleted,
     /// because the event of its watch is the same.
-    #[error("the record names another holder, or none")]
+    #[error("the record no longer names this holder")]
     Taken,
     /// The record was changed by a write that is not the holder's: an operator's, or that of a second process with
     /// the same identity.

@@ -234,7 +234,7 @@ fn every_loss_has_a_message() {
         (Loss::Released, "it was released"),
         (Loss::Expired, "no renewal was confirmed within the hold"),
         (Loss::Deleted, "its record was deleted"),
-        (Loss::Taken, "the record names another holder, or none"),
+        (Loss::Taken, "the record no longer names this holder"),
         (Loss::Altered, "its record was changed by another client"),
         (Loss::Abandoned, "the task that renewed it has ended"),
     ];

@@ -223,9 +223,12 @@ async fn a_lock_whose_queue_cannot_be_read_is_lost_and_taken_by_no_session() {
     held.requested().await;
 
     cluster.edit("orders", |lease| lease["metadata"]["annotations"][QUEUE] = "{\"v\":2}".into());
-    assert_eq!(held.lost().await, Loss::Taken);
+    assert_eq!(held.lost().await, Loss::Altered);
     sleep(secs(600)).await;
+    let tried = b.lock("orders", LockOptions::default().try_once()).await.unwrap_err();
 
+    assert!(matches!(&tried, Error::InvalidRecord { .. }) && !tried.is_transient(), "{tried}");
+    assert!(tried.to_string().contains(&format!("the process of `{}`", a.id())), "{tried}");
     assert!(!next.is_finished(), "the text may be that of a later version, with a holder");
     assert_eq!(cluster.holder("orders"), a.id());
 

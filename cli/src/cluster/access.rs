@@ -137,7 +137,11 @@ async fn with_identity(connection: &Connection, mut error: Error) -> Error {
 }
 
 /// The identity of the process of this session. The text itself if it names no session, or one that cannot be read.
-async fn identity(connection: &Connection, session: &str, namespace: Option<String>) -> String {
+pub(crate) async fn identity(
+    connection: &Connection,
+    session: &str,
+    namespace: Option<String>,
+) -> String {
     if !may_be_session(session) {
         return session.to_owned();
     }

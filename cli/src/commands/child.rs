@@ -1,11 +1,13 @@
 //! CMD under a lock or in an election: its environment, and the meaning of its end.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use jiff::Timestamp;
-use leasehold::{Error, Tenure};
+use leasehold::{Error, Inspect as _, Loss, RecordOptions, Tenure};
+use tokio::time::timeout;
 
 use crate::{
+    cluster::{access::identity, connect::Connection},
     exec::{
         nesting::{self, Nesting},
         supervise::End,
@@ -14,20 +16,25 @@ use crate::{
     output::lines::Held,
 };
 
+/// Time limit of the read that shows what became of a record.
+const LOOKUP: Duration = Duration::from_secs(1);
+
 /// The exit code of the command, or the failure.
-pub(crate) fn conclude(
+pub(crate) async fn conclude(
     end: std::io::Result<End>,
     tenure: &Tenure,
     command: &[OsString],
+    connection: &Connection,
     subject: &Subject<'_>,
 ) -> Outcome {
     let program = command.first().map(|program| program.display().to_string()).unwrap_or_default();
     match end {
         Err(error) => Err(Failure::internal(&format!("cannot start `{program}`"), &error)),
         Ok(End { survivors: Some(survivors), .. }) => {
-            Err(still_runs(tenure, &program, &survivors, subject))
+            let why = loss(tenure, connection).await;
+            Err(still_runs(&why, &program, &survivors, subject))
         }
-        Ok(End { lost: true, .. }) => Err(lost(tenure, Some(&program), subject)),
+        Ok(End { lost: true, .. }) => Err(lost(tenure, Some(&program), connection, subject).await),
         Ok(End { code: Some(code), .. }) => Ok(code),
         Ok(End { code: None, .. }) => Err(Failure::new(
             code::INTERNAL,
@@ -37,8 +44,7 @@ pub(crate) fn conclude(
 }
 
 /// The failure for a tenure that ended before the command did.
-fn still_runs(tenure: &Tenure, program: &str, survivors: &str, subject: &Subject<'_>) -> Failure {
-    let why = loss(tenure);
+fn still_runs(why: &str, program: &str, survivors: &str, subject: &Subject<'_>) -> Failure {
     let Subject { object, namespace, .. } = *subject;
     let line = format!(
         "{object} in namespace `{namespace}` was lost while `{program}` ran: {why}. `{program}` could not be ended: \
@@ -47,16 +53,42 @@ fn still_runs(tenure: &Tenure, program: &str, survivors: &str, subject: &Subject
     Failure::new(code::INTERNAL, line)
 }
 
-fn loss(tenure: &Tenure) -> String {
+/// Why the tenure ended.
+async fn loss(tenure: &Tenure, connection: &Connection) -> String {
     match tenure.check() {
+        Err(Error::Lost { why: Loss::Taken, .. }) => taken(tenure, connection).await,
         Err(Error::Lost { why, .. }) => why.to_string(),
         _ => "renewals failed for too long".into(),
     }
 }
 
+/// What the record of the lost tenure says now. The event that ended it may not have shown it.
+async fn taken(tenure: &Tenure, connection: &Connection) -> String {
+    let Ok(record) = connection.inspect.record_name(tenure.name()) else {
+        return Loss::Taken.to_string();
+    };
+    let options = RecordOptions::default().lease(record);
+    let Ok(Ok(found)) = timeout(LOOKUP, connection.inspect.list_records(options)).await else {
+        return Loss::Taken.to_string();
+    };
+    let Some(found) = found.first() else { return Loss::Deleted.to_string() };
+    let now = match &found.holder {
+        // This process was elected again since, also in a record that was deleted in between.
+        Some(holder) if *holder == tenure.holder() => return Loss::Altered.to_string(),
+        Some(holder) => format!("it names `{}`", identity(connection, holder, None).await),
+        None => "it names none, as after `leasehold release --force`".into(),
+    };
+    format!("{}: {now}", Loss::Taken)
+}
+
 /// The failure for a lost tenure. `program` was running, if given.
-pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>) -> Failure {
-    let why = loss(tenure);
+pub(crate) async fn lost(
+    tenure: &Tenure,
+    program: Option<&str>,
+    connection: &Connection,
+    subject: &Subject<'_>,
+) -> Failure {
+    let why = loss(tenure, connection).await;
     let (object, namespace) = (subject.object, subject.namespace);
     let stopped = program.map(|program| format!(" while `{program}` ran; it was stopped"));
     let stopped = stopped.unwrap_or_default();
@@ -68,12 +100,14 @@ pub(crate) fn lost(tenure: &Tenure, program: Option<&str>, subject: &Subject<'_>
 }
 
 /// The line for a lead that was lost by a process that remains a candidate.
-pub(crate) fn still_candidate(
+pub(crate) async fn still_candidate(
     tenure: &Tenure,
     command: &[OsString],
+    connection: &Connection,
     subject: &Subject<'_>,
 ) -> String {
-    let (object, namespace, why) = (subject.object, subject.namespace, loss(tenure));
+    let (object, namespace) = (subject.object, subject.namespace);
+    let why = loss(tenure, connection).await;
     let program = command.first().map(|program| program.display().to_string()).unwrap_or_default();
     format!(
         "{object} in namespace `{namespace}` was lost while `{program}` ran; it was stopped: {why}. This process is still a \

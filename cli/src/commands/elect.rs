@@ -228,7 +228,7 @@ impl Candidacy<'_> {
                 never = doubt::warn(&guard, self.connection, quiet, &self.subject) => match never {},
             };
             if matches!(&end, Ok(end) if end.survivors.is_some()) {
-                let outcome = conclude(end, &guard, command, &self.subject);
+                let outcome = conclude(end, &guard, command, self.connection, &self.subject).await;
                 // The record stays until it expires: no other candidate may lead while the command runs.
                 std::mem::forget((guard, Arc::clone(leader)));
                 return Work::StillRuns(outcome);
@@ -243,12 +243,14 @@ impl Candidacy<'_> {
             if !again {
                 // The guard is dropped at the end of this block.
                 sidecar.stop_reporting().await;
-                return Work::Over(conclude(end, &guard, command, &self.subject));
-            }
-            if !quiet {
-                console::report(still_candidate(&guard, command, &self.subject));
+                let outcome = conclude(end, &guard, command, self.connection, &self.subject).await;
+                return Work::Over(outcome);
             }
             sidecar.remove_label().await;
+            if !quiet {
+                let line = still_candidate(&guard, command, self.connection, &self.subject).await;
+                console::report(line);
+            }
         }
     }
 

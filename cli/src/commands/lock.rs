@@ -73,14 +73,15 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
     let mut still_runs = false;
     let work = async {
         if command.is_empty() {
-            return keep(&guard, &held, args.report.output, &subject, &mut signals).await;
+            return keep(&guard, &held, args.report.output, &connection, &subject, &mut signals)
+                .await;
         }
         let variables = variables(&held, &nesting);
         let task = Task { tenure: &guard, grace, command, quiet: args.report.quiet };
         let mut requests = ResignRequests::none();
         let end = supervise::run(task, &variables, &mut signals, &mut requests).await;
         still_runs = matches!(&end, Ok(end) if end.survivors.is_some());
-        conclude(end, &guard, command, &subject)
+        conclude(end, &guard, command, &connection, &subject).await
     };
     let outcome = tokio::select! {
         biased;
@@ -101,6 +102,7 @@ async fn keep(
     guard: &Tenure,
     held: &Held,
     output: Format,
+    connection: &Connection,
     subject: &Subject<'_>,
     signals: &mut Signals,
 ) -> Outcome {
@@ -112,7 +114,7 @@ async fn keep(
     };
     tokio::select! {
         biased;
-        _ = guard.lost() => Err(lost(guard, None, subject)),
+        _ = guard.lost() => Err(lost(guard, None, connection, subject).await),
         _ = signals.fatal() => Ok(0),
         never = printed => match never {},
     }

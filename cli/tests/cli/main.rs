@@ -12,6 +12,7 @@ mod adopted;
 mod at_least;
 mod attempt;
 mod busy;
+mod causes;
 mod client;
 mod commands;
 mod configuration;

@@ -106,6 +106,19 @@ impl LockRecord {
         holder.and_then(|holder| self.line.token(holder.claim.nonce))
     }
 
+    /// Whether the record names this session as its holder, also if no line does.
+    pub(crate) fn names(&self, session: &SessionId) -> bool {
+        match &self.foreign {
+            Some(foreign) => *foreign.holder == *session.as_str(),
+            None => self.line.holder() == Some(session),
+        }
+    }
+
+    /// The session that holds the record, if its line does not name that session: no session takes such a record.
+    pub(crate) fn unlisted(&self) -> Option<&Foreign> {
+        self.foreign.as_ref().filter(|foreign| SessionId::parse(&foreign.holder).is_some())
+    }
+
     /// The holder, as an error names it.
     pub(crate) fn shown_holder(&self) -> Arc<str> {
         match (&self.foreign, self.line.first()) {

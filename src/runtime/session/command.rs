@@ -99,7 +99,8 @@ impl Task {
         let (name, holder) = (lock.key.name.to_string(), lock.holder());
         let error = lock.error.clone().or_else(|| self.beats.error.clone());
         let closed = lock.machine.closed(now).map(|closed| too_early(&lock.key, now, &closed));
-        let error = error.or(closed).unwrap_or(Error::Timeout { name, holder, waited });
+        let error = error.or(closed).or_else(|| lock.unlisted());
+        let error = error.unwrap_or(Error::Timeout { name, holder, waited });
         lock.expire(nonce, error);
         self.drive(record);
     }

@@ -114,7 +114,8 @@ impl Lock {
                 Event::Lost { nonce, loss } => self.end(now, nonce.0, loss),
                 Event::Busy { nonce, holder } => {
                     let (name, holder) = (self.key.name.to_string(), holder.to_string());
-                    self.refuse(nonce, Error::Held { name, holder });
+                    let held = Error::Held { name, holder };
+                    self.refuse(nonce, self.unlisted().unwrap_or(held));
                 }
                 Event::TooEarly { nonce, closed } => {
                     let error = too_early(&self.key, now, &closed);
@@ -161,14 +162,15 @@ impl Lock {
     /// The outcome of a request. A refusal is returned to all callers; other failures that last are warned of while a
     /// caller waits.
     pub(super) fn answered(&mut self, now: Moment, error: Option<Error>) {
-        if let Some(error) = &error {
-            self.outage.failed(error);
-            if !error.is_transient() {
-                self.refuse_all(error);
-            }
+        if let Some(error) = error.as_ref().filter(|error| !error.is_transient()) {
+            self.refuse_all(error);
+        }
+        let cause = error.clone().or_else(|| self.unlisted());
+        if let Some(cause) = &cause {
+            self.outage.failed(cause);
         }
         let waits = self.callers.values().any(|caller| matches!(caller, Caller::Waiting(_)));
-        self.outage.update(now, waits && error.is_some(), waits, &Subject::Record(&self.key));
+        self.outage.update(now, waits && cause.is_some(), waits, &Subject::Record(&self.key));
         self.error = error;
     }
 
@@ -326,6 +328,23 @@ impl Lock {
                 None => {}
             }
         }
+    }
+
+    /// Why no session may take the lock although requests succeed: a person must look at the record.
+    pub(super) fn unlisted(&self) -> Option<Error> {
+        let found = self.machine.record()?;
+        let foreign = found.record.unlisted()?;
+        let queue = if foreign.readable {
+            "its queue does not name the session that holds it: it was edited"
+        } else {
+            "its queue cannot be read: it was damaged, or written by a newer version"
+        };
+        let reason = format!(
+            "{queue}. Make sure that the process of `{}` has ended, then use `leasehold release --force`, or delete the \
+             record",
+            foreign.holder
+        );
+        Some(Error::InvalidRecord { name: self.key.name.to_string(), reason })
     }
 
     /// The holder, for an error.

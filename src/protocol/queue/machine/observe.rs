@@ -42,7 +42,11 @@ impl LockMachine {
                     }
                 }
                 (Phase::Reserved { .. } | Phase::Held { .. }, None) => {
-                    let loss = if replaced { Loss::Deleted } else { Loss::Taken };
+                    let loss = match state.record.names(&self.me) {
+                        _ if replaced => Loss::Deleted,
+                        true => Loss::Altered,
+                        false => Loss::Taken,
+                    };
                     self.events.push(Event::Lost { nonce: claim.nonce, loss });
                 }
                 (Phase::Reserved { .. } | Phase::Held { .. }, Some(_)) if replaced => {

@@ -108,6 +108,18 @@ fn a_foreign_takeover_ends_the_tenure() {
 }
 
 #[test]
+fn an_edit_that_leaves_the_name_of_the_holder_alters_the_tenure() {
+    let mut machine = holding();
+    let mut edited = foreign(6, &Line::default(), "one");
+    let named = Arc::make_mut(&mut edited).record.foreign.as_mut().unwrap();
+    named.holder = session('a').to_arc();
+
+    machine.seen(at(2), edited);
+
+    assert_eq!(lost(&mut machine), [Loss::Altered]);
+}
+
+#[test]
 fn a_backend_that_answers_each_read_and_fails_each_write_gets_a_bounded_number_of_requests() {
     let hour = at(3_600_000);
     for (stale, joins) in [(false, false), (true, false), (false, true), (true, true)] {
