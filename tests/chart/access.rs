@@ -82,7 +82,7 @@ fn a_namespace_for_sessions_has_a_role_of_its_own_and_leaves_one_lease_to_write_
     assert_eq!(rule["namespaces"], json!(["shop", "sessions"]), "heartbeats come first too");
     let environment = rendered.one("StatefulSet")["spec"].to_string();
     assert!(environment.contains("LEASEHOLD_SESSION_NAMESPACE"), "{environment}");
-    for without in ["queue=false", "sessionNamespace=shop"] {
+    for without in ["sessionNamespace=", "sessionNamespace=shop"] {
         let values = [&SIDECAR[..], &values, &[without]].concat();
         let rendered = Rendered::of(&values);
         assert_eq!(rendered.all("Role").len(), 1, "{without}");

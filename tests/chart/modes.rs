@@ -153,7 +153,7 @@ fn the_page_may_be_used_under_the_names_of_the_services_and_of_the_values() {
             |host: &&str| host.starts_with(service) && host.ends_with(".svc.cluster.local");
         assert!(hosts.iter().any(ending), "{service} in {hosts:?}");
     }
-    let without = Rendered::of(&["page=false", "allowHosts={a}"]);
+    let without = Rendered::of(&["page=false"]);
     assert_eq!(variable(without.container("leasehold"), "LEASEHOLD_ALLOW_HOST"), None);
 }
 

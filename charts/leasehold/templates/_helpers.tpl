@@ -204,24 +204,3 @@ resources:
 securityContext:
   {{- mergeOverwrite (include "leasehold.securityContext" . | fromYaml) (deepCopy .Values.appSecurityContext) | toYaml | nindent 2 }}
 {{- end }}
-
-{{/* Rules between values, which a schema cannot express. */}}
-{{- define "leasehold.check" -}}
-{{- if eq .Values.mode "demo" -}}
-{{- if .Values.appImage }}{{ fail "appImage is set, but mode is demo: set mode=sidecar or mode=wrapper" }}{{ end -}}
-{{- else -}}
-{{- if not .Values.appImage }}{{ fail (printf "mode %s needs appImage, your image with its tag" .Values.mode) }}{{ end -}}
-{{- end -}}
-{{- if and (eq .Values.mode "wrapper") (not .Values.appCommand) -}}
-{{- fail "mode wrapper needs appCommand, one entry per word of your command: the chart cannot read the image's entrypoint" -}}
-{{- end -}}
-{{- if and (eq .Values.mode "wrapper") (or .Values.appReadinessProbe .Values.appLivenessProbe) -}}
-{{- fail "appReadinessProbe and appLivenessProbe are for mode sidecar: in mode wrapper the command runs in one pod only" -}}
-{{- end -}}
-{{- range $key, $value := .Values.leaseAnnotations -}}
-{{- if contains "\n" $value }}{{ fail (printf "leaseAnnotations: the value of %s has more than one line" $key) }}{{ end -}}
-{{- end -}}
-{{- if and .Values.appPort (eq (int .Values.appPort) (int .Values.servePort)) -}}
-{{- fail (printf "appPort and servePort are both %v: both are ports of one pod, so choose another servePort" .Values.servePort) -}}
-{{- end -}}
-{{- end }}

@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use clap::CommandFactory as _;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{args::Args, report_args::ReportArgs, tenure_args::TenureArgs};
@@ -44,7 +44,11 @@ struct Values {
     fullname_override: String,
 
     /// Name of the election and of its Lease. Defaults to the name of all objects.
-    #[schemars(length(max = 253), regex(pattern = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$"))]
+    // Another name is not the name of its Lease, which the Role lists.
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
+    )]
     election: String,
     /// Elects the candidates in the order in which they came. Allows the pods to read and write all Leases of the
     /// namespace.
@@ -57,8 +61,10 @@ struct Values {
     #[schemars(flatten)]
     report: ReportArgs,
     /// Labels of the election's Lease and of the candidates' Leases, set when they are created.
+    #[schemars(schema_with = "lease_labels")]
     lease_labels: Labels,
     /// Annotations of the election's Lease and of the candidates' Leases, set when they are created.
+    #[schemars(schema_with = "lease_annotations")]
     lease_annotations: Labels,
     /// Writes a Kubernetes Event for each change of the leader.
     events: bool,
@@ -67,6 +73,7 @@ struct Values {
     /// Serves a web page with a button that makes the leader resign. null: in mode demo only.
     page: Option<bool>,
     /// Names under which the page may be used, besides IP addresses, localhost and the names of the chart's Services.
+    #[schemars(inner(regex(pattern = r"^\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")))]
     allow_hosts: Vec<String>,
     /// Gives each candidate a record, so that members can be listed. null: in mode demo only.
     list_members: Option<bool>,
@@ -168,6 +175,30 @@ enum PullPolicy {
     Always,
     IfNotPresent,
     Never,
+}
+
+/// The name in a key, and a label value that is not empty.
+const QUALIFIED: &str = "[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?";
+const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+
+/// Labels that the program accepts.
+fn lease_labels(_: &mut SchemaGenerator) -> Schema {
+    keyed(&json!({ "type": "string", "pattern": format!("^({QUALIFIED})?$") }))
+}
+
+/// Annotations that the program accepts.
+fn lease_annotations(_: &mut SchemaGenerator) -> Schema {
+    keyed(&json!({ "type": "string" }))
+}
+
+/// A map whose keys are those of labels, but not those that the program writes itself.
+fn keyed(value: &Value) -> Schema {
+    let key = format!("^({SUBDOMAIN}/)?{QUALIFIED}$");
+    json_schema!({
+        "type": "object",
+        "patternProperties": { "^leasehold\\.dev/": false, key: value },
+        "additionalProperties": false,
+    })
 }
 
 const NO_ETCD: &str = "a pod is in a cluster with Leases";
