@@ -10,6 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use leasehold::{LeaseRecord, SessionInfo};
 use serde::Serialize;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{format::Format, lines::json, stdout};
 use crate::console::printable;
@@ -40,7 +41,6 @@ pub(crate) trait Row: Serialize + Clone {
     /// Takes note that the server does not answer.
     fn mark_stale(&mut self);
 
-    /// Takes note that the records of candidates are unknown, because this process may not read them.
     /// Whether its state depends on sessions, which have records of their own.
     fn needs_sessions(&self) -> bool {
         false
@@ -49,6 +49,7 @@ pub(crate) trait Row: Serialize + Clone {
     /// Takes note of the sessions.
     fn judge(&mut self, _: &[SessionInfo]) {}
 
+    /// Takes note that the records of candidates are unknown, because this process may not read them.
     fn hide_candidates(&mut self);
 
     /// The row after its object was removed.
@@ -119,15 +120,21 @@ impl Layout {
             .map(|cells| cells.into_iter().skip(skip))
             .map(|cells| cells.map(|cell| Cell { text: printable(&cell.text), ..cell }).collect())
             .collect();
-        let widest = |column: usize| table.iter().map(|line| chars(&line[column].text)).max();
+        let widest = |column: usize| table.iter().map(|line| line[column].text.width()).max();
         let widths: Vec<_> = (0..table[0].len()).filter_map(widest).collect();
         let shown = table.iter().skip(usize::from(!head));
         shown.map(|cells| line(cells, &widths, width)).collect()
     }
 }
 
-fn chars(text: &str) -> usize {
-    text.chars().count()
+/// The start of `text` that fits into `space` columns of a terminal. Some characters need two, and some none.
+fn cut(text: &str, space: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        taken += c.width().unwrap_or(0);
+        taken > space
+    });
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 /// One line, cut to `width`, because a line that wraps cannot be redrawn.
@@ -136,12 +143,12 @@ fn line(cells: &[Cell], widths: &[usize], width: usize) -> String {
     let mut space = width;
     let last = cells.len() - 1;
     for (column, (cell, &wide)) in cells.iter().zip(widths).enumerate() {
-        let text: String = cell.text.chars().take(space).collect();
-        space -= chars(&text);
+        let text = cut(&cell.text, space);
+        space = space.saturating_sub(text.width());
         let style = cell.tone.style();
         let _ = write!(line, "{style}{text}{style:#}");
         if column < last {
-            let gap = (wide - chars(&cell.text) + 2).min(space);
+            let gap = (wide - cell.text.width() + 2).min(space);
             space -= gap;
             let _ = write!(line, "{:gap$}", "");
         }
@@ -197,11 +204,8 @@ impl<R: Row> Screen<R> {
             let _ = writeln!(text, "… and {} more", rows.len() - fits);
         }
         if let Some(trouble) = trouble {
-            let line: String = printable(&format!("no updates at present: {trouble}"))
-                .chars()
-                .take(width)
-                .collect();
-            let _ = writeln!(text, "{line}");
+            let line = printable(&format!("no updates at present: {trouble}"));
+            let _ = writeln!(text, "{}", cut(&line, width));
         }
         self.drawn = Some(text.lines().count());
         let up = if before > 0 { format!("\x1b[{before}A") } else { String::new() };
@@ -241,4 +245,33 @@ fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let size = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
     size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(names: &[&str], width: usize) -> Vec<String> {
+        let row = |name: &&str| [(*name).into(), "|".into()].to_vec();
+        let rows: Vec<Vec<Cell>> = names.iter().map(row).collect();
+        let widest = |column: usize| rows.iter().map(|row| row[column].text.width()).max();
+        let widths = [0, 1].map(|column| widest(column).unwrap());
+        rows.iter().map(|row| plain(&line(row, &widths, width)).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_a_terminal_shows_them() {
+        // Two columns for each of the first, none for the accent, and none for the space of no width.
+        let shown = table(&["日本", "a\u{301}b", "x\u{200b}y", "abcd"], 80);
+        assert_eq!(shown, ["日本  |", "a\u{301}b    |", "x\u{200b}y    |", "abcd  |"]);
+    }
+
+    #[test]
+    fn a_line_is_cut_to_the_columns_of_the_terminal() {
+        for (space, shown) in [(0, ""), (1, ""), (2, "日"), (3, "日"), (4, "日本"), (9, "日本x")]
+        {
+            assert_eq!(cut("日本x", space), shown, "{space}");
+        }
+        assert_eq!(table(&["日本語"], 5), ["日本"]);
+    }
 }
