@@ -72,8 +72,15 @@ const SHOWN: usize = 60;
 ///
 /// # Errors
 ///
-/// No object has a name of this length.
+/// No object has such a name: it is empty or too long.
 pub(crate) fn object(what: &str, name: &str) -> Outcome<String> {
+    if name.is_empty() {
+        let line = format!(
+            "{what} ``: the name cannot be used: it must have at least one character. Check the variable that it comes \
+                from"
+        );
+        return Err(Failure::new(code::USAGE, line));
+    }
     if name.len() <= MAX_NAME {
         return Ok(format!("{what} `{name}`"));
     }

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Some(reexec::LAUNCH) => return launch::become_command(&words[2..]),
         _ => {}
     }
-    match Args::read(words) {
+    match Args::read(&words) {
         Ok(args) => conclude(args.quiet(), run(args)),
         Err(usage) if usage.use_stderr() => {
             let _ = usage.print();

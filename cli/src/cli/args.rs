@@ -4,12 +4,13 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::BoolishValueParser,
-    error::ErrorKind, parser::ValueSource, value_parser,
+    error::ErrorKind, value_parser,
 };
 
 use super::{
+    combinations,
     duration::{duration, positive_duration},
-    help, plugin,
+    environment, help, plugin,
     prune_args::PruneArgs,
     report_args::ReportArgs,
     selector::selector,
@@ -35,22 +36,22 @@ impl Args {
     /// # Errors
     ///
     /// The text to print: a usage error, or the help that was requested.
-    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = plugin::named(Self::command(), words.first());
-        let matches = command.try_get_matches_from_mut(words)?;
-        let mut args = Self::from_arg_matches(&matches)?;
-        if let (Command::Lock(lock), Some((_, given))) = (&mut args.command, matches.subcommand()) {
-            let is_on_command_line = |id| given.value_source(id) == Some(ValueSource::CommandLine);
-            match (is_on_command_line("try_once"), is_on_command_line("wait")) {
-                (true, true) => {
-                    let line = "--try does not wait: remove --try or --wait";
-                    let lock = command.find_subcommand_mut("lock");
-                    let lock = lock.expect("`lock` was parsed");
-                    return Err(lock.error(ErrorKind::ArgumentConflict, line));
-                }
-                (false, true) => lock.try_once = false,
-                _ => {}
+    pub(crate) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let command = || plugin::named(Self::command(), words.first());
+        let mut counting = environment::counting(command());
+        let matches = match counting.try_get_matches_from_mut(words) {
+            // The help shows all variables.
+            Err(help) if help.kind() == ErrorKind::DisplayHelp => {
+                return Err(command().try_get_matches_from(words).err().unwrap_or(help));
             }
+            matches => matches?,
+        };
+        let mut args = Self::from_arg_matches(&matches)?;
+        if let Some((name, given)) = matches.subcommand() {
+            combinations::apply(&mut args.command, given).map_err(|line| {
+                let part = counting.find_subcommand_mut(name).expect("the subcommand was parsed");
+                part.error(ErrorKind::ArgumentConflict, line)
+            })?;
         }
         Ok(args)
     }
@@ -145,7 +146,7 @@ pub(crate) struct LockArgs {
     pub(crate) at_least: Option<Duration>,
     /// Wait in a queue, first come, first served across processes. It opens a session, with a Lease of its own: the
     /// Role must grant create, get, list, watch, update and delete on all leases of the namespace. Use it in all
-    /// processes that use this lock. --attempt is not used then.
+    /// processes that use this lock. Not with --attempt.
     #[arg(long, env = "LEASEHOLD_QUEUE", value_parser = BoolishValueParser::new())]
     pub(crate) queue: bool,
     /// Let up to N processes hold the lock at once, each with a slot of its own: a semaphore. Implies --queue. All
@@ -155,7 +156,6 @@ pub(crate) struct LockArgs {
         env = "LEASEHOLD_SLOTS",
         value_name = "N",
         allow_negative_numbers = true,
-        conflicts_with = "shared",
         value_parser = value_parser!(u16).range(1..=256)
     )]
     pub(crate) slots: Option<u16>,
@@ -163,8 +163,7 @@ pub(crate) struct LockArgs {
     #[arg(long, env = "LEASEHOLD_SHARED", value_parser = BoolishValueParser::new())]
     pub(crate) shared: bool,
     /// The namespace of the Leases of sessions, for fleets of more than about 500 processes: the Leases of locks stay in
-    /// the namespace of -n. All processes that use the lock must pass the same. Without --queue, --slots or --shared it
-    /// has no effect.
+    /// the namespace of -n. All processes that use the lock must pass the same. Only with --queue, --slots or --shared.
     #[arg(long, env = "LEASEHOLD_SESSION_NAMESPACE", value_name = "NAMESPACE")]
     pub(crate) session_namespace: Option<String>,
     /// The exit code if the lock is held with --try, or if --wait has passed.
@@ -205,7 +204,7 @@ pub(crate) struct ElectArgs {
     #[arg(long, env = "LEASEHOLD_QUEUE", value_parser = BoolishValueParser::new())]
     pub(crate) queue: bool,
     /// The namespace of the Leases of sessions, for fleets of more than about 500 processes: the Leases of locks stay in
-    /// the namespace of -n. All processes that use the election must pass the same. Without --queue it has no effect.
+    /// the namespace of -n. All processes that use the election must pass the same. Only with --queue.
     #[arg(long, env = "LEASEHOLD_SESSION_NAMESPACE", value_name = "NAMESPACE")]
     pub(crate) session_namespace: Option<String>,
     /// A text that `leasehold members`, the sidecar and its page show with this candidate, for example its address. At
@@ -326,7 +325,7 @@ pub(crate) struct InstallArgs {
 pub(crate) struct DemoArgs {
     /// Serve a web page on this address instead, until Ctrl-C: three candidates, and a button that makes the
     /// leader resign. For example 127.0.0.1:8080.
-    #[arg(long, value_name = "ADDR", conflicts_with = "etcd")]
+    #[arg(long, value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
     /// A name under which browsers may use the page, besides IP addresses and localhost: demo.example.com, or
     /// .example.com for all names below it. Repeat it, or separate names with commas.

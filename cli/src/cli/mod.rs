@@ -3,7 +3,9 @@
 pub(crate) mod args;
 #[cfg(test)]
 mod chart;
+mod combinations;
 mod duration;
+mod environment;
 mod help;
 mod key_value;
 mod plugin;

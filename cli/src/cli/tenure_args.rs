@@ -82,6 +82,11 @@ impl TenureArgs {
         ]
     }
 
+    /// Ignores --attempt, which a session does not use.
+    pub(super) const fn without_attempt(&mut self) {
+        self.attempt = None;
+    }
+
     /// When the holder renews, and how long it waits for an answer.
     pub(crate) fn timing(&self) -> Result<Timing, String> {
         let mut timing = Timing::new(self.ttl);

@@ -1,4 +1,6 @@
-//! The locks that are held around this process. Waiting for one of them from inside would never end.
+//! The locks that are held around this process. Waiting for one of them from inside could last forever: an exclusive
+//! lock is not released before this process ends, and a shared one or a slot would be queued behind a process that waits
+//! for the end of the outer one.
 
 use crate::exit::{Failure, Outcome};
 
@@ -41,7 +43,7 @@ impl Nesting {
         if self.0.contains(&entry) {
             let line = format!(
                 "{object} in namespace `{namespace}` is already held by the `leasehold` process around this one \
-                    ({VARIABLE}), so the wait would never end. Choose another name"
+                    ({VARIABLE}), so a wait could last forever. Choose another name"
             );
             return Err(Failure::new(busy_code, line));
         }

@@ -16,22 +16,23 @@ pub(crate) struct SidecarArgs {
     /// :8080 for all addresses.
     #[arg(long, env = "LEASEHOLD_SERVE", value_name = "ADDR")]
     pub(crate) serve: Option<Address>,
-    /// Also serve a web page at /, with a button that makes the leader resign: for demonstrations.
-    #[arg(long, env = "LEASEHOLD_PAGE", requires = "serve", value_parser = BoolishValueParser::new())]
+    /// Also serve a web page at /, with a button that makes the leader resign: for demonstrations. Only with --serve.
+    #[arg(long, env = "LEASEHOLD_PAGE", value_parser = BoolishValueParser::new())]
     pub(crate) page: bool,
     /// URL of the leader's sidecar, for example a Service that selects the leader. A follower's page forwards resign
-    /// requests there.
+    /// requests there. Only with --page.
     #[arg(long, env = "LEASEHOLD_LEADER_URL", value_name = "URL")]
     pub(crate) leader_url: Option<Peer>,
     /// A name under which browsers and other programs may use the page of this server, besides IP addresses,
     /// localhost and the name in --leader-url: billing.example.com, or .example.com for all names below it. Repeat it,
-    /// or separate names with commas.
+    /// or separate names with commas. Only with --page.
     #[arg(long, env = "LEASEHOLD_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     pub(crate) allow_host: Vec<HostName>,
     /// Label this pod leasehold.dev/leader=true while it leads, so that a Service can select it.
     #[arg(long, env = "LEASEHOLD_LABEL_LEADER", value_parser = BoolishValueParser::new())]
     pub(crate) label_leader: bool,
-    /// The key of the label. A pod that is a candidate in several elections needs one key for each.
+    /// The key of the label. A pod that is a candidate in several elections needs one key for each. Only with
+    /// --label-leader.
     #[arg(
         long,
         env = "LEASEHOLD_LABEL_KEY",
@@ -44,7 +45,7 @@ pub(crate) struct SidecarArgs {
     #[arg(long, env = "LEASEHOLD_EVENTS", value_parser = BoolishValueParser::new())]
     pub(crate) events: bool,
     /// The name of this pod, in `POD_NAMESPACE` or in the namespace of the context. Default: `POD_NAME` from the
-    /// downward API.
+    /// downward API. Only with --label-leader or --events.
     #[arg(long, env = "LEASEHOLD_POD", value_name = "NAME")]
     pub(crate) pod: Option<String>,
 }

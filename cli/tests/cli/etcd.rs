@@ -270,7 +270,7 @@ async fn certificates_are_read_from_files() {
 
 #[tokio::test]
 async fn options_of_kubernetes_are_refused_with_etcd_and_named() {
-    let refused: [(&[&str], &str); 9] = [
+    let refused: [(&[&str], &str); 8] = [
         (&["lock", "--kubeconfig", "/x", "x", "true"], "--kubeconfig (LEASEHOLD_KUBECONFIG)"),
         (&["status", "--context", "x"], "--context (LEASEHOLD_CONTEXT)"),
         (&["lock", "--label", "a=b", "x", "true"], "--label (LEASEHOLD_LABELS)"),
@@ -279,7 +279,6 @@ async fn options_of_kubernetes_are_refused_with_etcd_and_named() {
         (&["prune", "-l", "a=b"], "--selector (LEASEHOLD_SELECTOR)"),
         (&["elect", "--events", "x"], "--events (LEASEHOLD_EVENTS)"),
         (&["elect", "--label-leader", "x"], "--label-leader (LEASEHOLD_LABEL_LEADER)"),
-        (&["elect", "--pod", "p", "x"], "--pod (LEASEHOLD_POD)"),
     ];
     for (args, option) in refused {
         let nodes = "127.0.0.1:1";
@@ -287,6 +286,9 @@ async fn options_of_kubernetes_are_refused_with_etcd_and_named() {
         assert_eq!(ended.code, Some(64), "{args:?} {ended:?}");
         assert!(ended.stderr_line().contains(option), "{args:?} {ended:?}");
     }
+    let pod = Program::new(["elect", "x"]).env("LEASEHOLD_ETCD", "127.0.0.1:1");
+    let pod = pod.env("LEASEHOLD_POD", "p").end().await;
+    assert!(pod.stderr_line().contains("--pod (LEASEHOLD_POD)"), "{pod:?}");
     for args in [["lock", "--etcd-prefix", "/x"], ["lock", "--etcd-user", "x"]] {
         let ended = Program::new(args.into_iter().chain(["x", "true"])).end().await;
         assert_eq!(ended.code, Some(64), "{ended:?}");

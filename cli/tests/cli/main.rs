@@ -19,6 +19,7 @@ mod configuration;
 mod credentials;
 mod demo;
 mod elect;
+mod environment;
 mod etcd;
 mod kubeconfigs;
 mod labels;

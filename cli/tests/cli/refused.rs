@@ -87,6 +87,24 @@ async fn a_name_that_is_too_long_is_cut_short_and_its_limit_is_named() {
 }
 
 #[tokio::test]
+async fn an_empty_name_is_a_usage_error_of_each_command() {
+    for args in [
+        &["lock", "", "true"][..],
+        &["elect", "", "true"],
+        &["status", ""],
+        &["members", ""],
+        &["watch", ""],
+        &["release", "--force", ""],
+        &["release", "--session", ""],
+    ] {
+        let ended = run(args).await;
+
+        assert_eq!(ended.code, Some(64), "{args:?}: {ended:?}");
+        assert!(ended.stderr_line().contains("it must have at least one character"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_kubeconfig_that_cannot_be_read_is_quoted_with_the_next_step() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let empty = empty.path().to_str().unwrap();
