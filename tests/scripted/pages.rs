@@ -165,7 +165,9 @@ async fn a_watch_that_begins_again_reports_what_is_on_each_page() {
     let cluster = Cluster::new();
     let watch = [Feed::Silence(secs(20)), Feed::Reset];
     cluster.on(When::verb("watch").by("a").once(), Play::watch(watch));
-    let a = cluster.handle("a").session(SessionOptions::default()).await.expect("a session");
+    // A waiter of this session reads the record for the first time after 36 s.
+    let options = SessionOptions::default().ttl(secs(120));
+    let a = cluster.handle("a").session(options).await.expect("a session");
     let b = cluster.handle("b").session(SessionOptions::default()).await.expect("a session");
     let wanted = b.lock("wanted", LockOptions::default()).await.expect("the lock");
     let mut held = Vec::new();
