@@ -114,7 +114,8 @@ fuzz: ## Feed random input to the codec of Leases for SECONDS seconds (60); need
 	@mkdir -p fuzz/corpus/codec
 	@cargo +nightly fuzz run --sanitizer none codec fuzz/corpus/codec fuzz/seeds/codec -- -max_total_time=$(or $(SECONDS),60) -dict=fuzz/codec.dict
 
-mutations: tools ## Make the known mistakes, one at a time, and expect the named test to fail; ONLY=word selects patches
+mutations: tools tools-go ## Make the known mistakes, one at a time, and expect the named test to fail; ONLY=word selects patches
+	@tests/controlplane/build.sh
 	@tests/mutations/run.sh $(ONLY)
 
 mutants: ## Change the protocol in many small ways, and list the changes that no test notices: hours

@@ -222,7 +222,7 @@ impl Contender {
                 if let Progress::Answered(asked, answer) | Progress::AnsweredLate(asked, answer) =
                     &progress
                 {
-                    self.queue.answered(asked.read_at(answer));
+                    self.queue.answered(asked.read_at(answer, status.highest));
                 }
                 let (input, error) = match progress {
                     Progress::Answered(_, answer) => answer.into_input(),

@@ -39,10 +39,14 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
-    /// When a read was sent, if `answer` shows what it found.
-    pub(crate) const fn read_at(&self, answer: &Answer) -> Option<Moment> {
+    /// When a read was sent, if `answer` shows the state of the record at that time or later. An absence shows nothing if
+    /// a newer state than `highest` of the request was processed.
+    pub(crate) fn read_at(&self, answer: &Answer, highest: u64) -> Option<Moment> {
         match (self, answer) {
-            (Self::Read { sent_at, .. }, Answer::Read(Ok(_))) => Some(*sent_at),
+            (Self::Read { sent_at, .. }, Answer::Read(Ok(Some(_)))) => Some(*sent_at),
+            (Self::Read { sent_at, highest: then }, Answer::Read(Ok(None))) if *then == highest => {
+                Some(*sent_at)
+            }
             _ => None,
         }
     }

@@ -177,7 +177,7 @@ fn once() -> LockOptions {
     LockOptions::default().wait(Duration::ZERO)
 }
 
-/// The files of a kubeconfig, beside it and named as `kubectl` permits: by paths relative to it.
+/// The files of a kubeconfig, in its folder and named as `kubectl` permits: by paths relative to it.
 struct Files(TempDir);
 
 impl Files {
@@ -241,11 +241,11 @@ async fn a_certificate_file_is_read_again_when_the_certificate_has_ended() {
         return;
     }
     let files = Files::new(&place);
-    files.set_certificate(&place, 4);
+    files.set_certificate(&place, 10);
     let sync = files.handle(&place).await;
     let held = acquire(&sync).await;
 
-    hold_on(&held, secs(5)).await;
+    hold_on(&held, secs(11)).await;
     files.set_certificate(&place, 600);
     hold_on(&held, secs(24)).await;
 

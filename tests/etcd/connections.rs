@@ -1,4 +1,4 @@
-//! Connections that die without a word, streams that a server limits, and nodes that hang.
+//! Connections that break without a reset, streams that a server limits, and nodes that hang.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ async fn proxies(cluster: &EtcdCluster, count: usize) -> (Vec<Proxy>, Vec<String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn locks_are_held_when_all_connections_die_without_a_word() {
+async fn locks_are_held_when_all_connections_break_without_a_reset() {
     let Some(cluster) = shared().await else { return };
     let trials = [1, 3].map(|addresses| async move {
         let (proxies, nodes) = proxies(cluster, addresses).await;
@@ -41,6 +41,42 @@ async fn locks_are_held_when_all_connections_die_without_a_word() {
     });
 
     join_all(trials).await;
+}
+
+/// Both connections to the one node are open, and the spare one is idle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_held_when_the_spare_connection_is_dead_too() {
+    let Some(cluster) = shared().await else { return };
+    let (proxies, nodes) = proxies(cluster, 1).await;
+    let sync = Etcd::connect(options(cluster, &unique()).nodes(nodes)).await.unwrap();
+    let guard = sync.lock("x", LockOptions::default().ttl(secs(6))).await.unwrap();
+    proxies[0].set(Link::NO_REPLIES);
+    let late = ["a", "b"].map(|name| {
+        let sync = sync.clone();
+        async move { sync.lock(name, LockOptions::default()).await.unwrap().release().await }
+    });
+    let [first, second] = late;
+    let first = tokio::spawn(first);
+    let second = async {
+        sleep(secs(2) / 5).await;
+        let second = tokio::spawn(second);
+        sleep(secs(1) / 5).await;
+        proxies[0].set(Link::default());
+        second.await
+    };
+    let (first, second) = tokio::join!(first, second);
+    first.unwrap().unwrap();
+    second.unwrap().unwrap();
+    sync.lock("c", LockOptions::default()).await.unwrap().release().await.unwrap();
+    sleep(secs(7)).await;
+
+    proxies.iter().for_each(Proxy::silence);
+
+    let begun = Instant::now();
+    while begun.elapsed() < secs(10) {
+        guard.check().unwrap();
+        sleep(secs(1) / 10).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

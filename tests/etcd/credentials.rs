@@ -42,7 +42,7 @@ async fn a_certificate_in_a_file_may_be_replaced_during_a_hold() {
         let (certificate, key) = cluster.client_certificate(secs(valid));
         [replace(&directory, "tls.crt", &certificate), replace(&directory, "tls.key", &key)]
     };
-    let [certificate, key] = set(6);
+    let [certificate, key] = set(12);
     let authority = replace(&directory, "ca.crt", &cluster.certificates().0);
     let proxy = Proxy::start(cluster.address(0)).await;
     let nodes = [format!("127.0.0.1:{}", proxy.port())];
@@ -52,7 +52,7 @@ async fn a_certificate_in_a_file_may_be_replaced_during_a_hold() {
 
     // The connection outlives its certificate. The next connection needs the new one.
     set(600);
-    tokio::time::sleep(secs(7)).await;
+    tokio::time::sleep(secs(13)).await;
     guard.check().unwrap();
     proxy.reset();
 
@@ -61,7 +61,7 @@ async fn a_certificate_in_a_file_may_be_replaced_during_a_hold() {
     guard.release().await.unwrap();
 }
 
-/// The authority of the nodes is replaced, and the runtime on which connections are made anew is another one.
+/// The authority of the nodes is replaced, and the runtime on which connections are made again is another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_read_again_when_no_node_can_be_reached() {
     let Some(cluster) = EtcdCluster::start_with(1, &[], true).await else { return };

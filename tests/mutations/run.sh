@@ -31,6 +31,8 @@ patience=300
 export CARGO_TARGET_DIR=$PWD/target/mutations
 export RUST_BACKTRACE=0
 mkdir -p "$CARGO_TARGET_DIR"
+# Some tests need a real server, which they look for here.
+ln -sfn "$PWD/target/controlplane" "$CARGO_TARGET_DIR/controlplane"
 readonly table=$CARGO_TARGET_DIR/table.md
 work=$(mktemp -d)
 readonly work tree=$work/tree log=$work/log

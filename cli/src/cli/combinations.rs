@@ -19,14 +19,14 @@ pub(super) fn apply(command: &mut Command, given: &ArgMatches) -> Result<(), Str
     match command {
         Command::Lock(lock) => {
             give_way(lock, given)?;
-            without_effect(given, lock_options(lock))?;
+            without_effect(given, lock_options(lock, given))?;
             if lock.is_queued() {
                 lock.tenure.without_attempt();
             }
             Ok(())
         }
         Command::Elect(elect) => {
-            without_effect(given, elect_options(elect))?;
+            without_effect(given, elect_options(elect, given))?;
             if elect.queue {
                 elect.tenure.without_attempt();
             }
@@ -64,19 +64,20 @@ fn give_way(lock: &mut LockArgs, given: &ArgMatches) -> Result<(), String> {
 /// An option, whether it has an effect, and why not.
 type Effect<'a> = (&'a str, bool, String);
 
-fn lock_options(lock: &LockArgs) -> Vec<Effect<'static>> {
-    let queue = lock.is_queued();
+fn lock_options(lock: &LockArgs, given: &ArgMatches) -> Vec<Effect<'static>> {
+    let queue_on_line = ["queue", "slots", "shared"].iter().any(|id| is_on_line(given, id));
     vec![
-        ("session-namespace", queue, format!("without {QUEUE}")),
-        ("attempt", !queue, format!("with {QUEUE}")),
+        ("session-namespace", lock.is_queued(), format!("without {QUEUE}")),
+        // One environment may select the queue for many commands.
+        ("attempt", !queue_on_line, format!("with {QUEUE}")),
     ]
 }
 
-fn elect_options(elect: &ElectArgs) -> Vec<Effect<'static>> {
+fn elect_options(elect: &ElectArgs, given: &ArgMatches) -> Vec<Effect<'static>> {
     let sidecar = &elect.sidecar;
     vec![
         ("session-namespace", elect.queue, "without --queue".into()),
-        ("attempt", !elect.queue, "with --queue".into()),
+        ("attempt", !is_on_line(given, "queue"), "with --queue".into()),
         ("page", sidecar.serve.is_some(), "without --serve".into()),
         ("leader-url", sidecar.page, "without --page".into()),
         ("allow-host", sidecar.page, "without --page".into()),

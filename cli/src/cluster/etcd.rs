@@ -138,26 +138,36 @@ impl EtcdArgs {
         }
     }
 
-    /// The user and the certificates. The library reads the files again when they were replaced.
+    /// The user and the certificates. The library reads files again when they were replaced. What is no regular file, such
+    /// as a pipe of the shell, can be read only once.
     pub(crate) fn options(&self) -> Outcome<EtcdOptions> {
         let mut etcd = EtcdOptions::default();
         if let Some(user) = &self.user {
             etcd = match &self.password_file {
                 Some(path) => {
-                    text("--etcd-password-file", path)?;
-                    etcd.user_with_file(user, path)
+                    let text = text("--etcd-password-file", path)?;
+                    if path.is_file() {
+                        etcd.user_with_file(user, path)
+                    } else {
+                        etcd.user(user, text.trim_end_matches(['\r', '\n']))
+                    }
                 }
                 None => etcd.user(user, password()?),
             };
         }
         if let Some(path) = &self.authority {
-            check_pem("--etcd-ca", path, CERTIFICATE)?;
-            etcd = etcd.authority_file(path);
+            let text = pem("--etcd-ca", path, CERTIFICATE)?;
+            etcd = if path.is_file() { etcd.authority_file(path) } else { etcd.authority(text) };
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            check_pem("--etcd-cert", certificate, CERTIFICATE)?;
-            check_pem("--etcd-key", key, KEY)?;
-            etcd = etcd.certificate_files(certificate, key);
+            let texts =
+                [pem("--etcd-cert", certificate, CERTIFICATE)?, pem("--etcd-key", key, KEY)?];
+            etcd = if certificate.is_file() && key.is_file() {
+                etcd.certificate_files(certificate, key)
+            } else {
+                let [certificate, key] = texts;
+                etcd.certificate(certificate, key)
+            };
         }
         Ok(etcd)
     }
@@ -182,10 +192,11 @@ fn text(option: &str, path: &PathBuf) -> Outcome<String> {
     })
 }
 
-/// Fails unless the file that `option` names has `part`, as one in PEM.
-fn check_pem(option: &str, path: &PathBuf, part: &str) -> Outcome<()> {
-    if text(option, path)?.contains(part) {
-        return Ok(());
+/// The content of the file in PEM that `option` names, which must have `part`.
+fn pem(option: &str, path: &PathBuf, part: &str) -> Outcome<String> {
+    let text = text(option, path)?;
+    if text.contains(part) {
+        return Ok(text);
     }
     let line = format!(
         "{option}: `{}` has no line with `{part}`: pass a file in the format PEM",

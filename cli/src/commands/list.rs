@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leasehold::{Inspect as _, LeaseRecord, RecordOptions, RecordWatch, SessionInfo};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::query::{Query, changed, only_one};
 use crate::{
@@ -24,6 +24,10 @@ use crate::{
 const REST: Duration = Duration::from_millis(100);
 /// How often the sessions are listed, while a lock names one.
 const SESSIONS: Duration = Duration::from_secs(15);
+/// The longest time for that list before the next update of the screen.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// Longer than any request may take.
+const FAR: Duration = Duration::from_secs(60);
 
 /// Lists candidates.
 pub(crate) async fn members(args: ListArgs) -> Outcome {
@@ -48,7 +52,7 @@ async fn list<R: Row>(query: &Query, watched: bool) -> Outcome {
     let read = query.read(R::ALONE, async |options| inspect.list_records(options).await);
     let (records, alone) = read.await?.into_parts();
     let mut rows = rows::<R>(&records, name, alone);
-    Sessions::default().judge(query, alone, &mut rows).await;
+    Sessions::default().judge(query, alone, &mut rows, FAR).await;
     if rows.is_empty() && (name.is_some() || output == Format::Text) {
         return report_empty::<R>(query, alone);
     }
@@ -64,7 +68,7 @@ async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, alone: bool, layo
     let mut sessions = Sessions::default();
     loop {
         let mut rows = rows::<R>(&watch.current(), query.args.name.as_deref(), alone);
-        sessions.judge(query, alone, &mut rows).await;
+        sessions.judge(query, alone, &mut rows, AT_ONCE).await;
         if !screen.show(rows, watch.last_error()) {
             return 0;
         }
@@ -86,7 +90,7 @@ struct Sessions {
 
 impl Sessions {
     /// Reports the sessions to the rows whose state depends on them, as far as they can be read.
-    async fn judge<R: Row>(&mut self, query: &Query, alone: bool, rows: &mut [R]) {
+    async fn judge<R: Row>(&mut self, query: &Query, alone: bool, rows: &mut [R], limit: Duration) {
         // Where only the Lease of NAME may be read, no session may be.
         if alone || !rows.iter().any(R::needs_sessions) {
             return;
@@ -96,11 +100,11 @@ impl Sessions {
             self.at = Some(now);
             let mut options = RecordOptions::default();
             options.all_namespaces = query.args.all_namespaces;
-            let list = query.connection.inspect.list_sessions(options);
-            // Without an answer the rows stay as they are.
-            if let Ok(list) = in_time(list, &query.subject()).await {
-                self.list = list;
-            }
+            let subject = query.subject();
+            let list = in_time(query.connection.inspect.list_sessions(options), &subject);
+            let list = timeout(limit, list).await;
+            // Without an answer the rows stay as the records show them.
+            self.list = list.ok().and_then(Result::ok).unwrap_or_default();
         }
         for row in rows {
             row.judge(&self.list);

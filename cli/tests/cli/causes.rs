@@ -102,9 +102,9 @@ async fn status_shows_that_the_session_of_a_crashed_holder_is_overdue() {
     let program = fixture.holder_of_orders().await;
 
     let held = fixture.status_of_orders().await;
-    program.signal(Signal::KILL);
     let mut watch = fixture.leasehold(["status", "-w", "-o", "json", "orders"]).start();
     let first: Value = serde_json::from_str(&watch.line().await).unwrap();
+    program.signal(Signal::KILL);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let overdue = fixture.status_of_orders().await;
     let second: Value = serde_json::from_str(&watch.line().await).unwrap();

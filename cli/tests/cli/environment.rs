@@ -25,7 +25,9 @@ async fn an_empty_variable_counts_as_not_set() {
         for variable in help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next()) {
             let ended = run(command, &[(variable, "")]).await;
 
-            assert_eq!(ended.code, Some(69), "{command:?} {variable}: {ended:?}");
+            // Without this one, the lock would be in another place than the user means.
+            let code = if variable == "LEASEHOLD_ETCD" { 64 } else { 69 };
+            assert_eq!(ended.code, Some(code), "{command:?} {variable}: {ended:?}");
             tried += 1;
         }
     }

@@ -22,7 +22,7 @@ use super::{
         TxnResponse, WatchRequest, WatchResponse,
     },
     nodes::{Nodes, SLOW, Token},
-    secret::Secret,
+    secret::Password,
 };
 use crate::util::mutex::lock;
 
@@ -52,7 +52,7 @@ pub(super) struct Origin {
 #[derive(Clone)]
 pub(super) struct User {
     pub(super) name: String,
-    pub(super) password: Secret,
+    pub(super) password: Password,
 }
 
 /// A client of a cluster. A clone uses the same connections.
@@ -139,9 +139,10 @@ impl Client {
     /// The authentication that serves all requests, which is begun if there is none.
     fn authentication(&self) -> Authentication {
         let mut present = lock(&self.authentication);
-        // One that failed serves those that wait for it, and no later request.
+        // One that failed serves those that wait for it, and no later request. It may have failed unseen, if nothing waits
+        // for it any more.
         if let Some(authentication) = present.as_ref()
-            && !matches!(authentication.peek(), Some(Err(_)))
+            && !matches!(authentication.clone().now_or_never(), Some(Err(_)))
         {
             return authentication.clone();
         }
@@ -177,11 +178,7 @@ impl Client {
 /// The token of a user; `None` if etcd asks for none.
 async fn authenticate(nodes: &Nodes, user: User) -> Result<Option<Token>, Status> {
     let User { name, password } = user;
-    let mut text = password.read().map_err(|error| Status::from_error(Box::new(error)))?;
-    if password.is_file() {
-        text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    }
-    let query = AuthenticateRequest { name, password: text };
+    let query = AuthenticateRequest { name, password: password.text() };
     // All other requests wait for the token, so a node that hangs must not delay it. One token too many is harmless.
     let answer = nodes.send_to_several("/etcdserverpb.Auth/Authenticate", &query, None, SLOW).await;
     match answer {

@@ -1,12 +1,12 @@
 //! The connections to the nodes: up to three each, which are opened by their first request.
 //!
 //! - One serves requests.
-//! - One is spare. A connection can die without a word, as behind a load balancer that moves or a firewall that forgets
+//! - One is spare. A connection can break without a reset, as behind a load balancer that moves or a firewall that forgets
 //!   it. That is noticed after 15 s, when short locks are lost. A request that follows one without an answer goes
 //!   elsewhere, and where there is no other node, this is the other connection.
 //! - One serves watches. A server may limit the streams of a connection, and each watch is a stream that does not end.
 //!
-//! They are made anew when the file of a certificate was replaced.
+//! They are made again when the file of a certificate was replaced.
 //!
 //! A connection that is open outlives its certificate. The next one would not, so a certificate that is renewed, as
 //! cert-manager does, must be in use before that. Requests under way go on with the connection that they have.
@@ -48,7 +48,7 @@ struct Node {
     watches: Channel,
 }
 
-/// What [`Tls`] consists of, as it was read.
+/// The texts of a [`Tls`], as they were read last.
 #[derive(Clone, PartialEq, Eq)]
 struct Texts {
     authority: Option<String>,
@@ -106,6 +106,16 @@ impl Connections {
     /// How many turns requests have: each node once with each of its connections, and one node after the other.
     pub(super) fn turns(&self) -> usize {
         self.len() * LANES
+    }
+
+    /// Replaces the connection for requests of this turn by one that is opened by its next request.
+    pub(super) fn renew(&self, turn: usize) {
+        let (node, lane) = (turn % self.len(), turn / self.len());
+        let mut state = lock(&self.state);
+        let _runtime = self.runtime.enter();
+        if let Ok(endpoint) = self.tls.endpoint(&self.endpoints[node], &state.texts) {
+            state.channels[node].requests[lane] = endpoint.connect_lazy();
+        }
     }
 
     /// The connection for requests of this turn.
@@ -177,14 +187,20 @@ impl Tls {
     /// Connections that are opened by their first request.
     fn connect(&self, endpoints: &[Endpoint], texts: &Texts) -> Result<Vec<Node>, Unusable> {
         let connect = |endpoint: &Endpoint| {
-            let mut endpoint = endpoint.clone();
-            if endpoint.uri().scheme_str() == Some("https") {
-                endpoint = endpoint.tls_config(self.config(texts)?)?;
-            }
+            let endpoint = self.endpoint(endpoint, texts)?;
             let requests = [(); LANES].map(|()| endpoint.connect_lazy());
             Ok(Node { requests, watches: endpoint.connect_lazy() })
         };
         endpoints.iter().map(connect).collect()
+    }
+
+    /// `endpoint` with encryption, if its address begins with `https`.
+    fn endpoint(&self, endpoint: &Endpoint, texts: &Texts) -> Result<Endpoint, Unusable> {
+        let endpoint = endpoint.clone();
+        if endpoint.uri().scheme_str() != Some("https") {
+            return Ok(endpoint);
+        }
+        Ok(endpoint.tls_config(self.config(texts)?)?)
     }
 
     fn config(&self, texts: &Texts) -> Result<ClientTlsConfig, Unusable> {

@@ -105,7 +105,7 @@ impl Etcd {
     /// # Errors
     ///
     /// [`Error::Invalid`](crate::Error::Invalid) if an option cannot be used, [`Error::Config`](crate::Error::Config) if
-    /// a certificate cannot be used.
+    /// a certificate cannot be used, or a file cannot be read.
     #[expect(clippy::unused_async, reason = "like the other backends, which may send a request")]
     pub async fn connect_with(etcd: EtcdOptions, options: Options) -> Result<Self> {
         let prefix = Prefix::parse(&options.prefix)?;

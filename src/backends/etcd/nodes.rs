@@ -3,10 +3,10 @@
 //! Requests go to one node as long as it answers. A node that does not answer at once loses its turn: later requests go
 //! to the next node, and the request itself goes on. So the attempt after one that is over does not wait for the same
 //! node. After the last node the first one has a turn again, with another connection, because the connection may be
-//! what does not work.
+//! the fault. A connection that was idle for long is opened again, because it may be dead too.
 //!
 //! A request that may be executed twice goes to the next node too while there is no answer: the authentication of the
-//! user, for which all requests wait, and what only reads.
+//! user, for which all requests wait, and a request that only reads.
 
 use std::{
     pin::pin,
@@ -43,6 +43,9 @@ use crate::util::{
 /// can serve every request, so a turn that is lost too early costs nothing.
 pub(super) const SLOW: Duration = Duration::from_millis(250);
 
+/// A connection without an answer for so long is opened again when its turn begins, and not again for as long.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A token that etcd gave for user and password.
 pub(super) type Token = MetadataValue<Ascii>;
 
@@ -53,11 +56,15 @@ pub(super) struct Nodes {
     current: AtomicUsize,
     /// Of a single node: when the first request after its last answer was sent.
     asked_at: Mutex<Option<Moment>>,
+    /// When each connection for requests was answered or opened again last, by turn.
+    used_at: Mutex<Vec<Moment>>,
 }
 
 impl Nodes {
     pub(super) fn new(connections: Connections) -> Self {
-        Self { connections, current: AtomicUsize::default(), asked_at: Mutex::default() }
+        let used_at = Mutex::new(vec![Moment::default(); connections.turns()]);
+        let (current, asked_at) = (AtomicUsize::default(), Mutex::default());
+        Self { connections, current, asked_at, used_at }
     }
 
     /// The runtime on which the connections have tasks.
@@ -143,7 +150,10 @@ impl Nodes {
         if self.connections.len() == 1 {
             *lock(&self.asked_at) = None;
         }
-        let answer = answer.inspect_err(|status| self.failed(turn, status));
+        match &answer {
+            Err(status) if is_unknown(status) => self.failed(turn, status),
+            _ => lock(&self.used_at)[turn] = Clock::Runtime.now(),
+        }
         answer.map(tonic::Response::into_inner)
     }
 
@@ -194,7 +204,14 @@ impl Nodes {
     /// Ends this turn, unless it is over already.
     fn pass_over(&self, turn: usize) {
         let next = (turn + 1) % self.connections.turns();
-        let _ = self.current.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
+        let order = Ordering::Relaxed;
+        if self.current.compare_exchange(turn, next, order, order).is_ok() {
+            let (now, mut used_at) = (Clock::Runtime.now(), lock(&self.used_at));
+            if now.since(used_at[next]) >= IDLE {
+                used_at[next] = now;
+                self.connections.renew(next);
+            }
+        }
     }
 
     fn current(&self) -> usize {

@@ -8,7 +8,7 @@ use super::{
     BACKEND,
     client::{Client, User},
     connections::{Connections, Tls, Unusable},
-    secret::Secret,
+    secret::{Password, Secret},
 };
 use crate::{
     api::error::{Cause, Error, Result},
@@ -35,7 +35,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Default)]
 #[must_use]
 pub struct EtcdOptions {
-    user: Option<User>,
+    user: Option<(String, Secret)>,
     /// Whether all nodes are reached with TLS.
     encrypted: bool,
     tls: Tls,
@@ -45,14 +45,15 @@ impl EtcdOptions {
     /// The user and the password of every request. Defaults to none: etcd then accepts requests if its authentication is
     /// off, or if the client certificate names a user.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.user = Some(User { name: name.into(), password: Secret::Text(password.into()) });
+        self.user = Some((name.into(), Secret::Text(password.into())));
         self
     }
 
     /// As [`user`](Self::user), with the password in a file, without the line break at its end. It is read at each
-    /// authentication, so a new password needs no new handle.
+    /// authentication, so a new password needs no new handle. Replace the file first, and change the password in etcd
+    /// after that: etcd refuses the old one at once. While the file is missing or empty, the last password is used.
     pub fn user_with_file(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
-        self.user = Some(User { name: name.into(), password: Secret::File(file.into()) });
+        self.user = Some((name.into(), Secret::File(file.into())));
         self
     }
 
@@ -102,7 +103,15 @@ impl EtcdOptions {
         let nodes = if nodes.is_empty() { &default } else { nodes };
         let endpoints = nodes.iter().map(|node| self.endpoint(node)).collect::<Result<_>>()?;
         let connections = Connections::new(endpoints, self.tls).map_err(unusable)?;
-        Ok(Client::new(connections, self.user))
+        let user = match self.user {
+            Some((name, secret)) => {
+                let password =
+                    Password::new(secret).map_err(|error| unusable(Unusable::File(error)))?;
+                Some(User { name, password })
+            }
+            None => None,
+        };
+        Ok(Client::new(connections, user))
     }
 
     /// How a node is reached, without the certificates.
@@ -146,7 +155,7 @@ fn unusable(error: Unusable) -> Error {
 impl fmt::Debug for EtcdOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EtcdOptions")
-            .field("user", &self.user.as_ref().map(|user| &user.name))
+            .field("user", &self.user.as_ref().map(|(name, _)| name))
             .field("tls", &self.encrypted)
             .field("server_name", &self.tls.server_name)
             .finish_non_exhaustive()

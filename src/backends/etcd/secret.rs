@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
+
+use crate::util::mutex::lock;
 
 /// A certificate, a key or a password.
 #[derive(Clone)]
@@ -24,6 +27,40 @@ impl Secret {
     pub(super) const fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
     }
+}
+
+/// A password that is read again for each use. While its file is missing or empty, the last one is kept.
+#[derive(Clone)]
+pub(super) struct Password {
+    secret: Secret,
+    last: Arc<Mutex<String>>,
+}
+
+impl Password {
+    /// Fails if the file cannot be read.
+    pub(super) fn new(secret: Secret) -> io::Result<Self> {
+        let text = secret.read()?;
+        let last = if secret.is_file() { without_line_break(&text).to_owned() } else { text };
+        Ok(Self { secret, last: Arc::new(Mutex::new(last)) })
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut last = lock(&self.last);
+        if self.secret.is_file() {
+            match self.secret.read() {
+                Ok(text) if without_line_break(&text).is_empty() => {}
+                Ok(text) => without_line_break(&text).clone_into(&mut last),
+                Err(error) => {
+                    tracing::warn!("the password for etcd cannot be read again: {error}");
+                }
+            }
+        }
+        last.clone()
+    }
+}
+
+fn without_line_break(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -232,7 +232,7 @@ impl Kubernetes {
         Ok(Self { credentials, ..Self::new(client, options)? })
     }
 
-    /// Waits for the first credential, if a credential plugin or a token file delivers it. Otherwise returns at once.
+    /// Waits for the first credential, if a credential plugin or a file delivers it. Otherwise returns at once.
     ///
     /// Without this call the first request waits for it. So a wait for a lock, or a single try, would include the time
     /// that a plugin needs, and that of a person who logs in.

@@ -34,7 +34,12 @@ use crate::{
 
 /// Encrypts the connections of `inner` to `https` URLs.
 pub(super) fn connector<T>(config: &Config, inner: T) -> Result<HttpsConnector<T>> {
-    let mut tls = config.rustls_client_config().map_err(unusable)?;
+    let mut kube = config.clone();
+    if kube.root_cert_file.take().is_some() {
+        // Otherwise kube reads the file here, and fails while it is being replaced.
+        kube.root_cert.get_or_insert_default();
+    }
+    let mut tls = kube.rustls_client_config().map_err(unusable)?;
     let is_default =
         config.root_cert.as_ref().is_none_or(Vec::is_empty) && config.root_cert_file.is_none();
     if !is_default && !config.accept_invalid_certs {
@@ -112,7 +117,13 @@ impl Authorities {
         let file = config.root_cert_file.clone();
         let roots = match (&config.root_cert, &file) {
             (Some(roots), _) if !roots.is_empty() => roots.clone(),
-            (_, Some(file)) => read(file).unwrap_or_default(),
+            (_, Some(file)) => read(file).map_err(|error| {
+                let reason = format!(
+                    "the certificate authorities in {} cannot be read: {error}. Check the path and its permissions",
+                    file.display()
+                );
+                configuration_error(reason, error)
+            })?,
             _ => Vec::new(),
         };
         let trusted = Mutex::new(Trusted::new(roots)?);

@@ -60,7 +60,7 @@ impl Waiters {
 
     /// Removes the request with the earliest deadline that has passed, apart from those that stay.
     pub(super) fn pop_overdue(&mut self, now: Moment, patience: Patience) -> Option<Request> {
-        let tries_first = self.requests.first_key_value().is_some_and(|it| it.1.is_single_try());
+        let tries_first = self.next().is_some_and(Request::is_single_try);
         let overdue = self.deadlines.range(..=(now, u64::MAX)).map(|&(_, key)| key);
         let stays = |request: &Request| match patience {
             Patience::None => false,

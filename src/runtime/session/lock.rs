@@ -115,7 +115,9 @@ impl Lock {
                 Event::Busy { nonce, holder } => {
                     let (name, holder) = (self.key.name.to_string(), holder.to_string());
                     let held = Error::Held { name, holder };
-                    self.refuse(nonce, self.unlisted().unwrap_or(held));
+                    // The process that holds an edited record frees it, so a try may find it free soon.
+                    let damaged = self.unlisted().filter(|_| !self.heals());
+                    self.refuse(nonce, damaged.unwrap_or(held));
                 }
                 Event::TooEarly { nonce, closed } => {
                     let error = too_early(&self.key, now, &closed);
@@ -328,6 +330,12 @@ impl Lock {
                 None => {}
             }
         }
+    }
+
+    /// The record can be read, and names a session without a place in its queue. That session frees it if it is alive.
+    fn heals(&self) -> bool {
+        let found = self.machine.record();
+        found.and_then(|found| found.record.unlisted()).is_some_and(|foreign| foreign.readable)
     }
 
     /// Why no session may take the lock although requests succeed: a person must look at the record.

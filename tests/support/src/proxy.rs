@@ -120,7 +120,7 @@ impl Proxy {
         self.end.send_replace(End::Reset);
     }
 
-    /// Lets all present connections die without a word, as the power failure of a server does. New ones work.
+    /// Lets all present connections break without a reset, as the power failure of a server does. New ones work.
     pub fn silence(&self) {
         self.end.send_replace(End::Silence);
     }

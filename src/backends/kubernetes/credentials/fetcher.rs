@@ -234,9 +234,9 @@ impl Work {
             (Some(new), _) => {
                 let mut config = self.config.clone();
                 new.clone().set(&mut config.auth_info);
-                (self.transport)(config).map_err(|_| {
+                (self.transport)(config).map_err(|error| {
                     let unusable = "the client certificate or its key cannot be used";
-                    Failure::new(format_args!("{}: {unusable}", self.source))
+                    Failure::new(format_args!("{}: {unusable}: {error}", self.source))
                 })?
             }
         };

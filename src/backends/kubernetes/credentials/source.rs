@@ -124,7 +124,9 @@ fn token(path: &Path) -> Result<HeaderValue, Failure> {
 }
 
 fn read(path: &Path, kind: &str) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
+    // Comments in a file in PEM may be in any encoding.
+    std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .map_err(|error| Failure::new(format_args!("{kind} {}: {error}", path.display())))
 }
 

@@ -84,7 +84,7 @@ fn calls(directory: &TempDir) -> usize {
 
 /// With a token that is not from a file, the files of a certificate are read too.
 #[tokio::test(start_paused = true)]
-async fn the_files_of_a_certificate_are_read_again_beside_any_token() {
+async fn the_files_of_a_certificate_are_read_again_with_any_token() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name| directory.path().join(name).display().to_string();
     let set = |text: &str| {
