@@ -214,6 +214,9 @@ async fn a_password_reaches_etcd_and_neither_the_command_nor_any_output() {
         .await;
     let by_file = ["--etcd-user", "shop", "--etcd-password-file", &file, "x", "true"];
     let by_file = program(&by_file).end().await;
+    // As from `<(..)` of a shell, which can be read only once.
+    let by_pipe = ["--etcd-user", "shop", "--etcd-password-file", "/dev/stdin", "x", "true"];
+    let by_pipe = program(&by_pipe).fed(b"xyzzy-secret\n").await;
     let wrong = program(&["--etcd-user", "shop", "x", "true"])
         .env("LEASEHOLD_ETCD_PASSWORD", "xyzzy-wrong")
         .end()
@@ -228,6 +231,7 @@ async fn a_password_reaches_etcd_and_neither_the_command_nor_any_output() {
     assert!(by_variable.text().contains("LEASEHOLD_NAME=x"), "{by_variable:?}");
     assert!(!by_variable.text().contains("LEASEHOLD_ETCD_PASSWORD"), "{by_variable:?}");
     assert_eq!((by_file.code, &*by_file.stderr), (Some(0), ""), "{by_file:?}");
+    assert_eq!((by_pipe.code, &*by_pipe.stderr), (Some(0), ""), "{by_pipe:?}");
     assert_eq!(wrong.code, Some(69), "{wrong:?}");
     assert!(wrong.stderr_line().contains("Check the user and the password"), "{wrong:?}");
     assert_eq!(none.code, Some(64), "{none:?}");

@@ -67,3 +67,26 @@ fn read(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_kept_while_its_file_is_missing_or_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        assert!(Password::new(Secret::File(file.clone())).is_err(), "a wrong path is an error");
+        fs::write(&file, "first\n").unwrap();
+        let password = Password::new(Secret::File(file.clone())).unwrap();
+        assert_eq!(password.text(), "first");
+
+        fs::write(&file, "second\r\n").unwrap();
+        assert_eq!(password.text(), "second");
+        fs::write(&file, "\n").unwrap();
+        assert_eq!(password.text(), "second");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(password.text(), "second");
+        assert_eq!(Password::new(Secret::Text("a\n".into())).unwrap().text(), "a\n", "as given");
+    }
+}
