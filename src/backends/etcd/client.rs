@@ -42,9 +42,9 @@ enum Effect {
 /// An authentication under way, or its result. All requests share it, because etcd computes a slow hash for each.
 type Authentication = Shared<BoxFuture<'static, Result<Option<Token>, Status>>>;
 
-/// The node and the authentication of a stream of watches.
+/// The turn and the authentication of a stream of watches.
 pub(super) struct Origin {
-    pub(super) node: usize,
+    pub(super) turn: usize,
     pub(super) authentication: Authentication,
 }
 
@@ -91,15 +91,15 @@ impl Client {
         let authentication = self.authentication();
         let token = authentication.clone().await?;
         let opened = self.nodes.watch(requests, token.as_ref()).await;
-        let (node, responses) =
+        let (turn, responses) =
             opened.inspect_err(|status| _ = self.forget(&authentication, status))?;
-        Ok((Origin { node, authentication }, responses))
+        Ok((Origin { turn, authentication }, responses))
     }
 
     /// A watch failed: the next one begins elsewhere, or with another token.
     pub(super) fn watch_failed(&self, origin: &Origin, status: &Status) {
         self.forget(&origin.authentication, status);
-        self.nodes.failed(origin.node, status);
+        self.nodes.failed(origin.turn, status);
     }
 
     async fn send<Q, A>(&self, effect: Effect, method: &'static str, query: &Q) -> Result<A, Status>

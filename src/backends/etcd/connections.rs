@@ -22,7 +22,7 @@ use crate::util::{
     mutex::lock,
 };
 
-/// How often files are read, while there are requests. They are read at once when a node has not answered.
+/// How often files are read, while there are requests. They are read at once after a request that failed.
 const FILE_AGE: Duration = Duration::from_secs(10);
 
 /// How many connections for requests there are to each node.
@@ -43,6 +43,8 @@ pub(super) struct Tls {
 
 /// The connections to one node.
 struct Node {
+    /// The node's address, with the encryption.
+    endpoint: Endpoint,
     /// Those for requests.
     requests: [Channel; LANES],
     watches: Channel,
@@ -77,7 +79,7 @@ pub(super) struct Connections {
 
 struct State {
     texts: Texts,
-    channels: Vec<Node>,
+    nodes: Vec<Node>,
     read_again_at: Moment,
     /// The files could not be used when they were read last.
     broken: bool,
@@ -87,9 +89,9 @@ impl Connections {
     /// Those to `endpoints`. Opens none of them.
     pub(super) fn new(endpoints: Vec<Endpoint>, tls: Tls) -> Result<Self, Unusable> {
         let texts = tls.read()?;
-        let channels = tls.connect(&endpoints, &texts)?;
+        let nodes = tls.connect(&endpoints, &texts)?;
         let read_again_at = tls.read_again_at();
-        let state = State { texts, channels, read_again_at, broken: false };
+        let state = State { texts, nodes, read_again_at, broken: false };
         let runtime = runtime::Handle::current();
         Ok(Self { endpoints, tls, runtime, state: Mutex::new(state) })
     }
@@ -110,23 +112,27 @@ impl Connections {
 
     /// Replaces the connection for requests of this turn by one that is opened by its next request.
     pub(super) fn renew(&self, turn: usize) {
-        let (node, lane) = (turn % self.len(), turn / self.len());
-        let mut state = lock(&self.state);
+        let (node, lane) = self.place(turn);
+        let node = &mut lock(&self.state).nodes[node];
         let _runtime = self.runtime.enter();
-        if let Ok(endpoint) = self.tls.endpoint(&self.endpoints[node], &state.texts) {
-            state.channels[node].requests[lane] = endpoint.connect_lazy();
-        }
+        node.requests[lane] = node.endpoint.connect_lazy();
+    }
+
+    /// The node of this turn, and which of its connections for requests.
+    fn place(&self, turn: usize) -> (usize, usize) {
+        (turn % self.len(), turn / self.len())
     }
 
     /// The connection for requests of this turn.
     pub(super) fn requests(&self, turn: usize) -> Channel {
-        let (node, lane) = (turn % self.len(), turn / self.len());
+        let (node, lane) = self.place(turn);
         self.with(|nodes| nodes[node].requests[lane].clone())
     }
 
     /// The connection for watches to the node of this turn.
     pub(super) fn watches(&self, turn: usize) -> Channel {
-        self.with(|nodes| nodes[turn % self.len()].watches.clone())
+        let (node, _) = self.place(turn);
+        self.with(|nodes| nodes[node].watches.clone())
     }
 
     fn with<T>(&self, choose: impl FnOnce(&[Node]) -> T) -> T {
@@ -137,7 +143,7 @@ impl Connections {
             let replaced = self.replaced(&state.texts);
             state.broken = replaced.is_err();
             match replaced {
-                Ok(Some((texts, channels))) => (state.texts, state.channels) = (texts, channels),
+                Ok(Some((texts, nodes))) => (state.texts, state.nodes) = (texts, nodes),
                 // As while files are being replaced. The present ones may serve for a while.
                 Err(error) if !was_broken => {
                     tracing::warn!("the certificates for etcd cannot be used: {error}");
@@ -145,10 +151,10 @@ impl Connections {
                 Ok(None) | Err(_) => {}
             }
         }
-        choose(&state.channels)
+        choose(&state.nodes)
     }
 
-    /// A node has not answered: the files are read before the next request.
+    /// A request has failed: the files are read before the next request.
     pub(super) fn failed(&self) {
         if self.tls.has_files() {
             lock(&self.state).read_again_at = Clock::Host.now();
@@ -161,8 +167,8 @@ impl Connections {
             return Ok(None);
         }
         let _runtime = self.runtime.enter();
-        let channels = self.tls.connect(&self.endpoints, &texts)?;
-        Ok(Some((texts, channels)))
+        let nodes = self.tls.connect(&self.endpoints, &texts)?;
+        Ok(Some((texts, nodes)))
     }
 }
 
@@ -189,7 +195,8 @@ impl Tls {
         let connect = |endpoint: &Endpoint| {
             let endpoint = self.endpoint(endpoint, texts)?;
             let requests = [(); LANES].map(|()| endpoint.connect_lazy());
-            Ok(Node { requests, watches: endpoint.connect_lazy() })
+            let watches = endpoint.connect_lazy();
+            Ok(Node { endpoint, requests, watches })
         };
         endpoints.iter().map(connect).collect()
     }

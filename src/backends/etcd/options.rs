@@ -71,7 +71,7 @@ impl EtcdOptions {
     }
 
     /// As [`authority`](Self::authority), in a file. It is read again when it was replaced: every ten seconds while there
-    /// are requests, and when a node has not answered.
+    /// are requests, and after a request that failed.
     pub fn authority_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.tls.authority = Some(Secret::File(file.into()));
         self.tls()

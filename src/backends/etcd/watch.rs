@@ -295,7 +295,7 @@ mod tests {
         async fn begin(&mut self) -> Result<(Open, Vec<&'static str>), Status> {
             let (stream, requests) = ((self.0)(), Requests(self.1.clone()));
             let authentication = future::ready(Ok(None)).boxed().shared();
-            let origin = Origin { node: 0, authentication };
+            let origin = Origin { turn: 0, authentication };
             Ok((Open::new(origin, requests, stream, b"x".to_vec()), vec!["all"]))
         }
 
