@@ -4,7 +4,8 @@ use std::{sync::Arc, thread};
 
 use futures::StreamExt as _;
 use leasehold::{
-    Error, Fault, LeaderOptions, LockOptions, Loss, Memory, Options, Sync as _, TenureState,
+    Error, Fault, LeaderOptions, LockOptions, Loss, Memory, Options, SessionOptions, Sync as _,
+    TenureState,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -158,6 +159,21 @@ async fn releasing_a_lost_lock_is_no_error() {
         soon(guard.lost()).await;
         sleep(secs(wait)).await;
         guard.release().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn releasing_a_lost_lock_is_no_error_without_a_connection() {
+    for session in [false, true] {
+        let (a, _b) = pair();
+        let one = a.session(SessionOptions::default()).await.unwrap();
+        let guard = match session {
+            false => hold(&a).await,
+            true => one.lock("x", LockOptions::default()).await.unwrap(),
+        };
+        a.disturb(Some(Fault::LoseRequest));
+        soon(guard.lost()).await;
+        soon(guard.release()).await.unwrap();
     }
 }
 
