@@ -25,6 +25,11 @@ readonly -a simulation=(
     --config profile.release.opt-level=2 --config profile.release.package.leasehold-simulation.opt-level=0
     --config profile.release.package.leasehold-simulation.codegen-units=256
 )
+# The model visits so many states that compiling it with optimisation is shorter.
+readonly -a model=(
+    -p leasehold --no-default-features --lib
+    --config profile.dev.package.leasehold.opt-level=2 --config 'profile.dev.package."*".opt-level=2'
+)
 # A mistake may make a test run without end.
 patience=300
 
@@ -53,7 +58,7 @@ fail() {
 builds() { # the arguments of a check
     case $1 in
     simulation) run_cargo "${simulation[@]}" --no-run ;;
-    model) run_cargo --lib --no-run ;;
+    model) run_cargo "${model[@]}" --no-run ;;
     test) run_cargo "${@:2:$#-2}" --no-run ;;
     *) echo "unknown check: $*" >"$log" && return 1 ;;
     esac
@@ -78,7 +83,7 @@ caught() { # the patch, the arguments of a check
         ;;
     model)
         LEASEHOLD_RULE=$1 \
-            run_cargo --lib -- --exact --ignored protocol::model::mutation::the_mistake_is_caught &&
+            run_cargo "${model[@]}" -- --exact --ignored protocol::model::mutation::the_mistake_is_caught &&
             grep -q '^test result: ok. 1 passed' "$log"
         ;;
     test)
@@ -115,7 +120,7 @@ clean() {
             grep -q '^test result: ok. 1 passed' "$log" || return 1
     fi
     if grep -q '^model ' <<<"$named"; then
-        run_cargo --lib -- --exact --ignored protocol::model::mutation::no_rule_is_broken_without_a_mistake &&
+        run_cargo "${model[@]}" -- --exact --ignored protocol::model::mutation::no_rule_is_broken_without_a_mistake &&
             grep -q '^test result: ok. 1 passed' "$log" || return 1
     fi
     while read -r kind; do
