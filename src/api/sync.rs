@@ -130,7 +130,7 @@ pub trait Sync: fmt::Debug + fmt::Display + Send + std::marker::Sync + 'static {
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable) and others if a record could not be updated. Such a record is
-    /// free when its time to live has passed. This waits for at most the longest time to live in use.
+    /// free when its time to live has passed. This waits for at most twice the longest time to live in use.
     ///
     /// # Cancel safety
     ///

@@ -22,6 +22,7 @@ mod patches;
 mod prune;
 mod refused;
 mod runtimes;
+mod session_calls;
 mod sessions;
 mod silence;
 mod stale;

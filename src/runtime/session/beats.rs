@@ -94,6 +94,11 @@ impl Beats {
         self.silent
     }
 
+    /// The answer to the last request is still to come.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.unanswered.is_some()
+    }
+
     /// The next answer; pending without a request.
     pub(super) async fn next(&mut self) -> Beaten {
         match self.requests.next().await {
@@ -154,6 +159,7 @@ impl Task {
         if let Some(sent_at) = self.beats.unanswered.take_if(|_| !late) {
             self.beats.meter.answered(&answer, error.as_ref(), now - sent_at);
         }
+        let refusal = error.clone().filter(|error| !late && !error.is_transient());
         let confirmed = matches!(answer, SessionAnswer::Written(_));
         let pause = match &error {
             Some(Error::Unavailable { retry_after, .. }) if !late => *retry_after,
@@ -172,8 +178,11 @@ impl Task {
         if let Some(pause) = pause {
             self.beats.heartbeat.pause(now, pause);
         }
+        if let Some(refusal) = refusal.filter(|_| !created || self.beats.is_silent()) {
+            self.refuse_callers(now, &refusal);
+        }
         if !self.beats.heartbeat.is_lost() && confirmed {
-            if !created {
+            if !created && self.closing.is_none() {
                 self.created();
             }
             self.extend(now);
@@ -315,6 +324,24 @@ impl Task {
             self.beats.heartbeat.abandon();
         }
         true
+    }
+
+    /// The backend refuses to create or to renew the session, and no lock can be held without one: callers that wait get
+    /// the error. Candidates claim again after a pause.
+    fn refuse_callers(&mut self, now: Moment, error: &Error) {
+        let records: Vec<_> = self.locks.keys().cloned().collect();
+        for record in records {
+            let Some(lock) = self.locks.get_mut(&record) else { continue };
+            // A new candidate has no claim yet.
+            lock.campaign(now);
+            lock.expire_all(error);
+            self.drive(&record);
+            let terms = self.terms();
+            let Some(lock) = self.locks.get_mut(&record) else { continue };
+            lock.campaign(now);
+            let begun = lock.deliver(now, &terms);
+            self.begun(&record, begun);
+        }
     }
 
     /// The watch reports something.

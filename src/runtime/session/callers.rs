@@ -52,6 +52,10 @@ impl Callers {
         self.one.iter().map(|(_, caller)| caller).chain(self.others.values())
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Caller> {
+        self.one.iter_mut().map(|(_, caller)| caller).chain(self.others.values_mut())
+    }
+
     pub(super) fn into_values(self) -> impl Iterator<Item = Caller> {
         self.one.into_iter().map(|(_, caller)| caller).chain(self.others.into_values())
     }

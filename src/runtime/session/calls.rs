@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    LONGEST_REQUEST, Session, callers::Waiting, closed, command::Command, requests::SessionRequest,
+    LONGEST_REQUEST, Session,
+    callers::Waiting,
+    closed,
+    command::Command,
+    requests::{Sender, SessionRequest},
 };
 use crate::{
     LockMode, LockQueue, QueueEntry,
@@ -31,7 +35,8 @@ use crate::{
     util::environment,
 };
 
-/// How long the answer to a call whose wait is over may take, if the task of the session is not polled.
+/// How long a call whose wait is over waits until its claim has left the queue, and for the name of the holder. The
+/// backend may be away, or the task of the session not polled.
 const GRACE: Duration = Duration::from_secs(1);
 impl Session {
     /// See [`Sync::lock`](crate::Sync::lock).
@@ -60,48 +65,53 @@ impl Session {
             Some(Duration::ZERO) => Some(LONGEST_REQUEST),
             Some(wait) => Some(wait),
         };
+        let mut left = true;
         let answer = match wait {
             None => (&mut granted).await,
-            Some(wait) => {
-                if let Ok(answer) = timeout(wait, &mut granted).await {
+            Some(waited) => {
+                if let Ok(answer) = timeout(waited, &mut granted).await {
                     answer
                 } else {
-                    let command = Command::Expire { record: record.clone(), nonce, waited: wait };
+                    let (why, mut reason) = oneshot::channel();
+                    let command = Command::Expire { record: record.clone(), nonce, waited, why };
                     self.send(command).map_err(|()| closed(&name()))?;
-                    let late = timeout(GRACE, &mut granted).await;
-                    late.unwrap_or_else(|_| {
+                    timeout(GRACE, &mut granted).await.unwrap_or_else(|_| {
+                        left = false;
                         let holder = String::new();
-                        Ok(Err(Error::Timeout { name: name(), holder, waited: wait }))
+                        let unknown = |_| Error::Timeout { name: name(), holder, waited };
+                        Ok(Err(reason.try_recv().unwrap_or_else(unknown)))
                     })
                 }
             }
         };
         // After a timeout the claim may still be in the queue.
-        pending.done = !matches!(&answer, Ok(Err(Error::Timeout { .. })));
+        pending.done = left && !matches!(&answer, Ok(Err(Error::Timeout { .. })));
         if let Ok(Ok(guard)) = &answer {
             guard.mark_received();
         }
         match answer.unwrap_or_else(|_| Err(closed(&name()))) {
             // In a box, because a process may wait for thousands of locks, and few of these waits end with an error.
-            Err(error) => Err(Box::pin(self.with_identity(&key, error)).await),
-            guard => guard,
+            Err(error) if left => Err(Box::pin(self.with_identity(&key, error)).await),
+            answer => answer,
         }
     }
 
     /// The error with the identity of the process that holds the lock, instead of the name of its session, or of
-    /// nothing if the wait was too short for an answer.
+    /// nothing if the wait was too short for an answer. Without an answer now there is no reason to name a holder.
     async fn with_identity(&self, key: &RecordKey, mut error: Error) -> Error {
         let (Error::Held { holder, .. } | Error::Timeout { holder, .. }) = &mut error else {
             return error;
         };
-        if holder.is_empty()
-            && let Ok(Ok(Some(found))) =
-                timeout(self.0.sender.limit, self.0.sender.found(key)).await
-        {
-            *holder = found.record.shown_holder().to_string();
+        let sender = Sender { limit: self.0.sender.limit.min(GRACE), ..self.0.sender.clone() };
+        if holder.is_empty() {
+            match sender.found(key).await {
+                Ok(Some(found)) => *holder = found.record.shown_holder().to_string(),
+                Ok(None) => {}
+                Err(unavailable) => return unavailable,
+            }
         }
         if let Some(id) = SessionId::parse(holder) {
-            let read = self.0.sender.session(&id, SessionRequest::Read, self.0.sender.limit).await;
+            let read = sender.session(&id, SessionRequest::Read, sender.limit).await;
             if let (SessionAnswer::Found(Some(found)), _) = read
                 && !found.record.identity.is_empty()
             {

@@ -34,6 +34,8 @@ pub(super) enum Command {
         record: RecordName,
         nonce: Nonce,
         waited: Duration,
+        /// Gets the reason at once. The answer to the call comes when its claim has left the queue.
+        why: oneshot::Sender<Error>,
     },
     /// Releases what the caller's handle holds of this lock.
     Unlock {
@@ -57,8 +59,8 @@ pub(super) enum Command {
         record: RecordName,
         begins: bool,
     },
-    /// Reports that nothing is left of what was given up.
-    Settle(oneshot::Sender<Result<()>>),
+    /// Returns the outcomes of what was given up before and is not gone yet.
+    Settle(oneshot::Sender<Vec<oneshot::Receiver<Result<()>>>>),
     Close(oneshot::Sender<Result<()>>),
 }
 
@@ -68,12 +70,16 @@ impl Task {
         match command {
             Some(Command::Lock { key, nonce, waiting }) => self.lock(now, &key, nonce, waiting),
             Some(Command::Cancel { record, nonce }) => self.cancel(&record, nonce.0),
-            Some(Command::Expire { record, nonce, waited }) => self.expire(&record, nonce, waited),
+            Some(Command::Expire { record, nonce, waited, why }) => {
+                if let Some(error) = self.expire(&record, nonce, waited) {
+                    let _ = why.send(error);
+                }
+            }
             Some(Command::Unlock { record, done }) => self.unlock(&record, done),
             Some(Command::Stand { key, number, candidate }) => self.stand(&key, number, candidate),
             Some(Command::Resign { record, number, done }) => self.resign(&record, number, done),
             Some(Command::Observe { record, begins }) => self.observe_election(&record, begins),
-            Some(Command::Settle(done)) => self.settling.push(done),
+            Some(Command::Settle(leaving)) => drop(leaving.send(self.leaving())),
             Some(Command::Close(done)) => self.close(now, Some(done)),
             None => {
                 self.orphaned = true;
@@ -92,17 +98,31 @@ impl Task {
     }
 
     /// The caller does not wait any longer: says why it waited in vain.
-    fn expire(&mut self, record: &RecordName, nonce: Nonce, waited: Duration) {
+    fn expire(&mut self, record: &RecordName, nonce: Nonce, waited: Duration) -> Option<Error> {
         let now = self.clock.now();
-        let Some(lock) = self.locks.get_mut(record) else { return };
-        let Some(nonce) = lock.waiting(nonce.0) else { return };
+        let lock = self.locks.get_mut(record)?;
+        let nonce = lock.waiting(nonce.0)?;
         let (name, holder) = (lock.key.name.to_string(), lock.holder());
         let error = lock.error.clone().or_else(|| self.beats.error.clone());
         let closed = lock.machine.closed(now).map(|closed| too_early(&lock.key, now, &closed));
         let error = error.or(closed).or_else(|| lock.unlisted());
         let error = error.unwrap_or(Error::Timeout { name, holder, waited });
-        lock.expire(nonce, error);
+        lock.expire(nonce, error.clone());
         self.drive(record);
+        Some(error)
+    }
+
+    /// The outcomes of what was given up and is not gone yet. What is given up from now on is not among them, or a
+    /// session that is always in use would never be settled.
+    fn leaving(&mut self) -> Vec<oneshot::Receiver<Result<()>>> {
+        let leaving: Vec<_> = self.locks.values_mut().flat_map(|lock| lock.leaving()).collect();
+        if !self.ready || self.beats.is_silent() {
+            let records: Vec<_> = self.locks.keys().cloned().collect();
+            for record in &records {
+                self.answer_leaving(record);
+            }
+        }
+        leaving
     }
 
     fn unlock(&mut self, record: &RecordName, done: oneshot::Sender<Result<()>>) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::oneshot;
 
 use super::{Session, closed, command::Command};
@@ -58,9 +58,13 @@ impl crate::Sync for Session {
 
     fn close(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let (done, end) = oneshot::channel();
+            let (done, leaving) = oneshot::channel();
             if self.send(Command::Settle(done)).is_ok() {
-                end.await.unwrap_or_else(|_| Err(closed(&self.id())))?;
+                let leaving = leaving.await.map_err(|_| closed(&self.id()))?;
+                // A lock whose session is over meanwhile is gone with it.
+                let outcomes =
+                    join_all(leaving).await.into_iter().map(|gone| gone.unwrap_or(Ok(())));
+                outcomes.collect::<Result<()>>()?;
             }
             self.0.handle.close().await
         })

@@ -42,18 +42,20 @@ pub(super) struct Lock {
     /// The candidates of this session, if it is an election.
     pub(super) candidates: BTreeMap<u64, Candidate>,
     /// Callers whose wait is over, until their claims have left the queue.
-    expired: BTreeMap<u64, (oneshot::Sender<Result<Guard>>, Error)>,
+    pub(super) expired: BTreeMap<u64, (oneshot::Sender<Result<Guard>>, Error)>,
     /// The present nonces of claims that were made again, by the nonce that their caller knows.
     pub(super) renamed: BTreeMap<u64, u64>,
     pub(super) interests: Vec<Interest>,
     /// Others wait for the lock that this session holds.
-    requested: bool,
+    pub(super) requested: bool,
     /// It waits for a request of another lock to end.
     pub(super) queued: bool,
     /// The number of the last list that showed it.
     pub(super) listed_in: u64,
     /// The last failure, until a request succeeds.
     pub(super) error: Option<Error>,
+    /// Since when no write succeeds.
+    pub(super) failing_since: Option<Moment>,
     outage: Outage,
     pub(super) telemetry: Telemetry,
     pub(super) meter: LockMeter,
@@ -75,6 +77,7 @@ impl Lock {
             queued: false,
             listed_in: 0,
             error: None,
+            failing_since: None,
             meter: LockMeter::default(),
         }
     }
@@ -176,12 +179,6 @@ impl Lock {
         self.error = error;
     }
 
-    pub(super) fn report_expired(&mut self, nonce: u64) {
-        if let Some((answer, error)) = self.expired.remove(&nonce) {
-            let _ = answer.send(Err(error));
-        }
-    }
-
     /// The session is over: ends its tenures, and returns the callers that still wait, with what was known of the lock.
     pub(super) fn abandon(mut self) -> (Vec<Waiting>, LockMachine) {
         let expired: Vec<_> = self.expired.keys().copied().collect();
@@ -206,76 +203,11 @@ impl Lock {
     /// The present nonce of the claim that its caller knows as `asked`, if the caller has no guard yet. A guard that was
     /// handed out is released by its own drop.
     pub(super) fn waiting(&self, asked: u64) -> Option<u64> {
-        let nonce = self.nonce_of(asked);
-        let waits =
-            matches!(self.callers.get(nonce), Some(Caller::Waiting(_) | Caller::Granted(..)));
-        waits.then_some(nonce)
+        Some(self.nonce_of(asked)).filter(|nonce| self.waits(*nonce))
     }
 
-    /// Gives up a claim, and reports to `done` once it is gone from the record.
-    pub(super) fn give_up(&mut self, nonce: u64, done: Option<oneshot::Sender<Result<()>>>) {
-        match self.callers.remove(nonce) {
-            Some(Caller::Held { tenure, .. }) => {
-                self.telemetry.released(tenure.token());
-                tenure.end(Loss::Released);
-                self.meter.releasing(&tenure, self.requested);
-                if !tenure.is_received() {
-                    self.machine.withdraw(Nonce(nonce));
-                }
-            }
-            Some(Caller::Leaving(before)) => {
-                let all = before.into_iter().chain(done).collect();
-                self.callers.insert(nonce, Caller::Leaving(all));
-                return;
-            }
-            Some(Caller::Waiting(waiting) | Caller::Granted(waiting, ..)) => {
-                self.renamed.remove(&waiting.asked);
-                self.machine.withdraw(Nonce(nonce));
-            }
-            None => return answer_all(done, &Ok(())),
-        }
-        self.callers.insert(nonce, Caller::Leaving(done.into_iter().collect()));
-        self.machine.give_up(Nonce(nonce));
-    }
-
-    /// Gives up the claim of a caller that waits, and returns `error` once it has left the queue.
-    pub(super) fn expire(&mut self, nonce: u64, error: Error) {
-        if let Some(Caller::Waiting(waiting) | Caller::Granted(waiting, ..)) =
-            self.callers.remove(nonce)
-        {
-            self.renamed.remove(&waiting.asked);
-            self.expired.insert(nonce, (waiting.answer, error));
-            self.callers.insert(nonce, Caller::Leaving(Vec::new()));
-            self.machine.withdraw(Nonce(nonce));
-            self.machine.give_up(Nonce(nonce));
-        }
-    }
-
-    /// Gives up everything. A caller that waits gets an error.
-    pub(super) fn close(&mut self) {
-        for nonce in self.callers.nonces() {
-            self.expire_or_release(nonce);
-        }
-    }
-
-    fn expire_or_release(&mut self, nonce: u64) {
-        match self.callers.get(nonce) {
-            Some(Caller::Waiting(_) | Caller::Granted(..)) => {
-                self.expire(nonce, Error::Closed { name: self.key.name.to_string() });
-            }
-            Some(Caller::Held { .. }) => self.give_up(nonce, None),
-            Some(Caller::Leaving(_)) | None => {}
-        }
-    }
-
-    /// Something that was given up may still be in the record.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.callers.values().any(|caller| matches!(caller, Caller::Leaving(_)))
-    }
-
-    /// Nothing of this lock is left in the record.
-    pub(super) fn is_settled(&self) -> bool {
-        self.callers.is_empty()
+    pub(super) fn waits(&self, nonce: u64) -> bool {
+        matches!(self.callers.get(nonce), Some(Caller::Waiting(_) | Caller::Granted(..)))
     }
 
     /// Removes a caller that waits. One that has left since stays until its claim is gone from the record.
@@ -308,22 +240,6 @@ impl Lock {
                 }
                 Some(Caller::Leaving(done)) => {
                     answer_all(done, &Err(error.clone()));
-                    self.callers.insert(number, Caller::Leaving(Vec::new()));
-                }
-                Some(other) => self.callers.insert(number, other),
-                None => {}
-            }
-        }
-    }
-
-    /// Answers the callers that release or have stopped waiting, although the record cannot be seen. What was given up
-    /// leaves the record later, or with the session.
-    pub(super) fn answer_leaving(&mut self, result: &Result<()>) {
-        for number in self.callers.nonces() {
-            self.report_expired(number);
-            match self.callers.remove(number) {
-                Some(Caller::Leaving(done)) => {
-                    answer_all(done, result);
                     self.callers.insert(number, Caller::Leaving(Vec::new()));
                 }
                 Some(other) => self.callers.insert(number, other),

@@ -54,7 +54,7 @@ impl Task {
     }
 
     /// A session that is not ready has nothing in any record.
-    fn answer_leaving(&mut self, record: &RecordName) {
+    pub(super) fn answer_leaving(&mut self, record: &RecordName) {
         let result = if self.ready { Err(self.silence()) } else { Ok(()) };
         if let Some(lock) = self.locks.get_mut(record) {
             lock.answer_leaving(&result);
@@ -171,6 +171,7 @@ impl Task {
                             self.learned.expects_absence = false;
                             lock.machine.seen(now, Arc::clone(found));
                         }
+                        lock.written(now, result.as_ref().err(), self.ttl);
                         let informs = lock.machine.only_informs();
                         let outcome = outcome(&result);
                         let altered = lock.machine.is_altered(&outcome);

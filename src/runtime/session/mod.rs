@@ -6,6 +6,7 @@
 //! | [`task`], [`command`] | the task: its loop and its end; the calls of the handle, and the releases of guards |
 //! | [`beats`] | the heartbeat; loss of the session, and the next one |
 //! | [`locks`], [`lock`] | drives the machines of all locks; one lock |
+//! | [`leaving`] | what is given up of one lock, until the record does not name it |
 //! | [`callers`], [`tenures`] | the callers of one lock; its tenures, from a grant to the end |
 //! | [`resync`] | the list of all records that the session holds |
 //! | [`candidacy`], [`candidate`] | the calls of a `Leader`, and its claims; one candidate of an election |
@@ -28,6 +29,7 @@ mod elections;
 )]
 pub(crate) mod end;
 mod implement;
+mod leaving;
 mod lock;
 mod locks;
 mod meter;
@@ -196,7 +198,6 @@ impl Session {
             releases,
             release_sender,
             opened: Some(opened),
-            settling: Vec::new(),
             closing: None,
             orphaned: false,
             resync: Resync::default(),

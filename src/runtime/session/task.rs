@@ -22,7 +22,6 @@ use tokio::{
 use super::{
     Status,
     beats::Beats,
-    callers::answer_all,
     command::Command,
     elections::Elections,
     lock::Lock,
@@ -100,8 +99,6 @@ pub(super) struct Task {
     pub(super) release_sender: mpsc::UnboundedSender<Release>,
     /// Reports that the session was created, or why not.
     pub(super) opened: Option<oneshot::Sender<Result<()>>>,
-    /// The callers that wait until nothing is left of what was given up.
-    pub(super) settling: Vec<oneshot::Sender<Result<()>>>,
     /// The callers that wait for the end, once it was requested.
     pub(super) closing: Option<Vec<oneshot::Sender<Result<()>>>>,
     pub(super) orphaned: bool,
@@ -116,7 +113,6 @@ impl Task {
     pub(super) async fn run(mut self) {
         loop {
             self.beat();
-            self.report_settled();
             // Also here, because a guard that is dropped gives up its sender a little after its message.
             self.close_if_unused();
             if self.is_finished() {
@@ -151,21 +147,6 @@ impl Task {
         }
     }
 
-    /// Answers the callers of `close` once nothing is left of what was given up.
-    fn report_settled(&mut self) {
-        if self.settling.is_empty() {
-            return;
-        }
-        let outcome = if !self.locks.values().any(|lock| lock.is_leaving()) {
-            Ok(())
-        } else if self.beats.is_silent() {
-            Err(self.silence())
-        } else {
-            return;
-        };
-        answer_all(self.settling.drain(..), &outcome);
-    }
-
     /// Ends the session when no handle and no guard of it is left.
     pub(super) fn close_if_unused(&mut self) {
         // This task has one sender itself, and each guard has one.
@@ -194,7 +175,8 @@ impl Task {
         }
         self.tenures.clear();
         self.timers.set(Timer::Close, now + self.ttl);
-        if !self.beats.heartbeat.is_created() {
+        // A session whose creation is under way is ended when that is answered, because its record would stay behind.
+        if !self.beats.heartbeat.is_created() && !self.beats.is_under_way() {
             self.beats.heartbeat.abandon();
         }
     }
@@ -205,8 +187,7 @@ impl Task {
             self.beats.heartbeat.end(now);
             self.beat();
         }
-        let abandoned = self.opened.as_ref().is_some_and(oneshot::Sender::is_closed);
-        abandoned || self.closing.is_some() && self.beats.heartbeat.is_lost()
+        self.closing.is_some() && self.beats.heartbeat.is_lost()
     }
 
     /// No lock names this session. Before its watch has begun it has claimed none.
