@@ -201,3 +201,19 @@ async fn a_call_gets_the_refusal_of_heartbeats_when_the_session_is_silent() {
     cluster.grant_all();
     assert!(timeout(TTL * 2, waiting(&a, "bills")).await.expect("it returns").unwrap().is_held());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_with_the_name_of_a_session_leaves_that_session_alone() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let (id, held) = (a.id(), lock(&a, "orders").await);
+
+    for user in [&a, &b] {
+        lock(user, &id).await.release().await.unwrap();
+    }
+    cluster.handle("c").lock(&id, LockOptions::default()).await.unwrap().release().await.unwrap();
+    sleep(TTL).await;
+
+    assert!(held.is_held());
+    assert_eq!(a.id(), id);
+}

@@ -8,6 +8,7 @@ use crate::{
         metadata::{is_label, is_subdomain},
         name::{Name, Namespace, RecordName},
     },
+    protocol::session::SessionId,
     store::names::Names,
 };
 
@@ -48,10 +49,12 @@ impl Names for LeaseNames {
     }
 
     /// Where prefix and name together are a DNS-1123 name, the Lease has exactly that name, so that other tools can share
-    /// it; else a readable slug and a hash.
+    /// it; else a readable slug and a hash. A name that a session can have gets a hash too: a lock in the Lease of a
+    /// session would end that session.
     fn of(&self, name: &Name) -> RecordName {
         let full = format!("{}{name}", self.prefix);
-        RecordName::stored(&if is_subdomain(&full) { full } else { slug(&full, &full) })
+        let stays = is_subdomain(&full) && SessionId::parse(&full).is_none();
+        RecordName::stored(&if stays { full } else { slug(&full, &full) })
     }
 
     fn candidate(&self, election: &RecordName, id: &Name) -> RecordName {
@@ -132,6 +135,16 @@ mod tests {
         leases.sort();
         leases.dedup();
         assert_eq!(leases.len(), names.len());
+    }
+
+    #[test]
+    fn no_lock_has_the_lease_of_a_session() {
+        for session in ["s15-k2j5q7w3x4y6z2a3b4c5", "s15-k2j5q7w3x4y6z2a3b4c5-abcdefghij"] {
+            let lease = lease(session);
+            assert!(SessionId::parse(&lease).is_none(), "{lease}");
+        }
+        assert_eq!(lease("s15-k2j5q7w3x4y6z2a3b4c5"), "s15-k2j5q7w3x4y6z2a3b4c5-a1bea8a3492b5618");
+        assert_eq!(lease("s15-orders"), "s15-orders");
     }
 
     #[test]
