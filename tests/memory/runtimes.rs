@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use leasehold::{Error, Fault, LockOptions, Memory, Options, Sync as _};
+use futures::FutureExt as _;
+use leasehold::{Error, Fault, LockOptions, Memory, Options, SessionOptions, Sync as _};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::secs;
@@ -65,4 +66,43 @@ fn requests_on_a_runtime_that_is_not_polled_do_not_keep_a_holder_from_its_renewa
     let lost = second.block_on(async { tokio::time::timeout(secs(5), held.lost()).await });
 
     assert!(lost.is_err(), "lost: {lost:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test measures time")]
+fn a_bounded_wait_ends_although_the_runtime_of_the_session_is_not_polled() {
+    let sync = Memory::new(Options::default()).unwrap();
+    let (first, second) = (runtime(), runtime());
+    let session = first.block_on(sync.session(SessionOptions::default())).unwrap();
+
+    let start = Instant::now();
+    let waited = second.block_on(session.lock("x", LockOptions::default().wait(secs(1))));
+
+    assert!(matches!(waited, Err(Error::Unavailable { .. })), "{waited:?}");
+    assert!((secs(1)..secs(5)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_session_whose_runtime_has_ended_is_lost() {
+    let sync = Memory::new(Options::default()).unwrap();
+    let (first, second) = (runtime(), runtime());
+    let session = first.block_on(sync.session(SessionOptions::default())).unwrap();
+    let held = first.block_on(session.lock("x", LockOptions::default())).unwrap();
+    drop(first);
+
+    let lost = second.block_on(async { tokio::time::timeout(secs(5), session.lost()).await });
+
+    assert!(lost.is_ok() && !held.is_held());
+    assert_eq!(session.remaining(), Duration::ZERO);
+}
+
+#[test]
+fn the_queue_of_a_lock_cannot_be_read_without_a_runtime() {
+    let sync = Memory::new(Options::default()).unwrap();
+    let first = runtime();
+    let session = first.block_on(sync.session(SessionOptions::default())).unwrap();
+
+    let queue = session.queue("x").now_or_never().expect("an error at once");
+
+    assert!(matches!(queue, Err(Error::Config { .. })), "{queue:?}");
 }

@@ -77,8 +77,7 @@ impl Session {
                     self.send(command).map_err(|()| closed(&name()))?;
                     timeout(GRACE, &mut granted).await.unwrap_or_else(|_| {
                         left = false;
-                        let holder = String::new();
-                        let unknown = |_| Error::Timeout { name: name(), holder, waited };
+                        let unknown = |_| self.0.sender.no_answer(waited);
                         Ok(Err(reason.try_recv().unwrap_or_else(unknown)))
                     })
                 }
@@ -162,6 +161,7 @@ impl Session {
     ///
     /// [`Error::Invalid`] for a name that cannot be used, and failures of the backend.
     pub async fn queue(&self, name: &str) -> Result<LockQueue> {
+        require_runtime()?;
         let found = self.0.sender.found(&self.key(name)?).await?;
         Ok(found.map(|found| queue_of(&found.record)).unwrap_or_default())
     }

@@ -208,11 +208,7 @@ impl Task {
                 tracing::debug!(session = %id, %error, "the record of the session stays behind");
             }
         }
-        self.status.modify(|status| {
-            status.ended = true;
-            status.validity = Moment::default();
-            true
-        });
+        self.report_end();
         let failed = self.beats.error.take().filter(|_| !clean || !is_over);
         for done in self.closing.take().unwrap_or_default() {
             let _ = done.send(failed.clone().map_or(Ok(()), Err));
@@ -223,6 +219,15 @@ impl Task {
         while self.commands.recv().await.is_some() {}
         self.releases.close();
         while self.releases.recv().await.is_some() {}
+    }
+
+    /// Says that there is no session any more.
+    fn report_end(&self) {
+        self.status.modify(|status| {
+            status.ended = true;
+            status.validity = Moment::default();
+            true
+        });
     }
 
     pub(super) fn terms(&self) -> Terms {
@@ -281,5 +286,6 @@ impl Drop for Task {
         for (_, tenure) in self.tenures.values() {
             tenure.end(Loss::Abandoned);
         }
+        self.report_end();
     }
 }
