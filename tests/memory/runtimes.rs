@@ -94,6 +94,10 @@ fn a_session_whose_runtime_has_ended_is_lost() {
 
     assert!(lost.is_ok() && !held.is_held());
     assert_eq!(session.remaining(), Duration::ZERO);
+    let ended = second.block_on(session.end());
+    assert!(matches!(ended, Err(Error::Closed { .. })), "its locks are not released: {ended:?}");
+    let another = second.block_on(sync.session(SessionOptions::default())).unwrap();
+    second.block_on(async { (another.end().await.unwrap(), another.end().await.unwrap()) });
 }
 
 #[test]

@@ -85,8 +85,10 @@ pub(crate) struct Status {
     validity: Moment,
     /// How many sessions of this handle are over.
     lost: u64,
-    /// The handle was closed.
+    /// Its task has ended: the session was closed, or its runtime is gone.
     ended: bool,
+    /// It was closed.
+    closed: bool,
 }
 
 /// Any number of locks with one heartbeat, first come, first served.
@@ -170,7 +172,7 @@ impl Session {
         let (release_sender, releases) = mpsc::unbounded_channel();
         let (opened, open) = oneshot::channel();
         let validity = Moment::default();
-        let status = Status { id: id.to_arc(), validity, lost: 0, ended: false };
+        let status = Status { id: id.to_arc(), validity, lost: 0, ended: false, closed: false };
         let status = Arc::new(Watched::new(status));
         let limit = (ttl / 3).clamp(SHORTEST_REQUEST, LONGEST_REQUEST);
         let heartbeat = Heartbeat::new(clock.now(), id, Arc::clone(&identity));
@@ -238,17 +240,20 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Unavailable`] if the backend could not be reached within the time to live of the session. The session
-    /// and its locks are then over by themselves after that time.
+    /// and its locks are then over by themselves after that time. The same holds if the release of a lock is refused,
+    /// and for [`Error::Closed`]: the runtime that the session was on has ended.
     ///
     /// # Cancel safety
     ///
     /// Once polled, it goes on in the background.
     pub async fn end(&self) -> Result<()> {
         let (done, end) = oneshot::channel();
-        if self.send(Command::Close(done)).is_err() {
-            return Ok(());
+        if self.send(Command::Close(done)).is_ok()
+            && let Ok(outcome) = end.await
+        {
+            return outcome;
         }
-        end.await.unwrap_or(Ok(()))
+        if self.0.status.borrow().closed { Ok(()) } else { Err(closed(&self.id())) }
     }
 
     fn send(&self, command: Command) -> Result<(), ()> {

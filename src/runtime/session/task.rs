@@ -208,8 +208,10 @@ impl Task {
                 tracing::debug!(session = %id, %error, "the record of the session stays behind");
             }
         }
-        self.report_end();
+        self.report_end(true);
         let failed = self.beats.error.take().filter(|_| !clean || !is_over);
+        let mut unsettled = self.locks.values().filter(|lock| self.ready && !lock.is_settled());
+        let failed = failed.or_else(|| unsettled.find_map(|lock| lock.error.clone()));
         for done in self.closing.take().unwrap_or_default() {
             let _ = done.send(failed.clone().map_or(Ok(()), Err));
         }
@@ -222,9 +224,10 @@ impl Task {
     }
 
     /// Says that there is no session any more.
-    fn report_end(&self) {
+    fn report_end(&self, closed: bool) {
         self.status.modify(|status| {
             status.ended = true;
+            status.closed |= closed;
             status.validity = Moment::default();
             true
         });
@@ -286,6 +289,6 @@ impl Drop for Task {
         for (_, tenure) in self.tenures.values() {
             tenure.end(Loss::Abandoned);
         }
-        self.report_end();
+        self.report_end(false);
     }
 }
