@@ -59,7 +59,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many fixed seeds run without sessions, and with them. With these, every kind of fault happens.
 const FIXED_SEEDS: u64 = 64;
-const FIXED_SESSION_SEEDS: u64 = 8;
+const FIXED_SESSION_SEEDS: u64 = 16;
 /// The smallest number of new seeds that run.
 const NEW_SEEDS: u64 = 12;
 /// How long new seeds are started, in real time, so that a faster machine runs more of them.
