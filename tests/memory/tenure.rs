@@ -167,9 +167,10 @@ async fn releasing_a_lost_lock_is_no_error_without_a_connection() {
     for session in [false, true] {
         let (a, _b) = pair();
         let one = a.session(SessionOptions::default()).await.unwrap();
-        let guard = match session {
-            false => hold(&a).await,
-            true => one.lock("x", LockOptions::default()).await.unwrap(),
+        let guard = if session {
+            one.lock("x", LockOptions::default()).await.unwrap()
+        } else {
+            hold(&a).await
         };
         a.disturb(Some(Fault::LoseRequest));
         soon(guard.lost()).await;
