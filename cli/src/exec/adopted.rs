@@ -84,8 +84,11 @@ pub(crate) fn reap() -> bool {
     !known().ended.is_empty()
 }
 
+/// A variable that each credential plugin gets, and that no other program sets.
+const PLUGIN: &str = "KUBERNETES_EXEC_INFO=";
+
 /// The running children of other process groups that descend from a command with an environment variable that begins
-/// with `mark`. Credential plugins are children too, in this session and without the variable.
+/// with `mark`. Credential plugins are children too, in this session and in groups of their own.
 pub(crate) fn running(mark: &str) -> Vec<Pid> {
     // Without any child, the look at all processes is spared.
     if waitid(WaitId::All, LOOK).err() == Some(Errno::CHILD) {
@@ -94,14 +97,20 @@ pub(crate) fn running(mark: &str) -> Vec<Pid> {
     let Some(own) = process_table::own() else { return Vec::new() };
     let mut running = children(&own);
     running.retain(|child| !child.has_ended() && !child.is_in_group_of(&own));
-    running.retain(|child| !child.is_in_session_of(&own) || is_marked(child, mark));
+    running.retain(|child| !child.is_in_session_of(&own) || !is_of_plugin(child, mark));
     running.into_iter().map(|child| child.pid).collect()
 }
 
-/// Whether the process began with the variable. True if that cannot be read, as of another user's process.
-fn is_marked(process: &Entry, mark: &str) -> bool {
-    let Ok(environment) = process.environment() else { return true };
-    environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+/// Whether the process is a credential plugin, or was left by one. A process with neither variable is taken for one of
+/// the command, because a command may drop its environment. So is one whose environment cannot be read, as of another
+/// user's process.
+fn is_of_plugin(process: &Entry, mark: &str) -> bool {
+    let Ok(environment) = process.environment() else { return false };
+    let has = |start: &str| {
+        let mut variables = environment.split(|&byte| byte == 0);
+        variables.any(|variable| variable.starts_with(start.as_bytes()))
+    };
+    has(PLUGIN) && !has(mark)
 }
 
 /// The children that no part of the program waits for.
@@ -110,4 +119,41 @@ fn children(own: &Entry) -> Vec<Entry> {
     let mut children = process_table::children(own);
     children.retain(|child| !awaited.contains(&child.pid));
     children
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        io,
+        os::unix::process::CommandExt as _,
+        process::{Child, Command},
+    };
+
+    use super::*;
+
+    const MARK: &str = "CHAIN=[a";
+
+    /// A process in a group of its own, with no other variables than these.
+    fn process(variables: &[(&str, &str)]) -> io::Result<Child> {
+        let mut command = Command::new("sleep");
+        command.arg("60").env_clear().envs(variables.iter().copied());
+        command.process_group(0).spawn()
+    }
+
+    #[test]
+    fn all_but_credential_plugins_are_taken_for_processes_of_the_command() {
+        let plugin = ("KUBERNETES_EXEC_INFO", "{}");
+        let variables = [&[plugin][..], &[("CHAIN", "[a,b]")], &[], &[plugin, ("CHAIN", "[a]")]];
+        let mut processes = variables.map(|variables| process(variables).unwrap());
+
+        let found = running(MARK);
+        let is_found = |process: &Child| found.contains(&Pid::from_child(process));
+        let taken: Vec<_> = processes.iter().map(is_found).collect();
+        for process in &mut processes {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+
+        assert_eq!(taken, [false, true, true, true]);
+    }
 }

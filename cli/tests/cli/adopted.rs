@@ -61,3 +61,23 @@ async fn what_is_left_below_the_program_has_ended_before_the_release() {
     assert_eq!((ended.code, &*ended.stderr), (Some(5), ""), "{ended:?}");
     guard.release().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_process_that_dropped_its_environment_has_ended_before_the_release() {
+    let fixture = Fixture::new().await;
+    // `timeout` makes a process group of its own, in this session. Its child begins after that.
+    let script = "env -i timeout 60 sh -c 'echo $PPID; exec sleep 60' & read -r line; exit 5";
+    let mut program = fixture.leasehold(["lock", "orders", "sh", "-c", script]).piped().start();
+    let pid = program.line().await;
+    let sync = fixture.handle();
+    let successor = tokio::spawn(async move { sync.lock("orders", LockOptions::default()).await });
+
+    program.write_line("end\n").await;
+    let guard = successor.await.unwrap().unwrap();
+    let alive = runs(&pid);
+    let ended = program.end().await;
+
+    assert!(!alive, "{pid} ran when the successor held");
+    assert_eq!((ended.code, &*ended.stderr), (Some(5), ""), "{ended:?}");
+    guard.release().await.unwrap();
+}
