@@ -28,7 +28,9 @@ mod log;
 mod output;
 mod sidecar;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
+
+use tokio::runtime::Runtime;
 
 use crate::{
     cli::args::{Args, Command},
@@ -37,6 +39,9 @@ use crate::{
     exit::{Failure, Outcome, code},
     output::stdout,
 };
+
+/// Longer than any process runs.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -62,8 +67,10 @@ fn run(args: Args) -> Outcome {
     log::begin(args.quiet(), args.verbose());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(FOREVER)
         .build()
         .map_err(|error| Failure::internal("cannot start the async runtime", &error))?;
+    start_thread(&runtime)?;
     let outcome = runtime.block_on(async {
         match args.command {
             Command::Lock(args) => lock::run(args).await,
@@ -84,6 +91,18 @@ fn run(args: Args) -> Outcome {
     // A DNS query that is still running must not delay the exit.
     runtime.shutdown_background();
     outcome
+}
+
+/// Starts the thread that resolves names and prints, and that lives as long as the program.
+///
+/// A renewal on a new connection may need it, and the command may have used up all processes of the user or of the
+/// container by then. Without any thread the runtime panics, and the lock would be lost.
+fn start_thread(runtime: &Runtime) -> Outcome<()> {
+    // The runtime panics if it cannot start its first thread.
+    let possible = thread::Builder::new().spawn(|| ()).map(|thread| drop(thread.join()));
+    possible.map_err(|error| Failure::internal("cannot start a thread", &error))?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(())
 }
 
 /// Success only if the output is complete.

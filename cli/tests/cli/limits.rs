@@ -1,6 +1,11 @@
 //! `leasehold elect --serve`: no number of clients costs the lead, or the answer to a probe.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
 
 use leasehold_test_support::processes::Process;
 use tokio::{
@@ -213,4 +218,64 @@ async fn a_slash_at_the_end_of_a_path_means_nothing() {
     }
     client.listen("/events/").await.next().await.expect("the present status");
     assert_eq!(client.get("/none/").await.status, 404);
+}
+
+/// A user that only this test uses.
+const USER: &str = "setpriv --reuid=65533 --clear-groups";
+
+/// Whether a process of [`USER`] may be started, and may run the program.
+fn is_possible() -> bool {
+    let mut words = USER.split(' ').chain([env!("CARGO_BIN_EXE_leasehold"), "--version"]);
+    let output = std::process::Command::new(words.next().unwrap()).args(words).output();
+    let possible = output.is_ok_and(|output| output.status.success());
+    if !possible {
+        eprintln!("not tested: needs root, and a program that each user may run");
+    }
+    possible
+}
+
+#[tokio::test]
+async fn a_lock_survives_a_command_that_uses_up_the_processes_of_its_user() {
+    if !is_possible() {
+        return;
+    }
+    let fixture = Fixture::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let (proxy, kubeconfig) = fixture.behind_proxy(directory.path()).await;
+    // The name of a server is resolved by a thread, for each new connection.
+    let text = fs::read_to_string(&kubeconfig).unwrap().replace("127.0.0.1", "localhost");
+    fs::write(&kubeconfig, text).unwrap();
+    fs::set_permissions(&kubeconfig, Permissions::from_mode(0o644)).unwrap();
+    let args = ["lock", "--ttl", "6s", "orders", "sh", "-c", "echo ready; read -r line; exit 4"];
+    let mut program = fixture.leasehold_of(&kubeconfig, args).under(USER).piped().start();
+    assert_eq!(program.line().await, "ready");
+
+    // 14 s: a thread without work ends after 10 s.
+    fixture.until_requested("update", fixture.requests("update") + 7).await;
+    let pid = program.pid().as_raw_nonzero();
+    let limited = format!("{USER} prlimit --nproc=1:1 --pid {pid}");
+    let mut words = limited.split(' ');
+    let limited = std::process::Command::new(words.next().unwrap()).args(words).status();
+    assert!(limited.unwrap().success());
+    proxy.reset();
+    fixture.until_requested("update", fixture.requests("update") + 3).await;
+    program.write_line("end\n").await;
+    let ended = program.end().await;
+
+    assert_eq!((ended.code, &*ended.stderr), (Some(4), ""), "{ended:?}");
+    assert_eq!(fixture.holder("orders").await, None);
+}
+
+#[tokio::test]
+async fn a_program_that_may_not_start_a_thread_says_so() {
+    if !is_possible() {
+        return;
+    }
+    let program = Program::new(["status"]).under(&format!("{USER} prlimit --nproc=1"));
+
+    let ended = program.end().await;
+
+    assert_eq!(ended.code, Some(70), "{ended:?}");
+    assert!(ended.stderr_line().contains("cannot start a thread"), "{ended:?}");
 }
