@@ -7,7 +7,12 @@ use leasehold::Timing;
 use crate::{
     cli::tenure_args::TenureArgs,
     cluster::{connect::Connection, target::Target},
-    exec::{lookup, nesting::Nesting, process_table, signals::Signals},
+    exec::{
+        lookup,
+        nesting::Nesting,
+        process_table,
+        signals::{Signals, unless_signalled},
+    },
     exit::{Failure, Outcome, code, object},
 };
 
@@ -48,7 +53,8 @@ impl<'a> Prepared<'a> {
             process_table::check()?;
         }
         target.refuse_with_etcd(&tenure.for_kubernetes_only())?;
-        let connection = Connection::open(target, tenure.options(), &object).await?;
+        let opening = Connection::open(target, tenure.options(), &object);
+        let connection = unless_signalled(opening).await?;
         let Connection { namespace, place, .. } = &connection;
         let nesting = Nesting::inherited().with(&object, name, namespace, place, busy_code)?;
         let signals = Signals::listen()?;

@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::{
     signal::unix::{Signal as Source, SignalKind, signal},
     time::sleep,
@@ -85,6 +85,22 @@ impl Signals {
                 return signal;
             }
         }
+    }
+}
+
+/// Runs `work` to its end, or until a signal that ends this process. Used where no part of `work` handles signals.
+///
+/// The default action of a signal is enough, except in the first process of a container: a signal that it does not
+/// handle has no effect there.
+pub(crate) async fn unless_signalled<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    if getpid() != Pid::INIT {
+        return work.await;
+    }
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        biased;
+        signal = signals.fatal() => Err(Failure::signal(signal.as_raw())),
+        outcome = work => outcome,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Process ids and `/proc` as some containers have them. The tests need the right to make namespaces.
 
-use std::fs;
+use std::{fs, time::Duration};
+
+use leasehold_test_support::processes::Process;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Fixture;
 
@@ -71,4 +74,29 @@ async fn a_missing_proc_is_reported_before_a_lock_is_requested() {
     assert_eq!(ended.code, Some(70), "{ended:?}");
     assert!(ended.stderr_line().contains("`/proc` is not mounted"), "{ended:?}");
     assert!(fixture.leases().get_opt("orders").await.unwrap().is_none(), "nothing was locked");
+}
+
+#[tokio::test]
+async fn the_first_process_of_a_container_ends_at_a_signal_with_every_command() {
+    let unshare = "unshare --pid --fork --kill-child --mount-proc";
+    if !is_possible(unshare) {
+        return;
+    }
+    let fixture = Fixture::new().await;
+    for (words, is_on_stderr) in [
+        (&["status", "-w"][..], false),
+        (&["members", "-w"], false),
+        (&["watch"], true),
+        (&["demo"], false),
+    ] {
+        let mut program = fixture.leasehold(words.iter().copied()).under(unshare).start();
+        let begun = if is_on_stderr { program.stderr_line().await } else { program.line().await };
+        let parent = Process::find(program.pid().as_raw_nonzero()).unwrap();
+        let first = parent.children().first().unwrap().field("Pid").unwrap().to_owned();
+
+        kill_process(Pid::from_raw(first.parse().unwrap()).unwrap(), Signal::TERM).unwrap();
+        let code = program.ended_within(Duration::from_secs(10)).await;
+
+        assert_eq!(code, Some(Some(143)), "{words:?} after {begun}");
+    }
 }

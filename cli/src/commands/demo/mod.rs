@@ -9,6 +9,7 @@ use leasehold::Memory;
 
 use crate::{
     cli::args::DemoArgs,
+    exec::signals::unless_signalled,
     exit::{Failure, Outcome, code},
     sidecar::page::AllowedHosts,
 };
@@ -18,7 +19,7 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
     match args.serve {
         Some(address) => stage::run(address, AllowedHosts::new(args.allow_host)).await,
         None if args.etcd.is_selected() => etcd::run(&args.etcd).await,
-        None => played(scenes::play(&Memory::default()).await),
+        None => unless_signalled(async { played(scenes::play(&Memory::default()).await) }).await,
     }
 }
 
