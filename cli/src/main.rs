@@ -16,6 +16,9 @@
 //!                                      └─► cluster ─► exec
 //! ```
 
+// These macros panic if stderr cannot be written, and would change the exit code.
+#![warn(clippy::print_stderr)]
+
 mod backend;
 mod cli;
 mod clock;
@@ -47,7 +50,8 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     match words.get(1).and_then(|word| word.to_str()) {
         Some(reexec::GUARDIAN) => return guardian::watch(),
-        Some(reexec::LAUNCH) => return launch::become_command(&words[2..]),
+        Some(reexec::LAUNCH) => return launch::become_command(&words[2..], false),
+        Some(reexec::QUIET_LAUNCH) => return launch::become_command(&words[2..], true),
         _ => {}
     }
     match Args::read(&words) {

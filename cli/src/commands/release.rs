@@ -177,8 +177,8 @@ fn confirmed(record: &LeaseRecord) -> bool {
         ),
         None => format!("`{name}` is free. Remove the time before which no run may start? [y/N] "),
     };
-    eprint!("{}", console::printable(&question));
-    let _ = io::stderr().flush();
+    let mut stderr = io::stderr();
+    let _ = write!(stderr, "{}", console::printable(&question)).and_then(|()| stderr.flush());
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")

@@ -47,13 +47,17 @@ pub(crate) enum Change {
 
 impl Job {
     /// Starts a process that will become the command.
-    pub(crate) fn prepare(command: &[OsString], variables: &[(&str, String)]) -> io::Result<Self> {
+    pub(crate) fn prepare(
+        command: &[OsString],
+        variables: &[(&str, String)],
+        quiet: bool,
+    ) -> io::Result<Self> {
         let mark = nesting::mark(variables);
         let before = adopted::running(&mark);
         // Orphans of the command become children of this process, which can then wait for them.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        let launch = Launch::prepare(command, variables)?;
+        let launch = Launch::prepare(command, variables, quiet)?;
         let group = Pid::from_child(&launch.process);
         Ok(Self {
             launch,

@@ -6,7 +6,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut, Write as _},
     mem::MaybeUninit,
     os::{
         fd::{AsFd as _, OwnedFd},
@@ -15,13 +15,15 @@ use std::{
     process::{Child, Command, ExitCode, Stdio},
 };
 
+use nix::sys::signal::{SigSet, Signal};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 use crate::{
-    exec::reexec::{LAUNCH, reexec},
+    console::printable,
+    exec::reexec::{LAUNCH, QUIET_LAUNCH, reexec},
     exit::code,
 };
 
@@ -34,10 +36,14 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// Starts the process in a new process group.
-    pub(crate) fn prepare(command: &[OsString], variables: &[(&str, String)]) -> io::Result<Self> {
+    pub(crate) fn prepare(
+        command: &[OsString],
+        variables: &[(&str, String)],
+        quiet: bool,
+    ) -> io::Result<Self> {
         let (go, stdin) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let process = reexec(LAUNCH)?
+        let process = reexec(if quiet { QUIET_LAUNCH } else { LAUNCH })?
             .args(command)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(stdin))
@@ -59,7 +65,7 @@ impl Launch {
 }
 
 /// Waits for the order, then becomes the command. Returns only if that fails.
-pub(crate) fn become_command(command: &[OsString]) -> ExitCode {
+pub(crate) fn become_command(command: &[OsString], quiet: bool) -> ExitCode {
     let Some((program, args)) = command.split_first() else { return ExitCode::from(code::USAGE) };
     // A second protection besides the guardian, on systems that have it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -77,8 +83,19 @@ pub(crate) fn become_command(command: &[OsString]) -> ExitCode {
         ),
         _ => (code::NOT_EXECUTABLE, ""),
     };
-    eprintln!("leasehold: cannot execute `{}`: {error}{next}", program.display());
+    if !quiet {
+        report(&format!("leasehold: cannot execute `{}`: {error}{next}", program.display()));
+    }
     ExitCode::from(code)
+}
+
+/// Prints a line after an `exec` that failed. An output that cannot be written changes no exit code.
+fn report(line: &str) {
+    // `exec` has set the default action of this signal.
+    let mut pipe = SigSet::empty();
+    pipe.add(Signal::SIGPIPE);
+    let _ = pipe.thread_block();
+    let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 
 /// The standard input for the command; `None` if the parent has died.

@@ -6,6 +6,8 @@ use std::process::Command;
 pub(crate) const GUARDIAN: &str = "__guardian";
 /// The first argument of a process that waits for an order and becomes CMD.
 pub(crate) const LAUNCH: &str = "__launch";
+/// The same with `-q`: a CMD that cannot be executed is not reported.
+pub(crate) const QUIET_LAUNCH: &str = "__launch-quiet";
 
 /// A variable with a secret. Only the first process of this program may have it, and never CMD.
 pub(crate) const PASSWORD: &str = "LEASEHOLD_ETCD_PASSWORD";

@@ -81,7 +81,7 @@ pub(crate) async fn run(
     signals: &mut Signals,
     resign_requests: &mut ResignRequests,
 ) -> io::Result<End> {
-    let job = Job::prepare(task.command, variables)?;
+    let job = Job::prepare(task.command, variables, task.quiet)?;
     let guardian =
         Guardian::start(job.group(), task.tenure).inspect_err(|_| job.signal(Signal::KILL))?;
     let mut supervisor = Supervisor {

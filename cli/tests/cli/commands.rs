@@ -160,6 +160,28 @@ async fn an_output_that_cannot_be_written_is_a_failure_but_a_reader_that_leaves_
 }
 
 #[tokio::test]
+async fn an_error_that_is_not_printed_changes_no_exit_code() {
+    let fixture = Fixture::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+
+    for stderr in [std::process::Stdio::from(closed), full.into()] {
+        let program = fixture.leasehold(["lock", "orders", script.to_str().unwrap()]);
+        let mut command = program.into_command();
+        let status = command.stderr(stderr).spawn().unwrap().wait().await.unwrap();
+        assert_eq!(status.code(), Some(127));
+        assert_eq!(fixture.holder("orders").await, None);
+    }
+    let quiet = fixture.leasehold(["lock", "-q", "orders", script.to_str().unwrap()]).end().await;
+    assert_eq!((quiet.code, &*quiet.stderr), (Some(127), ""), "{quiet:?}");
+}
+
+#[tokio::test]
 async fn install_copies_the_program_into_a_directory_or_to_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let (inside, file) = (directory.path().join("leasehold"), directory.path().join("other"));

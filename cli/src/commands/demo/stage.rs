@@ -10,6 +10,7 @@ use leasehold::{Fault, Guard, Leader, LeaderOptions, Memory, Options, Role, Sync
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
+    console,
     exec::{resign_request::ResignRequests, signals::Signals},
     exit::{Failure, Outcome, code},
     sidecar::{
@@ -46,7 +47,7 @@ pub(crate) async fn run(address: Address, hosts: AllowedHosts) -> Outcome {
     let router = Router::new().route("/", root).merge(routes(page));
     // Its sender lives until the end of this function.
     let (_running, stop) = watch::channel(());
-    eprintln!("leasehold: the demonstration is on http://{address} until Ctrl-C");
+    console::report(format_args!("the demonstration is on http://{address} until Ctrl-C"));
     tokio::select! {
         biased;
         _ = signals.fatal() => Ok(code::SUCCESS),
