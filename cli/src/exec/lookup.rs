@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io::ErrorKind,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -12,19 +13,11 @@ use crate::exit::{Failure, Outcome, code};
 
 /// Checks that `program` exists and is executable, with the search rules of `execvp`.
 pub(crate) fn check(program: &OsStr) -> Outcome<()> {
-    let refused = |path: &Path| {
-        let line = format!(
-            "`{}` is not executable. Run `chmod +x` on it, or name its interpreter",
-            path.display()
-        );
-        Err(Failure::new(code::NOT_EXECUTABLE, line))
-    };
     if program.as_bytes().contains(&b'/') {
-        let path = Path::new(program);
-        return match runnable(path) {
-            Some(true) => Ok(()),
-            Some(false) => refused(path),
-            None => not_found(program, "the file does not exist"),
+        return match find(Path::new(program)) {
+            Found::Runnable => Ok(()),
+            Found::Refused(why) => refused(Path::new(program), &why),
+            Found::Nothing => not_found(program, "the file does not exist"),
         };
     }
     if program.is_empty() {
@@ -33,16 +26,22 @@ pub(crate) fn check(program: &OsStr) -> Outcome<()> {
             "the command after NAME is an empty text. Check the variable that it comes from",
         ));
     }
-    let found = candidates(program).into_iter().map(|path| (runnable(&path), path));
     let mut seen = None;
-    for (runnable, path) in found {
-        match runnable {
-            Some(true) => return Ok(()),
-            Some(false) => seen = seen.or(Some(path)),
-            None => {}
+    for path in candidates(program) {
+        match find(&path) {
+            Found::Runnable => return Ok(()),
+            Found::Refused(why) => seen = seen.or(Some((path, why))),
+            Found::Nothing => {}
         }
     }
-    seen.map_or_else(|| not_found(program, "it is in no directory of PATH"), |path| refused(&path))
+    match seen {
+        Some((path, why)) => refused(&path, &why),
+        None => not_found(program, "it is in no directory of PATH"),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> Outcome<()> {
+    Err(Failure::new(code::NOT_EXECUTABLE, format!("`{}` {why}", path.display())))
 }
 
 fn not_found(program: &OsStr, why: &str) -> Outcome<()> {
@@ -55,10 +54,30 @@ fn not_found(program: &OsStr, why: &str) -> Outcome<()> {
     Err(Failure::new(code::NOT_FOUND, line))
 }
 
-/// Whether the file is executable; `None` if it does not exist.
-fn runnable(path: &Path) -> Option<bool> {
-    let file = std::fs::metadata(path).ok()?;
-    Some(file.is_file() && access(path, Access::EXEC_OK).is_ok())
+/// What a path names.
+enum Found {
+    Runnable,
+    /// It exists, or may exist, but cannot be run: the reason with the next step.
+    Refused(String),
+    Nothing,
+}
+
+fn find(path: &Path) -> Found {
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_dir() => {
+            Found::Refused("is not executable: it is a directory. Name a file in it".into())
+        }
+        Ok(file) if file.is_file() && access(path, Access::EXEC_OK).is_ok() => Found::Runnable,
+        Ok(_) => Found::Refused(
+            "is not executable. Run `chmod +x` on it, or name its interpreter".into(),
+        ),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Found::Nothing
+        }
+        Err(error) => Found::Refused(format!(
+            "cannot be reached: {error}. Check the permissions of each directory in its path"
+        )),
+    }
 }
 
 fn candidates(program: &OsStr) -> Vec<PathBuf> {

@@ -56,12 +56,19 @@ async fn the_exit_code_of_the_command_is_passed_on() {
 #[tokio::test]
 async fn a_command_that_cannot_run_is_reported_before_a_lock_is_requested() {
     let fixture = Fixture::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let circle = directory.path().join("circle");
+    std::os::unix::fs::symlink("circle", &circle).unwrap();
+    let circle = circle.to_str().unwrap();
     for (command, code, text) in [
         ("leasehold-no-such-program", 127, "it is in no directory of PATH"),
         ("/nowhere/at/all", 127, "the file does not exist"),
         ("--ttl", 127, "put options before NAME"),
         ("/etc/passwd", 126, "not executable"),
-        ("/etc", 126, "not executable"),
+        ("/etc/passwd/file", 127, "the file does not exist"),
+        ("/etc", 126, "it is a directory"),
+        // As in a shell, also where a directory may not be searched, which root always may.
+        (circle, 126, "cannot be reached"),
     ] {
         let ended = fixture.leasehold(["lock", "orders", command]).end().await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
