@@ -21,3 +21,15 @@ async fn the_demonstration_needs_no_cluster_and_ends_within_20_seconds() {
     }
     assert!(took < Duration::from_secs(20), "{took:?}, and the time limit of the program is 15 s");
 }
+
+#[tokio::test]
+async fn a_demonstration_whose_output_cannot_be_written_fails() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Program::new(["demo"]).into_command();
+
+    let ended = command.stdout(full).spawn().unwrap().wait_with_output().await.unwrap();
+
+    assert_eq!(ended.status.code(), Some(70), "{ended:?}");
+    let line = String::from_utf8(ended.stderr).unwrap();
+    assert!(line.contains("the output is not complete"), "{line}");
+}

@@ -347,3 +347,16 @@ async fn the_demonstration_plays_on_etcd_and_leaves_no_key() {
     assert_eq!(keys.cluster.keys(&keys.prefix).await, [""; 0]);
     assert_eq!(serve.code, Some(64), "{serve:?}");
 }
+
+#[tokio::test]
+async fn a_demonstration_that_is_interrupted_leaves_no_key() {
+    let Some(keys) = Keys::new().await else { return };
+    let mut demo = keys.leasehold(["demo"]).start();
+    while !demo.line().await.contains("HOLDS") {}
+
+    demo.signal(Signal::INT);
+    let ended = demo.end().await;
+
+    assert_eq!((ended.code, &*ended.stderr), (Some(130), ""), "{ended:?}");
+    assert_eq!(keys.cluster.keys(&keys.prefix).await, [""; 0]);
+}

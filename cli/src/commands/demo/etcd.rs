@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use leasehold::{
-    Etcd, EtcdOptions, Inspect as _, Options, PruneOptions, RecordOptions, Session, SessionOptions,
-    Sync as _,
+    Etcd, EtcdOptions, Inspect as _, Options, PruneOptions, RecordKind, RecordOptions, Session,
+    SessionOptions, Sync as _,
 };
+use tokio::time::sleep;
 
 use super::{
     played,
@@ -18,9 +19,15 @@ use super::{
 };
 use crate::{
     backend::Backend,
+    clock,
     cluster::{etcd::EtcdArgs, wait::in_time},
-    exit::{Outcome, Subject, code},
+    exec::signals::Signals,
+    exit::{Failure, Outcome, Subject, code},
 };
+
+/// How long an interrupted scene may take to release what it held, and the pause between two looks.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Plays the scenes with keys that no other process uses, and deletes the keys.
 pub(super) async fn run(args: &EtcdArgs) -> Outcome {
@@ -36,15 +43,48 @@ pub(super) async fn run(args: &EtcdArgs) -> Outcome {
         options: args.handle_options(Options::default()).prefix(own_prefix(&first)),
     };
     let sync = cluster.handle("operator").await.map_err(|error| subject.failure(&error))?;
+    let mut signals = Signals::listen()?;
     in_time(sync.init(), &subject).await?;
-    let ended = played(scenes::play(&cluster).await);
-    let all = PruneOptions::default().older_than(Duration::ZERO);
-    in_time(sync.prune(all), &subject).await?;
-    // The crash of a scene leaves the record of a session.
-    for session in in_time(sync.list_sessions(RecordOptions::default()), &subject).await? {
-        in_time(sync.delete_session(&session.id), &subject).await?;
+    let signal = tokio::select! {
+        biased;
+        signal = signals.fatal() => signal,
+        scenes = scenes::play(&cluster) => {
+            let ended = played(scenes);
+            delete(&sync, &subject).await?;
+            return ended;
+        }
+    };
+    tokio::select! {
+        biased;
+        // A second signal ends without a wait for the keys.
+        _ = signals.fatal() => {}
+        deleted = delete_what_ends(&sync, &subject) => deleted?,
     }
-    ended
+    Err(Failure::signal(signal.as_raw()))
+}
+
+/// Deletes the keys that no process of the demonstration uses any more. Returns whether there is no other key.
+async fn delete(sync: &Etcd, subject: &Subject<'_>) -> Outcome<bool> {
+    let all = PruneOptions::default().older_than(Duration::ZERO);
+    in_time(sync.prune(all), subject).await?;
+    // The crash of a scene leaves the record of a session.
+    for session in in_time(sync.list_sessions(RecordOptions::default()), subject).await? {
+        in_time(sync.delete_session(&session.id), subject).await?;
+    }
+    Ok(in_time(sync.list_records(RecordOptions::default()), subject).await?.is_empty())
+}
+
+/// Deletes the keys while the interrupted scenes release what they held, and takes away what they do not release.
+async fn delete_what_ends(sync: &Etcd, subject: &Subject<'_>) -> Outcome<()> {
+    let begun = clock::now();
+    while !delete(sync, subject).await? && clock::now() < begun + PATIENCE {
+        sleep(PAUSE).await;
+    }
+    let left = in_time(sync.list_records(RecordOptions::default()), subject).await?;
+    for record in left.into_iter().filter(|record| record.kind != RecordKind::Candidate) {
+        in_time(sync.force_release(&record), subject).await?;
+    }
+    delete(sync, subject).await.map(|_| ())
 }
 
 /// A prefix below that of the options. The identity of a handle ends with a random uuid.

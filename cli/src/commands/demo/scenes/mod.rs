@@ -4,16 +4,6 @@
 //! `leasehold demo` plays these scenes, and so does `examples/demo`, which builds without a Kubernetes client.
 //! Every printed number is measured. The demonstration fails if an event does not happen as described.
 
-/// Prints a line. A reader that has gone, as `head` does, ends nothing.
-macro_rules! print_line {
-    ($($text:tt)*) => {{
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stdout(),
-            format_args!("{}\n", format_args!($($text)*)),
-        );
-    }};
-}
-
 mod election;
 mod lock;
 mod network;
@@ -26,7 +16,7 @@ pub(crate) mod world;
 use std::time::Duration;
 
 pub(crate) use timeline::Outcome;
-use timeline::{Timeline, scene};
+use timeline::{Timeline, all_printed, print_line, scene};
 use world::World;
 
 /// How long a holder may be silent before another process may take over. Short, to keep the demonstration short.
@@ -40,17 +30,19 @@ const LIMIT: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 ///
-/// The event that did not happen as described.
+/// The event that did not happen as described, or the output that could not be written.
 pub(crate) async fn play(world: &dyn World) -> Outcome {
-    print_line!(
+    print_line(format_args!(
         "leasehold: locks and leader election on Kubernetes Leases or etcd, here {}.",
         world.place()
-    );
-    print_line!(
+    ));
+    print_line(format_args!(
         "Each name below is a process. A holder renews its lock. If it is silent for the time to live"
-    );
-    print_line!("(TTL, here {TTL:?}), another process may take over.");
-    print_line!("Each tenure has a token, which is larger than the token of every earlier tenure.");
+    ));
+    print_line(format_args!("(TTL, here {TTL:?}), another process may take over."));
+    print_line(format_args!(
+        "Each tenure has a token, which is larger than the token of every earlier tenure."
+    ));
     let line = Timeline::begin();
     tokio::time::timeout(LIMIT, async {
         lock::play(world, &line).await?;
@@ -62,5 +54,6 @@ pub(crate) async fn play(world: &dyn World) -> Outcome {
     .await
     .map_err(|_| format!("not finished after {LIMIT:?}"))??;
     scene("SUMMARY");
-    line.summary()
+    line.summary()?;
+    all_printed()
 }

@@ -2,7 +2,9 @@
 
 use std::{
     error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt::Display,
+    io::{self, ErrorKind, Write as _},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -46,8 +48,8 @@ impl Timeline {
     }
 
     /// Prints an event of `actor`.
-    pub(crate) fn say(&self, actor: &str, what: impl std::fmt::Display) {
-        print_line!("{:>8.3}  {actor:<8}{what}", self.now().as_secs_f64());
+    pub(crate) fn say(&self, actor: &str, what: impl Display) {
+        print_line(format_args!("{:>8.3}  {actor:<8}{what}", self.now().as_secs_f64()));
     }
 
     /// Prints that `actor` got `tenure`, and records it.
@@ -79,29 +81,31 @@ impl Timeline {
     pub(crate) fn summary(&self) -> Outcome {
         let mut spans = self.spans().clone();
         spans.sort_by(|a, b| (&a.name, a.from).cmp(&(&b.name, b.from)));
-        print_line!(
+        print_line(format_args!(
             "{:<12}{:<9}{:>5}  {:>7} {:>7}  ended",
-            "name",
-            "holder",
-            "token",
-            "from",
-            "until"
-        );
+            "name", "holder", "token", "from", "until"
+        ));
         for Span { name, actor, token, from, until, end } in &spans {
             let (from, until) = (from.as_secs_f64(), until.ok_or("a tenure has no end")?);
             let until = until.as_secs_f64();
-            print_line!("{name:<12}{actor:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}");
+            print_line(format_args!(
+                "{name:<12}{actor:<9}{token:>5}  {from:>7.3} {until:>7.3}  {end}"
+            ));
         }
         let pairs: Vec<_> = spans.windows(2).filter(|pair| pair[0].name == pair[1].name).collect();
         let growing = pairs.iter().filter(|pair| pair[0].token < pair[1].token).count();
         let apart = pairs.iter().filter(|pair| pair[0].until <= Some(pair[1].from)).count();
         let takeovers = pairs.len();
-        print_line!(
+        print_line(format_args!(
             "\n{} tenures, {takeovers} of them after another tenure of the same name:",
             spans.len()
-        );
-        print_line!("  larger token than the tenure before:         {growing} of {takeovers}");
-        print_line!("  began after the tenure before had ended:     {apart} of {takeovers}");
+        ));
+        print_line(format_args!(
+            "  larger token than the tenure before:         {growing} of {takeovers}"
+        ));
+        print_line(format_args!(
+            "  began after the tenure before had ended:     {apart} of {takeovers}"
+        ));
         expect(takeovers > 0, "there must be takeovers")?;
         expect(growing == takeovers, "tokens must grow")?;
         expect(apart == takeovers, "two processes must not hold a lock at the same time")
@@ -112,15 +116,33 @@ impl Timeline {
     }
 }
 
+/// The first error of the output that was more than a reader that has gone.
+static ERROR: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line. A reader that has gone, as `head` does, ends nothing.
+pub(crate) fn print_line(line: impl Display) {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(ERROR.set(error)),
+        _ => {}
+    }
+}
+
+/// Checks that each line was printed.
+pub(crate) fn all_printed() -> Outcome {
+    let failed =
+        |error| format!("the output is not complete, because it could not be written: {error}");
+    ERROR.get().map_or(Ok(()), |error| Err(failed(error).into()))
+}
+
 /// Prints the title of a scene.
 pub(crate) fn scene(title: &str) {
-    print_line!("\n{title}\n");
+    print_line(format_args!("\n{title}\n"));
 }
 
 /// Prints an explanation.
 pub(crate) fn note(text: impl AsRef<str>) {
     for line in text.as_ref().lines() {
-        print_line!("{:>10}| {line}", "");
+        print_line(format_args!("{:>10}| {line}", ""));
     }
 }
 
