@@ -9,7 +9,9 @@ use serde_json::json;
 
 use crate::{
     cli::args::Args,
-    commands::{events::EventLine, prune::PrunedLine, sessions::SessionLine},
+    commands::{
+        events::EventLine, prune::PrunedLine, release::SessionEnded, sessions::SessionLine,
+    },
     exit::code,
     output::{
         lines::Held,
@@ -40,6 +42,7 @@ pub(crate) fn schema() -> u8 {
         "status": schema_for!(Record),
         "sessions": schema_for!(SessionLine),
         "release": schema_for!(Record),
+        "release --session": schema_for!(SessionEnded<'static>),
         "prune": schema_for!(PrunedLine),
         "watch": schema_for!(EventLine),
     });

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use leasehold::{Error, Inspect as _, LeaseRecord, Options, RecordKind, RecordOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::query::{only_one, permitted};
@@ -97,10 +98,11 @@ async fn end_session(args: &ReleaseArgs, session: &str) -> Outcome {
 }
 
 /// A session that was ended.
-#[derive(Serialize)]
-struct SessionEnded<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SessionEnded<'a> {
     session: &'a str,
     namespace: &'a str,
+    /// Always true: otherwise nothing is printed.
     ended: bool,
 }
 

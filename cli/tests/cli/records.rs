@@ -255,7 +255,18 @@ async fn every_json_object_has_a_schema_and_every_shell_has_completions() {
     let man = fixture.leasehold(["man"]).end().await;
 
     let schemas: Value = serde_json::from_str(schemas.text()).unwrap();
-    for of in ["lock", "elect", "members", "status", "release", "prune", "watch", "elect --serve"] {
+    for of in [
+        "lock",
+        "elect",
+        "elect --serve",
+        "members",
+        "status",
+        "watch",
+        "sessions",
+        "release",
+        "release --session",
+        "prune",
+    ] {
         assert!(schemas[of].is_object(), "{of}");
     }
     assert!(man.text().contains(".TH leasehold") && man.text().contains("LEASEHOLD_GRACE"));
