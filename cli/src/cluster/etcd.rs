@@ -117,6 +117,7 @@ impl EtcdArgs {
         options: Options,
         failure: impl Fn(&leasehold::Error) -> Failure,
     ) -> Outcome<Etcd> {
+        self.refuse_credentials()?;
         let options = self.handle_options(options);
         let etcd = self.options()?;
         tracing::debug!(
@@ -127,6 +128,18 @@ impl EtcdArgs {
             "using etcd"
         );
         Etcd::connect_with(etcd, options).await.map_err(|error| failure(&error))
+    }
+
+    /// Refuses a URL with a user and a password. They would have no effect, and be in messages and in the environment of
+    /// the command.
+    fn refuse_credentials(&self) -> Outcome<()> {
+        let with_user = self.nodes.iter().find_map(|node| node.rsplit_once('@'));
+        let Some((_, address)) = with_user else { return Ok(()) };
+        let line = format!(
+            "the node `{address}` has a user or a password in its URL, which have no effect there. Pass --etcd-user and \
+                LEASEHOLD_ETCD_PASSWORD instead"
+        );
+        Err(Failure::new(code::USAGE, line))
     }
 
     /// `options` with the nodes and the prefix.

@@ -245,6 +245,18 @@ async fn a_password_reaches_etcd_and_neither_the_command_nor_any_output() {
 }
 
 #[tokio::test]
+async fn a_password_in_the_url_of_a_node_is_refused_and_not_shown() {
+    let node = "http://shop:xyzzy-secret@127.0.0.1:1";
+    for args in [&["lock", "-vv", "--try", "x", "true"][..], &["status", "-vv"], &["demo"]] {
+        let ended = Program::new(args.iter().copied()).env("LEASEHOLD_ETCD", node).end().await;
+
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr_line().contains("127.0.0.1:1"), "{ended:?}");
+        assert!(!ended.stderr.contains("secret") && ended.stdout.is_empty(), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn certificates_are_read_from_files() {
     let Some(cluster) = EtcdCluster::start_with(1, &[], true).await else { return };
     let directory = tempfile::tempdir().unwrap();
