@@ -128,7 +128,7 @@ fn collect<K: Into<String>, V: Into<String>>(
 /// Options of [`lock`](crate::Sync::lock).
 ///
 /// ```
-/// use std::{collections::BTreeMap, time::Duration};
+/// use std::time::Duration;
 /// use leasehold::LockOptions;
 ///
 /// let patient = LockOptions::default().ttl(Duration::from_secs(30));
@@ -149,7 +149,8 @@ pub struct LockOptions {
 }
 
 impl LockOptions {
-    /// How long other processes must see no renewal before they may take the lock. Leaves the other durations as they are.
+    /// How long other processes must see no renewal before they may take the lock. The other durations of the
+    /// [`Timing`] follow from it, unless they were set.
     ///
     /// Defaults to 15 s. Longer survives a longer API outage; shorter fails over sooner.
     /// Rounded up to whole seconds, at most a day.

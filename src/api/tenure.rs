@@ -92,7 +92,8 @@ impl Tenure {
         &self.0.name
     }
 
-    /// The identity that the record names as its holder: the handle's identity, or the candidate's id.
+    /// The handle's identity, or the candidate's id. The record names it as its holder. With a
+    /// [`Session`](crate::Session) the record names the session instead.
     #[must_use]
     pub fn holder(&self) -> &str {
         &self.0.holder

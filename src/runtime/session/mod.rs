@@ -212,8 +212,9 @@ impl Session {
         Ok(Self(Arc::new(Inner { commands, status, clock, sender, handle, ttl })))
     }
 
-    /// The name of the session, which is also the name of its record and the holder of its locks. After a loss it is
-    /// that of the next session.
+    /// The name of the session. It is also the name of its record, and the records of its locks name it as their holder.
+    /// [`Tenure::holder`](crate::Tenure::holder) and errors have the identity of the process instead. After a loss this
+    /// is the name of the next session.
     #[must_use]
     pub fn id(&self) -> String {
         self.0.status.borrow().id.to_string()
