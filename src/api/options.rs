@@ -196,6 +196,10 @@ impl LockOptions {
 
     /// Acquires the lock if it is free now, and does not wait for another holder. If the store does not answer at once,
     /// the call waits up to 10 s for an answer.
+    ///
+    /// **A crashed holder counts as a holder** until this handle has seen its record unchanged for a whole time to live.
+    /// So a program that tries once and ends never gets the lock of a process that crashed. Let it [`wait`](Self::wait())
+    /// for two times the time to live.
     #[must_use]
     pub const fn try_once(self) -> Self {
         self.wait(Duration::ZERO)

@@ -25,7 +25,8 @@ use super::{
 /// # }
 /// ```
 pub trait SyncExt: Sync {
-    /// Acquires the lock `name` if it is free now, and does not wait.
+    /// Acquires the lock `name` if it is free now, and does not wait. A crashed holder counts as a holder at the first
+    /// try: see [`LockOptions::try_once`].
     ///
     /// # Errors
     ///

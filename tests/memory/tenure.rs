@@ -95,6 +95,28 @@ fn after_a_crash_the_next_holder_waits_a_full_ttl() {
     });
 }
 
+/// Each night one process starts, sees the record for the first time, and ends.
+#[test]
+fn after_a_crash_a_first_try_fails_and_a_wait_of_two_ttls_gets_the_lock() {
+    let (a, _b) = pair();
+    let crashed = paused();
+    let guard = crashed.block_on(hold(&a));
+
+    drop(crashed);
+
+    paused().block_on(async {
+        for _night in 0..3 {
+            sleep(secs(86_400)).await;
+            let host = a.another(Options::default()).unwrap();
+            let tried = soon(host.lock("x", LockOptions::default().try_once())).await;
+            assert!(matches!(tried, Err(Error::Held { .. })), "{tried:?}");
+        }
+        let host = a.another(Options::default()).unwrap();
+        let waited = soon(host.lock("x", LockOptions::default().wait(secs(30)))).await;
+        assert!(waited.is_ok_and(|next| next.token() > guard.token()));
+    });
+}
+
 #[test]
 fn a_handle_works_in_a_new_runtime_after_its_first_one_has_ended() {
     let (a, b) = pair();

@@ -66,7 +66,7 @@ code is 69. Without --wait it is tried for 8 s, and with --try once.
 Examples:
   leasehold lock nightly -- ./backup.sh --full   must not run twice at once
   leasehold lock --try nightly ./backup.sh       exit with 75 if it runs already
-  leasehold lock --try --at-least 1h nightly ./backup.sh   once, on hosts that start it at the same time
+  leasehold lock --wait 30s --at-least 1h nightly ./backup.sh   once, on hosts that start it at the same time
   leasehold lock --wait 5m -n shop deploy make deploy
   leasehold lock --queue deploy make deploy      first come, first served
   leasehold lock --slots 4 gpu ./train.sh        at most four at once
