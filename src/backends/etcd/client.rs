@@ -10,7 +10,6 @@ use futures::{
     FutureExt as _, Stream,
     future::{BoxFuture, Shared, ready},
 };
-use prost::Message;
 use tokio::task::JoinSet;
 use tonic::{Status, Streaming};
 
@@ -18,7 +17,7 @@ use super::{
     connections::Connections,
     error::is_about_token,
     messages::{
-        AuthenticateRequest, AuthenticateResponse, RangeRequest, RangeResponse, TxnRequest,
+        AuthenticateRequest, AuthenticateResponse, Query, RangeRequest, RangeResponse, TxnRequest,
         TxnResponse, WatchRequest, WatchResponse,
     },
     nodes::{Nodes, SLOW, Token},
@@ -26,18 +25,9 @@ use super::{
 };
 use crate::util::mutex::lock;
 
-const TXN: &str = "/etcdserverpb.KV/Txn";
-
 /// After so long without an answer, another node is asked to read the same. Longer than a node that is merely busy
 /// takes, so that a busy cluster does not get more requests.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a request may change.
-#[derive(Clone, Copy)]
-enum Effect {
-    None,
-    Write,
-}
 
 /// An authentication under way, or its result. All requests share it, because etcd computes a slow hash for each.
 type Authentication = Shared<BoxFuture<'static, Result<Option<Token>, Status>>>;
@@ -70,17 +60,17 @@ impl Client {
 
     /// Reads a key or a range of keys, as it is now.
     pub(super) async fn range(&self, query: RangeRequest) -> Result<RangeResponse, Status> {
-        self.send(Effect::None, "/etcdserverpb.KV/Range", &query).await
+        self.send(&query, Some(PATIENCE)).await
     }
 
     /// Writes, on a condition.
     pub(super) async fn txn(&self, query: TxnRequest) -> Result<TxnResponse, Status> {
-        self.send(Effect::Write, TXN, &query).await
+        self.send(&query, None).await
     }
 
     /// Reads several keys as they are at one time.
     pub(super) async fn read(&self, query: TxnRequest) -> Result<TxnResponse, Status> {
-        self.send(Effect::None, TXN, &query).await
+        self.send(&query, Some(PATIENCE)).await
     }
 
     /// Opens a stream of watches.
@@ -102,38 +92,29 @@ impl Client {
         self.nodes.failed(origin.turn, status);
     }
 
-    async fn send<Q, A>(&self, effect: Effect, method: &'static str, query: &Q) -> Result<A, Status>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
+    async fn send<Q: Query>(
+        &self,
+        query: &Q,
+        patience: Option<Duration>,
+    ) -> Result<Q::Answer, Status> {
         let authentication = self.authentication();
-        match self.send_with(&authentication, effect, method, query).await {
+        match self.send_with(&authentication, query, patience).await {
             // The request was refused, so it was not executed: it is sent once more with another token.
             Err(status) if self.forget(&authentication, &status) => {
-                self.send_with(&self.authentication(), effect, method, query).await
+                self.send_with(&self.authentication(), query, patience).await
             }
             answer => answer,
         }
     }
 
-    async fn send_with<Q, A>(
+    async fn send_with<Q: Query>(
         &self,
         authentication: &Authentication,
-        effect: Effect,
-        method: &'static str,
         query: &Q,
-    ) -> Result<A, Status>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
+        patience: Option<Duration>,
+    ) -> Result<Q::Answer, Status> {
         let token = authentication.clone().await?;
-        let token = token.as_ref();
-        match effect {
-            Effect::None => self.nodes.send_to_several(method, query, token, PATIENCE).await,
-            Effect::Write => self.nodes.send(method, query, token).await,
-        }
+        self.nodes.send(query, token.as_ref(), patience).await
     }
 
     /// The authentication that serves all requests, which is begun if there is none.
@@ -180,7 +161,7 @@ async fn authenticate(nodes: &Nodes, user: User) -> Result<Option<Token>, Status
     let User { name, password } = user;
     let query = AuthenticateRequest { name, password: password.text() };
     // All other requests wait for the token, so a node that hangs must not delay it. One token too many is harmless.
-    let answer = nodes.send_to_several("/etcdserverpb.Auth/Authenticate", &query, None, SLOW).await;
+    let answer = nodes.send(&query, None, Some(SLOW)).await;
     match answer {
         Ok(AuthenticateResponse { token }) => {
             token.parse().map(Some).map_err(|_| Status::unknown("the token is not a text"))

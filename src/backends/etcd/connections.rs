@@ -11,7 +11,11 @@
 //! A connection that is open outlives its certificate. The next one would not, so a certificate that is renewed, as
 //! cert-manager does, must be in use before that. Requests under way go on with the connection that they have.
 
-use std::{io, sync::Mutex, time::Duration};
+use std::{
+    io,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use tokio::runtime;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
@@ -39,15 +43,6 @@ pub(super) struct Tls {
     /// A client certificate and its key, in PEM.
     pub(super) certificate: Option<[Secret; 2]>,
     pub(super) server_name: Option<String>,
-}
-
-/// The connections to one node.
-struct Node {
-    /// The node's address, with the encryption.
-    endpoint: Endpoint,
-    /// Those for requests.
-    requests: [Channel; LANES],
-    watches: Channel,
 }
 
 /// The texts of a [`Tls`], as they were read last.
@@ -78,20 +73,28 @@ pub(super) struct Connections {
 }
 
 struct State {
-    texts: Texts,
-    nodes: Vec<Node>,
+    open: Open,
     read_again_at: Moment,
     /// The files could not be used when they were read last.
     broken: bool,
 }
 
+/// What was made of the files when they were read last.
+struct Open {
+    texts: Texts,
+    /// The address of each node, with the encryption.
+    endpoints: Vec<Endpoint>,
+    /// The connection for requests of each turn.
+    requests: Vec<Channel>,
+    /// The connection for watches to each node.
+    watches: Vec<Channel>,
+}
+
 impl Connections {
     /// Those to `endpoints`. Opens none of them.
     pub(super) fn new(endpoints: Vec<Endpoint>, tls: Tls) -> Result<Self, Unusable> {
-        let texts = tls.read()?;
-        let nodes = tls.connect(&endpoints, &texts)?;
-        let read_again_at = tls.read_again_at();
-        let state = State { texts, nodes, read_again_at, broken: false };
+        let open = tls.open(&endpoints, tls.read()?)?;
+        let state = State { open, read_again_at: tls.read_again_at(), broken: false };
         let runtime = runtime::Handle::current();
         Ok(Self { endpoints, tls, runtime, state: Mutex::new(state) })
     }
@@ -112,38 +115,30 @@ impl Connections {
 
     /// Replaces the connection for requests of this turn by one that is opened by its next request.
     pub(super) fn renew(&self, turn: usize) {
-        let (node, lane) = self.place(turn);
-        let node = &mut lock(&self.state).nodes[node];
+        let open = &mut lock(&self.state).open;
         let _runtime = self.runtime.enter();
-        node.requests[lane] = node.endpoint.connect_lazy();
-    }
-
-    /// The node of this turn, and which of its connections for requests.
-    fn place(&self, turn: usize) -> (usize, usize) {
-        (turn % self.len(), turn / self.len())
+        open.requests[turn] = open.endpoints[turn % self.len()].connect_lazy();
     }
 
     /// The connection for requests of this turn.
     pub(super) fn requests(&self, turn: usize) -> Channel {
-        let (node, lane) = self.place(turn);
-        self.with(|nodes| nodes[node].requests[lane].clone())
+        self.present().open.requests[turn].clone()
     }
 
     /// The connection for watches to the node of this turn.
     pub(super) fn watches(&self, turn: usize) -> Channel {
-        let (node, _) = self.place(turn);
-        self.with(|nodes| nodes[node].watches.clone())
+        self.present().open.watches[turn % self.len()].clone()
     }
 
-    fn with<T>(&self, choose: impl FnOnce(&[Node]) -> T) -> T {
+    /// The connections, with files that were read a short time ago.
+    fn present(&self) -> MutexGuard<'_, State> {
         let mut state = lock(&self.state);
         if state.read_again_at <= Clock::Host.now() {
             state.read_again_at = self.tls.read_again_at();
-            let was_broken = state.broken;
-            let replaced = self.replaced(&state.texts);
-            state.broken = replaced.is_err();
+            let replaced = self.replaced(&state.open.texts);
+            let was_broken = std::mem::replace(&mut state.broken, replaced.is_err());
             match replaced {
-                Ok(Some((texts, nodes))) => (state.texts, state.nodes) = (texts, nodes),
+                Ok(Some(open)) => state.open = open,
                 // As while files are being replaced. The present ones may serve for a while.
                 Err(error) if !was_broken => {
                     tracing::warn!("the certificates for etcd cannot be used: {error}");
@@ -151,7 +146,7 @@ impl Connections {
                 Ok(None) | Err(_) => {}
             }
         }
-        choose(&state.nodes)
+        state
     }
 
     /// A request has failed: the files are read before the next request.
@@ -161,14 +156,10 @@ impl Connections {
         }
     }
 
-    fn replaced(&self, present: &Texts) -> Result<Option<(Texts, Vec<Node>)>, Unusable> {
+    fn replaced(&self, present: &Texts) -> Result<Option<Open>, Unusable> {
         let texts = self.tls.read()?;
-        if texts == *present {
-            return Ok(None);
-        }
         let _runtime = self.runtime.enter();
-        let nodes = self.tls.connect(&self.endpoints, &texts)?;
-        Ok(Some((texts, nodes)))
+        (texts != *present).then(|| self.tls.open(&self.endpoints, texts)).transpose()
     }
 }
 
@@ -191,19 +182,17 @@ impl Tls {
     }
 
     /// Connections that are opened by their first request.
-    fn connect(&self, endpoints: &[Endpoint], texts: &Texts) -> Result<Vec<Node>, Unusable> {
-        let connect = |endpoint: &Endpoint| {
-            let endpoint = self.endpoint(endpoint, texts)?;
-            let requests = [(); LANES].map(|()| endpoint.connect_lazy());
-            let watches = endpoint.connect_lazy();
-            Ok(Node { endpoint, requests, watches })
-        };
-        endpoints.iter().map(connect).collect()
+    fn open(&self, endpoints: &[Endpoint], texts: Texts) -> Result<Open, Unusable> {
+        let endpoints = endpoints.iter().map(|endpoint| self.endpoint(endpoint.clone(), &texts));
+        let endpoints: Vec<_> = endpoints.collect::<Result<_, _>>()?;
+        let each = || endpoints.iter().map(Endpoint::connect_lazy);
+        let requests = (0..LANES).flat_map(|_| each()).collect();
+        let watches = each().collect();
+        Ok(Open { texts, endpoints, requests, watches })
     }
 
     /// `endpoint` with encryption, if its address begins with `https`.
-    fn endpoint(&self, endpoint: &Endpoint, texts: &Texts) -> Result<Endpoint, Unusable> {
-        let endpoint = endpoint.clone();
+    fn endpoint(&self, endpoint: Endpoint, texts: &Texts) -> Result<Endpoint, Unusable> {
         if endpoint.uri().scheme_str() != Some("https") {
             return Ok(endpoint);
         }
@@ -250,7 +239,7 @@ mod tests {
         let tls = Tls { authority: authority_of_nodes, certificate, server_name: None };
         let endpoints = vec![Endpoint::from_static("https://localhost:2379")];
         let connections = Connections::new(endpoints, tls).unwrap();
-        let used = || lock(&connections.state).texts.clone();
+        let used = || lock(&connections.state).open.texts.clone();
         let first = used();
 
         set(authority("client"));

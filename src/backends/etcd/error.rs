@@ -7,7 +7,7 @@
 //! | no space | **unknown**: the write that fills the store is stored and refused | [`Error::Unavailable`] |
 //! | everything else: no answer, no leader, too many requests | unknown | [`Error::Unavailable`] |
 
-use std::sync::Arc;
+use std::{error::Error as StdError, iter::successors, sync::Arc};
 
 use tonic::{Code, Status};
 
@@ -47,16 +47,20 @@ impl Context {
                 name: self.key.clone(),
                 reason: format!("{} {}: {message}", self.verb, self.key),
             },
-            _ if is_no_space(status) => self.unavailable(
+            _ if is_no_space(status) => unavailable(
                 format!(
                     "{message}. Compact and defragment etcd, or raise its quota, then disarm the alarm"
                 ),
                 None,
             ),
             // The message of a transport names no cause.
-            _ => match std::error::Error::source(status) {
-                Some(source) => self.unavailable("no answer from etcd".into(), Some(innermost(source))),
-                None => self.unavailable(format!("etcd answered: {message}"), None),
+            _ => match causes(status).last() {
+                // As text, because the chain of causes cannot be shared.
+                Some(cause) => {
+                    let cause = Answer { message: cause.to_string(), source: None };
+                    unavailable("no answer from etcd".into(), Some(Arc::new(cause)))
+                }
+                None => unavailable(format!("etcd answered: {message}"), None),
             },
         }
     }
@@ -69,20 +73,15 @@ impl Context {
             reason,
         }
     }
-
-    #[expect(clippy::unused_self, reason = "the other errors name the request")]
-    fn unavailable(&self, message: String, source: Option<Cause>) -> Error {
-        Error::unavailable(BACKEND, Answer { message, source })
-    }
 }
 
-/// The cause at the end of the chain, as text, because the chain repeats itself and cannot be shared.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> Cause {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    Arc::new(Answer { message: last.to_string(), source: None })
+fn unavailable(message: String, source: Option<Cause>) -> Error {
+    Error::unavailable(BACKEND, Answer { message, source })
+}
+
+/// The causes of a request that got no answer.
+pub(super) fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    successors(status.source(), |&cause| cause.source())
 }
 
 /// Whether `status` says nothing about whether the request was executed. Another node may answer.

@@ -3,6 +3,28 @@
 //! Written by hand, with the fields in use alone, so that no build needs the program `protoc`. The numbers are those of
 //! `etcdserverpb/rpc.proto`, `mvccpb/kv.proto` and never change. A field that is not listed is ignored.
 
+/// A request that has one answer.
+pub(super) trait Query: prost::Message + Clone + 'static {
+    type Answer: prost::Message + Default + 'static;
+    /// The call of etcd's API that has this request.
+    const CALL: &'static str;
+}
+
+impl Query for RangeRequest {
+    type Answer = RangeResponse;
+    const CALL: &'static str = "/etcdserverpb.KV/Range";
+}
+
+impl Query for TxnRequest {
+    type Answer = TxnResponse;
+    const CALL: &'static str = "/etcdserverpb.KV/Txn";
+}
+
+impl Query for AuthenticateRequest {
+    type Answer = AuthenticateResponse;
+    const CALL: &'static str = "/etcdserverpb.Auth/Authenticate";
+}
+
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Header {
     /// The revision of the store: in the answer to a write, that of the write.

@@ -8,21 +8,13 @@
 //! A request that may be executed twice goes to the next node too while there is no answer: the authentication of the
 //! user, for which all requests wait, and a request that only reads.
 
-use std::{
-    pin::pin,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error as StdError, pin::pin, sync::Mutex, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use http::uri::PathAndQuery;
-use prost::Message;
 use tokio::{runtime, time::timeout};
 use tonic::{
-    Code, ConnectError, Request, Status, Streaming,
+    Code, ConnectError, Request, Response, Status, Streaming,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
     transport::Channel,
@@ -31,8 +23,8 @@ use tonic_prost::ProstCodec;
 
 use super::{
     connections::Connections,
-    error::is_unknown,
-    messages::{WatchRequest, WatchResponse},
+    error::{causes, is_unknown},
+    messages::{Query, WatchRequest, WatchResponse},
 };
 use crate::util::{
     clock::{Clock, Moment},
@@ -52,19 +44,24 @@ pub(super) type Token = MetadataValue<Ascii>;
 /// The nodes of a cluster. There is at least one.
 pub(super) struct Nodes {
     connections: Connections,
-    /// The turn of the next request: a number for each connection.
-    current: AtomicUsize,
+    turns: Mutex<Turns>,
+}
+
+/// The turns: one for each connection for requests.
+struct Turns {
+    /// That of the next request.
+    current: usize,
     /// Of a single node: when the first request after its last answer was sent.
-    asked_at: Mutex<Option<Moment>>,
-    /// When each connection for requests was answered or opened again last, by turn.
-    used_at: Mutex<Vec<Moment>>,
+    asked_at: Option<Moment>,
+    /// When the connection of each turn was answered or opened again last.
+    used_at: Vec<Moment>,
 }
 
 impl Nodes {
     pub(super) fn new(connections: Connections) -> Self {
-        let used_at = Mutex::new(vec![Moment::default(); connections.turns()]);
-        let (current, asked_at) = (AtomicUsize::default(), Mutex::default());
-        Self { connections, current, asked_at, used_at }
+        let used_at = vec![Moment::default(); connections.turns()];
+        let turns = Mutex::new(Turns { current: 0, asked_at: None, used_at });
+        Self { connections, turns }
     }
 
     /// The runtime on which the connections have tasks.
@@ -72,89 +69,61 @@ impl Nodes {
         self.connections.runtime()
     }
 
-    /// Sends one request: to another node if there is no connection to the first one.
-    pub(super) async fn send<Q, A>(
+    /// Sends a request, to another node if there is no connection to the first one. Each node gets it once at most.
+    ///
+    /// With `patience`, it may be executed more than once: whenever a node fails or has not answered for so long, the next
+    /// node gets it too. The first answer counts.
+    pub(super) async fn send<Q: Query>(
         &self,
-        method: &'static str,
         query: &Q,
         token: Option<&Token>,
-    ) -> Result<A, Status>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
-        let mut untried = self.connections.len();
-        loop {
-            let answer = self.send_to(self.next(), method, query, token).await;
-            untried -= 1;
-            match answer {
-                Err(status) if untried > 0 && is_unsent(&status) => {}
-                answer => return answer,
-            }
-        }
-    }
-
-    /// Sends a request that may be executed more than once. Whenever a node fails or has not answered after `patience`,
-    /// the next node gets the request too, and each node gets it once. The first answer counts.
-    pub(super) async fn send_to_several<Q, A>(
-        &self,
-        method: &'static str,
-        query: &Q,
-        token: Option<&Token>,
-        patience: Duration,
-    ) -> Result<A, Status>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
+        patience: Option<Duration>,
+    ) -> Result<Q::Answer, Status> {
         let first = self.next();
         let (count, turns) = (self.connections.len(), self.connections.turns());
         let mut untried = (first..first + count).map(|turn| turn % turns);
         let mut calls = FuturesUnordered::new();
         loop {
-            calls.extend(untried.next().map(|turn| self.send_to(turn, method, query, token)));
-            let answered = if untried.len() == 0 {
-                Ok(calls.select_next_some().await)
-            } else {
-                timeout(patience, calls.select_next_some()).await
+            calls.extend(untried.next().map(|turn| self.send_to(turn, query, token)));
+            let answered = match patience.filter(|_| untried.len() > 0) {
+                Some(patience) => timeout(patience, calls.select_next_some()).await.ok(),
+                None => Some(calls.select_next_some().await),
             };
             let is_last = untried.len() == 0 && calls.is_empty();
+            let may_go_on = |status: &Status| {
+                !is_last && (is_unsent(status) || patience.is_some() && is_no_answer(status))
+            };
             match answered {
-                Ok(Err(status)) if !is_last && is_no_answer(&status) => {}
-                Ok(answer) => return answer,
-                Err(_slow) => {}
+                Some(Err(status)) if may_go_on(&status) => {}
+                Some(answer) => return answer,
+                None => {}
             }
         }
     }
 
-    /// Sends one request in this turn, which is over if there is no answer at once.
-    async fn send_to<Q, A>(
+    /// Sends a request in this turn, which is over if there is no answer at once.
+    async fn send_to<Q: Query>(
         &self,
         turn: usize,
-        method: &'static str,
         query: &Q,
         token: Option<&Token>,
-    ) -> Result<A, Status>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
-        let mut grpc = grpc(self.connections.requests(turn));
-        let request = request(query.clone(), token);
-        let mut call = pin!(async {
-            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-            let path = PathAndQuery::from_static(method);
-            grpc.unary(request, path, ProstCodec::<Q, A>::default()).await
-        });
-        let answer = self.or_pass_over(turn, &mut call).await;
-        if self.connections.len() == 1 {
-            *lock(&self.asked_at) = None;
+    ) -> Result<Q::Answer, Status> {
+        let (connection, request) =
+            (self.connections.requests(turn), request(query.clone(), token));
+        let call = async {
+            let codec = ProstCodec::<Q, Q::Answer>::default();
+            ready(connection).await?.unary(request, PathAndQuery::from_static(Q::CALL), codec).await
+        };
+        let answer = self.or_pass_over(turn, call).await;
+        let answered = !matches!(&answer, Err(status) if is_unknown(status));
+        {
+            let mut turns = lock(&self.turns);
+            turns.asked_at = None;
+            if answered {
+                turns.used_at[turn] = Clock::Runtime.now();
+            }
         }
-        match &answer {
-            Err(status) if is_unknown(status) => self.failed(turn, status),
-            _ => lock(&self.used_at)[turn] = Clock::Runtime.now(),
-        }
-        answer.map(tonic::Response::into_inner)
+        answer.map(Response::into_inner).inspect_err(|status| self.failed(turn, status))
     }
 
     /// Opens a stream of watches. Returns its turn too.
@@ -163,79 +132,73 @@ impl Nodes {
         requests: impl Stream<Item = WatchRequest> + Send + 'static,
         token: Option<&Token>,
     ) -> Result<(usize, Streaming<WatchResponse>), Status> {
-        let turn = self.current();
-        let mut grpc = grpc(self.connections.watches(turn));
-        let mut opened = pin!(async {
-            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let turn = lock(&self.turns).current;
+        let (connection, request) = (self.connections.watches(turn), request(requests, token));
+        let opened = async {
             let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
-            grpc.streaming(request(requests, token), path, ProstCodec::default()).await
-        });
-        let opened = self.or_pass_over(turn, &mut opened).await;
-        let opened = opened.inspect_err(|status| self.failed(turn, status));
-        Ok((turn, opened?.into_inner()))
+            ready(connection).await?.streaming(request, path, ProstCodec::default()).await
+        };
+        let opened = self.or_pass_over(turn, opened).await;
+        let opened = opened.inspect_err(|status| self.failed(turn, status))?;
+        Ok((turn, opened.into_inner()))
     }
 
     /// The answer to `call`. Ends the turn if there is none at once.
-    async fn or_pass_over<T>(
-        &self,
-        turn: usize,
-        call: &mut (impl Future<Output = T> + Unpin),
-    ) -> T {
+    async fn or_pass_over<T>(&self, turn: usize, call: impl Future<Output = T>) -> T {
         // A timer that is earlier than all others costs a wake-up of the thread that waits for events. A single node
         // has none: see `next`.
         if self.connections.len() == 1 {
             return call.await;
         }
-        if let Ok(answer) = timeout(SLOW, &mut *call).await {
+        let mut call = pin!(call);
+        if let Ok(answer) = timeout(SLOW, &mut call).await {
             return answer;
         }
-        self.pass_over(turn);
+        lock(&self.turns).pass_over(turn, &self.connections);
         call.await
     }
 
     /// A request of this turn failed: the next one goes elsewhere, unless the node has answered.
     pub(super) fn failed(&self, turn: usize, status: &Status) {
         if is_unknown(status) {
-            self.pass_over(turn);
+            lock(&self.turns).pass_over(turn, &self.connections);
             self.connections.failed();
         }
-    }
-
-    /// Ends this turn, unless it is over already.
-    fn pass_over(&self, turn: usize) {
-        let next = (turn + 1) % self.connections.turns();
-        let order = Ordering::Relaxed;
-        if self.current.compare_exchange(turn, next, order, order).is_ok() {
-            let (now, mut used_at) = (Clock::Runtime.now(), lock(&self.used_at));
-            if now.since(used_at[next]) >= IDLE {
-                used_at[next] = now;
-                self.connections.renew(next);
-            }
-        }
-    }
-
-    fn current(&self) -> usize {
-        self.current.load(Ordering::Relaxed)
     }
 
     /// The turn of the next request. A single node changes the connection if there was a request long before, and no
     /// answer since.
     fn next(&self) -> usize {
-        if self.connections.len() == 1 {
-            let (now, turn) = (Clock::Runtime.now(), self.current());
-            let mut asked_at = lock(&self.asked_at);
-            if now.since(*asked_at.get_or_insert(now)) >= SLOW {
-                *asked_at = Some(now);
-                self.pass_over(turn);
-            }
+        let (now, mut turns) = (Clock::Runtime.now(), lock(&self.turns));
+        if self.connections.len() == 1 && now.since(*turns.asked_at.get_or_insert(now)) >= SLOW {
+            turns.asked_at = Some(now);
+            let current = turns.current;
+            turns.pass_over(current, &self.connections);
         }
-        self.current()
+        turns.current
     }
 }
 
-fn grpc(connection: Channel) -> Grpc<Channel> {
+impl Turns {
+    /// Ends this turn, unless it is over already.
+    fn pass_over(&mut self, turn: usize, connections: &Connections) {
+        let next = (turn + 1) % self.used_at.len();
+        if self.current == turn {
+            self.current = next;
+            let now = Clock::Runtime.now();
+            if now.since(self.used_at[next]) >= IDLE {
+                self.used_at[next] = now;
+                connections.renew(next);
+            }
+        }
+    }
+}
+
+async fn ready(connection: Channel) -> Result<Grpc<Channel>, Status> {
     // A list may be of any size.
-    Grpc::new(connection).max_decoding_message_size(usize::MAX)
+    let mut grpc = Grpc::new(connection).max_decoding_message_size(usize::MAX);
+    grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    Ok(grpc)
 }
 
 fn request<Q>(query: Q, token: Option<&Token>) -> Request<Q> {
@@ -256,12 +219,5 @@ fn is_no_answer(status: &Status) -> bool {
 
 /// Whether the request failed before it was sent, because there is no connection.
 fn is_unsent(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return status.code() == Code::Unavailable;
-        }
-        cause = error.source();
-    }
-    false
+    status.code() == Code::Unavailable && causes(status).any(<dyn StdError>::is::<ConnectError>)
 }

@@ -103,14 +103,9 @@ impl EtcdOptions {
         let nodes = if nodes.is_empty() { &default } else { nodes };
         let endpoints = nodes.iter().map(|node| self.endpoint(node)).collect::<Result<_>>()?;
         let connections = Connections::new(endpoints, self.tls).map_err(unusable)?;
-        let user = match self.user {
-            Some((name, secret)) => {
-                let password =
-                    Password::new(secret).map_err(|error| unusable(Unusable::File(error)))?;
-                Some(User { name, password })
-            }
-            None => None,
-        };
+        let user =
+            self.user.map(|(name, secret)| Ok(User { name, password: Password::new(secret)? }));
+        let user = user.transpose().map_err(|error| unusable(Unusable::File(error)))?;
         Ok(Client::new(connections, user))
     }
 
@@ -118,20 +113,15 @@ impl EtcdOptions {
     fn endpoint(&self, node: &str) -> Result<Endpoint> {
         let scheme = if self.encrypted { "https" } else { "http" };
         let url = if node.contains("://") { node.to_owned() } else { format!("{scheme}://{node}") };
-        let bound = "a node is HOST:PORT, http://HOST:PORT or https://HOST:PORT";
-        let endpoint = Endpoint::from_shared(url);
-        let endpoint = endpoint.map_err(|_| Error::invalid("node", node, bound))?;
-        if endpoint.uri().port().is_none() {
-            return Err(Error::invalid("node", node, bound));
-        }
-        match endpoint.uri().scheme_str() {
-            Some("https") => {}
-            Some("http") if !self.encrypted => {}
-            Some("http") => {
-                let bound = "with certificates, a node must not begin with http://";
-                return Err(Error::invalid("node", node, bound));
+        let refused = |bound| Error::invalid("node", node, bound);
+        let unusable = || refused("a node is HOST:PORT, http://HOST:PORT or https://HOST:PORT");
+        let endpoint = Endpoint::from_shared(url).map_err(|_| unusable())?;
+        match (endpoint.uri().scheme_str(), endpoint.uri().port()) {
+            (Some("http"), Some(_)) if self.encrypted => {
+                return Err(refused("with certificates, a node must not begin with http://"));
             }
-            _ => return Err(Error::invalid("node", node, bound)),
+            (Some("http" | "https"), Some(_)) => {}
+            _ => return Err(unusable()),
         }
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)

@@ -39,28 +39,27 @@ pub(super) struct Password {
 impl Password {
     /// Fails if the file cannot be read.
     pub(super) fn new(secret: Secret) -> io::Result<Self> {
-        let text = secret.read()?;
-        let last = if secret.is_file() { without_line_break(&text).to_owned() } else { text };
-        Ok(Self { secret, last: Arc::new(Mutex::new(last)) })
+        let password = Self { secret, last: Arc::default() };
+        password.read()?;
+        Ok(password)
     }
 
     pub(super) fn text(&self) -> String {
-        let mut last = lock(&self.last);
-        if self.secret.is_file() {
-            match self.secret.read() {
-                Ok(text) if without_line_break(&text).is_empty() => {}
-                Ok(text) => without_line_break(&text).clone_into(&mut last),
-                Err(error) => {
-                    tracing::warn!("the password for etcd cannot be read again: {error}");
-                }
-            }
+        if let Err(error) = self.read() {
+            tracing::warn!("the password for etcd cannot be read again: {error}");
         }
-        last.clone()
+        lock(&self.last).clone()
     }
-}
 
-fn without_line_break(text: &str) -> &str {
-    text.trim_end_matches(['\r', '\n'])
+    fn read(&self) -> io::Result<()> {
+        let text = self.secret.read()?;
+        let line_break: &[char] = if self.secret.is_file() { &['\r', '\n'] } else { &[] };
+        let text = text.trim_end_matches(line_break);
+        if !text.is_empty() {
+            text.clone_into(&mut lock(&self.last));
+        }
+        Ok(())
+    }
 }
 
 fn read(path: &Path) -> io::Result<String> {
