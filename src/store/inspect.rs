@@ -32,11 +32,23 @@ pub(crate) struct Description {
 pub(crate) enum SessionScope {
     One(Namespace, SessionId),
     /// The sessions of a namespace, or of all, which a label selector can restrict.
-    All(Option<Namespace>, Option<Arc<str>>),
+    All(
+        Option<Namespace>,
+        #[cfg_attr(
+            not(feature = "kubernetes"),
+            expect(dead_code, reason = "records in etcd have no labels")
+        )]
+        Option<Arc<str>>,
+    ),
 }
 
 /// A store that operators can inspect. The rules of [`Store`] apply.
 pub(crate) trait InspectStore: Store + SessionStore {
+    /// Refuses a label selector, if records have no labels.
+    fn check_labels(&self, _selector: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// What the record says besides what every store knows of it.
     fn describe(&self, found: &Versioned) -> Description;
 

@@ -11,17 +11,8 @@ use std::{error::Error as StdError, iter::successors, sync::Arc};
 
 use tonic::{Code, Status};
 
-use super::BACKEND;
+use super::{BACKEND, keys::Keys};
 use crate::api::error::{Cause, Error};
-
-/// The request that failed, so that the error can name it.
-#[derive(Clone, Debug)]
-pub(super) struct Context {
-    pub(super) verb: &'static str,
-    pub(super) namespace: String,
-    /// The key, or the beginning of the keys.
-    pub(super) key: String,
-}
 
 /// etcd's own words, as the cause of an [`Error::Unavailable`].
 #[derive(Debug, thiserror::Error)]
@@ -31,21 +22,25 @@ struct Answer {
     source: Option<Cause>,
 }
 
-impl Context {
-    /// The error for a caller.
-    pub(super) fn error(&self, status: &Status) -> Error {
+impl Keys {
+    /// The error of a request about these keys, for a caller.
+    pub(super) fn error(&self, verb: &'static str, status: &Status) -> Error {
         let message = status.message();
         match status.code() {
-            Code::PermissionDenied => self.denied(format!(
-                "{message}. Grant the user a role with readwrite on the prefix of the keys"
-            )),
-            _ if is_about_user(status) => self.denied(format!(
-                "{message}. Check the user and the password, and that etcd knows the user"
-            )),
+            Code::PermissionDenied => self.denied(
+                verb,
+                format!(
+                    "{message}. Grant the user a role with readwrite on the prefix of the keys"
+                ),
+            ),
+            _ if is_about_user(status) => self.denied(
+                verb,
+                format!("{message}. Check the user and the password, and that etcd knows the user"),
+            ),
             Code::InvalidArgument | Code::Unimplemented => Error::Rejected {
                 backend: BACKEND,
                 name: self.key.clone(),
-                reason: format!("{} {}: {message}", self.verb, self.key),
+                reason: format!("{verb} {}: {message}", self.key),
             },
             _ if is_no_space(status) => unavailable(
                 format!(
@@ -65,13 +60,9 @@ impl Context {
         }
     }
 
-    fn denied(&self, reason: String) -> Error {
-        Error::PermissionDenied {
-            verb: self.verb,
-            resource: format!("key {}", self.key),
-            namespace: self.namespace.clone(),
-            reason,
-        }
+    fn denied(&self, verb: &'static str, reason: String) -> Error {
+        let (resource, namespace) = (format!("key {}", self.key), self.namespace.to_string());
+        Error::PermissionDenied { verb, resource, namespace, reason }
     }
 }
 
@@ -126,12 +117,13 @@ pub(super) fn canceled(reason: &str) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::keys::Prefix, *};
+    use crate::api::name::{Namespace, RecordName};
 
     fn error(code: Code, message: &str) -> Error {
-        let context =
-            Context { verb: "put", namespace: "shop".into(), key: "/leasehold/shop/x".into() };
-        context.error(&Status::new(code, message))
+        let prefix = Prefix::parse("").unwrap();
+        let keys = prefix.record(&Namespace::stored("shop"), &RecordName::stored("x"));
+        keys.error("put", &Status::new(code, message))
     }
 
     #[test]

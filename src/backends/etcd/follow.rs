@@ -1,13 +1,9 @@
 //! The watch of a set of records, which `runtime::watches` shares among its subscribers.
 
-use std::future::pending;
-
 use futures::{StreamExt as _, future::BoxFuture};
 
 use super::{
-    client::Client,
-    keys::Prefix,
-    store::{context, event, keys, range},
+    store::{Cluster, event},
     watch::watch,
 };
 use crate::{
@@ -15,14 +11,7 @@ use crate::{
     store::{Scope, WatchEvent},
 };
 
-/// What is needed for a watch.
-#[derive(Clone)]
-pub(super) struct Ranges {
-    pub(super) client: Client,
-    pub(super) prefix: Prefix,
-}
-
-impl Source for Ranges {
+impl Source for Cluster {
     /// All: a watch of a key is no connection, and etcd finds it by its key.
     fn singles(&self) -> usize {
         usize::MAX
@@ -33,36 +22,20 @@ impl Source for Ranges {
             Target::Scope(scope) => scope,
             Target::Namespace(namespace) => Scope::Records(Some(namespace), None),
         };
-        Box::pin(self.clone().report(scope, reporter))
-    }
-}
-
-impl Ranges {
-    /// Reports the records in `scope` until the reporter is not wanted any more.
-    async fn report(self, scope: Scope, reporter: Reporter) {
-        let Self { client, prefix } = self;
-        let (namespace, keys) = match keys(&prefix, &scope) {
-            Ok(keys) => keys,
-            // Forever: the subscribers would begin a new watch at once.
-            Err(error) => {
-                if reporter.failed(error.to_string()) {
-                    pending::<()>().await;
+        let mut reports = watch(self.client.clone(), self.keys(&scope));
+        let prefix = self.prefix.clone();
+        Box::pin(async move {
+            while let Some(report) = reports.next().await {
+                let wanted = match event(&prefix, &scope, report) {
+                    Some(all @ WatchEvent::All(_)) => reporter.listed(None, all),
+                    Some(WatchEvent::Blind(why)) => reporter.failed(why),
+                    Some(change) => reporter.changed(change),
+                    None => true,
+                };
+                if !wanted {
+                    return;
                 }
-                return;
             }
-        };
-        let context = context("watch", namespace, &keys);
-        let mut reports = watch(client, range(&keys), context);
-        while let Some(report) = reports.next().await {
-            let wanted = match event(&prefix, &scope, report) {
-                Some(all @ WatchEvent::All(_)) => reporter.listed(None, all),
-                Some(WatchEvent::Blind(why)) => reporter.failed(why),
-                Some(change) => reporter.changed(change),
-                None => true,
-            };
-            if !wanted {
-                return;
-            }
-        }
+        })
     }
 }

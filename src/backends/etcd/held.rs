@@ -15,12 +15,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tonic::Status;
 
 use super::{
-    client::Client,
     codec::{self, Encoded},
-    error::Context,
-    keys::{self, Keys, Prefix},
-    messages::{Compare, KeyValue, RangeRequest, RequestOp, TxnRequest},
-    store::{Records, context, range},
+    keys::{self, Keys},
+    messages::{Compare, KeyValue, RangeRequest, RequestOp, TxnRequest, revision},
+    store::Cluster,
 };
 use crate::{
     api::{
@@ -42,12 +40,11 @@ const AT_ONCE: usize = 4;
 /// How many records one page of a list has.
 const PAGE: i64 = 500;
 
-impl Records {
+impl Cluster {
     /// The changes of the index that belong to the write of `value`, whose text is `text`. What new holders need comes
     /// first, because the changes beyond the limit are late.
     pub(super) fn index(
         &self,
-        namespace: &Namespace,
         keys: &Keys,
         base: Option<&Version>,
         value: &Encoded,
@@ -55,7 +52,7 @@ impl Records {
     ) -> Vec<RequestOp> {
         let Encoded { before, after, .. } = value;
         let name = keys::name(keys.key.as_bytes());
-        let key = |session| format!("{}{name}", self.prefix.held(namespace, session).key);
+        let key = |session| format!("{}{name}", self.prefix.held(&keys.namespace, session).key);
         let lost = before.difference(after);
         let lost = lost.map(|session| RequestOp::delete(key(session), ""));
         let fits = text.len() * after.len() <= COPIES;
@@ -79,11 +76,10 @@ impl Records {
 /// revision of a key would not be that of its record, and change nothing if the record was written since.
 fn late(mut changes: Vec<RequestOp>, keys: &Keys, revision: i64) -> Vec<TxnRequest> {
     changes.iter_mut().filter_map(|change| change.put.as_mut()).for_each(|put| put.value.clear());
-    let unchanged = || vec![Compare::modified(keys.key.as_bytes(), revision)];
     let query = |success: &[_]| TxnRequest {
-        compare: unchanged(),
+        compare: vec![Compare::modified(keys.key.as_bytes(), revision)],
         success: success.to_vec(),
-        failure: Vec::new(),
+        ..TxnRequest::default()
     };
     changes.chunks(OPERATIONS).map(query).collect()
 }
@@ -98,34 +94,26 @@ pub(super) struct Found {
 /// The index of one session.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    pub(super) client: Client,
-    prefix: Prefix,
-    namespace: Namespace,
+    pub(super) cluster: Cluster,
     pub(super) session: SessionId,
     pub(super) keys: Keys,
 }
 
 impl Index {
-    pub(super) fn new(records: &Records, namespace: &Namespace, session: &SessionId) -> Self {
-        let (client, prefix) = (records.client.clone(), records.prefix.clone());
-        let keys = prefix.held(namespace, session);
-        Self { client, prefix, namespace: namespace.clone(), session: session.clone(), keys }
+    pub(super) fn new(cluster: &Cluster, namespace: &Namespace, session: &SessionId) -> Self {
+        let keys = cluster.prefix.held(namespace, session);
+        Self { cluster: cluster.clone(), session: session.clone(), keys }
     }
 
     /// The key of a record.
     pub(super) fn record(&self, name: &RecordName) -> Keys {
-        self.prefix.record(&self.namespace, name)
-    }
-
-    pub(super) fn context(&self, verb: &'static str) -> Context {
-        context(verb, Some(&self.namespace), &self.keys)
+        self.cluster.prefix.record(&self.keys.namespace, name)
     }
 
     /// The names of its records with the revisions of their keys, and the revision of the store.
     pub(super) async fn names(&self) -> Result<(BTreeMap<RecordName, i64>, i64), Status> {
-        let found = self.client.range(self.query()).await?;
-        let revision = found.header.map(|header| header.revision).unwrap_or_default();
-        Ok((found.kvs.iter().map(name).collect(), revision))
+        let found = self.cluster.client.range(self.query()).await?;
+        Ok((found.kvs.iter().map(name).collect(), revision(found.header.as_ref())))
     }
 
     /// Reads records.
@@ -136,17 +124,13 @@ impl Index {
     }
 
     async fn read_some(&self, names: Vec<RecordName>) -> Result<Vec<Found>, Status> {
-        let read = |name| RequestOp::read(range(&self.record(name)));
-        let query =
-            TxnRequest { success: names.iter().map(read).collect(), ..TxnRequest::default() };
-        let answer = self.client.read(query).await?;
-        let revision = answer.header.map(|header| header.revision).unwrap_or_default();
-        let kvs = answer.responses.into_iter().map(|response| response.range.unwrap_or_default());
-        let found = names.into_iter().zip(kvs);
-        let found = found.map(|(name, range)| Found {
-            name,
-            revision,
-            record: range.kvs.into_iter().next(),
+        let success = names.iter().map(|name| RequestOp::read(self.record(name).range())).collect();
+        let query = TxnRequest { success, ..TxnRequest::default() };
+        let answer = self.cluster.client.read(query).await?;
+        let revision = revision(answer.header.as_ref());
+        let found = names.into_iter().zip(answer.responses).map(|(name, response)| {
+            let record = response.range.and_then(|range| range.kvs.into_iter().next());
+            Found { name, revision, record }
         });
         Ok(found.collect())
     }
@@ -166,7 +150,7 @@ impl Index {
             let first = || self.keys.key.clone();
             let key = cursor.map_or_else(first, |cursor| format!("{}\0", cursor.place));
             let query = RangeRequest { key: key.into(), limit: PAGE, ..self.query() };
-            let page = self.client.range(query).await?;
+            let page = self.cluster.client.range(query).await?;
             let last = page.kvs.last().filter(|_| page.more);
             // A key of this library is a text. One of a person that is none could name an earlier place.
             let next = |kv: &KeyValue| {
@@ -187,12 +171,12 @@ impl Index {
             self.clean(&wrong).await;
             Ok(HeldPage::Some(locks, cursor))
         };
-        listed.await.map_err(|status| self.context("get").error(&status))
+        listed.await.map_err(|status| self.keys.error("get", &status))
     }
 
     /// The request for all of its keys.
     fn query(&self) -> RangeRequest {
-        RangeRequest { keys_only: true, ..range(&self.keys) }
+        RangeRequest { keys_only: true, ..self.keys.range() }
     }
 
     /// Deletes keys, with their revisions, of records that do not name the session. The next list goes on.
@@ -220,9 +204,9 @@ impl Index {
         let query = TxnRequest {
             compare: vec![unchanged, Compare::modified(key.as_bytes(), revision)],
             success: vec![RequestOp::delete(key, "")],
-            failure: Vec::new(),
+            ..TxnRequest::default()
         };
-        self.client.txn(query).await.map(drop)
+        self.cluster.client.txn(query).await.map(drop)
     }
 }
 
@@ -235,7 +219,7 @@ fn name(kv: &KeyValue) -> (RecordName, i64) {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::keys::Prefix, *};
     use crate::{
         EtcdOptions,
         api::name::Name,
@@ -278,14 +262,14 @@ mod tests {
     /// The keys that are deleted, and those that are put with the length of their values.
     fn changes(value: &Encoded) -> (Vec<SessionId>, Vec<(SessionId, usize)>) {
         let client = EtcdOptions::default().client(&[]).unwrap();
-        let records = Records::new(client, Prefix::parse("/p").unwrap());
-        let keys = records.prefix.of(&key());
+        let cluster = Cluster { client, prefix: Prefix::parse("/p").unwrap() };
+        let keys = cluster.prefix.of(&key());
         let session = |key: &[u8]| {
             let path = String::from_utf8_lossy(key).into_owned();
             let path = path.strip_prefix("/p/shop/~held/").unwrap().to_owned();
             SessionId::parse(path.strip_suffix("/x").unwrap()).unwrap()
         };
-        let all = records.index(&key().namespace, &keys, None, value, &value.value());
+        let all = cluster.index(&keys, None, value, &value.value());
         let deleted = all.iter().filter_map(|change| change.delete.as_ref());
         let put = all.iter().filter_map(|change| change.put.as_ref());
         (

@@ -5,11 +5,11 @@ use futures::future::BoxFuture;
 use super::{
     codec,
     keys::Place,
-    store::{Deletion, Records, without_labels},
+    store::{Deletion, Records},
 };
 use crate::{
     api::{
-        error::Result,
+        error::{Error, Result},
         name::{Namespace, RecordName},
         session::SessionInfo,
     },
@@ -18,6 +18,10 @@ use crate::{
 };
 
 impl InspectStore for Records {
+    fn check_labels(&self, selector: &str) -> Result<()> {
+        Err(Error::invalid("label selector", selector, "records in etcd have no labels"))
+    }
+
     fn describe(&self, found: &Versioned) -> Description {
         codec::describe(found)
     }
@@ -27,19 +31,13 @@ impl InspectStore for Records {
         scope: &'a SessionScope,
     ) -> BoxFuture<'a, Result<Vec<SessionInfo>>> {
         Box::pin(async move {
-            let (namespace, keys) = match scope {
-                SessionScope::One(namespace, id) => {
-                    (Some(namespace), self.prefix.session(namespace, id))
-                }
-                SessionScope::All(namespace, labels) => {
-                    without_labels(labels.as_deref())?;
-                    let namespace = namespace.as_ref();
-                    let all = || self.prefix.everything();
-                    (namespace, namespace.map_or_else(all, |one| self.prefix.sessions(one)))
-                }
+            let prefix = &self.cluster.prefix;
+            let keys = match scope {
+                SessionScope::One(namespace, id) => prefix.session(namespace, id),
+                SessionScope::All(namespace, _) => prefix.sessions(namespace.as_ref()),
             };
-            let found = self.get(namespace, keys).await?;
-            let sessions = found.iter().filter_map(|kv| match self.prefix.place(&kv.key)? {
+            let found = self.cluster.get(&keys).await?;
+            let sessions = found.iter().filter_map(|kv| match prefix.place(&kv.key)? {
                 Place::Session(namespace, id) => codec::decode_session_info(&namespace, &id, kv),
                 Place::Record(_) => None,
             });
@@ -54,9 +52,9 @@ impl InspectStore for Records {
         found: &'a Versioned,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            let keys = self.prefix.record(namespace, lease);
+            let keys = self.cluster.prefix.record(namespace, lease);
             let value = codec::encode_released(&found.whole);
-            Ok(self.put(namespace, keys, Some(&found.version), value).await?.is_ok())
+            Ok(self.cluster.put(&keys, Some(&found.version), value).await?.is_ok())
         })
     }
 
@@ -67,8 +65,8 @@ impl InspectStore for Records {
         version: &'a Version,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            let keys = self.prefix.record(namespace, lease);
-            Ok(self.delete(namespace, keys, version, None).await? == Deletion::Done)
+            let keys = self.cluster.prefix.record(namespace, lease);
+            Ok(self.cluster.delete(&keys, version, None).await? == Deletion::Done)
         })
     }
 }

@@ -4,6 +4,7 @@
 //! No name of a record begins with `~`, and all of them sort before it. So one range has all records of a namespace and
 //! no session, whose heartbeats would otherwise wake every watch of the namespace.
 
+use super::messages::{RangeRequest, WatchCreate};
 use crate::{
     api::{
         error::{Error, Result},
@@ -30,12 +31,34 @@ pub(super) enum Place {
     Session(Namespace, SessionId),
 }
 
-/// A key, or the beginning of the keys in a range.
+/// A key, or the keys of a range.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
+    /// The namespace of all; `*` if they are of several.
+    pub(super) namespace: Namespace,
+    /// The key, or the first one.
     pub(super) key: String,
     /// The first key that is not in the range; empty for a single key.
     pub(super) end: String,
+}
+
+impl Keys {
+    /// The request for their values.
+    pub(super) fn range(&self) -> RangeRequest {
+        let (key, range_end) = (self.key.clone().into(), self.end.clone().into());
+        RangeRequest { key, range_end, ..RangeRequest::default() }
+    }
+
+    /// The watch with this number, of the changes after `revision`.
+    pub(super) fn watch(&self, watch_id: i64, revision: i64) -> WatchCreate {
+        WatchCreate {
+            key: self.key.clone().into(),
+            range_end: self.end.clone().into(),
+            start_revision: revision + 1,
+            progress_notify: true,
+            watch_id,
+        }
+    }
 }
 
 /// The prefix of all keys of a handle, without a slash at its end.
@@ -59,24 +82,43 @@ impl Prefix {
     }
 
     pub(super) fn record(&self, namespace: &Namespace, lease: &RecordName) -> Keys {
-        Keys { key: format!("{}/{namespace}/{lease}", self.0), end: String::new() }
+        self.key(namespace, lease.as_str())
     }
 
     pub(super) fn of(&self, key: &RecordKey) -> Keys {
         self.record(&key.namespace, &key.record)
     }
 
-    /// All records of a namespace.
-    pub(super) fn records(&self, namespace: &Namespace) -> Keys {
-        let key = format!("{}/{namespace}/", self.0);
-        let end = format!("{key}~");
-        Keys { key, end }
+    pub(super) fn session(&self, namespace: &Namespace, id: &SessionId) -> Keys {
+        self.key(namespace, &format!("{SESSIONS}/{id}"))
     }
 
-    /// All records and all sessions of all namespaces.
-    pub(super) fn everything(&self) -> Keys {
-        // The character after the slash.
-        Keys { key: format!("{}/", self.0), end: format!("{}0", self.0) }
+    fn key(&self, namespace: &Namespace, path: &str) -> Keys {
+        let key = format!("{}/{namespace}/{path}", self.0);
+        Keys { namespace: namespace.clone(), key, end: String::new() }
+    }
+
+    /// All records of a namespace, or all records and all sessions of all namespaces.
+    pub(super) fn records(&self, namespace: Option<&Namespace>) -> Keys {
+        let Some(namespace) = namespace else { return self.everything() };
+        let key = format!("{}/{namespace}/", self.0);
+        let end = format!("{key}~");
+        Keys { namespace: namespace.clone(), key, end }
+    }
+
+    /// All sessions of a namespace, or all records and all sessions of all namespaces.
+    pub(super) fn sessions(&self, namespace: Option<&Namespace>) -> Keys {
+        let Some(namespace) = namespace else { return self.everything() };
+        below(namespace.clone(), &format!("{}/{namespace}/{SESSIONS}", self.0))
+    }
+
+    /// The records that `session` holds: see `held`.
+    pub(super) fn held(&self, namespace: &Namespace, session: &SessionId) -> Keys {
+        below(namespace.clone(), &format!("{}/{namespace}/{HELD}/{session}", self.0))
+    }
+
+    fn everything(&self) -> Keys {
+        below(Namespace::stored("*"), &self.0)
     }
 
     /// The namespace of a record or a session, if the key is that of one.
@@ -90,23 +132,12 @@ impl Prefix {
             None => (!rest.contains('/')).then_some(Place::Record(namespace)),
         }
     }
+}
 
-    pub(super) fn session(&self, namespace: &Namespace, id: &SessionId) -> Keys {
-        Keys { key: format!("{}/{namespace}/{SESSIONS}/{id}", self.0), end: String::new() }
-    }
-
-    /// All sessions of a namespace.
-    pub(super) fn sessions(&self, namespace: &Namespace) -> Keys {
-        let path = format!("{}/{namespace}/{SESSIONS}", self.0);
-        // The character after the slash.
-        Keys { key: format!("{path}/"), end: format!("{path}0") }
-    }
-
-    /// The records that `session` holds: see `held`.
-    pub(super) fn held(&self, namespace: &Namespace, session: &SessionId) -> Keys {
-        let path = format!("{}/{namespace}/{HELD}/{session}", self.0);
-        Keys { key: format!("{path}/"), end: format!("{path}0") }
-    }
+/// The keys that begin with `path` and a slash.
+fn below(namespace: Namespace, path: &str) -> Keys {
+    // The character after the slash.
+    Keys { namespace, key: format!("{path}/"), end: format!("{path}0") }
 }
 
 /// The name at the end of a key.
@@ -140,19 +171,19 @@ mod tests {
     #[test]
     fn the_range_of_the_records_of_a_namespace_has_no_session_and_no_other_namespace() {
         let prefix = Prefix::parse("/p").unwrap();
-        let Keys { key, end } = prefix.records(&namespace());
+        let Keys { key, end, .. } = prefix.records(Some(&namespace()));
         let within = |name: &str| (key.as_str()..end.as_str()).contains(&name);
         assert!(within("/p/shop/0") && within("/p/shop/zz.z-9"));
         assert!(!within("/p/shop/~sessions/s15-x") && !within("/p/shop/~held/s15-x/y"));
         assert!(!within("/p/shop-2/x") && !within("/p/shop"));
-        let Keys { key, end } = prefix.sessions(&namespace());
+        let Keys { key, end, .. } = prefix.sessions(Some(&namespace()));
         assert!((key..end).contains(&"/p/shop/~sessions/s15-x".to_owned()));
     }
 
     #[test]
     fn the_namespace_of_a_key_is_found_and_a_key_with_a_longer_prefix_has_none() {
         let prefix = Prefix::parse("/p").unwrap();
-        let Keys { key, end } = prefix.everything();
+        let Keys { key, end, .. } = prefix.records(None);
         assert!((key..end).contains(&"/p/shop/x".to_owned()));
         assert_eq!(prefix.place(b"/p/shop/x"), Some(Place::Record(namespace())));
         let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();

@@ -109,6 +109,10 @@ impl RequestOp {
         Self { range: Some(range), ..Self::default() }
     }
 
+    pub(super) fn count(range: RangeRequest) -> Self {
+        Self::read(RangeRequest { count_only: true, ..range })
+    }
+
     pub(super) fn put(key: impl Into<Vec<u8>>, value: Vec<u8>) -> Self {
         Self { put: Some(PutRequest { key: key.into(), value }), ..Self::default() }
     }
@@ -123,6 +127,18 @@ impl RequestOp {
 pub(super) struct ResponseOp {
     #[prost(message, optional, tag = "1")]
     pub(super) range: Option<RangeResponse>,
+}
+
+impl TxnResponse {
+    /// What the first request of the transaction has read.
+    pub(super) fn found(self) -> Option<RangeResponse> {
+        self.responses.into_iter().next()?.range
+    }
+}
+
+/// The revision of the store that an answer states.
+pub(super) fn revision(header: Option<&Header>) -> i64 {
+    header.map(|header| header.revision).unwrap_or_default()
 }
 
 /// A condition: that `target` of the key equals the one value that is set.

@@ -12,7 +12,7 @@ use super::{
     held::Index,
     held_watch::HeldWatch,
     store::Records,
-    watch::{Report, reports},
+    watch::{Report, reports, watch},
 };
 use crate::{
     api::{error::Result, name::Namespace},
@@ -37,7 +37,7 @@ impl SessionStore for Records {
         id: &'a SessionId,
     ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
         Box::pin(async move {
-            let found = self.get(Some(namespace), self.prefix.session(namespace, id)).await?;
+            let found = self.cluster.get(&self.cluster.prefix.session(namespace, id)).await?;
             found.first().map(|kv| codec::decode_session(kv).map(Arc::new)).transpose()
         })
     }
@@ -50,9 +50,9 @@ impl SessionStore for Records {
         record: &'a SessionRecord,
     ) -> BoxFuture<'a, Result<Put<SessionRecord>>> {
         Box::pin(async move {
-            let keys = self.prefix.session(namespace, id);
+            let keys = self.cluster.prefix.session(namespace, id);
             let value = codec::encode_session(id, base, record);
-            Ok(match self.put(namespace, keys, base.map(|base| &base.version), value).await? {
+            Ok(match self.cluster.put(&keys, base.map(|base| &base.version), value).await? {
                 Ok(stored) => Put::Stored(Arc::new(stored.session())),
                 Err(found) => Put::Conflict(found.map(|found| Arc::new(found.session()))),
             })
@@ -65,7 +65,7 @@ impl SessionStore for Records {
         age: Duration,
     ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
         Box::pin(async move {
-            let found = self.get(Some(namespace), self.prefix.sessions(namespace)).await?;
+            let found = self.cluster.get(&self.cluster.prefix.sessions(Some(namespace))).await?;
             Ok(found.iter().filter_map(|kv| codec::decode_stale(kv, age)).collect())
         })
     }
@@ -77,10 +77,10 @@ impl SessionStore for Records {
         base: &'a Stored<SessionRecord>,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let keys = self.prefix.session(namespace, id);
+            let keys = self.cluster.prefix.session(namespace, id);
             // One that is deleted by force still reads its index.
-            let index = base.record.is_over().then(|| self.prefix.held(namespace, id));
-            self.delete(namespace, keys, &base.version, index).await.map(drop)
+            let index = base.record.is_over().then(|| self.cluster.prefix.held(namespace, id));
+            self.cluster.delete(&keys, &base.version, index).await.map(drop)
         })
     }
 
@@ -89,7 +89,7 @@ impl SessionStore for Records {
         key: &'a RecordKey,
     ) -> BoxFuture<'a, Result<Option<Arc<StoredLock>>>> {
         Box::pin(async move {
-            let found = self.get(Some(&key.namespace), self.prefix.of(key)).await?;
+            let found = self.cluster.get(&self.cluster.prefix.of(key)).await?;
             found.first().map(|kv| Ok(Arc::new(codec::decode(kv)?.lock()))).transpose()
         })
     }
@@ -100,9 +100,9 @@ impl SessionStore for Records {
         write: &'a LockWrite,
     ) -> BoxFuture<'a, Result<Put<LockRecord>>> {
         Box::pin(async move {
-            let (keys, value) = (self.prefix.of(key), codec::encode_lock(key, write));
+            let (keys, value) = (self.cluster.prefix.of(key), codec::encode_lock(key, write));
             let base = write.base.as_ref().map(|base| &base.version);
-            Ok(match self.put(&key.namespace, keys, base, value).await? {
+            Ok(match self.cluster.put(&keys, base, value).await? {
                 Ok(stored) => Put::Stored(Arc::new(stored.lock())),
                 Err(found) => Put::Conflict(found.map(|found| Arc::new(found.lock()))),
             })
@@ -115,7 +115,7 @@ impl SessionStore for Records {
         session: &'a SessionId,
         cursor: Option<&'a Cursor>,
     ) -> BoxFuture<'a, Result<HeldPage>> {
-        Box::pin(async move { Index::new(self, namespace, session).page(cursor).await })
+        Box::pin(async move { Index::new(&self.cluster, namespace, session).page(cursor).await })
     }
 
     fn watch_held(
@@ -123,12 +123,12 @@ impl SessionStore for Records {
         namespace: &Namespace,
         session: &SessionId,
     ) -> BoxStream<'static, HeldEvent> {
-        let index = Index::new(self, namespace, session);
-        reports(self.client.clone(), HeldWatch::new(index))
+        let index = Index::new(&self.cluster, namespace, session);
+        reports(self.cluster.client.clone(), HeldWatch::new(index))
     }
 
     fn watch_lock(&self, key: &RecordKey) -> BoxStream<'static, HeldEvent> {
-        let reports = self.watch(Some(&key.namespace), &self.prefix.of(key));
+        let reports = watch(self.cluster.client.clone(), self.cluster.prefix.of(key));
         reports.filter_map(|report| ready(lock_event(report))).boxed()
     }
 }

@@ -9,18 +9,13 @@ use super::{
     BACKEND,
     client::Client,
     codec::{self, Decoded, Encoded},
-    error::Context,
-    follow::Ranges,
     held::OPERATIONS,
     keys::{Keys, Place, Prefix},
-    messages::{Compare, Event, KeyValue, RangeRequest, RequestOp, TxnRequest},
-    watch::{Report, watch},
+    messages::{Compare, Event, KeyValue, RequestOp, TxnRequest, revision},
+    watch::Report,
 };
 use crate::{
-    api::{
-        error::{Error, Result},
-        name::Namespace,
-    },
+    api::{error::Result, name::Namespace},
     backends::plain_names::PlainNames,
     protocol::record::{Version, Versioned, Write, WriteKind},
     runtime::watches::Watches,
@@ -37,143 +32,105 @@ pub(super) enum Deletion {
     Conflict,
 }
 
-/// The records of a cluster of etcd. Each call is one attempt; the caller sets the timeout.
-#[derive(Debug)]
-pub(super) struct Records {
+/// A cluster of etcd, and the keys of a handle in it. Each call is one attempt; the caller sets the timeout.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) prefix: Prefix,
+}
+
+/// The records of a cluster.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) cluster: Cluster,
     names: Arc<dyn Names>,
     watches: Watches,
 }
 
 impl Records {
     pub(super) fn new(client: Client, prefix: Prefix) -> Self {
-        let watches = Watches::new(Ranges { client: client.clone(), prefix: prefix.clone() });
+        let cluster = Cluster { client, prefix };
+        let watches = Watches::new(cluster.clone());
         // The prefix of keys is no part of the names of records.
-        Self { client, prefix, names: Arc::new(PlainNames::default()), watches }
+        Self { cluster, names: Arc::new(PlainNames::default()), watches }
     }
+}
 
-    /// Reads a key or a range of keys, of one namespace or of all.
-    pub(super) async fn get(
-        &self,
-        namespace: Option<&Namespace>,
-        keys: Keys,
-    ) -> Result<Vec<KeyValue>> {
-        let context = context("get", namespace, &keys);
-        let found = self.client.range(range(&keys)).await;
-        Ok(found.map_err(|status| context.error(&status))?.kvs)
+impl Cluster {
+    /// Reads a key or a range of keys.
+    pub(super) async fn get(&self, keys: &Keys) -> Result<Vec<KeyValue>> {
+        let found = self.client.range(keys.range()).await;
+        Ok(found.map_err(|status| keys.error("get", &status))?.kvs)
     }
 
     /// Writes the value, if the key is exactly `base`. Otherwise returns what the key has instead, if that can be read.
     pub(super) async fn put(
         &self,
-        namespace: &Namespace,
-        keys: Keys,
+        keys: &Keys,
         base: Option<&Version>,
         value: Encoded,
     ) -> Result<Result<Decoded, Option<Decoded>>> {
-        let context = context("put", Some(namespace), &keys);
+        let failed = |status| keys.error("put", &status);
         let text = value.value();
-        let mut index = self.index(namespace, &keys, base, &value, &text);
+        let mut index = self.index(keys, base, &value, &text);
         let late = index.split_off(index.len().min(OPERATIONS));
         let put = RequestOp::put(keys.key.clone(), text);
         let success = [put].into_iter().chain(index).collect();
-        let failure = vec![RequestOp::read(range(&keys))];
-        let query = TxnRequest { compare: unchanged(&keys, base), success, failure };
-        let answer = self.client.txn(query).await.map_err(|status| context.error(&status))?;
+        let failure = vec![RequestOp::read(keys.range())];
+        let query = TxnRequest { compare: unchanged(keys, base), success, failure };
+        let answer = self.client.txn(query).await.map_err(failed)?;
         if !answer.succeeded {
-            let found = answer.responses.first().and_then(|response| response.range.as_ref());
-            let found = found.and_then(|found| found.kvs.first());
-            return Ok(Err(found.and_then(|kv| codec::decode(kv).ok())));
+            let found = answer.found().unwrap_or_default();
+            return Ok(Err(found.kvs.first().and_then(|kv| codec::decode(kv).ok())));
         }
-        let revision = answer.header.map(|header| header.revision).unwrap_or_default();
-        self.index_late(late, &keys, revision).await;
-        let unnumbered = || context.error(&Status::unknown("etcd gave it no revision"));
+        let revision = revision(answer.header.as_ref());
+        self.index_late(late, keys, revision).await;
+        let unnumbered = || failed(Status::unknown("etcd gave it no revision"));
         value.stored(base, revision).ok_or_else(unnumbered).map(Ok)
     }
 
     /// Deletes the key if it is exactly `base`, and then these other keys too.
     pub(super) async fn delete(
         &self,
-        namespace: &Namespace,
-        keys: Keys,
+        keys: &Keys,
         base: &Version,
         others: Option<Keys>,
     ) -> Result<Deletion> {
-        let context = context("delete", Some(namespace), &keys);
         let all = [keys.clone()].into_iter().chain(others);
         let query = TxnRequest {
-            compare: unchanged(&keys, Some(base)),
+            compare: unchanged(keys, Some(base)),
             success: all.map(|keys| RequestOp::delete(keys.key, keys.end)).collect(),
-            failure: vec![RequestOp::read(RangeRequest { count_only: true, ..range(&keys) })],
+            failure: vec![RequestOp::count(keys.range())],
         };
-        let answer = self.client.txn(query).await.map_err(|status| context.error(&status))?;
-        let counted = answer.responses.first().and_then(|response| response.range.as_ref());
-        Ok(match counted {
-            _ if answer.succeeded => Deletion::Done,
-            Some(found) if found.count == 0 => Deletion::Missing,
-            _ => Deletion::Conflict,
-        })
-    }
-
-    pub(super) fn watch(
-        &self,
-        namespace: Option<&Namespace>,
-        keys: &Keys,
-    ) -> BoxStream<'static, Report> {
-        watch(self.client.clone(), range(keys), context("watch", namespace, keys))
+        let answer =
+            self.client.txn(query).await.map_err(|status| keys.error("delete", &status))?;
+        if answer.succeeded {
+            return Ok(Deletion::Done);
+        }
+        let missing = answer.found().is_some_and(|found| found.count == 0);
+        Ok(if missing { Deletion::Missing } else { Deletion::Conflict })
     }
 
     /// Sends a write on a condition that is never true: etcd checks the permissions, and stores nothing.
     async fn check_permissions(&self, namespace: &Namespace) -> Result<()> {
-        let Keys { key, end } = self.prefix.records(namespace);
-        let one = Keys { key: format!("{key}~check"), end: String::new() };
-        let all = range(&Keys { key, end });
-        let context = context("put", Some(namespace), &one);
+        let all = self.prefix.records(Some(namespace));
+        let one = Keys { key: format!("{}~check", all.key), end: String::new(), ..all.clone() };
         let query = TxnRequest {
             compare: vec![Compare::created(one.key.as_bytes(), -1)],
             success: vec![RequestOp::put(one.key.clone(), Vec::new())],
-            failure: vec![
-                RequestOp::read(RangeRequest { count_only: true, ..all }),
-                RequestOp::delete(one.key, ""),
-            ],
+            failure: vec![RequestOp::count(all.range()), RequestOp::delete(one.key.clone(), "")],
         };
-        self.client.read(query).await.map(drop).map_err(|status| context.error(&status))
+        let answer = self.client.read(query).await;
+        answer.map(drop).map_err(|status| one.error("put", &status))
     }
-}
 
-/// The keys of a scope, and its namespace if it has one.
-pub(super) fn keys<'a>(prefix: &Prefix, scope: &'a Scope) -> Result<(Option<&'a Namespace>, Keys)> {
-    let keys = match scope {
-        Scope::Record(namespace, record) => prefix.record(namespace, record),
-        Scope::Elections(namespace, _) => prefix.records(namespace),
-        Scope::Records(namespace, labels) => {
-            without_labels(labels.as_deref())?;
-            let all = || prefix.everything();
-            namespace.as_ref().map_or_else(all, |one| prefix.records(one))
+    /// The keys of a scope.
+    pub(super) fn keys(&self, scope: &Scope) -> Keys {
+        match scope {
+            Scope::Record(namespace, record) => self.prefix.record(namespace, record),
+            Scope::Elections(..) | Scope::Records(..) => self.prefix.records(scope.namespace()),
         }
-    };
-    Ok((scope.namespace(), keys))
-}
-
-/// Refuses a label selector.
-pub(super) fn without_labels(selector: Option<&str>) -> Result<()> {
-    match selector {
-        Some(labels) => {
-            Err(Error::invalid("label selector", labels, "records in etcd have no labels"))
-        }
-        None => Ok(()),
     }
-}
-
-pub(super) fn range(keys: &Keys) -> RangeRequest {
-    let (key, range_end) = (keys.key.clone().into(), keys.end.clone().into());
-    RangeRequest { key, range_end, limit: 0, keys_only: false, count_only: false }
-}
-
-pub(super) fn context(verb: &'static str, namespace: Option<&Namespace>, keys: &Keys) -> Context {
-    let namespace = namespace.map_or("*", Namespace::as_str).into();
-    Context { verb, namespace, key: keys.key.clone() }
 }
 
 /// The condition that a key is exactly `base`, or absent. The revision of its creation is a part of it, because the
@@ -195,28 +152,29 @@ impl Store for Records {
     }
 
     fn check<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.check_permissions(namespace))
+        Box::pin(self.cluster.check_permissions(namespace))
     }
 
     fn read<'a>(&'a self, key: &'a RecordKey) -> BoxFuture<'a, Result<Option<Arc<Versioned>>>> {
         Box::pin(async move {
-            let found = self.get(Some(&key.namespace), self.prefix.of(key)).await?;
+            let found = self.cluster.get(&self.cluster.prefix.of(key)).await?;
             found.first().map(|kv| Ok(Arc::new(codec::decode(kv)?.record()))).transpose()
         })
     }
 
     fn write<'a>(&'a self, key: &'a RecordKey, write: &'a Write) -> BoxFuture<'a, Result<Written>> {
         Box::pin(async move {
-            let (keys, base) = (self.prefix.of(key), write.base.as_ref().map(|base| &base.version));
+            let keys = self.cluster.prefix.of(key);
+            let base = write.base.as_ref().map(|base| &base.version);
             if write.kind == WriteKind::Delete {
                 let Some(base) = base else { return Ok(Written::Gone) };
-                return Ok(match self.delete(&key.namespace, keys, base, None).await? {
+                return Ok(match self.cluster.delete(&keys, base, None).await? {
                     Deletion::Done | Deletion::Missing => Written::Gone,
                     Deletion::Conflict => Written::Conflict,
                 });
             }
             let value = codec::encode_record(key, write);
-            match self.put(&key.namespace, keys, base, value).await? {
+            match self.cluster.put(&keys, base, value).await? {
                 Ok(stored) => Ok(Written::Stored(Arc::new(stored.record()))),
                 Err(_) => Ok(Written::Conflict),
             }
@@ -225,9 +183,8 @@ impl Store for Records {
 
     fn list<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<Entry>>> {
         Box::pin(async move {
-            let (namespace, keys) = keys(&self.prefix, scope)?;
-            let found = self.get(namespace, keys).await?;
-            Ok(entries(&self.prefix, scope, &found))
+            let found = self.cluster.get(&self.cluster.keys(scope)).await?;
+            Ok(entries(&self.cluster.prefix, scope, &found))
         })
     }
 
@@ -236,10 +193,9 @@ impl Store for Records {
         namespace: Option<&'a Namespace>,
     ) -> BoxFuture<'a, Result<Vec<ListedSession>>> {
         Box::pin(async move {
-            let all = || self.prefix.everything();
-            let keys = namespace.map_or_else(all, |one| self.prefix.sessions(one));
-            let found = self.get(namespace, keys).await?;
-            let sessions = found.iter().filter_map(|kv| match self.prefix.place(&kv.key)? {
+            let prefix = &self.cluster.prefix;
+            let found = self.cluster.get(&prefix.sessions(namespace)).await?;
+            let sessions = found.iter().filter_map(|kv| match prefix.place(&kv.key)? {
                 Place::Session(_, id) => codec::decode_session_entry(id, kv),
                 Place::Record(_) => None,
             });
@@ -289,6 +245,7 @@ fn change(prefix: &Prefix, scope: &Scope, event: &Event) -> Option<WatchEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::name::RecordName;
 
     #[test]
     fn what_is_no_record_of_the_scope_any_more_is_gone_even_if_nothing_else_is_known_of_it() {
@@ -313,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_write_is_conditional_on_the_revisions_of_the_last_write_and_of_the_creation() {
-        let keys = Keys { key: "/p/shop/x".into(), end: String::new() };
+        let prefix = Prefix::parse("/p").unwrap();
+        let keys = prefix.record(&Namespace::stored("shop"), &RecordName::stored("x"));
         let base = Version { number: 9.try_into().unwrap(), uid: "7".into() };
 
         let conditions = unchanged(&keys, Some(&base));

@@ -16,10 +16,9 @@ use tonic::Status;
 
 use super::{
     client::{Client, Origin},
-    error::{Context, canceled},
-    messages::{
-        Event, KeyValue, RangeRequest, WatchCancel, WatchCreate, WatchRequest, WatchResponse,
-    },
+    error::canceled,
+    keys::Keys,
+    messages::{Event, KeyValue, WatchCancel, WatchCreate, WatchRequest, WatchResponse, revision},
 };
 use crate::{
     api::error::{Error, Result},
@@ -214,34 +213,22 @@ pub(super) enum Report {
 }
 
 /// The reports about `keys`, without an end.
-pub(super) fn watch(
-    client: Client,
-    keys: RangeRequest,
-    context: Context,
-) -> BoxStream<'static, Report> {
-    reports(client.clone(), Range { client, keys, context })
+pub(super) fn watch(client: Client, keys: Keys) -> BoxStream<'static, Report> {
+    reports(client.clone(), Range { client, keys })
 }
 
 /// A key or a range of keys.
 struct Range {
     client: Client,
-    keys: RangeRequest,
-    context: Context,
+    keys: Keys,
 }
 
 impl Source for Range {
     type Report = Report;
 
     async fn begin(&mut self) -> Result<(Open, Vec<Report>), Status> {
-        let found = self.client.range(self.keys.clone()).await?;
-        let revision = found.header.map(|header| header.revision).unwrap_or_default();
-        let create = WatchCreate {
-            key: self.keys.key.clone(),
-            range_end: self.keys.range_end.clone(),
-            start_revision: revision + 1,
-            progress_notify: true,
-            watch_id: 0,
-        };
+        let found = self.client.range(self.keys.range()).await?;
+        let create = self.keys.watch(0, revision(found.header.as_ref()));
         let open = Open::begin(&self.client, create).await?;
         Ok((open, vec![Report::All(found.kvs)]))
     }
@@ -252,7 +239,7 @@ impl Source for Range {
     }
 
     fn blind(&self, status: &Status) -> Report {
-        Report::Blind(self.context.error(status))
+        Report::Blind(self.keys.error("watch", status))
     }
 }
 

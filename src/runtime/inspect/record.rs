@@ -199,6 +199,7 @@ impl Inspector {
     fn scope(&self, options: RecordOptions) -> Result<Scope> {
         let RecordOptions { namespace, all_namespaces, label_selector, lease } = options;
         let namespace = self.handle.namespace(namespace.as_deref())?;
+        label_selector.iter().try_for_each(|labels| self.store.check_labels(labels))?;
         if let Some(lease) = lease {
             let unusable = |bound| Error::invalid("record name", &lease, bound);
             if all_namespaces || label_selector.is_some() {

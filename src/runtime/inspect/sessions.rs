@@ -18,6 +18,7 @@ impl Inspector {
     pub(crate) async fn list_sessions(&self, options: RecordOptions) -> Result<Vec<SessionInfo>> {
         let RecordOptions { namespace, all_namespaces, label_selector, lease } = options;
         let namespace = self.handle.namespace(namespace.as_deref())?;
+        label_selector.iter().try_for_each(|labels| self.store.check_labels(labels))?;
         let scope = match lease {
             Some(id) => SessionScope::One(namespace, parse(&id)?),
             None => SessionScope::All(

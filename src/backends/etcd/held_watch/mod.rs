@@ -123,13 +123,8 @@ impl HeldWatch {
                 continue;
             }
             held.watched = true;
-            let key = self.index.record(&record).key;
-            requests.create(WatchCreate {
-                key: key.into(),
-                start_revision: held.revision + 1,
-                watch_id: number,
-                ..WatchCreate::default()
-            });
+            let watch = self.index.record(&record).watch(number, held.revision);
+            requests.create(WatchCreate { progress_notify: false, ..watch });
         }
     }
 
@@ -213,14 +208,8 @@ impl Source for HeldWatch {
         let before = self.held.keys().chain(&self.unread).chain(&self.reading_names);
         names.extend(before.map(|record| (record.clone(), 0)));
         let found = self.index.read(names.into_keys().collect()).await?;
-        let create = WatchCreate {
-            key: self.index.keys.key.clone().into(),
-            range_end: self.index.keys.end.clone().into(),
-            start_revision: revision + 1,
-            progress_notify: true,
-            watch_id: INDEX,
-        };
-        let open = Open::begin(&self.index.client, create).await?;
+        let create = self.index.keys.watch(INDEX, revision);
+        let open = Open::begin(&self.index.cluster.client, create).await?;
         *self = Self { last_number: self.last_number, ..Self::new(self.index.clone()) };
         let (mut all, mut events) = (Vec::new(), Vec::new());
         for event in self.read(&open.requests, found) {
@@ -255,7 +244,7 @@ impl Source for HeldWatch {
     }
 
     fn blind(&self, status: &Status) -> HeldEvent {
-        HeldEvent::Blind(self.index.context("watch").error(status))
+        HeldEvent::Blind(self.index.keys.error("watch", status))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     backends::etcd::{
         keys::Prefix,
         messages::{KeyValue, WatchRequest},
-        store::Records,
+        store::Cluster,
     },
     protocol::session::SessionId,
 };
@@ -27,9 +27,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let client = EtcdOptions::default().client(&[]).unwrap();
-        let records = Records::new(client, Prefix::parse("/p").unwrap());
+        let cluster = Cluster { client, prefix: Prefix::parse("/p").unwrap() };
         let namespace = Namespace::stored("shop");
-        let index = Index::new(&records, &namespace, &SessionId::parse(ME).unwrap());
+        let index = Index::new(&cluster, &namespace, &SessionId::parse(ME).unwrap());
         let (sender, sent) = mpsc::unbounded();
         Self { watch: HeldWatch::new(index), requests: Requests(sender), sent }
     }
