@@ -4,7 +4,6 @@ use futures::future::BoxFuture;
 
 use super::{
     codec,
-    keys::Place,
     store::{Deletion, Records},
 };
 use crate::{
@@ -36,12 +35,7 @@ impl InspectStore for Records {
                 SessionScope::One(namespace, id) => prefix.session(namespace, id),
                 SessionScope::All(namespace, _) => prefix.sessions(namespace.as_ref()),
             };
-            let found = self.cluster.get(&keys).await?;
-            let sessions = found.iter().filter_map(|kv| match prefix.place(&kv.key)? {
-                Place::Session(namespace, id) => codec::decode_session_info(&namespace, &id, kv),
-                Place::Record(_) => None,
-            });
-            Ok(sessions.collect())
+            self.cluster.sessions(&keys, codec::decode_session_info).await
         })
     }
 

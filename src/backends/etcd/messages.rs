@@ -47,6 +47,15 @@ pub(super) struct KeyValue {
     pub(super) value: Vec<u8>,
 }
 
+#[cfg(test)]
+impl KeyValue {
+    /// A key that was created at revision 7, and written for the third time at revision 9.
+    pub(super) fn example(key: &str, value: impl Into<Vec<u8>>) -> Self {
+        let (key, value) = (key.into(), value.into());
+        Self { key, create_revision: 7, mod_revision: 9, version: 3, value }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct RangeRequest {
     #[prost(bytes = "vec", tag = "1")]

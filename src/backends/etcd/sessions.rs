@@ -38,7 +38,7 @@ impl SessionStore for Records {
     ) -> BoxFuture<'a, Result<Option<Arc<Stored<SessionRecord>>>>> {
         Box::pin(async move {
             let found = self.cluster.get(&self.cluster.prefix.session(namespace, id)).await?;
-            found.first().map(|kv| codec::decode_session(kv).map(Arc::new)).transpose()
+            found.first().map(|kv| Ok(Arc::new(codec::decode_session(kv)?.session()))).transpose()
         })
     }
 
@@ -65,8 +65,8 @@ impl SessionStore for Records {
         age: Duration,
     ) -> BoxFuture<'a, Result<Vec<NamedSession>>> {
         Box::pin(async move {
-            let found = self.cluster.get(&self.cluster.prefix.sessions(Some(namespace))).await?;
-            Ok(found.iter().filter_map(|kv| codec::decode_stale(kv, age)).collect())
+            let keys = self.cluster.prefix.sessions(Some(namespace));
+            self.cluster.sessions(&keys, |_, id, kv| codec::decode_stale(id, kv, age)).await
         })
     }
 

@@ -17,7 +17,10 @@ use super::{
 use crate::{
     api::{error::Result, name::Namespace},
     backends::plain_names::PlainNames,
-    protocol::record::{Version, Versioned, Write, WriteKind},
+    protocol::{
+        record::{Version, Versioned, Write, WriteKind},
+        session::SessionId,
+    },
     runtime::watches::Watches,
     store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
@@ -111,6 +114,20 @@ impl Cluster {
         Ok(if missing { Deletion::Missing } else { Deletion::Conflict })
     }
 
+    /// What `decode` makes of each session among the keys.
+    pub(super) async fn sessions<T>(
+        &self,
+        keys: &Keys,
+        decode: impl Fn(&Namespace, &SessionId, &KeyValue) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let found = self.get(keys).await?;
+        let sessions = found.iter().filter_map(|kv| match self.prefix.place(&kv.key)? {
+            Place::Session(namespace, id) => decode(&namespace, &id, kv),
+            Place::Record(_) => None,
+        });
+        Ok(sessions.collect())
+    }
+
     /// Sends a write on a condition that is never true: etcd checks the permissions, and stores nothing.
     async fn check_permissions(&self, namespace: &Namespace) -> Result<()> {
         let all = self.prefix.records(Some(namespace));
@@ -193,13 +210,8 @@ impl Store for Records {
         namespace: Option<&'a Namespace>,
     ) -> BoxFuture<'a, Result<Vec<ListedSession>>> {
         Box::pin(async move {
-            let prefix = &self.cluster.prefix;
-            let found = self.cluster.get(&prefix.sessions(namespace)).await?;
-            let sessions = found.iter().filter_map(|kv| match prefix.place(&kv.key)? {
-                Place::Session(_, id) => codec::decode_session_entry(id, kv),
-                Place::Record(_) => None,
-            });
-            Ok(sessions.collect())
+            let keys = self.cluster.prefix.sessions(namespace);
+            self.cluster.sessions(&keys, |_, id, kv| codec::decode_session_entry(id, kv)).await
         })
     }
 

@@ -78,21 +78,14 @@ mod tests {
     fn only_the_holders_of_a_lock_count_as_holding_it() {
         let id = |text| SessionId::parse(text).unwrap();
         let (one, two) = (id("s15-k2j5q7w3x4y6z2a3b4c5"), id("s15-aaaaaaaaaaaaaaaaaaaa"));
-        let kv = |holder: &str| KeyValue {
-            key: b"/p/shop/x".to_vec(),
-            create_revision: 7,
-            mod_revision: 9,
-            version: 3,
-            value: json!({
+        let kv = |holder: &str| {
+            let (holders, waiters) =
+                ([format!("{one}/00000000000000ff")], [format!("{two}/00000000000000fe")]);
+            let value = json!({
                 "v": 1, "kind": "lock", "name": "x", "holder": holder, "ttl": 60,
-                "queue": {
-                    "v": 1,
-                    "holders": [format!("{one}/00000000000000ff")],
-                    "queue": [format!("{two}/00000000000000fe")],
-                },
-            })
-            .to_string()
-            .into_bytes(),
+                "queue": { "v": 1, "holders": holders, "queue": waiters },
+            });
+            KeyValue::example("/p/shop/x", value.to_string())
         };
 
         let held = kv(one.as_str());
@@ -110,13 +103,10 @@ mod tests {
         let holder = Some(id.to_string());
         let encoded = Encoded::of(Text { queue: Some(line), holder, ..text }, 3);
         for (base, created) in [(version(7, 8), "7"), (None, "9")] {
-            let kv = KeyValue {
-                key: format!("/p/shop/~held/{id}/x").into_bytes(),
-                mod_revision: 9,
-                create_revision: 2,
-                version: 1,
-                value: encoded.copy(base.as_ref(), &encoded.value()),
-            };
+            let copy = encoded.copy(base.as_ref(), &encoded.value());
+            let kv = KeyValue::example(&format!("/p/shop/~held/{id}/x"), copy);
+            // That of the key, which is not that of the record.
+            let kv = KeyValue { create_revision: 2, ..kv };
 
             let held = decode_copy(&kv, &id).unwrap();
 

@@ -281,7 +281,7 @@ fn skip_invalid<T>(decoded: Result<T>) -> Option<T> {
 
 /// The value of `write`.
 pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
-    let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
+    let (mut text, writes) = begin_record(key, write.base.as_ref().map(|base| &base.whole));
     let (record, now, before) = (&write.record, wall_clock(), text.held_by());
     let claims = write.kind == WriteKind::Claim;
     text.holder = record.holder.as_deref().map(Into::into);
@@ -298,23 +298,21 @@ pub(super) fn encode_record(key: &RecordKey, write: &Write) -> Encoded {
     Encoded { before, after, ..Encoded::of(text, writes) }
 }
 
-/// The whole value of the base, and how often the key is written after this write.
-fn begin(key: &RecordKey, whole: Option<&Whole>) -> (Text, i64) {
-    let (mut text, writes) = base(whole);
+/// As [`begin`], for a record.
+fn begin_record(key: &RecordKey, whole: Option<&Whole>) -> (Text, i64) {
     let (kind, election) = match &key.kind {
         Kind::Lock => ("lock", None),
         Kind::Election => ("election", None),
         Kind::Candidate(election) => ("candidate", Some(election.to_string())),
     };
-    (text.v, text.kind, text.name) = (FORMAT, kind.into(), key.name.to_string());
-    text.candidate_of = election;
-    (text, writes)
+    let (text, writes) = begin(whole, kind, key.name.as_str());
+    (Text { candidate_of: election, ..text }, writes)
 }
 
-/// The value of the base, and how often the key is written after the next write.
-fn base(whole: Option<&Whole>) -> (Text, i64) {
+/// The whole value of the base, and how often the key is written after this write.
+fn begin(whole: Option<&Whole>, kind: &str, name: &str) -> (Text, i64) {
     let (text, writes) = whole.map(stored).unwrap_or_default();
-    (text, writes + 1)
+    (Text { v: FORMAT, kind: kind.into(), name: name.into(), ..text }, writes + 1)
 }
 
 /// The value, and how often the key was written.
@@ -325,7 +323,7 @@ fn stored(whole: &Whole) -> (Text, i64) {
 
 /// The value of `write`.
 pub(super) fn encode_lock(key: &RecordKey, write: &LockWrite) -> Encoded {
-    let (mut text, writes) = begin(key, write.base.as_ref().map(|base| &base.whole));
+    let (mut text, writes) = begin_record(key, write.base.as_ref().map(|base| &base.whole));
     text.queue = serde_json::from_str(&write.line.to_text()).ok();
     text.not_before = write.not_before.as_deref().and_then(NotBeforeText::written);
     if write.changes_holders {
@@ -363,15 +361,8 @@ mod tests {
     #[test]
     fn a_ttl_beyond_the_largest_of_a_lease_counts_as_the_largest() {
         for secs in [2_147_483_647, 2_147_483_648, u64::MAX] {
-            let kv = KeyValue {
-                key: b"/p/shop/x".to_vec(),
-                create_revision: 7,
-                mod_revision: 9,
-                version: 3,
-                value: json!({ "v": 1, "kind": "lock", "holder": "a", "ttl": secs })
-                    .to_string()
-                    .into_bytes(),
-            };
+            let value = json!({ "v": 1, "kind": "lock", "holder": "a", "ttl": secs });
+            let kv = KeyValue::example("/p/shop/x", value.to_string());
             let found = decode(&kv).unwrap().record();
             assert_eq!(found.record.ttl, Some(Duration::from_secs(2_147_483_647)), "{secs}");
         }

@@ -51,12 +51,12 @@ pub(in super::super) fn decode_session_info(
 
 /// A session, as it is listed for people.
 pub(in super::super) fn decode_session_entry(
-    id: SessionId,
+    id: &SessionId,
     kv: &KeyValue,
 ) -> Option<ListedSession> {
     let found = skip_invalid(decode(kv))?.record();
     let is_over = found.record.holder.is_none();
-    Some(ListedSession { id, version: found.version.number, is_over, age: found.age })
+    Some(ListedSession { id: id.clone(), version: found.version.number, is_over, age: found.age })
 }
 
 #[cfg(test)]
@@ -66,14 +66,7 @@ mod tests {
     use super::*;
 
     fn found(value: &Value) -> Versioned {
-        let kv = KeyValue {
-            key: b"/p/shop/x".to_vec(),
-            create_revision: 7,
-            mod_revision: 9,
-            version: 3,
-            value: value.to_string().into_bytes(),
-        };
-        decode(&kv).unwrap().record()
+        decode(&KeyValue::example("/p/shop/x", value.to_string())).unwrap().record()
     }
 
     #[test]

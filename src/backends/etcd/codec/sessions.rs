@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    super::{keys, messages::KeyValue},
-    Decoded, Encoded, FORMAT, Text, base, decode, elapsed_since, version, wall_clock,
+    super::messages::KeyValue, Decoded, Encoded, Text, begin, decode, elapsed_since, version,
+    wall_clock,
 };
 use crate::{
     api::error::Result,
     protocol::session::{SessionId, SessionRecord, Stored},
+    store::sessions::NamedSession,
 };
 
 /// The holder and the identity of a session whose value cannot be read. It is the name of no session.
@@ -26,19 +27,17 @@ const UNREADABLE: &str = "unreadable";
 ///
 /// A value without a holder would be over at once, before its owner knows. The format of the value makes no difference:
 /// the name states the ttl, also of a session whose key is missing.
-pub(in super::super) fn decode_session(kv: &KeyValue) -> Result<Stored<SessionRecord>> {
-    let error = match decode(kv) {
-        Ok(decoded) => return Ok(decoded.session()),
-        Err(error) => error,
-    };
-    let Some(version) = version(kv.create_revision, kv.mod_revision) else { return Err(error) };
-    tracing::warn!(%error, "the key of a session cannot be read, so the session ends");
-    let text = Text {
-        holder: Some(UNREADABLE.into()),
-        identity: Some(UNREADABLE.into()),
-        ..Text::default()
-    };
-    Ok(Decoded { version, text, writes: kv.version }.session())
+pub(in super::super) fn decode_session(kv: &KeyValue) -> Result<Decoded> {
+    decode(kv).or_else(|error| {
+        let Some(version) = version(kv.create_revision, kv.mod_revision) else { return Err(error) };
+        tracing::warn!(%error, "the key of a session cannot be read, so the session ends");
+        let text = Text {
+            holder: Some(UNREADABLE.into()),
+            identity: Some(UNREADABLE.into()),
+            ..Text::default()
+        };
+        Ok(Decoded { version, text, writes: kv.version })
+    })
 }
 
 impl Decoded {
@@ -55,13 +54,13 @@ impl Decoded {
 
 /// A listed session, if it was not renewed for this long.
 pub(in super::super) fn decode_stale(
+    id: &SessionId,
     kv: &KeyValue,
     age: Duration,
-) -> Option<(SessionId, Arc<Stored<SessionRecord>>)> {
-    let id = SessionId::parse(keys::name(&kv.key))?;
+) -> Option<NamedSession> {
     let decoded = decode(kv).ok()?;
     let stale = decoded.text.renewed.is_none_or(|renewed| elapsed_since(renewed) >= age);
-    stale.then(|| (id, Arc::new(decoded.session())))
+    stale.then(|| (id.clone(), Arc::new(decoded.session())))
 }
 
 /// The value of a session.
@@ -70,8 +69,7 @@ pub(in super::super) fn encode_session(
     stored: Option<&Stored<SessionRecord>>,
     record: &SessionRecord,
 ) -> Encoded {
-    let (mut text, writes) = base(stored.map(|stored| &stored.whole));
-    (text.v, text.kind, text.name) = (FORMAT, "session".into(), id.to_string());
+    let (mut text, writes) = begin(stored.map(|stored| &stored.whole), "session", id.as_str());
     text.holder = record.holder.as_deref().map(Into::into);
     text.ttl = Some(id.ttl().as_secs());
     text.transitions = record.mark;
@@ -87,22 +85,16 @@ mod tests {
     #[test]
     fn a_session_that_cannot_be_read_is_of_no_process_and_not_over_and_its_end_can_be_read() {
         let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
-        let kv = |value: &[u8]| KeyValue {
-            key: b"/p/shop/~sessions/s15-k2j5q7w3x4y6z2a3b4c5".to_vec(),
-            create_revision: 7,
-            mod_revision: 9,
-            version: 3,
-            value: value.to_vec(),
-        };
+        let kv = |value: &[u8]| KeyValue::example(&format!("/p/shop/~sessions/{id}"), value);
         for value in [&b""[..], b"garbage", b"{}", b"[1]", b"\xff", br#"{"v":2}"#] {
-            let found = decode_session(&kv(value)).unwrap();
+            let found = decode_session(&kv(value)).unwrap().session();
 
             let holder = found.record.holder.as_deref();
             assert!(!found.record.is_over() && holder != Some(id.as_str()), "{found:?}");
             assert!(SessionId::parse(holder.unwrap()).is_none(), "{found:?}");
             assert_eq!((found.version.number.get(), &*found.version.uid), (9, "7"));
             let end = encode_session(&id, Some(&found), &found.record.ended()).value();
-            assert!(decode_session(&kv(&end)).unwrap().record.is_over(), "{end:?}");
+            assert!(decode_session(&kv(&end)).unwrap().session().record.is_over(), "{end:?}");
         }
     }
 }

@@ -58,8 +58,7 @@ fn record(holder: &str) -> String {
 }
 
 fn kv(key: &str, revision: i64, value: String) -> KeyValue {
-    let (key, value) = (key.replace("ME", ME).into_bytes(), value.into_bytes());
-    KeyValue { key, create_revision: 3, mod_revision: revision, version: 2, value }
+    KeyValue { mod_revision: revision, ..KeyValue::example(&key.replace("ME", ME), value) }
 }
 
 fn put(key: &str, revision: i64, value: String) -> Event {
@@ -71,7 +70,7 @@ fn deletion(key: &str, revision: i64) -> Event {
 }
 
 fn grant(revision: i64) -> Event {
-    let copy = format!(r#"{{"created":3,"writes":2,"record":{}}}"#, record(ME));
+    let copy = format!(r#"{{"created":7,"writes":3,"record":{}}}"#, record(ME));
     put("/p/shop/~held/ME/x", revision, copy)
 }
 
