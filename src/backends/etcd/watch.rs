@@ -22,14 +22,13 @@ use super::{
 };
 use crate::{
     api::error::{Error, Result},
+    runtime::watches::REQUEST_TIMEOUT,
     util::{
+        backoff::{backoff, jitter},
         clock::{Clock, Moment},
-        environment,
     },
 };
 
-/// How long a read and the start of a watch may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After so long without a response, a probe is sent: a watch that begins and ends at once. etcd answers each, while it
 /// does not notify of progress a watch that waits for a later revision than the last one.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -37,9 +36,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The number of a probe.
 const PROBE: i64 = i64::MAX;
-/// The pause after the second failure in a row. Each further failure doubles it.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is watched, and what is reported of it.
 pub(super) trait Source: Send + 'static {
@@ -80,7 +76,8 @@ impl<S: Source> Watch<S> {
                 return report;
             }
             if self.failures > 1 {
-                sleep(pause(self.failures - 2)).await;
+                let backoff = backoff(self.failures - 2);
+                sleep(backoff / 2 + jitter(backoff)).await;
             }
             let status = match self.progress().await {
                 Ok(()) => continue,
@@ -254,13 +251,6 @@ pub(super) fn events(response: WatchResponse) -> Result<Vec<Event>, Status> {
 
 fn silent() -> Status {
     Status::deadline_exceeded("etcd does not answer to a watch")
-}
-
-/// Between half and the whole of the back-off, so that many watches do not begin at the same time.
-fn pause(failures: u32) -> Duration {
-    let backoff = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
-    let part = environment::random().to_be_bytes()[0];
-    backoff / 2 + backoff / 2 * u32::from(part) / 255
 }
 
 #[cfg(test)]

@@ -30,7 +30,10 @@ use crate::{
     },
     runtime::watches::{Reporter, Source, Target},
     store::{Entry, Scope, WatchEvent},
-    util::clock::Clock,
+    util::{
+        backoff::{self, MAX_PAUSE, jitter},
+        clock::Clock,
+    },
 };
 
 pub(super) use crate::runtime::watches::REQUEST_TIMEOUT;
@@ -42,10 +45,6 @@ const MAX_SILENCE: Duration = Duration::from_secs(245);
 /// A watch of a namespace ends after so long without a subscriber, or at most after twice as long. A handle that now and
 /// then waits for one name more than have a watch of their own does not list the namespace each time.
 const LINGER: Duration = Duration::from_secs(30);
-/// The pause after the first failure. Each further failure doubles the pause.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The maximum back-off. A watch that lived at least this long resets the back-off.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The pause after an error that only a person can fix, such as a missing permission, and the maximum of
 /// `Retry-After`.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
@@ -80,6 +79,7 @@ async fn reflect(http: Http, selection: Selection, reporter: Reporter) {
         if !reflector.reporter.failed(error.with_causes().to_string()) {
             return;
         }
+        // A watch that lived at least as long as the longest pause resets the back-off.
         if Clock::Runtime.now() - started >= MAX_PAUSE {
             failures = 0;
         }
@@ -212,21 +212,14 @@ fn version(lease: &Value) -> String {
 
 /// The pause before the next attempt: between half and the whole of the back-off, and never less than the server
 /// requests.
-///
-/// `backon` is not used, because it covers only the doubling: the pause after a refusal, `Retry-After` and their jitter
-/// would remain.
 pub(super) fn pause(error: &Error, failures: u32) -> Duration {
     let (backoff, requested) = match error {
         Error::Unavailable { retry_after, .. } => {
-            let doubled = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
-            (doubled, retry_after.unwrap_or_default().min(REFUSED_PAUSE))
+            (backoff::backoff(failures), retry_after.unwrap_or_default().min(REFUSED_PAUSE))
         }
         _ => (REFUSED_PAUSE, Duration::ZERO),
     };
-    // Jitter: clients that lost the same server, or got the same answer, must not all return at the same time.
-    let part = crate::util::environment::random().to_be_bytes()[0];
-    let half_of = |pause: Duration| pause / 2 * u32::from(part) / 255;
-    (backoff / 2 + half_of(backoff)).max(requested + half_of(requested))
+    (backoff / 2 + jitter(backoff)).max(requested + jitter(requested))
 }
 
 /// A proxy or a server cuts every watch.

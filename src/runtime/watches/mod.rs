@@ -15,7 +15,7 @@ use std::{
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
-#[cfg(feature = "kubernetes")]
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
 pub(crate) use self::shared_watch::REQUEST_TIMEOUT;
 pub(crate) use self::shared_watch::Reporter;
 use self::shared_watch::SharedWatch;
