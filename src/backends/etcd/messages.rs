@@ -3,6 +3,141 @@
 //! Written by hand, with the fields in use alone, so that no build needs the program `protoc`. The numbers are those of
 //! `etcdserverpb/rpc.proto`, `mvccpb/kv.proto` and never change. A field that is not listed is ignored.
 
+/// Each line is a field: name, type, what the API calls the type, and number.
+macro_rules! messages {
+    ($(
+        $(#[$about:meta])*
+        $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty = [$($kind:tt)+] $tag:tt,)+ }
+    )+) => {$(
+        $(#[$about])*
+        #[derive(Clone, PartialEq, Eq, prost::Message)]
+        pub(super) struct $name {
+            $($(#[$doc])* #[prost($($kind)+, tag = $tag)] pub(super) $field: $type,)+
+        }
+    )+};
+}
+
+messages! {
+    Header {
+        /// The revision of the store: in the answer to a write, that of the write.
+        revision: i64 = [int64] "3",
+    }
+
+    KeyValue {
+        key: Vec<u8> = [bytes = "vec"] "1",
+        create_revision: i64 = [int64] "2",
+        mod_revision: i64 = [int64] "3",
+        /// How often the key was written since it was created.
+        version: i64 = [int64] "4",
+        value: Vec<u8> = [bytes = "vec"] "5",
+    }
+
+    RangeRequest {
+        key: Vec<u8> = [bytes = "vec"] "1",
+        /// The first key that is not meant; empty for a single key.
+        range_end: Vec<u8> = [bytes = "vec"] "2",
+        /// The largest number of keys; zero for all.
+        limit: i64 = [int64] "3",
+        keys_only: bool = [bool] "8",
+        count_only: bool = [bool] "9",
+    }
+
+    RangeResponse {
+        header: Option<Header> = [message, optional] "1",
+        kvs: Vec<KeyValue> = [message, repeated] "2",
+        /// More keys are in the range than the limit.
+        more: bool = [bool] "3",
+        count: i64 = [int64] "4",
+    }
+
+    PutRequest {
+        key: Vec<u8> = [bytes = "vec"] "1",
+        value: Vec<u8> = [bytes = "vec"] "2",
+    }
+
+    DeleteRequest {
+        key: Vec<u8> = [bytes = "vec"] "1",
+        /// The first key that is not meant; empty for a single key.
+        range_end: Vec<u8> = [bytes = "vec"] "2",
+    }
+
+    /// One of these.
+    RequestOp {
+        range: Option<RangeRequest> = [message, optional] "1",
+        put: Option<PutRequest> = [message, optional] "2",
+        delete: Option<DeleteRequest> = [message, optional] "3",
+    }
+
+    ResponseOp {
+        range: Option<RangeResponse> = [message, optional] "1",
+    }
+
+    /// A condition: that `target` of the key equals the one value that is set.
+    Compare {
+        /// See the constants.
+        target: i32 = [int32] "2",
+        key: Vec<u8> = [bytes = "vec"] "3",
+        create_revision: Option<i64> = [int64, optional] "5",
+        mod_revision: Option<i64> = [int64, optional] "6",
+    }
+
+    TxnRequest {
+        compare: Vec<Compare> = [message, repeated] "1",
+        success: Vec<RequestOp> = [message, repeated] "2",
+        failure: Vec<RequestOp> = [message, repeated] "3",
+    }
+
+    TxnResponse {
+        header: Option<Header> = [message, optional] "1",
+        succeeded: bool = [bool] "2",
+        responses: Vec<ResponseOp> = [message, repeated] "3",
+    }
+
+    AuthenticateRequest {
+        name: String = [string] "1",
+        password: String = [string] "2",
+    }
+
+    AuthenticateResponse {
+        token: String = [string] "2",
+    }
+
+    WatchCreate {
+        key: Vec<u8> = [bytes = "vec"] "1",
+        range_end: Vec<u8> = [bytes = "vec"] "2",
+        start_revision: i64 = [int64] "3",
+        progress_notify: bool = [bool] "4",
+        /// The number of the watch on its stream; zero if etcd may choose.
+        watch_id: i64 = [int64] "7",
+    }
+
+    WatchCancel {
+        watch_id: i64 = [int64] "1",
+    }
+
+    /// One of these.
+    WatchRequest {
+        create: Option<WatchCreate> = [message, optional] "1",
+        cancel: Option<WatchCancel> = [message, optional] "2",
+    }
+
+    WatchResponse {
+        watch_id: i64 = [int64] "2",
+        created: bool = [bool] "3",
+        canceled: bool = [bool] "4",
+        /// Not zero if the revision from which to watch does not exist any more.
+        compact_revision: i64 = [int64] "5",
+        cancel_reason: String = [string] "6",
+        events: Vec<Event> = [message, repeated] "11",
+    }
+
+    Event {
+        kind: i32 = [int32] "1",
+        /// The new state. Of a deletion, the key and the revision alone.
+        kv: Option<KeyValue> = [message, optional] "2",
+    }
+}
+
 /// A request that has one answer.
 pub(super) trait Query: prost::Message + Clone + 'static {
     type Answer: prost::Message + Default + 'static;
@@ -25,28 +160,6 @@ impl Query for AuthenticateRequest {
     const CALL: &'static str = "/etcdserverpb.Auth/Authenticate";
 }
 
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Header {
-    /// The revision of the store: in the answer to a write, that of the write.
-    #[prost(int64, tag = "3")]
-    pub(super) revision: i64,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct KeyValue {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    #[prost(int64, tag = "2")]
-    pub(super) create_revision: i64,
-    #[prost(int64, tag = "3")]
-    pub(super) mod_revision: i64,
-    /// How often the key was written since it was created.
-    #[prost(int64, tag = "4")]
-    pub(super) version: i64,
-    #[prost(bytes = "vec", tag = "5")]
-    pub(super) value: Vec<u8>,
-}
-
 #[cfg(test)]
 impl KeyValue {
     /// A key that was created at revision 7, and written for the third time at revision 9.
@@ -54,63 +167,6 @@ impl KeyValue {
         let (key, value) = (key.into(), value.into());
         Self { key, create_revision: 7, mod_revision: 9, version: 3, value }
     }
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct RangeRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    /// The first key that is not meant; empty for a single key.
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) range_end: Vec<u8>,
-    /// The largest number of keys; zero for all.
-    #[prost(int64, tag = "3")]
-    pub(super) limit: i64,
-    #[prost(bool, tag = "8")]
-    pub(super) keys_only: bool,
-    #[prost(bool, tag = "9")]
-    pub(super) count_only: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct RangeResponse {
-    #[prost(message, optional, tag = "1")]
-    pub(super) header: Option<Header>,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) kvs: Vec<KeyValue>,
-    /// More keys are in the range than the limit.
-    #[prost(bool, tag = "3")]
-    pub(super) more: bool,
-    #[prost(int64, tag = "4")]
-    pub(super) count: i64,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct PutRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) value: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct DeleteRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    /// The first key that is not meant; empty for a single key.
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) range_end: Vec<u8>,
-}
-
-/// One of these.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct RequestOp {
-    #[prost(message, optional, tag = "1")]
-    pub(super) range: Option<RangeRequest>,
-    #[prost(message, optional, tag = "2")]
-    pub(super) put: Option<PutRequest>,
-    #[prost(message, optional, tag = "3")]
-    pub(super) delete: Option<DeleteRequest>,
 }
 
 impl RequestOp {
@@ -132,12 +188,6 @@ impl RequestOp {
     }
 }
 
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct ResponseOp {
-    #[prost(message, optional, tag = "1")]
-    pub(super) range: Option<RangeResponse>,
-}
-
 impl TxnResponse {
     /// What the first request of the transaction has read.
     pub(super) fn found(self) -> Option<RangeResponse> {
@@ -148,20 +198,6 @@ impl TxnResponse {
 /// The revision of the store that an answer states.
 pub(super) fn revision(header: Option<&Header>) -> i64 {
     header.map(|header| header.revision).unwrap_or_default()
-}
-
-/// A condition: that `target` of the key equals the one value that is set.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Compare {
-    /// See the constants.
-    #[prost(int32, tag = "2")]
-    pub(super) target: i32,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) key: Vec<u8>,
-    #[prost(int64, optional, tag = "5")]
-    pub(super) create_revision: Option<i64>,
-    #[prost(int64, optional, tag = "6")]
-    pub(super) mod_revision: Option<i64>,
 }
 
 impl Compare {
@@ -179,96 +215,6 @@ impl Compare {
         let mod_revision = Some(revision);
         Self { target: Self::MOD, key: key.into(), create_revision: None, mod_revision }
     }
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct TxnRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) compare: Vec<Compare>,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) success: Vec<RequestOp>,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) failure: Vec<RequestOp>,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct TxnResponse {
-    #[prost(message, optional, tag = "1")]
-    pub(super) header: Option<Header>,
-    #[prost(bool, tag = "2")]
-    pub(super) succeeded: bool,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) responses: Vec<ResponseOp>,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct AuthenticateRequest {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, tag = "2")]
-    pub(super) password: String,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct AuthenticateResponse {
-    #[prost(string, tag = "2")]
-    pub(super) token: String,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct WatchCreate {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) range_end: Vec<u8>,
-    #[prost(int64, tag = "3")]
-    pub(super) start_revision: i64,
-    #[prost(bool, tag = "4")]
-    pub(super) progress_notify: bool,
-    /// The number of the watch on its stream; zero if etcd may choose.
-    #[prost(int64, tag = "7")]
-    pub(super) watch_id: i64,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct WatchCancel {
-    #[prost(int64, tag = "1")]
-    pub(super) watch_id: i64,
-}
-
-/// One of these.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct WatchRequest {
-    #[prost(message, optional, tag = "1")]
-    pub(super) create: Option<WatchCreate>,
-    #[prost(message, optional, tag = "2")]
-    pub(super) cancel: Option<WatchCancel>,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct WatchResponse {
-    #[prost(int64, tag = "2")]
-    pub(super) watch_id: i64,
-    #[prost(bool, tag = "3")]
-    pub(super) created: bool,
-    #[prost(bool, tag = "4")]
-    pub(super) canceled: bool,
-    /// Not zero if the revision from which to watch does not exist any more.
-    #[prost(int64, tag = "5")]
-    pub(super) compact_revision: i64,
-    #[prost(string, tag = "6")]
-    pub(super) cancel_reason: String,
-    #[prost(message, repeated, tag = "11")]
-    pub(super) events: Vec<Event>,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Event {
-    #[prost(int32, tag = "1")]
-    pub(super) kind: i32,
-    /// The new state. Of a deletion, the key and the revision alone.
-    #[prost(message, optional, tag = "2")]
-    pub(super) kv: Option<KeyValue>,
 }
 
 impl Event {
