@@ -172,9 +172,6 @@ pub(crate) enum Written {
     Conflict,
 }
 
-/// What may have changed a write on its way to a store of which nothing better is known.
-const SUSPECT: &str = "is a program in between changing records?";
-
 /// A store of records with compare-and-swap.
 ///
 /// # Guarantees that an implementation gives
@@ -192,7 +189,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// A question to an operator: what may have changed a write on its way to the store?
     fn suspect(&self) -> &'static str {
-        SUSPECT
+        "is a program in between changing records?"
     }
 
     /// The names of the handle.

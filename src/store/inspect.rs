@@ -1,10 +1,10 @@
-//! What a backend must do for the tools of operators, besides [`Store`] and [`SessionStore`].
+//! What a backend must do for the tools of operators, besides [`Store`](super::Store) and [`SessionStore`].
 
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
-use super::{Store, sessions::SessionStore};
+use super::sessions::SessionStore;
 use crate::{
     api::{
         error::Result,
@@ -42,8 +42,8 @@ pub(crate) enum SessionScope {
     ),
 }
 
-/// A store that operators can inspect. The rules of [`Store`] apply.
-pub(crate) trait InspectStore: Store + SessionStore {
+/// A store that operators can inspect. The rules of [`Store`](super::Store) apply.
+pub(crate) trait InspectStore: SessionStore {
     /// Refuses a label selector, if records have no labels.
     fn check_labels(&self, _selector: &str) -> Result<()> {
         Ok(())

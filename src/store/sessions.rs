@@ -1,10 +1,10 @@
 //! What a backend must do so that sessions and their locks can run over it.
 
-use std::{fmt, future::ready, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{future::ready, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
-use super::{Kind, RecordKey};
+use super::{Kind, RecordKey, Store};
 use crate::{
     api::{
         error::{Error, Result},
@@ -121,16 +121,8 @@ pub(crate) enum HeldEvent {
     Blind(Error),
 }
 
-/// A store of sessions, and of locks that they hold. The rules of [`Store`](super::Store) apply.
-pub(crate) trait SessionStore: fmt::Debug + Send + Sync + 'static {
-    /// The name of the backend, for messages.
-    fn backend(&self) -> &'static str;
-
-    /// A question to an operator: what may have changed a write on its way to the store?
-    fn suspect(&self) -> &'static str {
-        super::SUSPECT
-    }
-
+/// A store of sessions, and of locks that they hold. The rules of [`Store`] apply.
+pub(crate) trait SessionStore: Store {
     /// Reads the record of a session.
     fn read_session<'a>(
         &'a self,

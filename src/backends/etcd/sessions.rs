@@ -8,7 +8,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 
 use super::{
-    BACKEND, codec,
+    codec,
     held::Index,
     held_watch::HeldWatch,
     store::Records,
@@ -27,10 +27,6 @@ use crate::{
 };
 
 impl SessionStore for Records {
-    fn backend(&self) -> &'static str {
-        BACKEND
-    }
-
     fn read_session<'a>(
         &'a self,
         namespace: &'a Namespace,

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use super::{
-    BACKEND,
     faults::Connection,
     held_watch::{Held, Named},
     store::{Records, State, StoredRecord},
@@ -201,10 +200,6 @@ impl Records {
 }
 
 impl SessionStore for Connection {
-    fn backend(&self) -> &'static str {
-        BACKEND
-    }
-
     fn read_session<'a>(
         &'a self,
         namespace: &'a Namespace,

@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     api::{error::Result, session::SessionInfo},
     runtime::{attempt::answered, handle::Handle},
-    store::{Store, inspect::InspectStore},
+    store::inspect::InspectStore,
 };
 
 /// The maximum time of one request. It can be generous, because no tenure depends on it.
@@ -201,8 +201,7 @@ pub(crate) struct Inspector {
 impl Inspector {
     /// One request, which is abandoned after [`REQUEST_TIMEOUT`].
     async fn in_time<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
-        let store: &dyn Store = &*self.store;
-        answered(store, REQUEST_TIMEOUT, request).await
+        answered(&*self.store, REQUEST_TIMEOUT, request).await
     }
 }
 

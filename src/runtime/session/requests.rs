@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use tokio::time::timeout;
 
 use crate::{
     api::{
@@ -17,7 +16,7 @@ use crate::{
         },
         session::{SessionAnswer, SessionId, SessionRecord, Stored},
     },
-    runtime::attempt::no_answer,
+    runtime::attempt::{answered, no_answer},
     store::{
         RecordKey,
         sessions::{Cursor, HeldPage, NamedSession, Put, SessionStore},
@@ -166,16 +165,14 @@ impl Sender {
                 }
             }
         };
-        match timeout(limit, answer).await {
-            Ok(Ok(answer)) => (answer, None),
-            Ok(Err(error)) => (SessionAnswer::Failed, Some(error)),
-            Err(_) => (SessionAnswer::Failed, Some(self.no_answer(limit))),
+        match answered(&*self.store, limit, answer).await {
+            Ok(answer) => (answer, None),
+            Err(error) => (SessionAnswer::Failed, Some(error)),
         }
     }
 
     async fn within<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
-        let answer = timeout(self.limit, request).await;
-        answer.unwrap_or_else(|_| Err(self.no_answer(self.limit)))
+        answered(&*self.store, self.limit, request).await
     }
 
     /// The backend stored something else than was written.

@@ -14,7 +14,6 @@ use kube::api::{GetParams, PostParams};
 use serde_json::Value;
 
 use super::{
-    BACKEND, SUSPECT,
     codec::{untrack_created, wall_clock},
     error::{PATCH, RequestContext, RequestFailure},
     http::{LEASES, Selection, delete_version, leases},
@@ -128,14 +127,6 @@ impl Leases {
 }
 
 impl SessionStore for Leases {
-    fn backend(&self) -> &'static str {
-        BACKEND
-    }
-
-    fn suspect(&self) -> &'static str {
-        SUSPECT
-    }
-
     fn read_session<'a>(
         &'a self,
         namespace: &'a Namespace,
