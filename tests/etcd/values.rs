@@ -49,6 +49,24 @@ async fn a_value_that_is_no_record_is_reported_and_not_overwritten() {
     }
 }
 
+/// etcd accepts requests of 1.5 MiB.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_large_for_etcd_is_named_with_the_next_step() {
+    let Some(cluster) = shared().await else { return };
+    let prefix = unique();
+    let key = format!("{prefix}/default/x");
+    let team = "x".repeat(1_572_864 - 200);
+    cluster.put(&key, &format!(r#"{{"v":1,"team":"{team}"}}"#)).await;
+
+    let sync = handle(cluster, &prefix).await;
+    let refused = sync.lock("x", LockOptions::default().try_once()).await.unwrap_err();
+
+    assert!(matches!(refused, Error::Rejected { .. }), "{refused:?}");
+    for words in [&*key, "request is too large", "--max-request-bytes"] {
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_deleted_and_created_again_ends_the_tenure() {
     let Some(cluster) = shared().await else { return };

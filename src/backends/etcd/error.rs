@@ -37,11 +37,12 @@ impl Keys {
                 verb,
                 format!("{message}. Check the user and the password, and that etcd knows the user"),
             ),
-            Code::InvalidArgument | Code::Unimplemented => Error::Rejected {
-                backend: BACKEND,
-                name: self.key.clone(),
-                reason: format!("{verb} {}: {message}", self.key),
-            },
+            _ if is_too_large(status) => self.rejected(format!(
+                "{message}. Let fewer processes wait for it, or raise --max-request-bytes of etcd"
+            )),
+            Code::InvalidArgument | Code::Unimplemented => {
+                self.rejected(format!("{verb} {}: {message}", self.key))
+            }
             _ if is_no_space(status) => unavailable(
                 format!(
                     "{message}. Compact and defragment etcd, or raise its quota, then disarm the alarm"
@@ -58,6 +59,10 @@ impl Keys {
                 None => unavailable(format!("etcd answered: {message}"), None),
             },
         }
+    }
+
+    fn rejected(&self, reason: String) -> Error {
+        Error::Rejected { backend: BACKEND, name: self.key.clone(), reason }
     }
 
     fn denied(&self, verb: &'static str, reason: String) -> Error {
@@ -77,13 +82,20 @@ pub(super) fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + '
 
 /// Whether `status` says nothing about whether the request was executed. Another node may answer.
 pub(super) fn is_unknown(status: &Status) -> bool {
-    !matches!(
+    let refused = matches!(
         status.code(),
         Code::PermissionDenied
             | Code::InvalidArgument
             | Code::Unauthenticated
             | Code::Unimplemented
-    )
+    );
+    !refused && !is_too_large(status)
+}
+
+/// Whether etcd refused the request because of its size: etcd itself, or beyond 2 MiB its server of gRPC.
+fn is_too_large(status: &Status) -> bool {
+    let words = ["request is too large", "received message larger than max"];
+    words.iter().any(|words| status.message().contains(words))
 }
 
 /// Whether the token is not valid, any more or at this node, or is missing, because authentication was off before. With
@@ -147,8 +159,14 @@ mod tests {
             assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
             assert!(error.to_string().contains("key /leasehold/shop/x"), "{error}");
         }
-        let large = error(Code::InvalidArgument, "etcdserver: request is too large");
-        assert!(matches!(large, Error::Rejected { .. }), "{large:?}");
+        for (code, message) in [
+            (Code::InvalidArgument, "etcdserver: request is too large"),
+            (Code::ResourceExhausted, "grpc: received message larger than max (3 vs. 2)"),
+        ] {
+            assert!(!is_unknown(&Status::new(code, message)));
+            let large = error(code, message);
+            assert!(matches!(large, Error::Rejected { .. }), "{large:?}");
+        }
         for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::DeadlineExceeded] {
             let error = error(code, "etcdserver: request timed out");
             assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
