@@ -34,6 +34,8 @@ pub(in super::super) fn decode_session(kv: &KeyValue) -> Result<Decoded> {
         let text = Text {
             holder: Some(UNREADABLE.into()),
             identity: Some(UNREADABLE.into()),
+            // One of a newer format says it perhaps in the same way.
+            renewed: serde_json::from_slice(&kv.value).ok().and_then(|text: Text| text.renewed),
             ..Text::default()
         };
         Ok(Decoded { version, text, writes: kv.version })
@@ -52,13 +54,14 @@ impl Decoded {
     }
 }
 
-/// A listed session, if it was not renewed for this long.
+/// A listed session, if it was not renewed for this long. One that cannot be read is too, because nothing else would
+/// ever delete it, unless the value says when it was renewed.
 pub(in super::super) fn decode_stale(
     id: &SessionId,
     kv: &KeyValue,
     age: Duration,
 ) -> Option<NamedSession> {
-    let decoded = decode(kv).ok()?;
+    let decoded = decode_session(kv).ok()?;
     let stale = decoded.text.renewed.is_none_or(|renewed| elapsed_since(renewed) >= age);
     stale.then(|| (id.clone(), Arc::new(decoded.session())))
 }
@@ -96,5 +99,18 @@ mod tests {
             let end = encode_session(&id, Some(&found), &found.record.ended()).value();
             assert!(decode_session(&kv(&end)).unwrap().session().record.is_over(), "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_read_is_stale_unless_it_says_when_it_was_renewed() {
+        let stale = |value: &str| {
+            let id = SessionId::parse("s15-k2j5q7w3x4y6z2a3b4c5").unwrap();
+            let kv = KeyValue::example(&format!("/p/shop/~sessions/{id}"), value);
+            decode_stale(&id, &kv, Duration::from_secs(60)).is_some()
+        };
+        let newer = |renewed| format!(r#"{{"v":2,"renewed":"{renewed}"}}"#);
+
+        assert!(stale("") && stale("garbage") && stale(&newer("2020-01-01T00:00:00Z")));
+        assert!(!stale(&newer(wall_clock().to_string().as_str())));
     }
 }
