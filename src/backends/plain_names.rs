@@ -24,12 +24,18 @@ pub(super) struct PlainNames {
 
 impl PlainNames {
     pub(super) fn new(prefix: &str) -> Result<Self> {
-        if prefix.len() > MAX_NAME || prefix.chars().any(char::is_control) {
-            let bound = format!("a prefix is at most {MAX_NAME} bytes without control characters");
-            return Err(Error::invalid("prefix", prefix, bound));
-        }
+        check_prefix(prefix)?;
         Ok(Self { prefix: prefix.into() })
     }
+}
+
+/// Accepts any text without control characters.
+pub(super) fn check_prefix(prefix: &str) -> Result<()> {
+    if prefix.len() > MAX_NAME || prefix.chars().any(char::is_control) {
+        let bound = format!("a prefix is at most {MAX_NAME} bytes without control characters");
+        return Err(Error::invalid("prefix", prefix, bound));
+    }
+    Ok(())
 }
 
 impl Names for PlainNames {

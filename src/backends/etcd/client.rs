@@ -10,7 +10,7 @@ use futures::{
     FutureExt as _, Stream,
     future::{BoxFuture, Shared, ready},
 };
-use tokio::task::JoinSet;
+use tokio::{runtime, task::JoinSet};
 use tonic::{Status, Streaming};
 
 use super::{
@@ -50,12 +50,15 @@ pub(super) struct User {
 pub(super) struct Client {
     nodes: Arc<Nodes>,
     user: Option<User>,
+    /// That of the connections.
+    runtime: runtime::Handle,
     authentication: Arc<Mutex<Option<Authentication>>>,
 }
 
 impl Client {
     pub(super) fn new(nodes: Connections, user: Option<User>) -> Self {
-        Self { nodes: Arc::new(Nodes::new(nodes)), user, authentication: Arc::default() }
+        let (nodes, runtime) = (Arc::new(Nodes::new(nodes)), runtime::Handle::current());
+        Self { nodes, user, runtime, authentication: Arc::default() }
     }
 
     /// Reads a key or a range of keys, as it is now.
@@ -133,8 +136,7 @@ impl Client {
                 let nodes = Arc::clone(&self.nodes);
                 // Its timers are those of the connections' runtime, because that of the caller may end.
                 let mut task = JoinSet::new();
-                let runtime = self.nodes.runtime();
-                task.spawn_on(async move { authenticate(&nodes, user).await }, runtime);
+                task.spawn_on(async move { authenticate(&nodes, user).await }, &self.runtime);
                 let ended = || Err(Status::unavailable("the runtime of the connections has ended"));
                 let answer = async move { task.join_next().await.and_then(Result::ok) };
                 answer.map(move |answer| answer.unwrap_or_else(ended)).boxed()

@@ -103,11 +103,6 @@ impl Connections {
         self.endpoints.len()
     }
 
-    /// The runtime on which the connections have tasks.
-    pub(super) const fn runtime(&self) -> &runtime::Handle {
-        &self.runtime
-    }
-
     /// How many turns requests have: each node once with each of its connections, and one node after the other.
     pub(super) fn turns(&self) -> usize {
         self.len() * LANES

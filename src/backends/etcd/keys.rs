@@ -7,17 +7,16 @@
 use super::messages::{RangeRequest, WatchCreate};
 use crate::{
     api::{
-        error::{Error, Result},
+        error::Result,
         name::{Namespace, RecordName},
     },
+    backends::plain_names::check_prefix,
     protocol::session::SessionId,
     store::RecordKey,
 };
 
 /// The prefix of a handle that has chosen none.
 const DEFAULT: &str = "/leasehold";
-/// The longest prefix, in bytes.
-const MAX: usize = 253;
 
 /// What stands before the name of a session.
 const SESSIONS: &str = "~sessions";
@@ -68,17 +67,9 @@ pub(super) struct Prefix(String);
 impl Prefix {
     /// Any text without control characters. The empty text is the default.
     pub(super) fn parse(prefix: &str) -> Result<Self> {
-        let trimmed = prefix.trim_end_matches('/');
-        let fits = trimmed.len() <= MAX && !trimmed.chars().any(char::is_control);
-        match trimmed {
-            _ if !fits => {
-                let bound =
-                    format!("a prefix of keys is at most {MAX} bytes without control characters");
-                Err(Error::invalid("prefix", prefix, bound))
-            }
-            "" => Ok(Self(DEFAULT.into())),
-            prefix => Ok(Self(prefix.into())),
-        }
+        let prefix = prefix.trim_end_matches('/');
+        check_prefix(prefix)?;
+        Ok(Self(if prefix.is_empty() { DEFAULT } else { prefix }.into()))
     }
 
     pub(super) fn record(&self, namespace: &Namespace, lease: &RecordName) -> Keys {

@@ -2,10 +2,9 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call |
+//! | `store`, `sessions` | the `Store` and the `SessionStore`: one request for each call; the watch of a scope |
 //! | `inspect` | the `InspectStore`: requests of the tools for operators |
 //! | `watch` | watches on a stream of etcd: of a key or of a range |
-//! | `follow` | the watch of the records in a scope, for `runtime::watches` |
 //! | `held`, `held_watch` | the index of held locks; the watch of one session |
 //! | `keys`, `codec` | keys; values as JSON, and records |
 //! | `error` | turns the status of a failed request into an error |
@@ -17,7 +16,6 @@ mod client;
 mod codec;
 mod connections;
 mod error;
-mod follow;
 mod held;
 mod held_watch;
 mod inspect;

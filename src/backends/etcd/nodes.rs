@@ -12,7 +12,7 @@ use std::{error::Error as StdError, pin::pin, sync::Mutex, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use http::uri::PathAndQuery;
-use tokio::{runtime, time::timeout};
+use tokio::time::timeout;
 use tonic::{
     Code, ConnectError, Request, Response, Status, Streaming,
     client::Grpc,
@@ -62,11 +62,6 @@ impl Nodes {
         let used_at = vec![Moment::default(); connections.turns()];
         let turns = Mutex::new(Turns { current: 0, asked_at: None, used_at });
         Self { connections, turns }
-    }
-
-    /// The runtime on which the connections have tasks.
-    pub(super) const fn runtime(&self) -> &runtime::Handle {
-        self.connections.runtime()
     }
 
     /// Sends a request, to another node if there is no connection to the first one. Each node gets it once at most.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{future::BoxFuture, stream::BoxStream};
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use tonic::Status;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     held::OPERATIONS,
     keys::{Keys, Place, Prefix},
     messages::{Compare, Event, KeyValue, RequestOp, TxnRequest, revision},
-    watch::Report,
+    watch::{Report, watch},
 };
 use crate::{
     api::{error::Result, name::Namespace},
@@ -21,7 +21,7 @@ use crate::{
         record::{Version, Versioned, Write, WriteKind},
         session::SessionId,
     },
-    runtime::watches::Watches,
+    runtime::watches::{Reporter, Source, Target, Watches},
     store::{Entry, ListedSession, RecordKey, Scope, Store, WatchEvent, Written, names::Names},
 };
 
@@ -142,7 +142,7 @@ impl Cluster {
     }
 
     /// The keys of a scope.
-    pub(super) fn keys(&self, scope: &Scope) -> Keys {
+    fn keys(&self, scope: &Scope) -> Keys {
         match scope {
             Scope::Record(namespace, record) => self.prefix.record(namespace, record),
             Scope::Elections(..) | Scope::Records(..) => self.prefix.records(scope.namespace()),
@@ -224,6 +224,35 @@ impl Store for Records {
     }
 }
 
+impl Source for Cluster {
+    /// All: a watch of a key is no connection, and etcd finds it by its key.
+    fn singles(&self) -> usize {
+        usize::MAX
+    }
+
+    fn follow(&self, target: Target, reporter: Reporter) -> BoxFuture<'static, ()> {
+        let scope = match target {
+            Target::Scope(scope) => scope,
+            Target::Namespace(namespace) => Scope::Records(Some(namespace), None),
+        };
+        let mut reports = watch(self.client.clone(), self.keys(&scope));
+        let prefix = self.prefix.clone();
+        Box::pin(async move {
+            while let Some(report) = reports.next().await {
+                let wanted = match event(&prefix, &scope, report) {
+                    Some(all @ WatchEvent::All(_)) => reporter.listed(None, all),
+                    Some(WatchEvent::Blind(why)) => reporter.failed(why),
+                    Some(change) => reporter.changed(change),
+                    None => true,
+                };
+                if !wanted {
+                    return;
+                }
+            }
+        })
+    }
+}
+
 fn entries(prefix: &Prefix, scope: &Scope, found: &[KeyValue]) -> Vec<Entry> {
     found.iter().filter_map(|kv| entry(prefix, scope, kv)).collect()
 }
@@ -234,7 +263,7 @@ fn entry(prefix: &Prefix, scope: &Scope, kv: &KeyValue) -> Option<Entry> {
     codec::decode_entry(&namespace, kv).filter(|entry| scope.selects(entry))
 }
 
-pub(super) fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
+fn event(prefix: &Prefix, scope: &Scope, report: Report) -> Option<WatchEvent> {
     match report {
         Report::All(found) => Some(WatchEvent::All(entries(prefix, scope, &found))),
         Report::Change(event) => change(prefix, scope, &event),
