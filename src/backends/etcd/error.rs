@@ -7,72 +7,54 @@
 //! | no space | **unknown**: the write that fills the store is stored and refused | [`Error::Unavailable`] |
 //! | everything else: no answer, no leader, too many requests | unknown | [`Error::Unavailable`] |
 
-use std::{error::Error as StdError, iter::successors, sync::Arc};
+use std::{error::Error as StdError, iter::successors};
 
 use tonic::{Code, Status};
 
 use super::{BACKEND, keys::Keys};
-use crate::api::error::{Cause, Error};
+use crate::api::error::Error;
 
 /// etcd's own words, as the cause of an [`Error::Unavailable`].
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-struct Answer {
-    message: String,
-    source: Option<Cause>,
-}
+#[error("{0}")]
+struct Answer(String);
 
 impl Keys {
     /// The error of a request about these keys, for a caller.
     pub(super) fn error(&self, verb: &'static str, status: &Status) -> Error {
         let message = status.message();
+        let denied = |next: &str| Error::PermissionDenied {
+            verb,
+            resource: format!("key {}", self.key),
+            namespace: self.namespace.to_string(),
+            reason: format!("{message}. {next}"),
+        };
+        let rejected =
+            |reason| Error::Rejected { backend: BACKEND, name: self.key.clone(), reason };
+        let unavailable = |answer| Error::unavailable(BACKEND, Answer(answer));
         match status.code() {
-            Code::PermissionDenied => self.denied(
-                verb,
-                format!(
-                    "{message}. Grant the user a role with readwrite on the prefix of the keys"
-                ),
-            ),
-            _ if is_about_user(status) => self.denied(
-                verb,
-                format!("{message}. Check the user and the password, and that etcd knows the user"),
-            ),
-            _ if is_too_large(status) => self.rejected(format!(
+            Code::PermissionDenied => {
+                denied("Grant the user a role with readwrite on the prefix of the keys")
+            }
+            _ if is_about_user(status) => {
+                denied("Check the user and the password, and that etcd knows the user")
+            }
+            _ if is_too_large(status) => rejected(format!(
                 "{message}. Let fewer processes wait for it, or raise --max-request-bytes of etcd"
             )),
             Code::InvalidArgument | Code::Unimplemented => {
-                self.rejected(format!("{verb} {}: {message}", self.key))
+                rejected(format!("{verb} {}: {message}", self.key))
             }
-            _ if is_no_space(status) => unavailable(
-                format!(
-                    "{message}. Compact and defragment etcd, or raise its quota, then disarm the alarm"
-                ),
-                None,
-            ),
-            // The message of a transport names no cause.
-            _ => match causes(status).last() {
-                // As text, because the chain of causes cannot be shared.
-                Some(cause) => {
-                    let cause = Answer { message: cause.to_string(), source: None };
-                    unavailable("no answer from etcd".into(), Some(Arc::new(cause)))
-                }
-                None => unavailable(format!("etcd answered: {message}"), None),
-            },
+            _ if is_no_space(status) => unavailable(format!(
+                "{message}. Compact and defragment etcd, or raise its quota, then disarm the alarm"
+            )),
+            // The message of a transport names no cause, and its chain of causes repeats itself.
+            _ => unavailable(match causes(status).last() {
+                Some(cause) => format!("no answer from etcd: {cause}"),
+                None => format!("etcd answered: {message}"),
+            }),
         }
     }
-
-    fn rejected(&self, reason: String) -> Error {
-        Error::Rejected { backend: BACKEND, name: self.key.clone(), reason }
-    }
-
-    fn denied(&self, verb: &'static str, reason: String) -> Error {
-        let (resource, namespace) = (format!("key {}", self.key), self.namespace.to_string());
-        Error::PermissionDenied { verb, resource, namespace, reason }
-    }
-}
-
-fn unavailable(message: String, source: Option<Cause>) -> Error {
-    Error::unavailable(BACKEND, Answer { message, source })
 }
 
 /// The causes of a request that got no answer.
