@@ -1,17 +1,13 @@
 //! `leasehold demo` on a terminal.
 
-use std::time::{Duration, Instant};
-
 use crate::program::Program;
 
 #[tokio::test]
-async fn the_demonstration_needs_no_cluster_and_ends_within_20_seconds() {
-    let begun = Instant::now();
+async fn the_demonstration_needs_no_cluster() {
     let demo =
         Program::new(["demo"]).env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");
 
     let ended = demo.end().await;
-    let took = begun.elapsed();
 
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
     for text in
@@ -19,7 +15,6 @@ async fn the_demonstration_needs_no_cluster_and_ends_within_20_seconds() {
     {
         assert!(ended.text().contains(text), "{text}: {}", ended.text());
     }
-    assert!(took < Duration::from_secs(20), "{took:?}, and the time limit of the program is 15 s");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const TTL: Duration = Duration::from_secs(2);
 /// How long a piece of work takes.
 const WORK: Duration = Duration::from_millis(400);
 /// Time limit of the demonstration.
-const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// Plays every scene in `world`.
 ///
