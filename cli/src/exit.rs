@@ -151,7 +151,7 @@ impl Subject<'_> {
         };
         let (code, next) = match error {
             Error::Held { .. } => {
-                (busy_code, "Try again later, or pass --wait instead of --try, with two times the ttl if that process has crashed".into())
+                (busy_code, "Try again later, or pass --wait instead of --try".into())
             }
             Error::Timeout { .. } => (busy_code, "Try again later, or pass a longer --wait".into()),
             Error::TooEarly { .. } => (

@@ -130,8 +130,8 @@ pub(crate) struct LockArgs {
     /// there yet. Default: no limit for the lock, 8 s for the API server.
     #[arg(long, env = "LEASEHOLD_WAIT", value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) wait: Option<Duration>,
-    /// Do not wait: exit at once if the lock is held. The lock of a process that has crashed counts as held; --wait with
-    /// two times the ttl gets it.
+    /// Do not wait: exit at once if the lock is held. Only for a lock whose holder was silent for the ttl, and so may have
+    /// crashed, wait up to two times the ttl.
     #[arg(long = "try", env = "LEASEHOLD_TRY", value_parser = BoolishValueParser::new())]
     pub(crate) try_once: bool,
     /// No other run starts for at least this long from the start of this one, also after it has ended: for example 10m,

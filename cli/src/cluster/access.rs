@@ -13,7 +13,10 @@ use tokio::{
 
 use crate::{
     clock::{self, in_seconds},
-    cluster::connect::Connection,
+    cluster::{
+        connect::Connection,
+        crashed::{session_ttl, wait_for_crashed},
+    },
     console,
     exit::Subject,
 };
@@ -29,18 +32,47 @@ const LEAST: Duration = Duration::from_millis(1);
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) enum Access {
-    Alone,
-    Queue { options: SessionOptions, session: OnceCell<Session> },
+    /// With this time to live.
+    Alone {
+        ttl: Duration,
+    },
+    Queue {
+        options: SessionOptions,
+        session: OnceCell<Session>,
+    },
 }
 
 impl Access {
-    /// Through a session with these options, if there are some.
-    pub(crate) fn new(session: Option<SessionOptions>) -> Self {
-        session.map_or(Self::Alone, |options| Self::Queue { options, session: OnceCell::new() })
+    /// Through a session with these options.
+    pub(crate) fn queue(options: SessionOptions) -> Self {
+        Self::Queue { options, session: OnceCell::new() }
     }
 
-    /// Acquires the lock `name`.
+    /// Acquires the lock `name`. A single try waits nevertheless if the holder seems to have crashed.
     pub(crate) async fn lock(
+        &self,
+        connection: &Connection,
+        name: &str,
+        mut options: LockOptions,
+    ) -> Result<Guard, Error> {
+        let locked = self.lock_in_time(connection, name, options).await;
+        let single = options.wait == Some(Duration::ZERO);
+        if !single || !matches!(locked, Err(Error::Held { .. })) {
+            return locked;
+        }
+        let (own_ttl, namespace) = match self {
+            Self::Alone { ttl } => (*ttl, None),
+            Self::Queue { options, .. } => (options.ttl, options.namespace.as_deref()),
+        };
+        let Some(wait) = wait_for_crashed(connection, name, own_ttl, namespace).await else {
+            return locked;
+        };
+        tracing::debug!(?wait, "the holder seems to have crashed");
+        options.wait = Some(wait);
+        self.lock_in_time(connection, name, options).await
+    }
+
+    async fn lock_in_time(
         &self,
         connection: &Connection,
         name: &str,
@@ -69,7 +101,7 @@ impl Access {
     /// Ends what was given up. With a session it leaves the queue, releases the lock, and deletes its Lease.
     pub(crate) async fn close(&self, connection: &Connection) -> Result<(), Error> {
         match self {
-            Self::Alone => connection.sync.close().await,
+            Self::Alone { .. } => connection.sync.close().await,
             Self::Queue { session, .. } => match session.get() {
                 Some(session) => session.end().await,
                 None => Ok(()),
@@ -88,7 +120,7 @@ impl Access {
         sleep(FIRST).await;
         loop {
             let state = match self {
-                Self::Alone => record_state(connection, name, None).await,
+                Self::Alone { .. } => record_state(connection, name, None).await,
                 Self::Queue { session, options } => match session.get() {
                     Some(session) => match queued(connection, session, name, options).await {
                         None => record_state(connection, name, Some(&session.id())).await,
@@ -142,7 +174,8 @@ pub(crate) async fn identity(
     session: &str,
     namespace: Option<String>,
 ) -> String {
-    if !may_be_session(session) {
+    // Other holders cost no request.
+    if session_ttl(session).is_none() {
         return session.to_owned();
     }
     let mut options = RecordOptions::default().lease(session);
@@ -150,12 +183,6 @@ pub(crate) async fn identity(
     let found = timeout(LOOKUP, connection.inspect.list_sessions(options)).await;
     let found = found.ok().and_then(Result::ok).unwrap_or_default();
     found.first().map_or(session, |session| &session.identity).to_owned()
-}
-
-/// Whether it begins like the name of a session, `s15-…`. Other holders cost no request.
-fn may_be_session(holder: &str) -> bool {
-    let ttl = holder.strip_prefix('s').and_then(|rest| rest.split_once('-'));
-    ttl.is_some_and(|(ttl, _)| !ttl.is_empty() && ttl.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The place of this session in the queue, and who holds the lock.

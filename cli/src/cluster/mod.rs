@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod connect;
+pub(crate) mod crashed;
 pub(crate) mod etcd;
 pub(crate) mod pod;
 pub(crate) mod probe;

@@ -44,12 +44,14 @@ pub(crate) async fn run(args: LockArgs) -> Outcome {
         prepared.await?;
     let subject = Subject { busy_code, ..connection.subject(&object) };
     let own = args.session_namespace.as_deref();
-    let session = || access::session_options(timing.durations().ttl(), own);
-    let access = Access::new(args.is_queued().then(session));
+    let ttl = timing.durations().ttl();
     let mut options = LockOptions::default();
-    if let Access::Alone = access {
+    let access = if args.is_queued() {
+        Access::queue(access::session_options(ttl, own))
+    } else {
         options = options.timing(timing);
-    }
+        Access::Alone { ttl }
+    };
     options.mode = access::mode(args.shared, args.slots);
     options.at_least = args.at_least;
     options.wait = if args.try_once { Some(Duration::ZERO) } else { args.wait };
@@ -130,7 +132,7 @@ async fn release(
     let released = async {
         guard.release().await?;
         match access {
-            Access::Alone => Ok(()),
+            Access::Alone { .. } => Ok(()),
             Access::Queue { .. } => access.close(connection).await,
         }
     };

@@ -16,6 +16,7 @@ mod causes;
 mod client;
 mod commands;
 mod configuration;
+mod crashed;
 mod credentials;
 mod demo;
 mod elect;

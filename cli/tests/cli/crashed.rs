@@ -1,0 +1,71 @@
+//! A single try of a lock whose holder has crashed: it waits, because a process may take a lock only after it has seen
+//! the record unchanged for the ttl.
+
+use std::time::Duration;
+
+use leasehold::{LockOptions, SessionOptions, Sync as _};
+use rustix::process::Signal;
+
+use crate::Fixture;
+
+/// Longer ago than the ttl of 1 s.
+const AFTER: Duration = Duration::from_millis(2500);
+
+#[tokio::test]
+async fn a_single_try_gets_the_lock_of_a_crashed_holder() {
+    let fixture = Fixture::new().await;
+    for mode in [&[][..], &["--queue"], &["--slots", "1"]] {
+        let lock = ["lock", "--ttl", "1s"].iter().chain(mode).copied();
+        let mut holder = fixture.leasehold(lock.chain(["orders"])).start();
+        holder.line().await;
+        holder.signal(Signal::KILL);
+        tokio::time::sleep(AFTER).await;
+
+        let lock = ["lock", "--try", "--ttl", "3s"].iter().chain(mode).copied();
+        let next = fixture.leasehold(lock.chain(["orders", "echo", "in"])).end().await;
+
+        assert_eq!((next.code, next.text()), (Some(0), "in\n"), "{mode:?}: {next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_try_in_the_queue_gets_the_lock_of_a_session_that_was_ended() {
+    let fixture = Fixture::new().await;
+    let mut holder = fixture.leasehold(["lock", "--queue", "--ttl", "1s", "orders"]).start();
+    holder.line().await;
+    holder.signal(Signal::KILL);
+    holder.code().await;
+    let session = fixture.handle().session(SessionOptions::default()).await.unwrap();
+    let held = session.queue("orders").await.unwrap().holders[0].session.clone();
+    let released = fixture.leasehold(["release", "--session", &held]).end().await;
+    assert_eq!(released.code, Some(0), "{released:?}");
+
+    let next = fixture.leasehold(["lock", "--try", "--queue", "orders", "echo", "in"]);
+    let next = next.end().await;
+
+    assert_eq!((next.code, next.text()), (Some(0), "in\n"), "{next:?}");
+    session.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_single_try_does_not_wait_for_a_holder_that_renews() {
+    let fixture = Fixture::new().await;
+    let handle = fixture.handle();
+    let session = handle.session(SessionOptions::default()).await.unwrap();
+    let one = handle.lock("one", LockOptions::default()).await.unwrap();
+    let two = session.lock("two", LockOptions::default()).await.unwrap();
+    for (name, mode) in
+        [("one", &[][..]), ("one", &["--queue"]), ("two", &[]), ("two", &["--queue"])]
+    {
+        let waits = fixture.requests("watch");
+        let lock = ["lock", "--try"].iter().chain(mode).copied();
+        let tried = fixture.leasehold(lock.chain([name, "echo", "in"])).end().await;
+
+        assert_eq!((tried.code, tried.text()), (Some(75), ""), "{name} {mode:?}: {tried:?}");
+        let watched = fixture.requests("watch") - waits;
+        assert!(watched <= mode.len() as u64, "{watched} watches: it waited");
+    }
+    one.release().await.unwrap();
+    two.release().await.unwrap();
+    session.end().await.unwrap();
+}
