@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the Go package FOLDER beside this into target/FOLDER, when that is missing or older than its
 # sources. A call that finds it up to date takes milliseconds.
-# usage: build.sh FOLDER [HOW_LONG]     (what to tell whoever waits, for example "6 to 10 minutes")
+# usage: build.sh FOLDER [HOW_LONG]     (how long the build takes, for example "6 to 10 minutes")
 set -eu
 
 folder=$1
