@@ -15,7 +15,7 @@ use crate::{
     clock::{self, in_seconds},
     cluster::{
         connect::Connection,
-        crashed::{session_ttl, wait_for_crashed},
+        crashed::{Crashed, session_ttl},
     },
     console,
     exit::Subject,
@@ -64,12 +64,28 @@ impl Access {
             Self::Alone { ttl } => (*ttl, None),
             Self::Queue { options, .. } => (options.ttl, options.namespace.as_deref()),
         };
-        let Some(wait) = wait_for_crashed(connection, name, own_ttl, namespace).await else {
+        let Some(crashed) = Crashed::find(connection, name, namespace).await else {
             return locked;
         };
+        let wait = crashed.longest_wait(own_ttl);
         tracing::debug!(?wait, "the holder seems to have crashed");
         options.wait = Some(wait);
-        self.lock_in_time(connection, name, options).await
+        tokio::select! {
+            biased;
+            locked = self.lock_in_time(connection, name, options) => locked,
+            holder = crashed.succeeded_by(connection, name, || self.holder(connection)) => {
+                let holder = identity(connection, &holder, namespace.map(ToOwned::to_owned)).await;
+                Err(Error::Held { name: name.to_owned(), holder })
+            }
+        }
+    }
+
+    /// What a record names as its holder when this process holds it.
+    fn holder(&self, connection: &Connection) -> String {
+        match self {
+            Self::Alone { .. } => connection.sync.options().identity.clone().unwrap_or_default(),
+            Self::Queue { session, .. } => session.get().map(Session::id).unwrap_or_default(),
+        }
     }
 
     async fn lock_in_time(

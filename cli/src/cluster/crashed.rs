@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use leasehold::{Inspect as _, LockQueue, RecordOptions};
-use tokio::time::timeout;
+use leasehold::{Inspect as _, LeaseRecord, LockQueue, RecordOptions};
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::connect::Connection;
 
@@ -16,45 +16,91 @@ const LOOKUP: Duration = Duration::from_secs(2);
 /// How many sessions that hold a lock are looked at.
 const SESSIONS: usize = 16;
 
-/// How long a process with this time to live waits at most for the lock `name`, if its holder seems to have crashed.
-/// `None` if it seems to be alive, or if that cannot be read.
-pub(crate) async fn wait_for_crashed(
-    connection: &Connection,
-    name: &str,
-    own_ttl: Duration,
-    session_namespace: Option<&str>,
-) -> Option<Duration> {
-    let silent_ttl = async {
-        let record = connection.inspect.record_name(name).ok()?;
-        let options = RecordOptions::default().lease(record);
-        let found = connection.inspect.list_records(options).await.ok()?;
-        let found = found.first()?;
-        let by_sessions = |queue: &&LockQueue| queue.other_holder.is_none();
-        if let Some(queue) = found.queue.as_ref().filter(by_sessions) {
-            return silent_session(connection, queue, session_namespace).await;
-        }
-        let silent = found.renewed_ago.is_some_and(|ago| ago >= found.ttl);
-        found.holder.is_some().then_some(found.ttl).filter(|_| silent)
-    };
-    let silent_ttl = timeout(LOOKUP, silent_ttl).await.ok().flatten()?;
-    Some(2 * silent_ttl.max(own_ttl))
+/// How often a process that waits looks whether another one has got the lock.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A holder that seems to have crashed.
+pub(crate) struct Crashed {
+    /// Its identity, or its session.
+    holder: String,
+    ttl: Duration,
 }
 
-/// The ttl of a session that holds the lock and was not renewed for so long, or is over, or missing.
+impl Crashed {
+    /// Who holds the lock `name`, if that process seems to have crashed. `None` if it seems to be alive, or if that cannot
+    /// be read.
+    pub(crate) async fn find(
+        connection: &Connection,
+        name: &str,
+        session_namespace: Option<&str>,
+    ) -> Option<Self> {
+        let found = async {
+            let found = record(connection, name).await?;
+            if let Some(queue) = by_sessions(&found) {
+                return silent_session(connection, queue, session_namespace).await;
+            }
+            let silent = found.renewed_ago.is_some_and(|ago| ago >= found.ttl);
+            let crashed = |holder: &String| Self { holder: holder.clone(), ttl: found.ttl };
+            found.holder.as_ref().map(crashed).filter(|_| silent)
+        };
+        timeout(LOOKUP, found).await.ok().flatten()
+    }
+
+    /// How long a process with this time to live needs at most to get the lock.
+    pub(crate) fn longest_wait(&self, own_ttl: Duration) -> Duration {
+        2 * self.ttl.max(own_ttl)
+    }
+
+    /// Waits until another process than `own` has got the lock instead, and returns it. So a single try does not run
+    /// after a run that began meanwhile.
+    pub(crate) async fn succeeded_by(
+        &self,
+        connection: &Connection,
+        name: &str,
+        own: impl Fn() -> String,
+    ) -> String {
+        loop {
+            sleep(INTERVAL).await;
+            let Some(found) = record(connection, name).await else { continue };
+            let holders: Vec<&String> = match by_sessions(&found) {
+                Some(queue) => queue.holders.iter().map(|holder| &holder.session).collect(),
+                None => found.holder.iter().collect(),
+            };
+            if let Some(first) = holders.first()
+                && !holders.iter().any(|holder| **holder == self.holder || **holder == own())
+            {
+                return (*first).clone();
+            }
+        }
+    }
+}
+
+async fn record(connection: &Connection, name: &str) -> Option<LeaseRecord> {
+    let record = connection.inspect.record_name(name).ok()?;
+    let options = RecordOptions::default().lease(record);
+    connection.inspect.list_records(options).await.ok()?.into_iter().next()
+}
+
+fn by_sessions(record: &LeaseRecord) -> Option<&LockQueue> {
+    record.queue.as_ref().filter(|queue| queue.other_holder.is_none())
+}
+
+/// A session that holds the lock and was not renewed for its ttl, or is over, or missing.
 async fn silent_session(
     connection: &Connection,
     queue: &LockQueue,
     namespace: Option<&str>,
-) -> Option<Duration> {
+) -> Option<Crashed> {
     for holder in queue.holders.iter().take(SESSIONS) {
         let mut options = RecordOptions::default().lease(&holder.session);
         options.namespace = namespace.map(ToOwned::to_owned);
         let found = connection.inspect.list_sessions(options).await.ok()?;
-        match found.first() {
-            Some(session) if session.is_alive() => {}
-            Some(session) => return Some(session.ttl),
-            None => return session_ttl(&holder.session),
-        }
+        let ttl = match found.first() {
+            Some(session) if session.is_alive() => continue,
+            Some(session) => session.ttl,
+            None => session_ttl(&holder.session)?,
+        };
+        return Some(Crashed { holder: holder.session.clone(), ttl });
     }
     None
 }

@@ -29,6 +29,28 @@ async fn a_single_try_gets_the_lock_of_a_crashed_holder() {
 }
 
 #[tokio::test]
+async fn of_two_tries_after_a_crash_one_runs_and_the_other_ends_with_75() {
+    let fixture = Fixture::new().await;
+    for mode in [&[][..], &["--queue"]] {
+        let lock = ["lock", "--ttl", "1s"].iter().chain(mode).copied();
+        let mut holder = fixture.leasehold(lock.chain(["orders"])).start();
+        holder.line().await;
+        holder.signal(Signal::KILL);
+        tokio::time::sleep(AFTER).await;
+
+        let tried = || {
+            let lock = ["lock", "--try", "--ttl", "6s"].iter().chain(mode).copied();
+            fixture.leasehold(lock.chain(["orders", "sleep", "3"])).end()
+        };
+        let (one, two) = tokio::join!(tried(), tried());
+
+        let mut codes = [one.code, two.code];
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(0), Some(75)], "{mode:?}: {one:?} {two:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_single_try_in_the_queue_gets_the_lock_of_a_session_that_was_ended() {
     let fixture = Fixture::new().await;
     let mut holder = fixture.leasehold(["lock", "--queue", "--ttl", "1s", "orders"]).start();
