@@ -38,6 +38,7 @@ mod program;
 mod proxies;
 mod prune;
 mod queue;
+mod queue_events;
 mod records;
 mod refused;
 mod sessions;
