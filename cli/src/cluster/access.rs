@@ -3,8 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use leasehold::{
-    Error, Guard, Inspect as _, LockMode, LockOptions, LockQueue, NotBefore, RecordOptions,
-    Session, SessionOptions, Sync as _,
+    Error, Guard, LockMode, LockOptions, LockQueue, NotBefore, Session, SessionOptions, Sync as _,
 };
 use tokio::{
     sync::OnceCell,
@@ -74,7 +73,7 @@ impl Access {
             biased;
             locked = self.lock_in_time(connection, name, options) => locked,
             holder = crashed.succeeded_by(connection, name, || self.holder(connection)) => {
-                let holder = identity(connection, &holder, namespace.map(ToOwned::to_owned)).await;
+                let holder = identity(connection, &holder, namespace).await;
                 Err(Error::Held { name: name.to_owned(), holder })
             }
         }
@@ -160,10 +159,7 @@ impl Access {
 /// Who else holds the lock than the session `own`, or until when it is closed, as the record says. `None` if neither, or
 /// if it cannot be read.
 async fn record_state(connection: &Connection, name: &str, own: Option<&str>) -> Option<String> {
-    let record = connection.inspect.record_name(name).ok()?;
-    let options = RecordOptions::default().lease(record);
-    let found = connection.inspect.list_records(options).await.ok()?;
-    let found = found.first()?;
+    let found = connection.record(name).await.ok()??;
     match found.holder.as_deref().filter(|holder| Some(*holder) != own) {
         Some(holder) => Some(format!("held by `{}`", identity(connection, holder, None).await)),
         None => found.not_before.as_ref().map(closed),
@@ -188,17 +184,16 @@ async fn with_identity(connection: &Connection, mut error: Error) -> Error {
 pub(crate) async fn identity(
     connection: &Connection,
     session: &str,
-    namespace: Option<String>,
+    namespace: Option<&str>,
 ) -> String {
     // Other holders cost no request.
     if session_ttl(session).is_none() {
         return session.to_owned();
     }
-    let mut options = RecordOptions::default().lease(session);
-    options.namespace = namespace;
-    let found = timeout(LOOKUP, connection.inspect.list_sessions(options)).await;
-    let found = found.ok().and_then(Result::ok).unwrap_or_default();
-    found.first().map_or(session, |session| &session.identity).to_owned()
+    match timeout(LOOKUP, connection.session_info(session, namespace)).await {
+        Ok(Ok(Some(found))) => found.identity,
+        _ => session.to_owned(),
+    }
 }
 
 /// The place of this session in the queue, and who holds the lock.
@@ -210,7 +205,7 @@ async fn queued(
 ) -> Option<String> {
     let queue = session.queue(name).await.ok()?;
     let place = place(&queue, &session.id())?;
-    let holder = holder(connection, &queue, options.namespace.clone()).await;
+    let holder = holder(connection, &queue, options.namespace.as_deref()).await;
     Some(format!("{place} in the queue, held by {holder}"))
 }
 
@@ -228,7 +223,7 @@ pub(crate) fn session_options(ttl: Duration, namespace: Option<&str>) -> Session
 }
 
 /// The identity of the first holder, whose session is in this namespace.
-async fn holder(connection: &Connection, queue: &LockQueue, namespace: Option<String>) -> String {
+async fn holder(connection: &Connection, queue: &LockQueue, namespace: Option<&str>) -> String {
     if let Some(other) = &queue.other_holder {
         return format!("`{other}`");
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use kube::{Client, Config};
 use leasehold::{
-    ClusterOptions, DynSync, Error, Etcd, Inspect, Kubernetes, Options, Session, SessionOptions,
-    Sync as _,
+    ClusterOptions, DynSync, Error, Etcd, Inspect, Kubernetes, LeaseRecord, Options, RecordOptions,
+    Session, SessionInfo, SessionOptions, Sync as _,
 };
 
 use crate::{
@@ -107,6 +107,23 @@ impl Connection {
             Handle::Kubernetes(_) => Backend::Kubernetes,
             Handle::Etcd(_) => Backend::Etcd,
         }
+    }
+
+    /// The record of the lock or election `name`, if there is one.
+    pub(crate) async fn record(&self, name: &str) -> Result<Option<LeaseRecord>, Error> {
+        let options = RecordOptions::default().lease(self.inspect.record_name(name)?);
+        Ok(self.inspect.list_records(options).await?.into_iter().next())
+    }
+
+    /// What is known of the session `id` in this namespace, if it is there. `None` is the namespace of the handle.
+    pub(crate) async fn session_info(
+        &self,
+        id: &str,
+        namespace: Option<&str>,
+    ) -> Result<Option<SessionInfo>, Error> {
+        let mut options = RecordOptions::default().lease(id);
+        options.namespace = namespace.map(ToOwned::to_owned);
+        Ok(self.inspect.list_sessions(options).await?.into_iter().next())
     }
 
     /// Opens a session.

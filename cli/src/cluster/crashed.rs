@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use leasehold::{Inspect as _, LeaseRecord, LockQueue, RecordOptions};
+use leasehold::{LeaseRecord, LockQueue};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::connect::Connection;
@@ -35,7 +35,7 @@ impl Crashed {
         session_namespace: Option<&str>,
     ) -> Option<Self> {
         let found = async {
-            let found = record(connection, name).await?;
+            let found = connection.record(name).await.ok()??;
             if let Some(queue) = by_sessions(&found) {
                 return silent_session(connection, queue, session_namespace).await;
             }
@@ -61,7 +61,7 @@ impl Crashed {
     ) -> String {
         loop {
             sleep(INTERVAL).await;
-            let Some(found) = record(connection, name).await else { continue };
+            let Ok(Some(found)) = connection.record(name).await else { continue };
             let holders: Vec<&String> = match by_sessions(&found) {
                 Some(queue) => queue.holders.iter().map(|holder| &holder.session).collect(),
                 None => found.holder.iter().collect(),
@@ -75,12 +75,6 @@ impl Crashed {
     }
 }
 
-async fn record(connection: &Connection, name: &str) -> Option<LeaseRecord> {
-    let record = connection.inspect.record_name(name).ok()?;
-    let options = RecordOptions::default().lease(record);
-    connection.inspect.list_records(options).await.ok()?.into_iter().next()
-}
-
 fn by_sessions(record: &LeaseRecord) -> Option<&LockQueue> {
     record.queue.as_ref().filter(|queue| queue.other_holder.is_none())
 }
@@ -92,10 +86,7 @@ async fn silent_session(
     namespace: Option<&str>,
 ) -> Option<Crashed> {
     for holder in queue.holders.iter().take(SESSIONS) {
-        let mut options = RecordOptions::default().lease(&holder.session);
-        options.namespace = namespace.map(ToOwned::to_owned);
-        let found = connection.inspect.list_sessions(options).await.ok()?;
-        let ttl = match found.first() {
+        let ttl = match connection.session_info(&holder.session, namespace).await.ok()? {
             Some(session) if session.is_alive() => continue,
             Some(session) => session.ttl,
             None => session_ttl(&holder.session)?,

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use jiff::Timestamp;
-use leasehold::{Error, Inspect as _, Loss, RecordOptions, Tenure};
+use leasehold::{Error, Loss, Tenure};
 use tokio::time::timeout;
 
 use crate::{
@@ -64,14 +64,10 @@ async fn loss(tenure: &Tenure, connection: &Connection) -> String {
 
 /// What the record of the lost tenure says now. The event that ended it may not have shown it.
 async fn taken(tenure: &Tenure, connection: &Connection) -> String {
-    let Ok(record) = connection.inspect.record_name(tenure.name()) else {
+    let Ok(Ok(found)) = timeout(LOOKUP, connection.record(tenure.name())).await else {
         return Loss::Taken.to_string();
     };
-    let options = RecordOptions::default().lease(record);
-    let Ok(Ok(found)) = timeout(LOOKUP, connection.inspect.list_records(options)).await else {
-        return Loss::Taken.to_string();
-    };
-    let Some(found) = found.first() else { return Loss::Deleted.to_string() };
+    let Some(found) = found else { return Loss::Deleted.to_string() };
     let now = match &found.holder {
         // This process was elected again since, also in a record that was deleted in between.
         Some(holder) if *holder == tenure.holder() => return Loss::Altered.to_string(),
