@@ -7,9 +7,9 @@
 //! | surplus | what finds no place in its pool | 5 to 10 s without a request |
 //!
 //! So a process that sends many requests at once has few connections soon after, and the requests that it sends all the
-//! time find one that is open. If a server vanishes without a reset, a heartbeat is lost on each connection that waits in its
-//! pool, and a session has time for three attempts. So heartbeats have a pool of their own, which keeps two connections. A
-//! heartbeat is never surplus, because the attempts before it may still wait for answers that never come.
+//! time find one that is open. If a server vanishes without a reset, a heartbeat is lost on each connection that waits
+//! in its pool, and a session has time for three attempts. So heartbeats have a pool of their own, which keeps two
+//! connections. A heartbeat is never surplus, because the attempts before it may still wait for answers that never come.
 
 use std::{
     sync::Arc,
