@@ -231,3 +231,31 @@ async fn a_lock_with_the_name_of_a_session_leaves_that_session_alone() {
     assert!(held.is_held());
     assert_eq!(a.id(), id);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_after_a_refusal_is_tried_at_once() {
+    let cluster = Cluster::new();
+    let a = session(&cluster, "a").await;
+    let held = lock(&a, "bills").await;
+    let (orders, bills) = (writes("orders"), writes("bills"));
+    cluster.on(orders, Play::instead(Answer::forbidden("create", "orders")));
+    cluster.on(bills, Play::instead(Answer::forbidden("update", "bills")));
+    let again = a.clone();
+    for _ in 0..2 {
+        let began = cluster.now();
+        let refused = again.lock("orders", LockOptions::default()).await.unwrap_err();
+        assert!(matches!(refused, Error::PermissionDenied { verb: "create", .. }), "{refused:?}");
+        assert!(cluster.now() - began < millis(100), "{:?}", cluster.now() - began);
+    }
+    let refused = held.release().await.unwrap_err();
+    assert!(matches!(refused, Error::PermissionDenied { verb: "update", .. }), "{refused:?}");
+    sleep(millis(10)).await;
+
+    cluster.heal();
+    let began = cluster.now();
+
+    let (orders, bills) = (lock(&a, "orders").await, lock(&a, "bills").await);
+
+    assert!(orders.is_held() && bills.is_held());
+    assert!(cluster.now() - began < millis(100), "{:?}", cluster.now() - began);
+}

@@ -48,6 +48,7 @@ impl LockMachine {
             // Without events, what is known now is outdated after the pause.
             self.outdated |= !self.expects_events();
         }
+        self.call_ends_pause = false;
         let longest = CONFLICT_PAUSE * (1 << before.min(7));
         self.pause_until = now + part(longest.min(MAX_CONFLICT_PAUSE), random);
     }
@@ -63,7 +64,7 @@ impl LockMachine {
     }
 
     fn back_off(&mut self, now: Moment, random: u64, failure: Failure, before: u32) {
-        (self.outdated, self.pause_has_time) = (true, false);
+        (self.outdated, self.call_ends_pause) = (true, failure.refused);
         let longest = self.me.ttl() / 3;
         let doubled = (FAILURE_PAUSE * (1 << before.min(16))).min(longest);
         let pause = if failure.refused { longest } else { doubled };

@@ -140,8 +140,9 @@ pub(crate) struct LockMachine {
     /// must not receive a write at once after each read.
     failed_writes: u32,
     pause_until: Moment,
-    /// The pause follows a write that only stated tokens.
-    pause_has_time: bool,
+    /// The next call ends the pause: it follows a refusal, which all earlier callers have received, or a write that only
+    /// stated tokens.
+    call_ends_pause: bool,
     /// Until then the event of a conflicting write is waited for.
     event_until: Moment,
     poll_at: Option<Moment>,
@@ -180,7 +181,7 @@ impl LockMachine {
             failures: 0,
             failed_writes: 0,
             pause_until: Moment::from_nanos(0),
-            pause_has_time: false,
+            call_ends_pause: false,
             event_until: Moment::from_nanos(0),
             poll_at: None,
             over: BTreeSet::new(),
@@ -230,6 +231,14 @@ impl LockMachine {
             at_least: None,
         });
         self.poll_at = None;
+        self.called();
+    }
+
+    /// A caller waits for the next request.
+    const fn called(&mut self) {
+        if self.call_ends_pause {
+            (self.pause_until, self.call_ends_pause) = (Moment::from_nanos(0), false);
+        }
     }
 
     /// Says that a candidate in an election made this claim, which was added just before.
@@ -251,9 +260,7 @@ impl LockMachine {
         if claim.is_held() {
             // Earlier writes were not urgent. Others wait for this one.
             (self.conflicts, self.failed_writes) = (0, 0);
-            if std::mem::take(&mut self.pause_has_time) {
-                self.pause_until = Moment::from_nanos(0);
-            }
+            self.called();
         }
         if claim.sent {
             self.leaving.push(nonce);

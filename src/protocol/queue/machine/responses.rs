@@ -116,7 +116,7 @@ impl LockMachine {
                     note(&mut self.unresolved, request);
                 }
                 self.write_failed(now, random, failure);
-                self.pause_has_time = informs;
+                self.call_ends_pause |= informs;
                 self.tokens_not_stored(now, random, false);
             }
         }
