@@ -28,10 +28,11 @@
 //!
 //! # Not covered
 //!
-//! Four processes; three processes with late requests or deletions; several locks; single tries; foreign holders; payloads of candidates; the end
-//! of a session by its owner; watches that miss an event, and the lists that make up for it; stale reads; the collection
-//! of old sessions; copies of a process. What the task of a session does around the machines is a copy ([`process`],
-//! `locks`), and the copy is compared with the task by eye only. The simulation of the whole library runs the task.
+//! Four processes; three processes with late requests or deletions; several locks; single tries; foreign holders;
+//! payloads of candidates; the end of a session by its owner; watches that miss an event, and the lists that make up
+//! for it; stale reads; the collection of old sessions; copies of a process. What the task of a session does around the
+//! machines is a copy ([`process`], `locks`), and the copy is compared with the task by eye only. The simulation of the
+//! whole library runs the task.
 
 mod actions;
 mod canonical;
@@ -190,10 +191,20 @@ const FULL: [Bounds; 7] = [
     },
 ];
 
+/// The first process claims again while its release is under way, and the second one joins meanwhile.
+const AGAIN: Bounds = Bounds {
+    callers: &[(Mode::Exclusive, 2), (Mode::Exclusive, 1)],
+    mishaps: Mishaps { releases: 1, ..Mishaps::NONE },
+    held: false,
+    timeless: true,
+    ..HELD
+};
+
 /// From few states to many. A mistake that breaks a rule breaks it within one of these, or within those that follow in
 /// [`first_broken_rules`].
-const NARROW: [Bounds; 7] = [
+const NARROW: [Bounds; 8] = [
     HELD,
+    AGAIN,
     Bounds {
         callers: &[(Mode::Exclusive, 0), (Mode::Exclusive, 1)],
         mishaps: Mishaps { lost: 1, cancels: 1, ..Mishaps::NONE },

@@ -52,9 +52,14 @@ impl World {
     pub(super) fn believers_are_holders(&self) -> bool {
         self.processes.iter().all(|process| {
             process.believes().is_none_or(|tenure| {
-                let line = self.store.lock.as_ref().map(|stored| &stored.record.line);
-                let holder = line.and_then(|line| line.held(process.heartbeat.id(), tenure.nonce));
-                holder.is_some_and(|holder| holder.slot == tenure.slot)
+                // Compared here, not by the code that is checked.
+                let session = process.heartbeat.id();
+                let is_own = |holder: &Holder| {
+                    let Holder { claim, slot } = holder;
+                    claim.session == *session && claim.nonce == tenure.nonce && *slot == tenure.slot
+                };
+                let lock = self.store.lock.as_ref();
+                lock.is_some_and(|stored| stored.record.line.holders.iter().any(is_own))
             })
         })
     }
