@@ -138,10 +138,15 @@ async fn options_that_cannot_be_used_are_refused_at_once() {
         ("ftp://x:1", "http://HOST:PORT or https://HOST:PORT"),
         ("a b", "http://HOST:PORT or https://HOST:PORT"),
         ("http://x:1", "must not begin with http://"),
+        ("https://x:1/vine/sync", "http://HOST:PORT or https://HOST:PORT"),
+        ("https://x:1?a", "http://HOST:PORT or https://HOST:PORT"),
+        ("https://ann:secret@x:1", "`EtcdOptions::user`"),
+        ("ann:secret@x:1", "`EtcdOptions::user`"),
     ] {
         let etcd = EtcdOptions::default().tls();
         let refused = Etcd::connect_with(etcd, Options::default().nodes([node])).await.unwrap_err();
         assert!(refused.to_string().contains(bound), "{refused}");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
     }
     let etcd = EtcdOptions::default().authority("no certificate");
     let refused = Etcd::connect_with(etcd, Options::default()).await;

@@ -113,14 +113,22 @@ impl EtcdOptions {
     fn endpoint(&self, node: &str) -> Result<Endpoint> {
         let scheme = if self.encrypted { "https" } else { "http" };
         let url = if node.contains("://") { node.to_owned() } else { format!("{scheme}://{node}") };
-        let refused = |bound| Error::invalid("node", node, bound);
+        // What stands before the address may be a password.
+        let shown = node.rsplit_once('@').map_or(node, |(_, address)| address);
+        let refused = |bound| Error::invalid("node", shown, bound);
+        if shown != node {
+            return Err(refused(
+                "a user and a password in a node have no effect. Pass them to `EtcdOptions::user`",
+            ));
+        }
         let unusable = || refused("a node is HOST:PORT, http://HOST:PORT or https://HOST:PORT");
         let endpoint = Endpoint::from_shared(url).map_err(|_| unusable())?;
         match (endpoint.uri().scheme_str(), endpoint.uri().port()) {
             (Some("http"), Some(_)) if self.encrypted => {
                 return Err(refused("with certificates, a node must not begin with http://"));
             }
-            (Some("http" | "https"), Some(_)) => {}
+            (Some("http" | "https"), Some(_))
+                if endpoint.uri().path_and_query().is_none_or(|path| path == "/") => {}
             _ => return Err(unusable()),
         }
         Ok(endpoint
