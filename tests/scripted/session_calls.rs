@@ -169,7 +169,7 @@ async fn lost_for_good(cluster: &Cluster) -> (Session, leasehold::Leader, Error)
     cluster.delete(&a.id());
     lead.lost().await;
 
-    let waited = timeout(TTL, waits).await.expect("it returns").expect("no panic");
+    let waited = timeout(TTL / 3, waits).await.expect("it returns").expect("no panic");
     (a, leader, waited.expect_err("a refusal"))
 }
 
@@ -258,4 +258,16 @@ async fn a_call_after_a_refusal_is_tried_at_once() {
 
     assert!(orders.is_held() && bills.is_held());
     assert!(cluster.now() - began < millis(100), "{:?}", cluster.now() - began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_wait_for_several_locks_states_the_whole_wait() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let _held = lock(&b, "orders").await;
+    cluster.on(writes("bills"), Play::as_it_is().late(millis(300)));
+
+    let refused = a.lock_all(["orders", "bills"], wait(secs(2))).await.unwrap_err();
+
+    assert!(matches!(refused, Error::Timeout { waited, .. } if waited == secs(2)), "{refused:?}");
 }

@@ -38,6 +38,9 @@ use crate::{
 /// How long a call whose wait is over waits until its claim has left the queue, and for the name of the holder. The
 /// backend may be away, or the task of the session not polled.
 const GRACE: Duration = Duration::from_secs(1);
+/// What is left of the wait for several locks, at least. Without any, a call is a single try.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 impl Session {
     /// See [`Sync::lock`](crate::Sync::lock).
     pub(super) async fn acquire(&self, name: &str, options: LockOptions) -> Result<Guard> {
@@ -145,12 +148,19 @@ impl Session {
                 return Err(Error::invalid("lock name", name, "it occurs twice in one call"));
             }
         }
-        let end = options.wait.map(|wait| self.0.clock.now() + wait);
+        let end = options.wait.map(|wait| (self.0.clock.now() + wait, wait.min(SHORTEST_WAIT)));
         let mut guards: Vec<Option<Guard>> = names.iter().map(|_| None).collect();
         for index in order.into_values() {
-            let wait = end.map(|end| end.since(self.0.clock.now()));
-            let options = LockOptions { wait, ..options };
-            guards[index] = Some(self.acquire(&names[index], options).await?);
+            // A wait that ends here does not become a single try.
+            let wait = end.map(|(end, least)| end.since(self.0.clock.now()).max(least));
+            let one = LockOptions { wait, ..options };
+            let guard = self.acquire(&names[index], one).await;
+            guards[index] = Some(guard.map_err(|mut error| {
+                if let (Error::Timeout { waited, .. }, Some(wait)) = (&mut error, options.wait) {
+                    *waited = wait;
+                }
+                error
+            })?);
         }
         Ok(guards.into_iter().flatten().collect())
     }
