@@ -102,6 +102,16 @@ fn pods_may_patch_only_the_pods_of_the_release() {
     assert_eq!(rule["resourceNames"], json!(["demo-leasehold-0", "demo-leasehold-1"]));
 }
 
+/// A rule without names of objects allows all of them.
+#[test]
+#[ignore = "needs helm: make chart"]
+fn without_pods_the_role_allows_no_pod() {
+    let rendered = Rendered::of(&["replicas=0"]);
+
+    let rules = rendered.one("Role")["rules"].to_string();
+    assert!(!rules.contains("pods"), "{rules}");
+}
+
 #[test]
 #[ignore = "needs helm: make chart"]
 fn the_role_grants_events_only_if_they_are_enabled() {

@@ -1,6 +1,8 @@
 {{/* Rules between values, which a schema cannot express: what the program would refuse when it starts. */}}
 {{- define "leasehold.check" -}}
+{{- include "leasehold.checkNames" . -}}
 {{- include "leasehold.checkMode" . -}}
+{{- include "leasehold.checkApp" . -}}
 {{- include "leasehold.checkDurations" . -}}
 {{- if and .Values.sessionNamespace (not .Values.queue) -}}
 {{- fail "sessionNamespace has no effect without queue: set queue=true, or remove sessionNamespace" -}}
@@ -9,7 +11,11 @@
 {{- fail "allowHosts has no effect without the page: set page=true, or remove allowHosts" -}}
 {{- end -}}
 {{- range $key, $value := .Values.leaseAnnotations -}}
+{{- if gt (len (dir $key)) 253 }}{{ fail (printf "leaseAnnotations: the part of %s before / is too long" $key) }}{{ end -}}
 {{- if contains "\n" $value }}{{ fail (printf "leaseAnnotations: the value of %s has more than one line" $key) }}{{ end -}}
+{{- end -}}
+{{- range $key, $value := .Values.leaseLabels -}}
+{{- if gt (len (dir $key)) 253 }}{{ fail (printf "leaseLabels: the part of %s before / is too long" $key) }}{{ end -}}
 {{- end -}}
 {{- $size := 0 -}}
 {{- range $key, $value := .Values.leaseAnnotations }}{{ $size = add $size (len $key) (len $value) }}{{ end -}}
@@ -37,6 +43,47 @@
 {{- if and .Values.appPort (eq (int .Values.appPort) (int .Values.servePort)) -}}
 {{- fail (printf "appPort and servePort are both %v: both are ports of one pod, so choose another servePort" .Values.servePort) -}}
 {{- end -}}
+{{- end }}
+
+{{/* The name of all objects, and that of the election. */}}
+{{- define "leasehold.checkNames" -}}
+{{- $name := include "leasehold.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "%s cannot be the name of a Service, which begins with a letter and has no dot: set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $election := include "leasehold.election" . -}}
+{{- /* leasehold would use a Lease of another name, which the Role does not list. */ -}}
+{{- if regexMatch "^s[1-9][0-9]*-[a-z2-7]{20}(-[a-z2-7]+)?$" $election -}}
+{{- fail (printf "election: %s has the form of the name of a session: choose another name" $election) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Your container: names that the chart uses itself. */}}
+{{- define "leasehold.checkApp" -}}
+{{- if and (eq .Values.mode "wrapper") (not (first .Values.appCommand)) -}}
+{{- fail "appCommand: its first entry is an empty text, and no program has that name" -}}
+{{- end -}}
+{{- $set := list "LEASEHOLD_URL" -}}
+{{- $volumes := list "token" -}}
+{{- if eq .Values.mode "wrapper" -}}
+{{- $set = splitList " " (include "leasehold.variables" .) -}}
+{{- $volumes = append $volumes "program" -}}
+{{- end -}}
+{{- range .Values.appEnv -}}
+{{- if has .name $set -}}
+{{- fail (printf "appEnv: %s is set by the chart: remove it, and use the values of the chart" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.volumes -}}
+{{- if has .name $volumes }}{{ fail (printf "volumes: %s is a volume of the chart: choose another name" .name) }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* All variables that leasehold.env can set, separated by spaces. Set a second time, they would not be checked. */}}
+{{- define "leasehold.variables" -}}
+POD_NAME POD_NAMESPACE POD_UID LEASEHOLD_QUEUE LEASEHOLD_SESSION_NAMESPACE LEASEHOLD_TTL LEASEHOLD_ATTEMPT
+{{- " LEASEHOLD_GRACE LEASEHOLD_OUTPUT LEASEHOLD_VERBOSE LEASEHOLD_LABELS LEASEHOLD_ANNOTATIONS LEASEHOLD_SERVE" -}}
+{{- " LEASEHOLD_PAGE LEASEHOLD_ALLOW_HOST LEASEHOLD_LEADER_URL LEASEHOLD_LABEL_LEADER LEASEHOLD_EVENTS" -}}
 {{- end }}
 
 {{/* ttl, attempt and grace: their form, and their bounds, which depend on the ttl. */}}

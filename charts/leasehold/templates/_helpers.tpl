@@ -178,7 +178,7 @@ livenessProbe:
 {{/* The leasehold container without a command, for modes demo and sidecar. */}}
 {{- define "leasehold.alone" -}}
 name: leasehold
-image: {{ include "leasehold.image" . }}
+image: {{ include "leasehold.image" . | quote }}
 imagePullPolicy: {{ .Values.imagePullPolicy }}
 args: [elect, {{ include "leasehold.election" . | quote }}]
 env:
@@ -195,7 +195,7 @@ volumeMounts:
 {{/* The user's container: fields that modes sidecar and wrapper share. */}}
 {{- define "leasehold.app" -}}
 name: app
-image: {{ .Values.appImage }}
+image: {{ .Values.appImage | quote }}
 imagePullPolicy: {{ .Values.appImagePullPolicy }}
 {{- with .Values.appResources }}
 resources:

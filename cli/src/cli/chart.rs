@@ -8,7 +8,11 @@
     reason = "the comments become descriptions of a schema, which has no Markdown"
 )]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use clap::CommandFactory as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -31,13 +35,15 @@ struct Values {
     #[schemars(range(max = 100))]
     replicas: u32,
     /// Image of leasehold, without a tag.
-    #[schemars(length(min = 1))]
+    #[schemars(regex(pattern = r"^\S+$"))]
     image: String,
     /// Tag of the image. Defaults to the chart's appVersion.
+    #[schemars(regex(pattern = r"^\S*$"))]
     image_tag: String,
     /// Pull policy of leasehold's image.
     image_pull_policy: PullPolicy,
     /// Names of the Secrets for pulling images.
+    #[schemars(inner(length(min = 1, max = 253), regex(pattern = OBJECT_NAME)))]
     image_pull_secrets: Vec<String>,
     /// Name of all objects. Defaults to `<release>-<chart>`, or `<release>` if that already contains the chart's name.
     #[schemars(regex(pattern = r"^([a-z]([-a-z0-9]{0,50}[a-z0-9])?)?$"))]
@@ -45,10 +51,7 @@ struct Values {
 
     /// Name of the election and of its Lease. Defaults to the name of all objects.
     // Another name is not the name of its Lease, which the Role lists.
-    #[schemars(
-        length(max = 253),
-        regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
-    )]
+    #[schemars(length(max = 253), regex(pattern = OBJECT_NAME))]
     election: String,
     /// Elects the candidates in the order in which they came. Allows the pods to read and write all Leases of the
     /// namespace.
@@ -79,6 +82,7 @@ struct Values {
     list_members: Option<bool>,
 
     /// Your image, with its tag.
+    #[schemars(regex(pattern = r"^\S*$"))]
     app_image: String,
     /// Pull policy of your image.
     app_image_pull_policy: PullPolicy,
@@ -117,10 +121,11 @@ struct Values {
     #[schemars(range(min = 5))]
     termination_grace_period_seconds: u32,
     /// Topology keys over which the pods are spread, if possible.
-    topology_spread_keys: Vec<String>,
+    topology_spread_keys: BTreeSet<String>,
     /// Makes a PodDisruptionBudget that lets a drain evict one pod at a time.
     pod_disruption_budget: bool,
     /// Additional labels of the pods.
+    #[schemars(schema_with = "pod_labels")]
     pod_labels: Labels,
     /// Annotations of the pods.
     pod_annotations: Labels,
@@ -131,11 +136,13 @@ struct Values {
     /// Affinity rules of the pods.
     affinity: Object,
     /// Priority class of the pods.
+    #[schemars(length(max = 253), regex(pattern = OBJECT_NAME))]
     priority_class_name: String,
     /// Additional volumes of the pods.
     volumes: Vec<Object>,
 
     /// Name of an existing service account. Empty: the chart makes one.
+    #[schemars(length(max = 253), regex(pattern = OBJECT_NAME))]
     service_account_name: String,
     /// Annotations of the service account that the chart makes.
     service_account_annotations: Labels,
@@ -147,7 +154,7 @@ struct Values {
     /// Makes a ServiceMonitor for the Prometheus operator.
     service_monitor: bool,
     /// Scrape interval, in the format of Prometheus.
-    #[schemars(regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(min = 1), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))]
     service_monitor_interval: String,
     /// Labels by which Prometheus selects the ServiceMonitor.
     service_monitor_labels: Labels,
@@ -155,7 +162,8 @@ struct Values {
     network_policy: bool,
     /// Peers that may reach the pods, as in a NetworkPolicy's `from`. Empty: all peers.
     network_policy_from: Vec<Object>,
-    /// Ports of the API server.
+    /// Ports of the API server. A NetworkPolicy without a port would allow all.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
     network_policy_api_server_ports: Vec<u16>,
 
     /// Values that Helm passes to a subchart.
@@ -180,10 +188,24 @@ enum PullPolicy {
 /// The name in a key, and a label value that is not empty.
 const QUALIFIED: &str = "[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?";
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+/// The name of an object, or empty.
+const OBJECT_NAME: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$";
 
 /// Labels that the program accepts.
 fn lease_labels(_: &mut SchemaGenerator) -> Schema {
-    keyed(&json!({ "type": "string", "pattern": format!("^({QUALIFIED})?$") }))
+    keyed(&label_value())
+}
+
+/// Labels that neither select the pods of the release nor say that a pod leads.
+fn pod_labels(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = keyed(&label_value());
+    let keys = schema.get_mut("patternProperties").expect("a map of keys");
+    keys[r"^app\.kubernetes\.io/(name|instance)$"] = json!(false);
+    schema
+}
+
+fn label_value() -> Value {
+    json!({ "type": "string", "pattern": format!("^({QUALIFIED})?$") })
 }
 
 /// Annotations that the program accepts.
@@ -270,6 +292,17 @@ fn every_value_is_in_the_schema_has_a_default_and_a_comment() {
     }
     for key in known.keys().filter(|key| *key != "global") {
         assert!(defaults.contains(&key.as_str()), "{key} has no default in values.yaml");
+    }
+}
+
+#[test]
+fn every_variable_that_the_chart_sets_is_refused_in_the_environment_of_the_app() {
+    let (templates, checks) = (read("templates/_helpers.tpl"), read("templates/_checks.tpl"));
+    let (_, variables) = checks.split_once("define \"leasehold.variables\"").expect("a list");
+    let listed: BTreeSet<_> = variables.split([' ', '"', '\n']).collect();
+    for variable in templates.lines().filter_map(|line| line.strip_prefix("- name: ")) {
+        let is_variable = variable.starts_with("LEASEHOLD_") || variable.starts_with("POD_");
+        assert!(!is_variable || listed.contains(variable), "{variable} is not in the list");
     }
 }
 

@@ -42,13 +42,16 @@ fn parse(text: &str) -> Option<Duration> {
     if rest.is_empty() { Some(days) } else { days.checked_add(below_days(rest)?) }
 }
 
+/// A pattern of the texts that [`duration`] parses. jiff parses no number with more digits.
+const WRITTEN: &str = r"([0-9]{1,18}|([0-9]{1,18}(\.[0-9]{1,9})?(d|h|m|s|ms|us|ns))+)";
+
 /// The schema of the texts that [`duration`] parses.
 pub(super) fn written_duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us|ns))+)$" })
+    json_schema!({ "type": "string", "pattern": format!("^{WRITTEN}$") })
 }
 
 pub(super) fn written_duration_or_none(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+|([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us|ns))+)?$" })
+    json_schema!({ "type": "string", "pattern": format!("^{WRITTEN}?$") })
 }
 
 #[cfg(test)]
