@@ -31,7 +31,9 @@ mod log;
 mod output;
 mod sidecar;
 
-use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
+use std::{
+    ffi::OsString, io, os::unix::net::UnixStream, process::ExitCode, thread, time::Duration,
+};
 
 use tokio::runtime::Runtime;
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Outcome {
     log::begin(args.quiet(), args.verbose());
+    check_files().map_err(|error| Failure::internal("cannot start the async runtime", &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(FOREVER)
@@ -95,6 +98,14 @@ fn run(args: Args) -> Outcome {
     // A DNS query that is still running must not delay the exit.
     runtime.shutdown_background();
     outcome
+}
+
+/// The pairs of sockets that use as many files as the start of the runtime.
+const PAIRS: usize = 4;
+
+/// Opens as many files as the runtime does at its start, and closes them: the runtime panics if it cannot open its own.
+fn check_files() -> io::Result<()> {
+    (0..PAIRS).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// Starts the thread that resolves names and prints, and that lives as long as the program.

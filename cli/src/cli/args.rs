@@ -44,6 +44,9 @@ impl Args {
             Err(help) if help.kind() == ErrorKind::DisplayHelp => {
                 return Err(command().try_get_matches_from(words).err().unwrap_or(help));
             }
+            Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+                return Err(environment::named_invalid(&mut counting, words).unwrap_or(error));
+            }
             matches => matches?,
         };
         let mut args = Self::from_arg_matches(&matches)?;
@@ -357,7 +360,7 @@ impl ElectArgs {
 
 fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
     let [name, command @ ..] = words else { return Err("NAME is missing".into()) };
-    let name = name.to_str().ok_or_else(|| format!("the name {} is not UTF-8", name.display()))?;
+    let name = name.to_str().ok_or_else(|| format!("the name {name:?} is not UTF-8"))?;
     let command = match command {
         [dashes, command @ ..] if dashes == "--" => command,
         command => command,

@@ -1,10 +1,15 @@
 //! The environment variables of the options: which of them count as set.
 
-use std::ffi::OsStr;
+use std::{
+    any::TypeId,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use clap::{
     Arg, ArgAction, Command,
     builder::{BoolishValueParser, TypedValueParser as _},
+    error::ErrorKind,
 };
 
 /// The variable that selects etcd. An empty one is a mistake: without it the lock would be in a cluster of Kubernetes.
@@ -24,6 +29,27 @@ pub(super) fn counting(command: Command) -> Command {
             if is_off { arg.env(None::<&'static str>) } else { arg }
         })
     })
+}
+
+/// The error for a text that is not UTF-8, with the name of the variable or the word. clap names neither.
+pub(super) fn named_invalid(command: &mut Command, words: &[OsString]) -> Option<clap::Error> {
+    let part = command.find_subcommand_mut(words.get(1)?)?;
+    let variables = part.get_arguments().filter(|arg| !takes_bytes(arg)).filter_map(Arg::get_env);
+    let is_invalid =
+        |name: &&OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
+    let line = match variables.into_iter().find(is_invalid) {
+        Some(name) => format!("the variable {} is not UTF-8", name.display()),
+        None => {
+            let word = words.iter().find(|word| word.to_str().is_none())?;
+            format!("the word {word:?} is not UTF-8")
+        }
+    };
+    Some(part.error(ErrorKind::InvalidUtf8, line))
+}
+
+/// Whether a value may be any bytes, as a path may.
+fn takes_bytes(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == TypeId::of::<PathBuf>()
 }
 
 fn is_switch(arg: &Arg) -> bool {

@@ -1,6 +1,8 @@
 //! Options in the environment: what counts as set, and which option wins. Without a server: code 69 means that the
 //! options were accepted, and that the next check failed.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
 use crate::program::{Ended, Program};
 
 const LOCK: [&str; 3] = ["lock", "orders", "true"];
@@ -116,4 +118,26 @@ async fn an_option_without_an_effect_is_refused_and_its_variable_is_ignored() {
         let ignored = run(&args, &[("LEASEHOLD_ATTEMPT", "1h")]).await;
         assert_eq!(ignored.code, Some(69), "{command}: not even its bounds are checked");
     }
+}
+
+#[tokio::test]
+async fn a_text_that_is_not_utf8_is_named() {
+    let bytes = OsStr::from_bytes(b"a\xff");
+    let of = |args: &[&'static str]| {
+        let program = Program::new(args.iter().copied());
+        program.env("KUBECONFIG", "/nowhere").env("HOME", "/nowhere")
+    };
+    for (program, named) in [
+        (of(&LOCK).env("LEASEHOLD_TTL", bytes), "the variable LEASEHOLD_TTL is not UTF-8"),
+        (of(&["status"]).env("LEASEHOLD_SELECTOR", bytes), "LEASEHOLD_SELECTOR is not UTF-8"),
+        (of(&["status", "-n"]).arg(bytes), r#"the word "a\xFF" is not UTF-8"#),
+        (of(&["lock"]).arg(bytes), r#"the name "a\xFF" is not UTF-8"#),
+    ] {
+        let ended = program.end().await;
+
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr.contains(named), "{named}: {ended:?}");
+    }
+    let path = of(&["status"]).env("LEASEHOLD_KUBECONFIG", bytes).end().await;
+    assert_eq!(path.code, Some(69), "a path may be any bytes: {path:?}");
 }

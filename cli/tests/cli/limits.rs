@@ -279,3 +279,19 @@ async fn a_program_that_may_not_start_a_thread_says_so() {
     assert_eq!(ended.code, Some(70), "{ended:?}");
     assert!(ended.stderr_line().contains("cannot start a thread"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_program_that_may_open_too_few_files_says_so() {
+    for files in 5..16 {
+        let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let words = ["-c", &limit, env!("CARGO_BIN_EXE_leasehold"), "status"];
+        let program = Program::at(Path::new("/bin/sh"), words).env("KUBECONFIG", "/none");
+
+        let ended = program.end().await;
+
+        let line = ended.stderr_line();
+        let is_started = ended.code == Some(69) && line.contains("no cluster is configured");
+        let is_refused = ended.code == Some(70) && line.contains("Too many open files");
+        assert!(is_started || is_refused, "{files}: {ended:?}");
+    }
+}
