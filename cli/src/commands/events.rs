@@ -44,7 +44,9 @@ pub(crate) async fn run(args: QueryArgs) -> Outcome {
             }
         }
         warnings.update(query.problem(&watch));
-        changed(&mut watch).await;
+        if !changed(&mut watch).await {
+            return Ok(0);
+        }
     }
 }
 

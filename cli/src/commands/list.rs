@@ -76,7 +76,9 @@ async fn follow<R: Row>(query: &Query, mut watch: RecordWatch, alone: bool, layo
         if screen.is_live() {
             sleep(REST).await;
         }
-        changed(&mut watch).await;
+        if !changed(&mut watch).await {
+            return 0;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     cli::args::QueryArgs,
     cluster::{connect::Connection, wait::in_time},
     exit::{Outcome, Subject, object},
+    output::stdout,
 };
 
 /// How often the times in a table are updated.
@@ -123,11 +124,12 @@ pub(super) async fn permitted<T>(
     }
 }
 
-/// Waits for a change, at most until the times must be updated.
-pub(super) async fn changed(watch: &mut RecordWatch) {
+/// Waits for a change, at most until the times must be updated. False if the reader of the output has left.
+pub(super) async fn changed(watch: &mut RecordWatch) -> bool {
     tokio::select! {
         biased;
-        () = watch.changed() => {}
-        () = sleep(TICK) => {}
+        () = stdout::abandoned() => false,
+        () = watch.changed() => true,
+        () = sleep(TICK) => true,
     }
 }

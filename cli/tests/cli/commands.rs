@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _},
+    time::Duration,
 };
 
 use crate::{Fixture, program::Program};
@@ -163,6 +164,31 @@ async fn an_output_that_cannot_be_written_is_a_failure_but_a_reader_that_leaves_
         let mut command = Program::new(words.iter().copied()).into_command();
         let ended = command.stdout(writer).spawn().unwrap().wait_with_output().await.unwrap();
         assert_eq!(ended.status.code(), Some(0), "{words:?}");
+    }
+}
+
+/// As in `leasehold watch | head -1`.
+#[tokio::test]
+async fn a_command_that_prints_changes_ends_when_its_reader_has_left_although_nothing_changes() {
+    let fixture = Fixture::new().await;
+    let created = fixture.leasehold(["lock", "orders", "true"]).end().await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let mut holder = fixture.leasehold(["lock", "nightly", "sh", "-c", "echo; sleep 60"]).start();
+    assert_eq!(holder.line().await, "");
+
+    for words in [&["watch", "nightly"][..], &["status", "-w", "orders"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = fixture.leasehold(words.iter().copied()).into_command();
+        let mut program = command.stdout(writer).spawn().unwrap();
+        drop(command); // with its end of the pipe
+        let first = tokio::task::spawn_blocking(move || {
+            std::io::BufRead::lines(std::io::BufReader::new(reader)).next()
+        });
+        first.await.unwrap().expect("a line").unwrap();
+
+        let ended = tokio::time::timeout(Duration::from_secs(10), program.wait()).await;
+
+        assert_eq!(ended.expect("it ends").unwrap().code(), Some(0), "{words:?}");
     }
 }
 
