@@ -81,6 +81,24 @@ async fn the_proxy_of_the_environment_is_used_unless_no_proxy_names_the_server()
 }
 
 #[tokio::test]
+async fn a_proxy_of_the_environment_that_is_none_is_named_only_where_it_is_needed() {
+    let fixture = Fixture::new().await;
+    for (wrong, shown) in [("://", "`://`"), ("ftp://proxy:1", "`ftp://proxy:1/`")] {
+        let here = fixture.leasehold(["lock", "orders", "true"]).env("HTTPS_PROXY", wrong);
+        let here = here.end().await;
+        assert_eq!((here.code, &*here.stderr), (Some(0), ""), "{wrong}");
+
+        let other = fixture.lock_of_server(|_| {}, &[("HTTPS_PROXY", wrong)]).await;
+        assert_eq!(other.code, Some(69), "{other:?}");
+        assert!(other.stderr.contains(&format!("{shown} is no proxy")), "{other:?}");
+        assert!(other.stderr.contains("Correct HTTPS_PROXY"), "{other:?}");
+    }
+    let wrong = fixture.lock_of_server(|cluster| cluster["proxy-url"] = "://".into(), &[]).await;
+    assert!(wrong.stderr.contains("kubeconfig"), "{wrong:?}");
+    assert!(wrong.stderr.contains("`://` is no proxy"), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn the_proxy_of_the_kubeconfig_is_used() {
     let fixture = Fixture::new().await;
     for scheme in ["http", "socks5"] {

@@ -83,17 +83,21 @@ impl ClusterOptions {
         let (mut config, context, proxy) = match &origin {
             Origin::Pod => (pod()?, None, None),
             Origin::Files { paths, .. } => {
-                let merged = merge(paths).map_err(|error| origin.unreadable(error))?;
+                let mut merged = merge(paths).map_err(|error| origin.unreadable(error))?;
                 let context = self.context.clone().or_else(|| merged.current_context.clone());
                 let cluster = cluster(&merged, context.as_deref());
-                let proxy =
-                    cluster.and_then(|it| it.proxy_url.clone()).filter(|url| !url.is_empty());
+                let proxy = cluster.and_then(|it| it.proxy_url.clone());
                 let authorities = cluster.and_then(authorities_file);
+                hide_proxies(&mut merged);
                 let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
                 let config = Config::from_custom_kubeconfig(merged, &options).await;
                 let mut config = config.map_err(|error| origin.unusable(error))?;
                 config.root_cert_file = authorities;
-                (config, context, proxy)
+                let plugin = config.auth_info.exec.as_mut();
+                if let Some(cluster) = plugin.and_then(|plugin| plugin.cluster.as_mut()) {
+                    cluster.proxy_url.clone_from(&proxy);
+                }
+                (config, context, proxy.filter(|url| !url.is_empty()))
             }
         };
         config.default_namespace = match config.default_namespace.trim() {
@@ -282,6 +286,14 @@ fn cluster<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a 
 fn authorities_file(cluster: &Cluster) -> Option<PathBuf> {
     let file = cluster.certificate_authority.as_ref()?;
     cluster.certificate_authority_data.is_none().then(|| file.into())
+}
+
+/// Gives each cluster a proxy that kube can parse. Without one, kube fails if it cannot parse that of the environment,
+/// also for a server that needs no proxy. The caller replaces what kube makes of it.
+fn hide_proxies(kubeconfig: &mut Kubeconfig) {
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        cluster.proxy_url = Some("http://localhost".into());
+    }
 }
 
 /// The proxy that the environment selects for the server of `config`.
