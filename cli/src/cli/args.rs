@@ -360,7 +360,8 @@ impl ElectArgs {
 
 fn split(words: &[OsString]) -> Result<(&str, &[OsString]), String> {
     let [name, command @ ..] = words else { return Err("NAME is missing".into()) };
-    let name = name.to_str().ok_or_else(|| format!("the name {name:?} is not UTF-8"))?;
+    let name =
+        name.to_str().ok_or_else(|| format!("the name `{}` is not UTF-8", name.display()))?;
     let command = match command {
         [dashes, command @ ..] if dashes == "--" => command,
         command => command,

@@ -37,12 +37,11 @@ pub(super) fn named_invalid(command: &mut Command, words: &[OsString]) -> Option
     let variables = part.get_arguments().filter(|arg| !takes_bytes(arg)).filter_map(Arg::get_env);
     let is_invalid =
         |name: &&OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
-    let line = match variables.into_iter().find(is_invalid) {
-        Some(name) => format!("the variable {} is not UTF-8", name.display()),
-        None => {
-            let word = words.iter().find(|word| word.to_str().is_none())?;
-            format!("the word {word:?} is not UTF-8")
-        }
+    let line = if let Some(name) = variables.into_iter().find(is_invalid) {
+        format!("the variable {} is not UTF-8", name.display())
+    } else {
+        let word = words.iter().find(|word| word.to_str().is_none())?;
+        format!("the word {:?} is not UTF-8", word.to_string_lossy())
     };
     Some(part.error(ErrorKind::InvalidUtf8, line))
 }

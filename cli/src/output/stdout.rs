@@ -44,5 +44,5 @@ pub(crate) async fn abandoned() {
     {
         return;
     }
-    pending().await
+    pending::<()>().await;
 }

@@ -130,8 +130,8 @@ async fn a_text_that_is_not_utf8_is_named() {
     for (program, named) in [
         (of(&LOCK).env("LEASEHOLD_TTL", bytes), "the variable LEASEHOLD_TTL is not UTF-8"),
         (of(&["status"]).env("LEASEHOLD_SELECTOR", bytes), "LEASEHOLD_SELECTOR is not UTF-8"),
-        (of(&["status", "-n"]).arg(bytes), r#"the word "a\xFF" is not UTF-8"#),
-        (of(&["lock"]).arg(bytes), r#"the name "a\xFF" is not UTF-8"#),
+        (of(&["status", "-n"]).arg(bytes), "the word \"a\u{fffd}\" is not UTF-8"),
+        (of(&["lock"]).arg(bytes), "the name `a\u{fffd}` is not UTF-8"),
     ] {
         let ended = program.end().await;
 

@@ -83,7 +83,7 @@ impl Provider {
         let args = ["lock", "-v"].iter().chain(args).chain(&["orders", "true"]).copied();
         self.fixture
             .leasehold_of(&self.path("config"), args)
-            .env("PATH", &format!("{}:{path}", self.directory.path().display()))
+            .env("PATH", format!("{}:{path}", self.directory.path().display()))
             .env("AWS_PROFILE", "of the shell")
             .end()
             .await

@@ -266,7 +266,7 @@ async fn while_the_server_is_absent_the_sidecar_is_healthy_and_does_not_lead() {
     let gate = fixture.gate(Absence::Refused).await;
     let pod = fixture.pod("a").await.metadata;
     let args = ["elect", "--serve", "127.0.0.1:0", "--page", "--label-leader", "billing"];
-    let program = gate.program(&fixture, args).env("POD_NAME", &pod.name.unwrap());
+    let program = gate.program(&fixture, args).env("POD_NAME", pod.name.unwrap());
     let mut program = program.env("POD_NAMESPACE", &fixture.namespace).start();
     let line = program.stderr_line().await;
     let client = SidecarClient::of(line.rsplit_once(" on ").unwrap().1);
