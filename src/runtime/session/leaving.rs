@@ -107,8 +107,9 @@ impl Lock {
     /// The outcome of a write. Where writes have failed for a whole time to live, callers that release get the error. The
     /// release goes on.
     pub(super) fn written(&mut self, now: Moment, error: Option<&Error>, ttl: Duration) {
-        let Some(error) = error else { return self.failing_since = None };
-        let since = *self.failing_since.get_or_insert(now);
+        let Some(error) = error else { return self.failing = None };
+        let since = self.failing.take().map_or(now, |(since, _)| since);
+        self.failing = Some((since, error.clone()));
         if now - since >= ttl {
             self.answer_leaving(&Err(error.clone()));
         }

@@ -54,8 +54,8 @@ pub(super) struct Lock {
     pub(super) listed_in: u64,
     /// The last failure, until a request succeeds.
     pub(super) error: Option<Error>,
-    /// Since when no write succeeds.
-    pub(super) failing_since: Option<Moment>,
+    /// Since when no write succeeds, and why the last one failed.
+    pub(super) failing: Option<(Moment, Error)>,
     outage: Outage,
     pub(super) telemetry: Telemetry,
     pub(super) meter: LockMeter,
@@ -77,7 +77,7 @@ impl Lock {
             queued: false,
             listed_in: 0,
             error: None,
-            failing_since: None,
+            failing: None,
             meter: LockMeter::default(),
         }
     }

@@ -210,8 +210,11 @@ impl Task {
         }
         self.report_end(true);
         let failed = self.beats.error.take().filter(|_| !clean || !is_over);
-        let mut unsettled = self.locks.values().filter(|lock| self.ready && !lock.is_settled());
-        let failed = failed.or_else(|| unsettled.find_map(|lock| lock.error.clone()));
+        let unsettled = self.locks.values().find(|lock| self.ready && !lock.is_settled());
+        // Not the last failure of any request: a read may have succeeded since.
+        let reason = |lock: &Lock| lock.failing.as_ref().map(|(_, error)| error.clone());
+        let unsettled = unsettled.map(|lock| reason(lock).unwrap_or_else(|| self.silence()));
+        let failed = failed.or(unsettled);
         for done in self.closing.take().unwrap_or_default() {
             let _ = done.send(failed.clone().map_or(Ok(()), Err));
         }
