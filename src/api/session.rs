@@ -89,7 +89,7 @@ pub struct SessionInfo {
     /// How long other processes must see no heartbeat before they may end it.
     pub ttl: Duration,
     /// The time since the last heartbeat, from the wall clocks of its process and of this one. `None` if the record has
-    /// no such time.
+    /// no such time, or was created by another process because that of the session was missing.
     pub renewed_ago: Option<Duration>,
     /// It was ended, and cannot be renewed any more.
     pub is_over: bool,

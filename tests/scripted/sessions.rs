@@ -212,6 +212,49 @@ async fn two_processes_with_one_identity_exclude_each_other() {
     assert!(next.await.unwrap().is_held());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ended_in_order_leaves_no_record_if_others_still_wait_behind_its_locks() {
+    let cluster = Cluster::new();
+    let (a, b, c) =
+        (session(&cluster, "a").await, session(&cluster, "b").await, session(&cluster, "c").await);
+    let (id, held) = (a.id(), lock(&a, "orders").await);
+    let next = waiting(&b, "orders");
+    held.requested().await;
+    let _last = waiting(&c, "orders");
+    sleep(secs(20)).await;
+    cluster.forget();
+
+    held.release().await.unwrap();
+    a.end().await.unwrap();
+    let _next = next.await.unwrap();
+    sleep(secs(20)).await;
+
+    let missed = cluster.count(|request| request.verb == "get" && request.name == id);
+    assert!(missed > 0, "the last one did not know yet that the lock was handed over");
+    assert!(cluster.lease(&id).is_none(), "{:?}", cluster.lease(&id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_missing_is_created_only_once_its_lock_was_read_again() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let id = a.id();
+    let _held = lock(&a, "orders").await;
+    cluster.on(When::any().by("a"), Play::lost());
+    cluster.delete(&id);
+    cluster.forget();
+
+    let locked = timeout(secs(25), lock(&b, "orders")).await;
+
+    assert!(locked.is_ok_and(|guard| guard.is_held()), "the whole ttl after the placeholder");
+    let names = [id.as_str(), "orders"];
+    let requests = cluster.requests().into_iter();
+    let sent = requests.filter(|one| one.by == "b" && names.contains(&one.name.as_str()));
+    let sent: Vec<_> = sent.map(|one| (one.verb, one.name == id)).collect();
+    let missing = sent.iter().position(|one| *one == ("get", true)).expect("a read");
+    assert_eq!(sent[missing + 1..][..2], [("get", false), ("create", true)], "{sent:?}");
+}
+
 const QUEUE: &str = "leasehold.dev/queue";
 
 #[tokio::test(start_paused = true)]

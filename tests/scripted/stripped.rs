@@ -2,7 +2,7 @@
 
 use crate::{
     prelude::*,
-    sessions::{lock, session},
+    sessions::{lock, session, waiting},
 };
 
 /// Removes the annotation with the queue.
@@ -41,4 +41,54 @@ async fn a_holder_whose_queue_was_removed_by_hand_frees_the_lock() {
     assert!(!held.is_held(), "nothing proves the tenure any more");
     let locked = tokio::time::timeout(secs(5), b.lock("orders", LockOptions::default())).await;
     assert!(matches!(locked, Ok(Ok(_))), "{locked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_without_a_queue_is_taken_over_once_the_session_of_its_holder_is_over() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let held = lock(&a, "orders").await;
+    let next = waiting(&b, "orders");
+    held.requested().await;
+
+    cluster.on(When::any().by("a"), Play::lost());
+    cluster.edit("orders", strip);
+
+    assert!(next.await.unwrap().is_held());
+    assert!(cluster.now() < secs(30), "{:?}", cluster.now());
+    assert!(!held.is_held(), "its session was over before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_without_a_queue_stays_held_while_the_session_that_it_names_is_alive() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let id = a.id();
+    cluster.put("orders", &json!({ "holderIdentity": id, "leaseDurationSeconds": 315_360_000 }));
+
+    let waited = b.lock("orders", wait(secs(120))).await;
+    assert!(matches!(waited, Err(Error::InvalidRecord { .. })), "{waited:?}");
+    cluster.on(When::any().by("a"), Play::lost());
+
+    let locked = b.lock("orders", wait(secs(60))).await;
+    assert!(locked.is_ok_and(|guard| guard.is_held()), "its session is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_leaves_a_queue_alone_that_it_cannot_read() {
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let _held = lock(&a, "orders").await;
+    let newer = |lease: &mut Value| {
+        lease["metadata"]["annotations"]["leasehold.dev/queue"] = "{\"v\":2}".into();
+    };
+    cluster.edit("orders", newer);
+    let edited = cluster.lease("orders");
+
+    let next = waiting(&b, "orders");
+    sleep(secs(120)).await;
+
+    assert_eq!(cluster.lease("orders"), edited);
+    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "".into());
+    assert!(next.await.unwrap().is_held());
 }

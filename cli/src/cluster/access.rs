@@ -25,6 +25,8 @@ const FIRST: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Time limit of the request that shows who holds a lock.
 const LOOKUP: Duration = Duration::from_secs(1);
+/// The pause before a lock that is in use in another mode is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// What is left of a wait at least, when it has been used up by the wait for a server.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -54,28 +56,71 @@ impl Access {
         name: &str,
         mut options: LockOptions,
     ) -> Result<Guard, Error> {
-        let locked = self.lock_in_time(connection, name, options).await;
+        let locked = self.lock_in_mode(connection, name, options).await;
         let single = options.wait == Some(Duration::ZERO);
         if !single || !matches!(locked, Err(Error::Held { .. })) {
             return locked;
         }
-        let (own_ttl, namespace) = match self {
-            Self::Alone { ttl } => (*ttl, None),
-            Self::Queue { options, .. } => (options.ttl, options.namespace.as_deref()),
-        };
-        let Some(crashed) = Crashed::find(connection, name, namespace).await else {
-            return locked;
-        };
-        let wait = crashed.longest_wait(own_ttl);
+        let Some(crashed) = self.crashed(connection, name).await else { return locked };
+        let wait = crashed.longest_wait(self.ttl());
         tracing::debug!(?wait, "the holder seems to have crashed");
         options.wait = Some(wait);
         tokio::select! {
             biased;
-            locked = self.lock_in_time(connection, name, options) => locked,
+            locked = self.lock_in_mode(connection, name, options) => locked,
             holder = crashed.succeeded_by(connection, name, || self.holder(connection)) => {
-                let holder = identity(connection, &holder, namespace).await;
+                let holder = identity(connection, &holder, self.namespace()).await;
                 Err(Error::Held { name: name.to_owned(), holder })
             }
+        }
+    }
+
+    /// Tries again while the lock is in use in another mode by a process that seems to have crashed. Between two tries the
+    /// session observes that process.
+    async fn lock_in_mode(
+        &self,
+        connection: &Connection,
+        name: &str,
+        options: LockOptions,
+    ) -> Result<Guard, Error> {
+        let begun = clock::now();
+        let limit = options.wait.filter(|wait| !wait.is_zero());
+        let mut left = options;
+        loop {
+            let locked = self.lock_in_time(connection, name, left).await;
+            if !matches!(locked, Err(Error::OtherMode { .. })) {
+                return locked;
+            }
+            let Some(crashed) = self.crashed(connection, name).await else { return locked };
+            let longest = crashed.longest_wait(self.ttl());
+            let waited = clock::now().saturating_sub(begun);
+            if waited >= limit.unwrap_or(longest).min(longest) {
+                return locked;
+            }
+            tracing::debug!("the holder in another mode seems to have crashed");
+            sleep(AGAIN).await;
+            let waited = clock::now().saturating_sub(begun);
+            left.wait = limit.map(|limit| limit.saturating_sub(waited).max(LEAST)).or(options.wait);
+        }
+    }
+
+    /// The holder of the lock, if it seems to have crashed.
+    async fn crashed(&self, connection: &Connection, name: &str) -> Option<Crashed> {
+        Crashed::find(connection, name, self.namespace()).await
+    }
+
+    const fn ttl(&self) -> Duration {
+        match self {
+            Self::Alone { ttl } => *ttl,
+            Self::Queue { options, .. } => options.ttl,
+        }
+    }
+
+    /// The namespace of the sessions, if they have one of their own.
+    fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Alone { .. } => None,
+            Self::Queue { options, .. } => options.namespace.as_deref(),
         }
     }
 

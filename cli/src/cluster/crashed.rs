@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use leasehold::{LeaseRecord, LockQueue};
+use leasehold::LeaseRecord;
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::connect::Connection;
@@ -36,8 +36,9 @@ impl Crashed {
     ) -> Option<Self> {
         let found = async {
             let found = connection.record(name).await.ok()??;
-            if let Some(queue) = by_sessions(&found) {
-                return silent_session(connection, queue, session_namespace).await;
+            let sessions = sessions(&found);
+            if !sessions.is_empty() {
+                return silent_session(connection, &sessions, session_namespace).await;
             }
             let silent = found.renewed_ago.is_some_and(|ago| ago >= found.ttl);
             let crashed = |holder: &String| Self { holder: holder.clone(), ttl: found.ttl };
@@ -62,9 +63,9 @@ impl Crashed {
         loop {
             sleep(INTERVAL).await;
             let Ok(Some(found)) = connection.record(name).await else { continue };
-            let holders: Vec<&String> = match by_sessions(&found) {
-                Some(queue) => queue.holders.iter().map(|holder| &holder.session).collect(),
-                None => found.holder.iter().collect(),
+            let holders = match sessions(&found) {
+                sessions if sessions.is_empty() => found.holder.iter().collect(),
+                sessions => sessions,
             };
             if let Some(first) = holders.first()
                 && !holders.iter().any(|holder| **holder == self.holder || **holder == own())
@@ -75,23 +76,30 @@ impl Crashed {
     }
 }
 
-fn by_sessions(record: &LeaseRecord) -> Option<&LockQueue> {
-    record.queue.as_ref().filter(|queue| queue.other_holder.is_none())
+/// The sessions that hold a record: those of its queue, or the one that it names without a queue, because an edit has
+/// removed that.
+fn sessions(record: &LeaseRecord) -> Vec<&String> {
+    match &record.queue {
+        Some(queue) if queue.other_holder.is_none() => {
+            queue.holders.iter().map(|holder| &holder.session).collect()
+        }
+        _ => record.holder.iter().filter(|holder| session_ttl(holder).is_some()).collect(),
+    }
 }
 
 /// A session that holds the lock and was not renewed for its ttl, or is over, or missing.
 async fn silent_session(
     connection: &Connection,
-    queue: &LockQueue,
+    sessions: &[&String],
     namespace: Option<&str>,
 ) -> Option<Crashed> {
-    for holder in queue.holders.iter().take(SESSIONS) {
-        let ttl = match connection.session_info(&holder.session, namespace).await.ok()? {
+    for &holder in sessions.iter().take(SESSIONS) {
+        let ttl = match connection.session_info(holder, namespace).await.ok()? {
             Some(session) if session.is_alive() => continue,
             Some(session) => session.ttl,
-            None => session_ttl(&holder.session)?,
+            None => session_ttl(holder)?,
         };
-        return Some(Crashed { holder: holder.session.clone(), ttl });
+        return Some(Crashed { holder: holder.clone(), ttl });
     }
     None
 }

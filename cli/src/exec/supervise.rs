@@ -124,8 +124,11 @@ impl Supervisor<'_> {
             let Some(pause) = self.step(&left) else {
                 return self.end(Some(self.job.survivors(&left)));
             };
+            // A tenure that ends before its deadline ends the command at once.
+            let (tenure, runs) = (self.task.tenure, !matches!(self.phase, Phase::Killed(_)));
             tokio::select! {
                 biased;
+                _ = tenure.lost(), if runs => {}
                 signal = signals.next() => self.forward(signal),
                 request = resign_requests.next() => self.accept(request),
                 () = sleep(pause.min(POLL)) => {}

@@ -91,3 +91,61 @@ async fn a_single_try_does_not_wait_for_a_holder_that_renews() {
     two.release().await.unwrap();
     session.end().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_lock_in_another_mode_is_taken_over_if_its_holder_has_crashed_or_was_ended() {
+    let fixture = Fixture::new().await;
+    let modes = [&["--queue"][..], &["--slots", "2"], &["--slots", "3"], &["--shared"]];
+    for (index, mode) in modes.iter().enumerate() {
+        let lock = ["lock", "--ttl", "1s"].iter().chain(*mode).copied();
+        let mut holder = fixture.leasehold(lock.chain(["orders"])).start();
+        holder.line().await;
+        holder.signal(Signal::KILL);
+        tokio::time::sleep(AFTER).await;
+
+        let other = modes[(index + 1) % modes.len()];
+        let lock = ["lock", "--ttl", "3s"].iter().chain(other).copied();
+        let next = fixture.leasehold(lock.chain(["orders", "echo", "in"])).end().await;
+
+        assert_eq!((next.code, next.text()), (Some(0), "in\n"), "{mode:?}: {next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_try_gets_the_lock_of_a_process_that_was_killed_and_whose_session_was_deleted() {
+    let fixture = Fixture::new().await;
+    let mut holder = fixture.leasehold(["lock", "--queue", "--ttl", "2s", "orders"]).start();
+    holder.line().await;
+    holder.signal(Signal::KILL);
+    holder.code().await;
+    let session = fixture.handle().session(SessionOptions::default()).await.unwrap();
+    let held = session.queue("orders").await.unwrap().holders[0].session.clone();
+    let released = fixture.leasehold(["release", "--session", &held, "--force"]).end().await;
+    assert_eq!(released.code, Some(0), "{released:?}");
+
+    let next = fixture.leasehold(["lock", "--try", "--queue", "orders", "echo", "in"]);
+    let next = next.end().await;
+
+    assert_eq!((next.code, next.text()), (Some(0), "in\n"), "{next:?}");
+    session.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_single_try_gets_the_lock_of_a_crashed_session_whose_queue_was_removed() {
+    let fixture = Fixture::new().await;
+    let mut holder = fixture.leasehold(["lock", "--queue", "--ttl", "1s", "orders"]).start();
+    holder.line().await;
+    holder.signal(Signal::KILL);
+    holder.code().await;
+    fixture
+        .edit("orders", |lease| {
+            lease.metadata.annotations.as_mut().unwrap().remove("leasehold.dev/queue");
+        })
+        .await;
+    tokio::time::sleep(AFTER).await;
+
+    let next = fixture.leasehold(["lock", "--try", "--queue", "orders", "echo", "in"]);
+    let next = next.end().await;
+
+    assert_eq!((next.code, next.text()), (Some(0), "in\n"), "{next:?}");
+}

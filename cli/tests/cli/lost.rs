@@ -1,6 +1,9 @@
 //! A lock that is lost while its command runs.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use leasehold::Sync as _;
 use leasehold_test_support::Link;
@@ -76,6 +79,30 @@ async fn a_lock_that_is_given_away_by_hand_stops_the_command() {
     assert!(ended.stderr_line().contains("lost"), "{ended:?}");
     assert!(pids.iter().all(|pid| !runs(pid)), "{pids:?}");
     assert_eq!(fixture.holder("orders").await.as_deref(), Some("operator"), "not changed");
+}
+
+#[tokio::test]
+async fn a_command_is_stopped_at_once_when_its_lock_is_given_away() {
+    let fixture = Fixture::new().await;
+    let lock = ["lock", "--queue", "orders", "sh", "-c", "echo $$; exec sleep 60"];
+    let mut program = fixture.leasehold(lock).start();
+    let pid = program.line().await;
+    // The program looks at the clock now, and again half a second later.
+    program.signal(Signal::CONT);
+
+    fixture
+        .edit("orders", |lease| {
+            lease.spec.as_mut().unwrap().holder_identity = Some("operator".into());
+        })
+        .await;
+    let edited = Instant::now();
+    while runs(&pid) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let took = edited.elapsed();
+
+    assert!(took < Duration::from_millis(350), "{took:?}");
+    assert_eq!(program.end().await.code, Some(79));
 }
 
 #[tokio::test]

@@ -119,6 +119,13 @@ impl LockRecord {
         self.foreign.as_ref().filter(|foreign| SessionId::parse(&foreign.holder).is_some())
     }
 
+    /// The session that holds the record although no line names it, if that can be all: its line was removed, by hand or
+    /// by a webhook. If that session is over, nothing is left of its tenure.
+    pub(crate) fn orphan(&self) -> Option<SessionId> {
+        let foreign = self.foreign.as_ref().filter(|foreign| foreign.readable)?;
+        SessionId::parse(&foreign.holder)
+    }
+
     /// The holder, as an error names it.
     pub(crate) fn shown_holder(&self) -> Arc<str> {
         match (&self.foreign, self.line.first()) {

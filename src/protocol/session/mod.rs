@@ -118,6 +118,11 @@ impl SessionRecord {
         self.holder.is_none()
     }
 
+    /// Another process created it for a session whose record was missing. No process renews it.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        *self.identity == *observer::PLACEHOLDER
+    }
+
     fn renewed(&self, random: u64) -> Self {
         // The field is an int32 that Kubernetes requires not to be negative.
         let mark = i32::try_from(random % (1 << 31)).unwrap_or_default();

@@ -10,7 +10,7 @@ use super::{SessionAnswer, SessionId, SessionRecord, Stored};
 use crate::util::clock::Moment;
 
 /// The identity in a placeholder, for people.
-const PLACEHOLDER: &str = "placeholder of a missing session";
+pub(super) const PLACEHOLDER: &str = "placeholder of a missing session";
 
 /// After so many conflicts, the pause is the interval between reads.
 const MOST_CONFLICTS: u32 = 5;
@@ -76,6 +76,11 @@ impl Observer {
     /// A version of the session is known, and its time runs.
     pub(crate) const fn has_seen(&self) -> bool {
         self.seen.is_some()
+    }
+
+    /// The last read found no record: the next request creates one.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.last == Last::Missing && !self.under_way
     }
 
     /// Reads at `at`, if that is earlier than planned.

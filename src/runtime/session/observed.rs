@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     api::name::RecordName,
-    protocol::session::{
-        SessionAnswer, SessionId,
-        observer::{Look, Observer},
+    protocol::{
+        queue::machine::Interest,
+        session::{
+            SessionAnswer, SessionId,
+            observer::{Look, Observer},
+        },
     },
     store::sessions::NamedSession,
     util::clock::Moment,
@@ -42,9 +45,26 @@ pub(super) struct Observed {
     watchers: BTreeMap<RecordName, Duration>,
     /// It is old: its record is deleted once it is known to be over.
     old: bool,
+    absence: Absence,
+}
+
+/// What follows if the record of an observed session is missing. Most such sessions have ended in order, after they
+/// released their locks, so what is known of these locks is outdated. Only if a lock still depends on the session when it
+/// was read again, the missing record is created. Otherwise each hand-over could leave a record behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Absence {
+    Unknown,
+    /// This lock is read again.
+    Asked(RecordName),
+    /// A lock depends on the session.
+    Confirmed,
 }
 
 impl Observed {
+    const fn new(observer: Observer, old: bool) -> Self {
+        Self { observer, watchers: BTreeMap::new(), old, absence: Absence::Unknown }
+    }
+
     fn every(&self) -> Duration {
         self.watchers.values().min().copied().unwrap_or(OLD_INTERVAL)
     }
@@ -55,7 +75,11 @@ impl Task {
     pub(super) fn update_interests(&mut self, record: &RecordName, now: Moment) -> bool {
         let Some(lock) = self.locks.get_mut(record) else { return false };
         let interests = lock.machine.interests(now);
+        let is_known = !lock.machine.is_outdated();
         if interests == lock.interests {
+            if is_known {
+                self.confirm_absences(record);
+            }
             return false;
         }
         let over: Vec<_> =
@@ -71,8 +95,11 @@ impl Task {
         }
         let present: BTreeSet<_> = interests.iter().map(|one| &one.session).collect();
         for gone in before.iter().filter(|one| !present.contains(&one.session)) {
-            if let Some(observed) = self.observed.get_mut(&gone.session) {
-                observed.watchers.remove(record);
+            let Some(observed) = self.observed.get_mut(&gone.session) else { continue };
+            observed.watchers.remove(record);
+            if observed.absence == Absence::Asked(record.clone()) {
+                observed.absence = Absence::Unknown;
+                self.observe(&gone.session);
             }
         }
         // A session in another namespace cannot be read, so it must not be judged.
@@ -85,11 +112,8 @@ impl Task {
         }
         for one in mine {
             let first = if one.soon { now } else { now + one.every };
-            let observed = self.observed.entry(one.session.clone()).or_insert_with(|| Observed {
-                observer: Observer::new(one.session.clone(), first),
-                watchers: BTreeMap::new(),
-                old: false,
-            });
+            let observer = || Observed::new(Observer::new(one.session.clone(), first), false);
+            let observed = self.observed.entry(one.session.clone()).or_insert_with(observer);
             observed.watchers.insert(record.clone(), one.every);
             observed.observer.hurry(now + one.every);
             if one.soon && !observed.observer.has_seen() {
@@ -97,7 +121,22 @@ impl Task {
             }
             self.observe(&one.session);
         }
+        if is_known {
+            self.confirm_absences(record);
+        }
         !over.is_empty()
+    }
+
+    /// This lock was read again, or changed, since the record of a session was missing, and still depends on it.
+    fn confirm_absences(&mut self, record: &RecordName) {
+        let interests = self.locks.get(record).map(|lock| lock.interests.clone());
+        for Interest { session, .. } in interests.into_iter().flatten() {
+            let Some(observed) = self.observed.get_mut(&session) else { continue };
+            if observed.absence == Absence::Asked(record.clone()) {
+                observed.absence = Absence::Confirmed;
+                self.observe(&session);
+            }
+        }
     }
 
     /// Does what the observer of this session wants now.
@@ -105,9 +144,25 @@ impl Task {
         let now = self.clock.now();
         let may_send = self.may_send();
         let Some(observed) = self.observed.get_mut(id) else { return };
-        let wanted = !observed.watchers.is_empty() || observed.old;
+        // The record of an old session that is missing was deleted by another process.
+        let missing = observed.observer.is_missing();
+        if missing {
+            observed.watchers.retain(|record, _| self.locks.contains_key(record));
+        }
+        let wanted = !observed.watchers.is_empty() || observed.old && !missing;
         if !wanted && !observed.observer.is_under_way() {
             self.observed.remove(id);
+            return self.timers.set(Timer::Observer(id.clone()), Moment::NEVER);
+        }
+        if missing && observed.absence != Absence::Confirmed {
+            let asked = observed.watchers.keys().next().cloned();
+            if let (Absence::Unknown, Some(record)) = (&observed.absence, asked) {
+                observed.absence = Absence::Asked(record.clone());
+                if let Some(lock) = self.locks.get_mut(&record) {
+                    lock.machine.doubt();
+                }
+                self.timers.set(Timer::Lock(record), now);
+            }
             return self.timers.set(Timer::Observer(id.clone()), Moment::NEVER);
         }
         if !may_send {
@@ -141,11 +196,8 @@ impl Task {
             if found.record.is_over() {
                 self.jobs.push_back(Job::Delete((id, found)));
             } else if id != *self.beats.heartbeat.id() {
-                let observed = self.observed.entry(id.clone()).or_insert_with(|| Observed {
-                    observer: Observer::new(id.clone(), now),
-                    watchers: BTreeMap::new(),
-                    old: true,
-                });
+                let observer = || Observed::new(Observer::new(id.clone(), now), true);
+                let observed = self.observed.entry(id.clone()).or_insert_with(observer);
                 observed.old = true;
                 self.observe(&id);
             }
@@ -160,6 +212,7 @@ impl Task {
         let share = u32::try_from(Self::random() % 200).unwrap_or_default();
         let interval = (every / 1000).saturating_mul(900 + share);
         observed.observer.answered(now, interval, answer);
+        observed.absence = Absence::Unknown;
         if observed.observer.is_over() {
             self.passed(id);
         } else {

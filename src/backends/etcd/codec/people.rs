@@ -39,12 +39,13 @@ pub(in super::super) fn decode_session_info(
 ) -> Option<SessionInfo> {
     let decoded = skip_invalid(decode(kv))?;
     let record = decoded.session().record;
+    let renewed = decoded.text.renewed.filter(|_| !record.is_placeholder());
     Some(SessionInfo {
         id: id.to_string(),
         namespace: namespace.to_string(),
         identity: record.identity.to_string(),
         ttl: id.ttl(),
-        renewed_ago: decoded.text.renewed.map(elapsed_since),
+        renewed_ago: renewed.map(elapsed_since),
         is_over: record.is_over(),
     })
 }

@@ -194,7 +194,7 @@ pub(in crate::backends::kubernetes) fn session_info(object: &Value) -> Option<Se
         namespace: object["metadata"]["namespace"].as_str().unwrap_or_default().into(),
         identity: found.record.identity.to_string(),
         ttl: id.ttl(),
-        renewed_ago: decode(object).ok()?.age,
+        renewed_ago: decode(object).ok()?.age.filter(|_| !found.record.is_placeholder()),
         is_over: found.record.is_over(),
     })
 }

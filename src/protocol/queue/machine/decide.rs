@@ -87,7 +87,8 @@ impl LockMachine {
     fn has_work(&self, now: Moment) -> bool {
         let waiting = self.claims.iter().any(|claim| !claim.is_held());
         // After a conflict or a loss it is not known what is left of this session in the record.
-        let unknown = self.outdated && self.is_held();
+        // A record whose holders are observed is read when that is asked for.
+        let unknown = self.outdated && (self.is_held() || now < self.curious_until);
         let leaving = self.unlabelled || !self.leaving.is_empty();
         let owes = self.joins.owed && !self.outdated;
         let due = self.state_at().min(self.begins_at()) <= now || self.has_early_try(now);
@@ -171,8 +172,12 @@ impl LockMachine {
         let may_join =
             !self.joins.are_refused(now) && base.is_some_and(|base| base.record.turn.is_some());
         let mut joins = Vec::new();
+        // A queue that cannot be read may be that of a newer version: no claim replaces it while the lock is held.
+        let unreadable = base
+            .and_then(|base| base.record.foreign.as_ref())
+            .is_some_and(|foreign| foreign_holds && !foreign.readable);
         // The order of claims is that of the calls.
-        for wanted in self.claims.iter().filter(|claim| !claim.is_held()) {
+        for wanted in self.claims.iter().filter(|claim| !claim.is_held() && !unreadable) {
             if line.first().is_some_and(|first| !first.mode.mixes(wanted.mode)) {
                 continue;
             }
@@ -210,12 +215,13 @@ impl LockMachine {
         CROWDED.saturating_sub(all).max(share)
     }
 
-    /// Another elector holds the lock. A holder without a line that has the name of this session is no tenure: it is what
-    /// is left of a write whose line was removed, by a webhook or by hand.
+    /// Another elector holds the lock. A holder without a line that has the name of this session, or of one that is over,
+    /// is no tenure: it is what is left of a write whose line was removed, by a webhook or by hand.
     pub(super) fn foreign_holds(&self, now: Moment, record: &LockRecord) -> bool {
         let foreign =
             record.foreign.as_ref().filter(|foreign| *foreign.holder != *self.me.as_str());
-        foreign.is_some_and(|foreign| now < self.foreign_until(foreign.lives))
+        let is_over = || record.orphan().is_some_and(|session| self.over.contains(&session));
+        foreign.is_some_and(|foreign| now < self.foreign_until(foreign.lives) && !is_over())
     }
 
     /// How long a foreign tenure is respected: unchanged for its ttl and a tenth, on this clock.

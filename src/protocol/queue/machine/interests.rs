@@ -17,7 +17,8 @@ impl LockMachine {
         let Some(found) = self.record() else { return Vec::new() };
         let line = &found.record.line;
         let often = self.me.ttl() / 3;
-        let holders = line.holders.iter().map(|holder| &holder.claim.session);
+        let orphan = found.record.orphan();
+        let holders = line.holders.iter().map(|holder| &holder.claim.session).chain(&orphan);
         // A claim outside a full queue depends on all in it, because all of them may have crashed.
         let place = self.position().or_else(|| self.is_outside().then_some(line.length()));
         let (sessions, every): (Vec<_>, _) = match place {

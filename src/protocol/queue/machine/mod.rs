@@ -278,8 +278,8 @@ impl LockMachine {
     /// is observed again.
     pub(crate) fn passed(&mut self, session: &SessionId) {
         if let Known::Present(found) = &self.known {
-            let present = found.record.line.sessions();
-            self.over.retain(|one| present.contains(one));
+            let (present, orphan) = (found.record.line.sessions(), found.record.orphan());
+            self.over.retain(|one| present.contains(one) || orphan.as_ref() == Some(one));
         }
         self.over.insert(session.clone());
     }
@@ -297,6 +297,11 @@ impl LockMachine {
     pub(crate) const fn doubt(&mut self) {
         self.outdated = true;
         self.event_until = Moment::from_nanos(0);
+    }
+
+    /// The record is read before anything else is decided.
+    pub(crate) const fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// The state that is known, for messages and for the order of the queue.
