@@ -118,11 +118,13 @@ pub struct SessionOptions {
     pub ttl: Duration,
     /// The namespace of the session's own record. `None` is the namespace of the handle, which is that of the locks.
     pub namespace: Option<String>,
+    /// How long to try to open the session. `None` is without a limit.
+    pub wait: Option<Duration>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(15), namespace: None }
+        Self { ttl: Duration::from_secs(15), namespace: None, wait: None }
     }
 }
 
@@ -149,6 +151,16 @@ impl SessionOptions {
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// How long to try to open the session, if the backend is not available or has no room for it. Then the last failure
+    /// is returned.
+    ///
+    /// Defaults to no limit. A refusal, such as a missing permission, is returned at once.
+    #[must_use]
+    pub const fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 

@@ -222,6 +222,9 @@ async fn a_session_that_ended_in_order_leaves_no_record_if_others_still_wait_beh
     held.requested().await;
     let _last = waiting(&c, "orders");
     sleep(secs(20)).await;
+    // So it looks at the session before it reads the lock.
+    let read = When::is(|it| it.verb == "get" && it.name == "orders");
+    cluster.on(read.by("c").once(), Play::lost());
     cluster.forget();
 
     held.release().await.unwrap();

@@ -15,6 +15,7 @@ use crate::{
     cluster::{
         connect::Connection,
         crashed::{Crashed, session_ttl},
+        wait::PATIENCE,
     },
     console,
     exit::Subject,
@@ -146,13 +147,11 @@ impl Access {
             };
         };
         let begun = clock::now();
-        let open = session.get_or_try_init(|| connection.session(opened.clone()));
-        let session = match options.wait.filter(|wait| !wait.is_zero()) {
-            Some(wait) => timeout(wait, open)
-                .await
-                .unwrap_or_else(|_| Err(connection.backend().no_answer()))?,
-            None => open.await?,
-        };
+        // A single try waits for a server, but not for room in a quota.
+        let limit = options.wait.map(|wait| if wait.is_zero() { PATIENCE } else { wait });
+        let mut opened = opened.clone();
+        opened.wait = limit;
+        let session = session.get_or_try_init(|| connection.session(opened)).await?;
         let took = clock::now().saturating_sub(begun);
         options.wait = options.wait.map(|wait| wait.saturating_sub(took).max(wait.min(LEAST)));
         session.lock(name, options).await

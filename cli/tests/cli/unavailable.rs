@@ -101,6 +101,24 @@ async fn a_full_quota_is_reported_at_once_while_the_wait_for_the_lock_goes_on() 
 }
 
 #[tokio::test]
+async fn a_full_quota_ends_a_single_try_and_a_limited_wait_in_the_queue() {
+    let fixture = Fixture::new().await;
+    fixture.plane.limit(&fixture.namespace, 0).await;
+    let lock = |limit: &'static [&str]| {
+        let lock = ["lock", "--queue"].iter().chain(limit).copied();
+        fixture.leasehold(lock.chain(["orders", "true"])).end()
+    };
+
+    let (tried, waited) = tokio::join!(lock(&["--try"]), lock(&["--wait", "2s"]));
+
+    for ended in [tried, waited] {
+        assert_eq!(ended.code, Some(69), "{ended:?}");
+        let line = ended.stderr.lines().last().unwrap();
+        assert!(line.contains("lock `orders`") && line.contains("exceeded quota: few"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_being_deleted_is_reported() {
     let fixture = Fixture::new().await;
     let namespaces: Api<Namespace> = Api::all(fixture.plane.client(ADMIN));

@@ -160,7 +160,7 @@ impl Kubernetes {
     /// # Errors
     ///
     /// [`Error::Invalid`] if an option cannot be used, [`Error::PermissionDenied`] and other refusals of the server. An
-    /// unavailable server is waited for, without a limit: use `tokio::time::timeout` for one.
+    /// unavailable server, and room in a quota, are waited for: see [`SessionOptions::wait`](crate::SessionOptions::wait).
     ///
     /// # Cancel safety
     ///

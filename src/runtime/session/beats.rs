@@ -313,6 +313,12 @@ impl Task {
 
     /// A refusal ends the attempt to open a session; true if it does. A failure is repeated.
     fn refuse_opening(&mut self, error: &Error) -> bool {
+        if self.opened.is_some() {
+            self.status.modify(|status| {
+                status.failure = Some(error.clone());
+                false
+            });
+        }
         let Some(opened) = self.opened.take_if(|_| !error.is_transient()) else { return false };
         let _ = opened.send(Err(error.clone()));
         self.closing.get_or_insert_default();

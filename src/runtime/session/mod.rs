@@ -50,7 +50,10 @@ use std::{
 };
 
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tracing::Instrument as _;
 
 use self::{
@@ -89,6 +92,8 @@ pub(crate) struct Status {
     ended: bool,
     /// It was closed.
     closed: bool,
+    /// Why the session is not open yet.
+    failure: Option<Error>,
 }
 
 /// Any number of locks with one heartbeat, first come, first served.
@@ -172,7 +177,9 @@ impl Session {
         let (release_sender, releases) = mpsc::unbounded_channel();
         let (opened, open) = oneshot::channel();
         let validity = Moment::default();
-        let status = Status { id: id.to_arc(), validity, lost: 0, ended: false, closed: false };
+        let (id_shown, failure) = (id.to_arc(), None);
+        let status =
+            Status { id: id_shown, validity, lost: 0, ended: false, closed: false, failure };
         let status = Arc::new(Watched::new(status));
         let limit = (ttl / 3).clamp(SHORTEST_REQUEST, LONGEST_REQUEST);
         let heartbeat = Heartbeat::new(clock.now(), id, Arc::clone(&identity));
@@ -207,7 +214,14 @@ impl Session {
             learned: Learned::default(),
         };
         tokio::spawn(task.run().instrument(tracing::debug_span!("session", %identity)));
-        open.await.unwrap_or_else(|_| Err(closed("session")))?;
+        let opened = match session.wait {
+            None => open.await,
+            Some(wait) => timeout(wait, open).await.unwrap_or_else(|_| {
+                let failure = status.borrow().failure.take();
+                Ok(Err(failure.unwrap_or_else(|| sender.no_answer(wait))))
+            }),
+        };
+        opened.unwrap_or_else(|_| Err(closed("session")))?;
         let handle = Arc::clone(handle);
         Ok(Self(Arc::new(Inner { commands, status, clock, sender, handle, ttl })))
     }
