@@ -27,6 +27,7 @@ mod prune;
 mod refusals;
 mod session_at_least;
 mod session_cut_off;
+mod session_leftovers;
 mod sessions;
 mod slow;
 

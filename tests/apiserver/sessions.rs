@@ -17,11 +17,11 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{POLL, Place};
 
 /// Short, so that tests do not wait long for an expiry.
-const TTL: Duration = Duration::from_secs(3);
+pub(super) const TTL: Duration = Duration::from_secs(3);
 /// A limit for events that are expected soon, on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
-async fn session_of(handle: &Kubernetes) -> Session {
+pub(super) async fn session_of(handle: &Kubernetes) -> Session {
     handle.session(SessionOptions::default().ttl(TTL)).await.unwrap()
 }
 
@@ -55,12 +55,12 @@ impl Place {
     }
 }
 
-fn wait(session: &Session, name: &'static str) -> JoinHandle<leasehold::Result<Guard>> {
+pub(super) fn wait(session: &Session, name: &'static str) -> JoinHandle<leasehold::Result<Guard>> {
     let session = session.clone();
     tokio::spawn(async move { session.lock(name, LockOptions::default()).await })
 }
 
-async fn lock(session: &Session, name: &str) -> Guard {
+pub(super) async fn lock(session: &Session, name: &str) -> Guard {
     session.lock(name, LockOptions::default()).await.unwrap()
 }
 

@@ -23,6 +23,7 @@ mod prune;
 mod refused;
 mod runtimes;
 mod session_calls;
+mod session_leftovers;
 mod sessions;
 mod silence;
 mod stale;

@@ -1,4 +1,4 @@
-//! A webhook that removes the queue of a lock from what is stored.
+//! The queue of a lock is removed from what is stored, by a webhook or by hand.
 
 use crate::{
     prelude::*,
@@ -30,6 +30,20 @@ async fn a_lock_whose_queue_is_removed_is_refused_and_free_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_ends_after_such_a_refusal_frees_the_lock_first() {
+    let cluster = Cluster::new();
+    let a = session(&cluster, "a").await;
+    cluster.on(When::is(|it| it.name == "orders" && it.is_write()), Play::webhook(strip));
+
+    let locked = a.lock("orders", LockOptions::default()).await;
+    a.end().await.unwrap();
+
+    assert!(matches!(locked, Err(Error::Rejected { .. })), "{locked:?}");
+    assert_eq!(cluster.lease(&a.id()), None);
+    assert_eq!(cluster.holder("orders"), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_holder_whose_queue_was_removed_by_hand_frees_the_lock() {
     let cluster = Cluster::new();
     let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
@@ -54,8 +68,8 @@ async fn a_lock_without_a_queue_is_taken_over_once_the_session_of_its_holder_is_
     cluster.on(When::any().by("a"), Play::lost());
     cluster.edit("orders", strip);
 
-    assert!(next.await.unwrap().is_held());
-    assert!(cluster.now() < secs(30), "{:?}", cluster.now());
+    let next = tokio::time::timeout(secs(30), next).await.expect("a grant");
+    assert!(next.unwrap().is_held());
     assert!(!held.is_held(), "its session was over before");
 }
 
@@ -91,4 +105,28 @@ async fn a_waiter_leaves_a_queue_alone_that_it_cannot_read() {
     assert_eq!(cluster.lease("orders"), edited);
     cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "".into());
     assert!(next.await.unwrap().is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_cannot_be_read_is_not_replaced_while_its_holder_holds() {
+    const LATER: &str = "{\"v\":2,\"holders\":[{\"session\":\"s15-aaaaaaaaaaaaaaaaaaaa\"}]}";
+    let cluster = Cluster::new();
+    let (a, b) = (session(&cluster, "a").await, session(&cluster, "b").await);
+    let held = lock(&a, "orders").await;
+    let queued = waiting(&b, "orders");
+    sleep(secs(1)).await;
+    let queue = |lease: &Value| lease["metadata"]["annotations"]["leasehold.dev/queue"].clone();
+
+    cluster.on(When::any().by("a"), Play::lost());
+    cluster.edit("orders", |lease| {
+        lease["metadata"]["annotations"]["leasehold.dev/queue"] = LATER.into();
+    });
+    let limited = b.lock("orders", wait(secs(40))).await;
+
+    assert_eq!(queue(&cluster.lease("orders").unwrap()), LATER);
+    assert!(!held.is_held() && !queued.is_finished());
+    assert!(limited.unwrap_err().to_string().contains("its queue cannot be read"));
+    cluster.edit("orders", |lease| lease["spec"]["holderIdentity"] = "".into());
+    let next = tokio::time::timeout(secs(10), queued).await;
+    assert!(next.expect("the lock is free").unwrap().is_held());
 }

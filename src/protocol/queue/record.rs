@@ -70,8 +70,9 @@ impl LockRecord {
     /// If it is not the holder that the line names, the holders of the line are void, because electors keep our
     /// annotation when they take the record over and when they release it. Without a holder the record is free, whatever
     /// the line says, and the queue remains. `line` is the annotation, if there is one, and `joined` are the claims that
-    /// are stored apart from it. A line that cannot be read has no turn, so the next write replaces it. The time before
-    /// which no tenure may begin is independent of all that.
+    /// are stored apart from it. A line that cannot be read has no turn, so the next write replaces it. While such a
+    /// record has a holder, no claim in it counts, because none can be removed without that. The time before which no
+    /// tenure may begin is independent of all that.
     pub(crate) fn judge(
         holder: Option<&str>,
         line: Option<&str>,
@@ -89,11 +90,11 @@ impl LockRecord {
             line.holders.clear();
             line.forget_absent();
         }
-        // A claim is in one place.
-        let (copies, joined) =
-            joined.into_iter().partition(|claim| line.has(&claim.session, claim.nonce));
-        line.joined = joined;
         let foreign = holder.filter(|_| !agrees);
+        let counted = joined.into_iter().filter(|_| !unreadable || foreign.is_none());
+        // A claim is in one place.
+        let (copies, joined) = counted.partition(|claim| line.has(&claim.session, claim.nonce));
+        line.joined = joined;
         let readable = !unreadable;
         let foreign =
             foreign.map(|holder| Foreign { holder: holder.into(), lives, spec: spec(), readable });
@@ -117,6 +118,11 @@ impl LockRecord {
     /// The session that holds the record, if its line does not name that session: no session takes such a record.
     pub(crate) fn unlisted(&self) -> Option<&Foreign> {
         self.foreign.as_ref().filter(|foreign| SessionId::parse(&foreign.holder).is_some())
+    }
+
+    /// Whether the line can be read, if there is one.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.foreign.as_ref().is_none_or(|foreign| foreign.readable)
     }
 
     /// The session that holds the record although no line names it, if that can be all: its line was removed, by hand or

@@ -112,8 +112,8 @@ impl Task {
         }
         for one in mine {
             let first = if one.soon { now } else { now + one.every };
-            let observer = || Observed::new(Observer::new(one.session.clone(), first), false);
-            let observed = self.observed.entry(one.session.clone()).or_insert_with(observer);
+            let new = || Observed::new(Observer::new(one.session.clone(), first), false);
+            let observed = self.observed.entry(one.session.clone()).or_insert_with(new);
             observed.watchers.insert(record.clone(), one.every);
             observed.observer.hurry(now + one.every);
             if one.soon && !observed.observer.has_seen() {
@@ -196,8 +196,8 @@ impl Task {
             if found.record.is_over() {
                 self.jobs.push_back(Job::Delete((id, found)));
             } else if id != *self.beats.heartbeat.id() {
-                let observer = || Observed::new(Observer::new(id.clone(), now), true);
-                let observed = self.observed.entry(id.clone()).or_insert_with(observer);
+                let new = || Observed::new(Observer::new(id.clone(), now), true);
+                let observed = self.observed.entry(id.clone()).or_insert_with(new);
                 observed.old = true;
                 self.observe(&id);
             }

@@ -160,6 +160,10 @@ impl LockMachine {
     fn desired(&self, now: Moment, base: Option<&StoredLock>) -> (Line, Vec<Claim>, bool) {
         let mut line = base.map(|base| base.record.line.clone()).unwrap_or_default();
         let foreign_holds = base.is_some_and(|base| self.foreign_holds(now, &base.record));
+        // A queue that cannot be read may be that of a newer version: it stays as it is while the lock is held.
+        if foreign_holds && base.is_some_and(|base| !base.record.is_readable()) {
+            return (line, Vec::new(), true);
+        }
         line.retain(&self.me, |nonce| self.claims.iter().any(|claim| claim.nonce == nonce));
         line.pass_over(&self.over);
         let promote = |line: &mut Line| {
@@ -172,12 +176,8 @@ impl LockMachine {
         let may_join =
             !self.joins.are_refused(now) && base.is_some_and(|base| base.record.turn.is_some());
         let mut joins = Vec::new();
-        // A queue that cannot be read may be that of a newer version: no claim replaces it while the lock is held.
-        let unreadable = base
-            .and_then(|base| base.record.foreign.as_ref())
-            .is_some_and(|foreign| foreign_holds && !foreign.readable);
         // The order of claims is that of the calls.
-        for wanted in self.claims.iter().filter(|claim| !claim.is_held() && !unreadable) {
+        for wanted in self.claims.iter().filter(|claim| !claim.is_held()) {
             if line.first().is_some_and(|first| !first.mode.mixes(wanted.mode)) {
                 continue;
             }
