@@ -119,6 +119,7 @@ impl SessionRecord {
     }
 
     /// Another process created it for a session whose record was missing. No process renews it.
+    #[cfg(any(feature = "etcd", feature = "kubernetes"))]
     pub(crate) fn is_placeholder(&self) -> bool {
         *self.identity == *observer::PLACEHOLDER
     }
