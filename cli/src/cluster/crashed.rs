@@ -104,11 +104,17 @@ async fn silent_session(
     None
 }
 
-/// The ttl in the name of a session: 15 s in `s15-…`. `None` for the name of any other holder.
+/// The ttl in the name of a session: 15 s in `s15-…`, with 20 random letters and digits. `None` for the name of any other
+/// holder, such as a pod `s3-gateway-0`.
 pub(crate) fn session_ttl(name: &str) -> Option<Duration> {
-    let (ttl, _) = name.strip_prefix('s')?.split_once('-')?;
-    let digits = !ttl.is_empty() && ttl.bytes().all(|byte| byte.is_ascii_digit());
-    ttl.parse().ok().filter(|_| digits).map(Duration::from_secs)
+    let (ttl, rest) = name.strip_prefix('s')?.split_once('-')?;
+    let random = rest.split('-').next()?;
+    let is_base_32 = |byte: u8| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte);
+    let fits = !ttl.is_empty()
+        && ttl.bytes().all(|byte| byte.is_ascii_digit())
+        && random.len() == 20
+        && random.bytes().all(is_base_32);
+    ttl.parse().ok().filter(|_| fits).map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -117,11 +123,16 @@ mod tests {
 
     #[test]
     fn the_name_of_a_session_states_its_ttl() {
-        let secs = |name| session_ttl(name).map(|ttl| ttl.as_secs());
+        let secs = |name: &str| session_ttl(name).map(|ttl| ttl.as_secs());
         assert_eq!(
             (secs("s15-k2j5q7w3x4y6z2a3b4c5"), secs("s-x"), secs("host-a-1")),
             (Some(15), None, None)
         );
+        assert_eq!(secs("s3600-k2j5q7w3x4y6z2a3b4c5-k2j5q7w3x4"), Some(3600));
+        assert_eq!((secs("s3-gateway-0"), secs("s3-gateway_5d8f-x")), (None, None));
+        let random = "k2j5q7w3x4y6z2a3b4c5";
+        assert_eq!(secs(&format!("s+5-{random}")), None);
+        assert_eq!(secs(&format!("s99999999999999999999-{random}")), None);
         assert_eq!((secs("s+5-x"), secs("s99999999999999999999-x")), (None, None));
     }
 }
