@@ -28,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const LOOKUP: Duration = Duration::from_secs(1);
 /// The pause before a lock that is in use in another mode is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What is left of a wait at least, when it has been used up by the wait for a server.
+/// What is left of a wait at least, when it has been used up.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// See the [module](self).
@@ -85,7 +85,6 @@ impl Access {
         options: LockOptions,
     ) -> Result<Guard, Error> {
         let begun = clock::now();
-        let limit = options.wait.filter(|wait| !wait.is_zero());
         let mut left = options;
         loop {
             let locked = self.lock_in_time(connection, name, left).await;
@@ -94,14 +93,13 @@ impl Access {
             }
             let Some(crashed) = self.crashed(connection, name).await else { return locked };
             let longest = crashed.longest_wait(self.ttl());
-            let waited = clock::now().saturating_sub(begun);
-            if waited >= limit.unwrap_or(longest).min(longest) {
+            let limit = options.wait.filter(|wait| !wait.is_zero()).unwrap_or(longest);
+            if clock::now().saturating_sub(begun) >= limit.min(longest) {
                 return locked;
             }
             tracing::debug!("the holder in another mode seems to have crashed");
             sleep(AGAIN).await;
-            let waited = clock::now().saturating_sub(begun);
-            left.wait = limit.map(|limit| limit.saturating_sub(waited).max(LEAST)).or(options.wait);
+            left.wait = remaining(options.wait, begun);
         }
     }
 
@@ -152,8 +150,7 @@ impl Access {
         let mut opened = opened.clone();
         opened.wait = limit;
         let session = session.get_or_try_init(|| connection.session(opened)).await?;
-        let took = clock::now().saturating_sub(begun);
-        options.wait = options.wait.map(|wait| wait.saturating_sub(took).max(wait.min(LEAST)));
+        options.wait = remaining(options.wait, begun);
         session.lock(name, options).await
     }
 
@@ -222,6 +219,12 @@ async fn with_identity(connection: &Connection, mut error: Error) -> Error {
         *holder = identity(connection, holder, None).await;
     }
     error
+}
+
+/// What is left of a wait that began at this time. A single try stays one, and nothing else becomes one.
+fn remaining(wait: Option<Duration>, begun: Duration) -> Option<Duration> {
+    let took = clock::now().saturating_sub(begun);
+    wait.map(|wait| wait.saturating_sub(took).max(wait.min(LEAST)))
 }
 
 /// The identity of the process of this session. The text itself if it names no session, or one that cannot be read.
