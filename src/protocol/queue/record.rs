@@ -57,13 +57,6 @@ pub(crate) struct Foreign {
     pub(crate) readable: bool,
 }
 
-impl Foreign {
-    /// What is left of a write of this session whose line was removed, by a webhook or by hand: no tenure.
-    pub(crate) fn is_left_by(&self, session: &SessionId) -> bool {
-        self.readable && *self.holder == *session.as_str()
-    }
-}
-
 impl LockRecord {
     /// Judges what is stored: `spec.holderIdentity` decides.
     ///
@@ -125,8 +118,9 @@ impl LockRecord {
         self.foreign.as_ref().is_none_or(|foreign| foreign.readable)
     }
 
-    /// The session that holds the record although no line names it, if that can be all: its line was removed, by hand or
-    /// by a webhook. If that session is over, nothing is left of its tenure.
+    /// The session that the record names as its holder although its line, which can be read or is missing, does not:
+    /// the line was removed, by a webhook or by hand. For that session it is no tenure, and for others none once that
+    /// session is over.
     pub(crate) fn orphan(&self) -> Option<SessionId> {
         let foreign = self.foreign.as_ref().filter(|foreign| foreign.readable)?;
         SessionId::parse(&foreign.holder)

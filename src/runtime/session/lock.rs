@@ -250,8 +250,7 @@ impl Lock {
 
     /// The record can be read, and names a session without a place in its queue. That session frees it if it is alive.
     fn heals(&self) -> bool {
-        let found = self.machine.record();
-        found.and_then(|found| found.record.unlisted()).is_some_and(|foreign| foreign.readable)
+        self.machine.record().is_some_and(|found| found.record.orphan().is_some())
     }
 
     /// Why no session may take the lock although requests succeed: a person must look at the record.

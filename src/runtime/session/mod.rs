@@ -177,10 +177,14 @@ impl Session {
         let (release_sender, releases) = mpsc::unbounded_channel();
         let (opened, open) = oneshot::channel();
         let validity = Moment::default();
-        let (id_shown, failure) = (id.to_arc(), None);
-        let status =
-            Status { id: id_shown, validity, lost: 0, ended: false, closed: false, failure };
-        let status = Arc::new(Watched::new(status));
+        let status = Arc::new(Watched::new(Status {
+            id: id.to_arc(),
+            validity,
+            lost: 0,
+            ended: false,
+            closed: false,
+            failure: None,
+        }));
         let limit = (ttl / 3).clamp(SHORTEST_REQUEST, LONGEST_REQUEST);
         let heartbeat = Heartbeat::new(clock.now(), id, Arc::clone(&identity));
         let sessions = own.unwrap_or_else(|| namespace.clone());

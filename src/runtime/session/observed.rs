@@ -13,12 +13,9 @@ use super::{
 };
 use crate::{
     api::name::RecordName,
-    protocol::{
-        queue::machine::Interest,
-        session::{
-            SessionAnswer, SessionId,
-            observer::{Look, Observer},
-        },
+    protocol::session::{
+        SessionAnswer, SessionId,
+        observer::{Look, Observer},
     },
     store::sessions::NamedSession,
     util::clock::Moment,
@@ -60,6 +57,12 @@ enum Absence {
     Confirmed,
 }
 
+impl Absence {
+    fn is_asked(&self, record: &RecordName) -> bool {
+        matches!(self, Self::Asked(asked) if asked == record)
+    }
+}
+
 impl Observed {
     const fn new(observer: Observer, old: bool) -> Self {
         Self { observer, watchers: BTreeMap::new(), old, absence: Absence::Unknown }
@@ -97,7 +100,7 @@ impl Task {
         for gone in before.iter().filter(|one| !present.contains(&one.session)) {
             let Some(observed) = self.observed.get_mut(&gone.session) else { continue };
             observed.watchers.remove(record);
-            if observed.absence == Absence::Asked(record.clone()) {
+            if observed.absence.is_asked(record) {
                 observed.absence = Absence::Unknown;
                 self.observe(&gone.session);
             }
@@ -129,13 +132,17 @@ impl Task {
 
     /// This lock was read again, or changed, since the record of a session was missing, and still depends on it.
     fn confirm_absences(&mut self, record: &RecordName) {
-        let interests = self.locks.get(record).map(|lock| lock.interests.clone());
-        for Interest { session, .. } in interests.into_iter().flatten() {
-            let Some(observed) = self.observed.get_mut(&session) else { continue };
-            if observed.absence == Absence::Asked(record.clone()) {
+        let Some(lock) = self.locks.get(record) else { return };
+        let asked = |session: &&SessionId| {
+            self.observed.get(*session).is_some_and(|observed| observed.absence.is_asked(record))
+        };
+        let sessions = lock.interests.iter().map(|one| &one.session);
+        let asked: Vec<_> = sessions.filter(asked).cloned().collect();
+        for session in asked {
+            if let Some(observed) = self.observed.get_mut(&session) {
                 observed.absence = Absence::Confirmed;
-                self.observe(&session);
             }
+            self.observe(&session);
         }
     }
 

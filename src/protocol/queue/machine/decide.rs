@@ -110,7 +110,7 @@ impl LockMachine {
     /// an earlier tenure was lost. Or it has the name of this session without a line.
     fn has_unwanted(&self) -> bool {
         let Some(found) = self.record() else { return false };
-        if found.record.foreign.as_ref().is_some_and(|one| one.is_left_by(&self.me)) {
+        if found.record.orphan().as_ref() == Some(&self.me) {
             return true;
         }
         let line = &found.record.line;
